@@ -1,0 +1,5 @@
+# How the image of MICROBIT_M0 (Cortex-M0) is built. Never says how it is run: board.json does.
+SOC = nrf51
+CPU_FLAGS = -mcpu=cortex-m0 -mfloat-abi=soft
+GCHELPER = thumb1
+MPY_CROSS_FLAGS += -march=armv6m

@@ -1,0 +1,2 @@
+# What the image of MPS2_AN385 with Quipu freezes. Never more than the emulated boards share.
+include("../emulated/quipu.py")

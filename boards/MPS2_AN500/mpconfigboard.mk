@@ -1,0 +1,5 @@
+# How the image of MPS2_AN500 (Cortex-M7) is built. Never says how it is run: board.json does.
+SOC = mps2
+CPU_FLAGS = -mcpu=cortex-m7 -mfloat-abi=soft
+GCHELPER = thumb2
+MPY_CROSS_FLAGS += -march=armv7m

@@ -1,0 +1,3 @@
+// Strings that the C code names by MP_QSTR_ and that are no identifiers, so that MicroPython's scan cannot find them.
+// Never holds code.
+Q(/lib)

@@ -1,0 +1,158 @@
+"""The provider of hot loops for stock Cortex-M firmware: checks and sets up here, computes in thumb.py's assembler.
+
+Ask usable() before installing it: without Thumb (a 64-bit port, RISC-V, Xtensa) nothing here may be called. Leaves nothing
+on the heap but what hash and crc32 return. Has one set of buffers, so no call may interrupt another: not from an interrupt
+handler, not from a second core. An argument out of range raises IndexError, a buffer of words at an odd address ValueError.
+What the functions do is said in shared_kernel/primitives.py and, for each, by its reference.
+"""
+
+from array import array
+
+import micropython
+from micropython import const
+
+try:
+    from . import thumb
+except (ImportError, SyntaxError, ValueError):  # not there; no assembler for this machine; compiled for another
+    thumb = None
+
+name = "viper"
+
+# Words of work, as thumb.py lays it out.
+_COUNTER = const(40)
+_BLOCK = const(41)
+_OUT = const(42)
+
+# What thumb.compress() is told: how many blocks, the bytes in each, the flags (BLAKE3 paper, table 3) of first and last.
+_BLOCKS = const(1)
+_BYTES = const(1 << 8)
+_CHUNK_START = const(1 << 16)
+_PARENT = const(4 << 16)
+_CHUNK_END = const(2 << 24)
+_ROOT = const(8 << 24)
+
+_work = array("I", bytes(192) + (
+    b"\x67\xe6\x09\x6a\x85\xae\x67\xbb\x72\xf3\x6e\x3c\x3a\xf5\x4f\xa5"  # BLAKE3 paper, table 1
+    b"\x7f\x52\x0e\x51\x8c\x68\x05\x9b\xab\xd9\x83\x1f\x19\xcd\xe0\x5b"
+))
+_block = bytearray(64)
+_stack = bytearray(17 * 32)  # the chaining values of hash's full subtrees: enough for 64 MiB
+_root = memoryview(_stack)[:32]
+
+
+def usable():
+    """Return whether this machine can run these functions."""
+    return thumb is not None
+
+
+@micropython.viper
+def copy(to, to_at: int, of, of_at: int, count: int):
+    if to_at < 0 or of_at < 0 or count < 0 or to_at + count > int(len(to)) or of_at + count > int(len(of)):
+        raise IndexError
+    a = int(ptr8(to)) + to_at
+    b = int(ptr8(of)) + of_at
+    if (a | b | count) & 3:
+        a8 = ptr8(a)
+        b8 = ptr8(b)
+        while count:
+            count -= 1
+            a8[count] = b8[count]
+    else:
+        a32 = ptr32(a)
+        b32 = ptr32(b)
+        count >>= 2
+        while count:
+            count -= 1
+            a32[count] = b32[count]
+
+
+@micropython.viper
+def chunk_cv(data, at: int, counter: int, out, out_at: int):
+    if at < 0 or at + 1024 > int(len(data)) or out_at < 0 or out_at + 32 > int(len(out)):
+        raise IndexError
+    w = ptr32(_work)
+    w[_COUNTER] = counter
+    w[_BLOCK] = int(ptr8(data)) + at
+    w[_OUT] = int(ptr8(out)) + out_at
+    thumb.compress(_work, 16 * _BLOCKS + 64 * _BYTES + _CHUNK_START + _CHUNK_END)
+
+
+@micropython.viper
+def parent_cv(cvs, left: int, right: int, out, out_at: int, root: int):
+    if left < 0 or left + 64 > int(len(cvs)) or right != left + 32:
+        copy(_block, 0, cvs, left, 32)
+        copy(_block, 32, cvs, right, 32)
+        cvs = _block
+        left = 0
+    if out_at < 0 or out_at + 32 > int(len(out)):
+        raise IndexError
+    w = ptr32(_work)
+    w[_COUNTER] = 0
+    w[_BLOCK] = int(ptr8(cvs)) + left
+    w[_OUT] = int(ptr8(out)) + out_at
+    what = _BLOCKS + 64 * _BYTES + _PARENT
+    if root:
+        what += _ROOT
+    thumb.compress(_work, what)
+
+
+@micropython.viper
+def hash(data):
+    size = int(len(data))
+    at = 0
+    chunks = 0
+    depth = 0  # of _stack, in bytes
+    while size - at > 1024:
+        chunk_cv(data, at, chunks, _stack, depth)
+        at += 1024
+        chunks += 1
+        # Each time that the number of chunks can be halved a subtree is full. More follows, so none of them is the root.
+        full = chunks
+        while not full & 1:
+            depth -= 32
+            parent_cv(_stack, depth, depth + 32, _stack, depth, 0)
+            full >>= 1
+        depth += 32
+
+    size -= at  # the last chunk: 0 to 1024 bytes, its last block 0 to 64
+    w = ptr32(_work)
+    w[_COUNTER] = chunks
+    w[_BLOCK] = int(ptr8(data)) + at
+    w[_OUT] = int(ptr8(_stack)) + depth
+    what = _CHUNK_START
+    if size > 64:
+        full = size - 1 >> 6
+        thumb.compress(_work, full * _BLOCKS + 64 * _BYTES + _CHUNK_START)
+        at += full << 6
+        size -= full << 6
+        what = 0
+    copy(_block, 0, _ZEROS, 0, 64)
+    copy(_block, 0, data, at, size)
+    w[_BLOCK] = int(ptr8(_block))
+    what += _BLOCKS + size * _BYTES + _CHUNK_END
+    if not depth:
+        what += _ROOT
+    thumb.compress(_work, what)
+    while depth:
+        depth -= 32
+        parent_cv(_stack, depth, depth + 32, _stack, depth, not depth)
+    return bytes(_root)
+
+
+def distances(words, first, stride, dim, count, query, out):
+    if first < 0 or stride < 0 or dim < 0 or count < 0 or dim > len(query) or 2 * count > len(out):
+        raise IndexError
+    if count and first + (count - 1) * stride + dim > len(words):
+        raise IndexError
+    _work[0] = first
+    _work[1] = stride
+    _work[2] = dim
+    _work[3] = count
+    if thumb.distances(_work, words, query, out):
+        raise ValueError
+
+
+try:
+    from binascii import crc32
+except ImportError:
+    from .crc32 import crc32

@@ -1,0 +1,191 @@
+"""Runs an emulated board: one QEMU process, its serial port, and the host file that is its flash.
+
+The file is the board's flash byte for byte: 2 MiB from offset 0 (0xFF is erased; file system first, the log region where
+board.json says), then one page that stands for one-time-programmable memory: 8 bytes of unique id and a u32 with
+the size of the heap (0xFFFFFFFF: as built). On MPS2 boards the file is 16 MiB, the size of the memory it backs; the rest
+is zero and unused. It holds what was written when QEMU dies, however it dies.
+
+Never talks to the board: that is the business of whoever opens the port.
+"""
+
+import os
+import shutil
+import struct
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from . import images
+
+PORT_LINE = "char device redirected to "
+START_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 5.0
+UNIQUE_ID_LEN = 8
+# QEMU executes one instruction in each nanosecond of virtual time: the same run takes the same count.
+ICOUNT = ("-icount", "shift=0")
+
+
+class EmulatorError(Exception):
+    """The emulated board could not be started, or is not running; the message says why and what to do."""
+
+
+class Emulator:
+    """An emulated board; a context manager that starts it and stops it.
+
+    board      a folder of boards/, e.g. "MPS2_AN386"
+    flash      the file that is its flash, made (erased) if it does not exist; None: a temporary one, gone at the end
+    frozen     boot the image with Quipu in it, built if need be; False: plain MicroPython
+    icount     count instructions: deterministic virtual time, slower
+    image      boot this ELF file instead
+    unique_id  8 bytes, for a flash file that is made now; None: random
+    heap       bytes of MicroPython heap for this run; None: as built
+
+    `port` is the path of a pty, new at every start. Output that nobody reads is kept by the kernel, some ten KiB of it;
+    beyond that the board waits for a reader for 2 s and then drops it. The board dies with the thread that started it
+    (Linux's parent-death signal), so start it from a thread that lives as long.
+    """
+
+    def __init__(self, board, flash=None, *, frozen=True, icount=False, image=None, unique_id=None, heap=None):
+        self.facts = images.board_facts(board)
+        self.board = board
+        self.icount = icount
+        self.image = Path(image) if image else images.image(board, frozen)
+        self.port = None
+        if unique_id is not None and len(unique_id) != UNIQUE_ID_LEN:
+            raise EmulatorError(f"unique_id must have {UNIQUE_ID_LEN} bytes, not {len(unique_id)}")
+        self._unique_id = unique_id
+        self._heap = heap
+        self._temporary = tempfile.mkdtemp(prefix="quipu-flash-") if flash is None else None
+        self.flash = Path(flash).resolve() if flash is not None else Path(self._temporary) / "flash.bin"
+        self._process = None
+        self._output = None
+        self._held = None
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+    @property
+    def pid(self):
+        """QEMU's process id, or None when the board is off."""
+        return self._process.pid if self._process else None
+
+    @property
+    def running(self):
+        return self._process is not None and self._process.poll() is None
+
+    def start(self):
+        """Powers the board up; returns when its port exists. Nothing is said yet about what runs on the board."""
+        if self.running:
+            raise EmulatorError(f"{self.board} is already running, on {self.port}")
+        self._release()
+        self._prepare_flash()
+        self._output = tempfile.TemporaryFile()
+        try:
+            self._process = subprocess.Popen(self._command(), stdin=subprocess.DEVNULL, stdout=self._output,
+                                             stderr=subprocess.STDOUT)
+        except FileNotFoundError as error:
+            raise EmulatorError(f"{error.filename} is not installed; install it with\n"
+                                "    sudo apt-get install qemu-system-arm") from error
+        self.port = self._wait_for_port()
+        # While the port is open somewhere, QEMU takes it as connected: it then neither drops the board's output nor
+        # looks for a new reader once a second only.
+        self._held = os.open(self.port, os.O_RDWR | os.O_NOCTTY)
+
+    def kill(self):
+        """A power cut: SIGKILL, at once. What the flash file held stays."""
+        if self._process:
+            self._process.kill()
+        self._release()
+
+    def stop(self):
+        """Ends QEMU politely; to the board it is a power cut all the same."""
+        if self.running:
+            self._process.terminate()
+            try:
+                self._process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        self._release()
+
+    def restart(self):
+        """Power off and on again, with the same flash. The port's path may change."""
+        self.kill()
+        self.start()
+
+    def close(self):
+        """Stops the board and removes its flash if it was a temporary one."""
+        self.stop()
+        if self._temporary:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+
+    def _release(self):
+        if self._process:
+            self._process.wait()
+            self._process = None
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
+        if self._output:
+            self._output.close()
+            self._output = None
+        self.port = None
+
+    def _prepare_flash(self):
+        layout = self.facts["flash"]
+        heap = struct.pack("<I", self._heap or 0xFFFFFFFF)
+        if not self.flash.exists():
+            identity = self._unique_id or os.urandom(UNIQUE_ID_LEN)
+            sector = self.facts["geometry"]["sector"]
+            self.flash.parent.mkdir(parents=True, exist_ok=True)
+            # Made aside and renamed, so that no half-made flash is ever found.
+            aside = self.flash.with_name(self.flash.name + ".new")
+            with aside.open("wb") as file:
+                file.write(b"\xff" * layout["size"])
+                file.write((identity + heap).ljust(sector, b"\xff"))
+                file.truncate(layout["file_size"])
+            os.replace(aside, self.flash)
+        size = self.flash.stat().st_size
+        if size != layout["file_size"]:
+            raise EmulatorError(f"{self.flash} is not the flash of a {self.board}: it has {size} bytes, "
+                                f"expected {layout['file_size']}")
+        with self.flash.open("r+b") as file:
+            file.seek(layout["size"] + UNIQUE_ID_LEN)
+            file.write(heap)
+
+    def _command(self):
+        def option(path):
+            return str(path).replace(",", ",,")  # QEMU's way to write a comma inside an option
+
+        layout = self.facts["flash"]
+        machine = self.facts["machine"]
+        command = ["qemu-system-arm"]
+        if layout["backing"] == "psram":
+            command += ["-machine", f"{machine},memory-backend=flash", "-object",
+                        f"memory-backend-file,id=flash,size={layout['file_size']},share=on,mem-path={option(self.flash)}"]
+        else:
+            command += ["-machine", machine, "-semihosting-config",
+                        f"enable=on,target=native,arg=flash={option(self.flash)}"]
+        command += [*self.facts["qemu"], *(ICOUNT if self.icount else ()), "-nographic", "-monitor", "none",
+                    "-serial", "pty", "-kernel", str(self.image)]
+        if shutil.which("setpriv"):
+            command = ["setpriv", "--pdeathsig", "KILL", *command]
+        return command
+
+    def _wait_for_port(self):
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while True:
+            ended = not self.running
+            text = os.pread(self._output.fileno(), 4096, 0).decode(errors="replace")
+            for line in text.splitlines(keepends=True):
+                if line.startswith(PORT_LINE) and line.endswith("\n"):
+                    return line[len(PORT_LINE):].split()[0]
+            if ended or time.monotonic() > deadline:
+                code = self._process.poll()
+                self.kill()
+                raise EmulatorError(f"QEMU did not start {self.board} (exit code {code}): {text.strip() or 'no output'}")
+            time.sleep(0.005)

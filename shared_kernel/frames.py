@@ -1,0 +1,180 @@
+"""Frames: one entry of the log as bytes, and the payloads inside. Knows no state and no flash.
+
+frame = version u8 | type u8 | payload length u16 | seq u32 | tick u32 | payload | CRC-32 u32
+The CRC covers all before it and starts from the CRC of the log's name (from 0 in a genesis), so a frame of another log
+never passes. Type: bit 7 = may be skipped by a reader that does not know it, bit 6 = the payload begins with an 8-byte
+token, the rest is the number.
+"""
+
+from . import primitives
+from .arena import RULES, check_config
+from .const import const
+from .errors import FormatError, Invalid, TooLong
+from .kernel import (CREATE_EDGE, CREATE_NODE, DELETE, DELETE_EDGE, DELETE_KEY, DELETE_NODE, INSERT, PUT, SET_META, SET_TAG,
+                     UPDATE, put_u32, u32)
+
+VERSION = const(1)
+HEADER = const(12)
+OVERHEAD = const(16)  # header and CRC
+TOKEN_BYTES = const(8)
+
+GENESIS, BOOT, CHECKPOINT, CLOCK = const(0x01), const(0x02), const(0x03), const(0x84)
+# Reserved for later: code 0x85, summary 0x86, capability 0x87, quarantine 0x88.
+SKIPPABLE, TOKEN = const(0x80), const(0x40)
+
+NAMES = {GENESIS: "genesis", BOOT: "boot", CHECKPOINT: "checkpoint", CLOCK: "clock", INSERT: "insert", UPDATE: "update",
+         DELETE: "delete", CREATE_NODE: "create-node", DELETE_NODE: "delete-node", CREATE_EDGE: "create-edge",
+         DELETE_EDGE: "delete-edge", PUT: "put", DELETE_KEY: "delete-key"}
+NO_HEAD = bytes(32)
+STOP, OVERWRITE = const(0), const(1)  # policy of a full log
+
+
+def is_command(kind):
+    """Return whether a type (token bit included or not) is a state-changing command's."""
+    return kind < SKIPPABLE and kind & 0x3F >= 0x10
+
+
+def seed(name):
+    """Return the CRC from which the frames of the log called `name` (32 bytes) start."""
+    return primitives.crc32(name, 0)
+
+
+def seal(buffer, start, kind, size, seq, tick, crc_seed):
+    """Write header and CRC around the payload of `size` bytes at buffer[start+12]; return where the frame ends."""
+    buffer[start] = VERSION
+    buffer[start + 1] = kind
+    buffer[start + 2] = size & 255
+    buffer[start + 3] = size >> 8
+    put_u32(buffer, start + 4, seq)
+    put_u32(buffer, start + 8, tick)
+    end = start + HEADER + size
+    put_u32(buffer, end, primitives.crc32(memoryview(buffer)[start:end], crc_seed))
+    return end + 4
+
+
+def frame(kind, payload, seq, tick, crc_seed):
+    """Return a whole frame as bytes."""
+    out = bytearray(OVERHEAD + len(payload))
+    out[HEADER : HEADER + len(payload)] = payload
+    seal(out, 0, kind, len(payload), seq, tick, crc_seed)
+    return bytes(out)
+
+
+def length_at(buffer, start):
+    """Return the length of the frame that the header at buffer[start] claims."""
+    return OVERHEAD + (buffer[start + 2] | buffer[start + 3] << 8)
+
+
+def crc_fits(buffer, start, end, crc_seed):
+    """Return whether the frame buffer[start:end] carries the CRC of its bytes."""
+    return primitives.crc32(memoryview(buffer)[start : end - 4], crc_seed) == u32(buffer, end - 4)
+
+
+# -- payloads -------------------------------------------------------------------------------------------------------------
+
+
+def words_bytes(values):
+    """Return integers (i32 or u32) as little-endian 32-bit words."""
+    out = bytearray(4 * len(values))
+    for i in range(len(values)):
+        put_u32(out, 4 * i, values[i])
+    return out
+
+
+def vector_bytes(vector):
+    """Return a vector of Q16.16 integers as bytes; Invalid for anything that is not a signed 32-bit integer."""
+    for each in vector:
+        if not isinstance(each, int):
+            raise Invalid("a vector's components are Q16.16 integers, not %r: convert with quipu.vector()" % (each,))
+        if not -0x80000000 <= each <= 0x7FFFFFFF:
+            raise Invalid("a vector's components are signed 32-bit Q16.16 integers: %d is out of range" % each)
+    return words_bytes(vector)
+
+
+def _u32(what, value):
+    if not isinstance(value, int) or not 0 <= value <= 0xFFFFFFFF:
+        raise Invalid("%s must be 0 to 4294967295, not %r" % (what, value))
+    return value
+
+
+def _name(name):
+    if isinstance(name, str):
+        name = name.encode()
+    if not 1 <= len(name) <= 24:
+        raise TooLong("a key's name has 1 to 24 bytes, not %d: %r" % (len(name), name))
+    return bytes(name)
+
+
+def insert(vector, tag=0, meta=b""):
+    return bytes(words_bytes((_u32("tag", tag),)) + vector_bytes(vector) + bytes(meta))
+
+
+def update(ident, tag=None, meta=None):
+    which = (0 if tag is None else SET_TAG) | (0 if meta is None else SET_META)
+    if not which:
+        raise Invalid("an update sets the tag, the metadata or both: neither was given")
+    return bytes(words_bytes((_u32("id", ident), _u32("tag", tag or 0))) + bytes((which,)) + bytes(meta or b""))
+
+
+def ident(ident):
+    """Return the payload of delete record, delete node and delete edge."""
+    return bytes(words_bytes((_u32("id", ident),)))
+
+
+def create_node(kind, record=0):
+    return bytes(words_bytes((_u32("kind", kind), _u32("record", record or 0))))
+
+
+def create_edge(kind, origin, target):
+    return bytes(words_bytes((_u32("kind", kind), _u32("from", origin), _u32("to", target))))
+
+
+def put(name, value, prev=0):
+    name = _name(name)
+    return bytes(words_bytes((prev,)) + bytes((0, len(name))) + name + bytes(value))
+
+
+def delete_key(name, prev=0):
+    return bytes(words_bytes((prev,))) + _name(name)
+
+
+def boot(number, head, skipped):
+    return bytes(words_bytes((number,)) + head + words_bytes((skipped,)))
+
+
+def clock(unix_ms, uncertainty_ms):
+    """unix_ms: milliseconds since 1970 UTC; uncertainty_ms: how far off it may be."""
+    return bytes(words_bytes((unix_ms & 0xFFFFFFFF, unix_ms >> 32, uncertainty_ms)))
+
+
+def genesis(config, entropy, identity, policy=STOP, origin=None):
+    """config: see arena.py. entropy: 16 random bytes. identity: the board as text, at most 64 bytes. origin, of a log that
+    continues another: (its name, seq, chain head and state root there, root of the state that this one starts with)."""
+    if len(entropy) != 16:
+        raise Invalid("a genesis takes 16 bytes of entropy, not %d" % len(entropy))
+    identity = identity.encode()[:64]
+    out = words_bytes((RULES,) + check_config(config)) + entropy + bytes((policy, len(identity))) + identity
+    if origin:
+        name, seq, head, root, base = origin
+        out += name + words_bytes((seq,)) + head + root + base
+    return bytes(out)
+
+
+class Genesis:
+    """A decoded genesis payload. FormatError if it is none; rules this version does not know are refused by number."""
+
+    def __init__(self, payload):
+        if len(payload) < 50 or len(payload) not in (50 + payload[49], 182 + payload[49]):
+            raise FormatError("a genesis payload of %d bytes is not one" % len(payload))
+        self.rules = u32(payload, 0)
+        if self.rules != RULES:
+            raise FormatError("this log follows rules %d; this version knows rules %d only" % (self.rules, RULES))
+        self.config = check_config([u32(payload, 4 + 4 * i) for i in range(7)])
+        self.entropy = bytes(payload[32:48])
+        self.policy = payload[48]
+        at = 50 + payload[49]
+        self.identity = bytes(payload[50:at]).decode()
+        self.origin = None
+        if len(payload) > at:
+            self.origin = (bytes(payload[at : at + 32]), u32(payload, at + 32), bytes(payload[at + 36 : at + 68]),
+                           bytes(payload[at + 68 : at + 100]), bytes(payload[at + 100 : at + 132]))

@@ -1,0 +1,341 @@
+"""The kernel: what each command means. `check` may refuse and changes nothing; `apply` changes the arena and cannot fail.
+
+Commands arrive as payload bytes inside a frame buffer (docs/format.md, "Commands"), so live work, recovery and the
+laptop's replay run the very same code. It knows nothing of frames around them, of flash or of hashes. `apply` allocates
+nothing on a MicroPython heap as long as sequence numbers stay below 2^30.
+"""
+
+from . import primitives
+from .arena import (Arena, CONFIG_AT, DIRTY, EDGE_FROM, EDGE_KIND, EDGE_NEXT_IN, EDGE_NEXT_OUT, EDGE_PREV_IN, EDGE_PREV_OUT, EDGE_TO,
+                    HEAD, ID, KEY_LENGTHS, KEY_NAME, KEY_VALUE, NAME_BYTES, NEXT, NODE_IN, NODE_KIND, NODE_OUT, NODE_RECORD,
+                    RECORD_META, RECORD_REFS, RECORD_TAG, RECORD_VECTOR, SEQ_AT)
+from .const import const
+from .errors import InUse, Invalid, NotFound, TooLong, WrongDimension
+from .root import RootTree
+
+# Command types, the low six bits of a frame's type.
+INSERT, UPDATE, DELETE = const(0x10), const(0x11), const(0x12)
+CREATE_NODE, DELETE_NODE = const(0x14), const(0x15)
+CREATE_EDGE, DELETE_EDGE = const(0x18), const(0x19)
+PUT, DELETE_KEY = const(0x1C), const(0x1D)
+
+# Which fields an update sets.
+SET_TAG, SET_META = const(1), const(2)
+
+
+def u32(data, at):
+    """Return the little-endian u32 at data[at]."""
+    return data[at] | data[at + 1] << 8 | data[at + 2] << 16 | data[at + 3] << 24
+
+
+def put_u32(data, at, value):
+    """Store value as a little-endian u32 at data[at]."""
+    data[at] = value & 255
+    data[at + 1] = value >> 8 & 255
+    data[at + 2] = value >> 16 & 255
+    data[at + 3] = value >> 24 & 255
+
+
+class Kernel:
+    """The state machine over one arena. config: (dim, records, nodes, edges, keys, meta_bytes, value_bytes)."""
+
+    def __init__(self, config):
+        self.arena = arena = Arena(config)
+        self.tree = RootTree(arena)
+        self.records, self.nodes, self.edges, self.keys = arena.records, arena.nodes, arena.edges, arena.keys
+        self.dim = arena.config[0]
+        self.meta_bytes = arena.config[5]
+        self.value_bytes = arena.config[6]
+
+    def root(self):
+        """Return the 32-byte state root."""
+        return self.tree.value()
+
+    def seq(self):
+        """Return the seq of the last state-changing frame."""
+        return self.arena.words[SEQ_AT]
+
+    # -- checks: pure -------------------------------------------------------------------------------------------------
+
+    def check(self, kind, data, start, end):
+        """Raise Refused if command `kind` with payload data[start:end] cannot be applied now."""
+        size = end - start
+        if kind == INSERT:
+            need = 4 + 4 * self.dim
+            if size < need:
+                raise WrongDimension("a vector has %d components here, not %d" % (self.dim, (size - 4) // 4))
+            if size - need > self.meta_bytes:
+                self._too_long("metadata", size - need, self.meta_bytes)
+            self.records.need_room()
+        elif kind == UPDATE:
+            self._at_least(kind, size, 9)
+            which = data[start + 8]
+            if not 1 <= which <= 3:
+                raise Invalid("an update sets the tag (1), the metadata (2) or both (3), not %d" % which)
+            if not which & SET_TAG and u32(data, start + 4) or not which & SET_META and size > 9:
+                raise Invalid("an update carries a field that it does not set")
+            if size - 9 > self.meta_bytes:
+                self._too_long("metadata", size - 9, self.meta_bytes)
+            self.records.need(u32(data, start))
+        elif kind == DELETE:
+            self._exactly(kind, size, 4)
+            link = self.records.need(u32(data, start))
+            refs = self.arena.words[self.records.at(link - 1) + RECORD_REFS]
+            if refs:
+                raise InUse("record %d is referred to by %d nodes: delete them first" % (u32(data, start), refs))
+        elif kind == CREATE_NODE:
+            self._exactly(kind, size, 8)
+            if u32(data, start + 4):
+                self.records.need(u32(data, start + 4))
+            self.nodes.need_room()
+        elif kind == DELETE_NODE:
+            self._exactly(kind, size, 4)
+            self.nodes.need(u32(data, start))
+        elif kind == CREATE_EDGE:
+            self._exactly(kind, size, 12)
+            self.nodes.need(u32(data, start + 4))
+            self.nodes.need(u32(data, start + 8))
+            self.edges.need_room()
+        elif kind == DELETE_EDGE:
+            self._exactly(kind, size, 4)
+            self.edges.need(u32(data, start))
+        elif kind == PUT:
+            self._at_least(kind, size, 6)
+            length = data[start + 5]
+            self._check_name(length, size - 6)
+            link = self.find_key(data, start + 6, length)
+            self._check_prev(link, u32(data, start))
+            if data[start + 4]:
+                if data[start + 4] != 1 or not link or size != 6 + length:
+                    raise Invalid("a put of the same value needs the key to be there, and carries no value")
+            elif size - 6 - length > self.value_bytes:
+                self._too_long("a value", size - 6 - length, self.value_bytes)
+            if not link:
+                self.keys.need_room()
+        elif kind == DELETE_KEY:
+            self._at_least(kind, size, 4)
+            self._check_name(size - 4, size - 4)
+            link = self.find_key(data, start + 4, size - 4)
+            if not link:
+                raise NotFound("no key has the name %r" % (bytes(data[start + 4 : end]),))
+            self._check_prev(link, u32(data, start))
+        else:
+            raise Invalid("command type 0x%02x is unknown" % kind)
+
+    def _exactly(self, kind, size, need):
+        if size != need:
+            raise Invalid("command 0x%02x has a payload of %d bytes, not %d" % (kind, need, size))
+
+    def _at_least(self, kind, size, need):
+        if size < need:
+            raise Invalid("command 0x%02x has a payload of at least %d bytes, not %d" % (kind, need, size))
+
+    def _too_long(self, what, size, limit):
+        raise TooLong("%s has at most %d bytes here, not %d" % (what, limit, size))
+
+    def _check_name(self, length, room):
+        if not 1 <= length <= NAME_BYTES or length > room:
+            raise TooLong("a key's name has 1 to %d bytes, not %d" % (NAME_BYTES, length))
+
+    def _check_prev(self, link, prev):
+        last = self.arena.words[self.keys.at(link - 1) + ID] if link else 0
+        if prev != last:
+            raise Invalid("the key was last written by seq %d, not %d" % (last, prev))
+
+    # -- changes: cannot fail after check -----------------------------------------------------------------------------
+
+    def apply(self, kind, data, start, end, seq):
+        """Apply a command that `check` passed; seq is its frame's, and the id of what it creates."""
+        arena = self.arena
+        w = arena.words
+        if kind == INSERT:
+            at = self.records.take(seq, self.records.bucket(seq))
+            need = 4 + 4 * self.dim
+            w[at + RECORD_META] = end - start - need
+            # tag, vector and metadata lie in the slot as they do in the payload
+            primitives.copy(arena.bytes, 4 * (at + RECORD_TAG), data, start, end - start)
+        elif kind == UPDATE:
+            at = self.records.at(self.records.find(u32(data, start)) - 1)
+            self.records.touch(at)
+            which = data[start + 8]
+            if which & SET_TAG:
+                primitives.copy(arena.bytes, 4 * (at + RECORD_TAG), data, start + 4, 4)
+            if which & SET_META:
+                self._fill(at + RECORD_VECTOR + self.dim, self.meta_bytes, data, start + 9, end)
+                w[at + RECORD_META] = end - start - 9
+        elif kind == DELETE:
+            ident = u32(data, start)
+            self.records.free(self.records.find(ident), self.records.bucket(ident))
+        elif kind == CREATE_NODE:
+            at = self.nodes.take(seq, self.nodes.bucket(seq))
+            primitives.copy(arena.bytes, 4 * (at + NODE_KIND), data, start, 4)
+            link = self.records.find(u32(data, start + 4))
+            w[at + NODE_RECORD] = link
+            if link:
+                self._refer(link, 1)
+        elif kind == DELETE_NODE:
+            self._delete_node(u32(data, start))
+        elif kind == CREATE_EDGE:
+            self._create_edge(data, start, seq)
+        elif kind == DELETE_EDGE:
+            self._delete_edge(self.edges.find(u32(data, start)))
+        elif kind == PUT:
+            length = data[start + 5]
+            link = self.find_key(data, start + 6, length)
+            if link:
+                at = self.keys.at(link - 1)
+                self.keys.touch(at)
+                w[at + ID] = seq
+            else:
+                at = self.keys.take(seq, self._name_bucket(data, start + 6, length))
+                primitives.copy(arena.bytes, 4 * (at + KEY_NAME), data, start + 6, length)
+            if not data[start + 4]:
+                self._fill(at + KEY_VALUE, self.value_bytes, data, start + 6 + length, end)
+                w[at + KEY_LENGTHS] = length | (end - start - 6 - length) << 8
+        elif kind == DELETE_KEY:
+            self.keys.free(self.find_key(data, start + 4, end - start - 4),
+                           self._name_bucket(data, start + 4, end - start - 4))
+        if arena.touched[0] != DIRTY:
+            arena.touch(0)
+        w[SEQ_AT] = seq
+
+    def _fill(self, at, room, data, start, end):
+        """Put data[start:end] at word `at` and zero the rest of its room (bytes, up to a whole word)."""
+        w = self.arena.words
+        for i in range(at, at + (room + 3) // 4):
+            w[i] = 0
+        primitives.copy(self.arena.bytes, 4 * at, data, start, end - start)
+
+    def _refer(self, link, change):
+        at = self.records.at(link - 1)
+        self.records.touch(at)
+        self.arena.words[at + RECORD_REFS] += change
+
+    def _create_edge(self, data, start, seq):
+        w = self.arena.words
+        at = self.edges.take(seq, self.edges.bucket(seq))
+        link = w[self.edges.bucket(seq)]
+        primitives.copy(self.arena.bytes, 4 * (at + EDGE_KIND), data, start, 4)
+        for end in (0, 1):  # out-edges of `from`, then in-edges of `to`: new ones first
+            node = self.nodes.find(u32(data, start + 4 + 4 * end))
+            node_at = self.nodes.at(node - 1)
+            w[at + EDGE_FROM + end] = node
+            first = w[node_at + NODE_OUT + end]
+            w[at + EDGE_NEXT_OUT + 2 * end] = first
+            if first:
+                first_at = self.edges.at(first - 1)
+                self.edges.touch(first_at)
+                w[first_at + EDGE_PREV_OUT + 2 * end] = link
+            self.nodes.touch(node_at)
+            w[node_at + NODE_OUT + end] = link
+
+    def _delete_edge(self, link):
+        w = self.arena.words
+        edges = self.edges
+        at = edges.at(link - 1)
+        for end in (0, 1):
+            after = w[at + EDGE_NEXT_OUT + 2 * end]
+            before = w[at + EDGE_PREV_OUT + 2 * end]
+            if after:
+                after_at = edges.at(after - 1)
+                edges.touch(after_at)
+                w[after_at + EDGE_PREV_OUT + 2 * end] = before
+            if before:
+                before_at = edges.at(before - 1)
+                edges.touch(before_at)
+                w[before_at + EDGE_NEXT_OUT + 2 * end] = after
+            else:
+                node_at = self.nodes.at(w[at + EDGE_FROM + end] - 1)
+                self.nodes.touch(node_at)
+                w[node_at + NODE_OUT + end] = after
+        edges.free(link, edges.bucket(w[at + ID]))
+
+    def _delete_node(self, ident):
+        w = self.arena.words
+        link = self.nodes.find(ident)
+        at = self.nodes.at(link - 1)
+        for first in (NODE_OUT, NODE_IN):
+            while w[at + first]:
+                self._delete_edge(w[at + first])
+        if w[at + NODE_RECORD]:
+            self._refer(w[at + NODE_RECORD], -1)
+        self.nodes.free(link, self.nodes.bucket(ident))
+
+    # -- keys by name -------------------------------------------------------------------------------------------------
+
+    def _name_bucket(self, data, start, length):
+        h = 0
+        for i in range(start, start + length):
+            h = (h * 33 ^ data[i]) & 0xFFFFFF  # 24 bits: the product stays a small integer on a board
+        return self.keys.at(h % self.keys.capacity)
+
+    def find_key(self, data, start, length):
+        """Return the slot link of the key named data[start:start+length]; 0 for none."""
+        if not self.keys.capacity:
+            return 0
+        w = self.arena.words
+        b = self.arena.bytes
+        link = w[self._name_bucket(data, start, length) + HEAD]
+        while link:
+            at = self.keys.at(link - 1)
+            if w[at + KEY_LENGTHS] & 255 == length:
+                name = 4 * (at + KEY_NAME)
+                i = 0
+                while i < length and b[name + i] == data[start + i]:
+                    i += 1
+                if i == length:
+                    return link
+            link = w[at + NEXT]
+        return 0
+
+    # -- what things are ----------------------------------------------------------------------------------------------
+
+    def config(self):
+        """Return the configuration as the arena's header has it."""
+        return tuple([self.arena.words[CONFIG_AT + i] for i in range(7)])
+
+    def record(self, ident):
+        """Return (tag, vector, metadata) of a record: u32, list of dim i32, bytes. NotFound if there is none."""
+        return self.record_at(self.records.at(self.records.need(ident) - 1))
+
+    def record_at(self, at):
+        w = self.arena.words
+        vector = []
+        for i in range(at + RECORD_VECTOR, at + RECORD_VECTOR + self.dim):
+            vector.append(w[i] - (1 << 32) if w[i] >> 31 else w[i])
+        meta = 4 * (at + RECORD_VECTOR + self.dim)
+        return w[at + RECORD_TAG], vector, bytes(self.arena.bytes[meta : meta + w[at + RECORD_META]])
+
+    def node(self, ident):
+        """Return (kind, record id or 0) of a node. NotFound if there is none."""
+        return self.node_at(self.nodes.at(self.nodes.need(ident) - 1))
+
+    def node_at(self, at):
+        w = self.arena.words
+        link = w[at + NODE_RECORD]
+        return w[at + NODE_KIND], w[self.records.at(link - 1) + ID] if link else 0
+
+    def edge(self, ident):
+        """Return (kind, from node id, to node id) of an edge. NotFound if there is none."""
+        return self.edge_at(self.edges.at(self.edges.need(ident) - 1))
+
+    def edge_at(self, at):
+        w = self.arena.words
+        return (w[at + EDGE_KIND], w[self.nodes.at(w[at + EDGE_FROM] - 1) + ID], w[self.nodes.at(w[at + EDGE_TO] - 1) + ID])
+
+    def key(self, name):
+        """Return (seq of the last write, value) of a key. NotFound if there is none."""
+        self._check_name(len(name), len(name))
+        link = self.find_key(name, 0, len(name))
+        if not link:
+            raise NotFound("no key has the name %r" % (bytes(name),))
+        _, seq, value = self.key_at(self.keys.at(link - 1))
+        return seq, value
+
+    def key_at(self, at):
+        """Return (name, seq of the last write, value) of the key slot at word `at`."""
+        w = self.arena.words
+        b = self.arena.bytes
+        name, value = 4 * (at + KEY_NAME), 4 * (at + KEY_VALUE)
+        return (bytes(b[name : name + (w[at + KEY_LENGTHS] & 255)]), w[at + ID],
+                bytes(b[value : value + (w[at + KEY_LENGTHS] >> 8)]))

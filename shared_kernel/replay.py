@@ -1,0 +1,111 @@
+"""Replay: frames in, state out; every frame is checked as it is applied. The only way from a log to a state.
+
+Board recovery and the laptop's verify both run this. It reads no flash and no file: frames are handed to it.
+"""
+
+from . import primitives
+from .errors import FormatError, Mismatch, Refused
+from .frames import (BOOT, CHECKPOINT, CLOCK, GENESIS, Genesis, HEADER, NO_HEAD, SKIPPABLE, TOKEN, TOKEN_BYTES, VERSION,
+                     crc_fits, length_at, seed)
+from .kernel import Kernel, u32
+
+
+class Replay:
+    """The state after the frames so far.
+
+    kernel: None before the genesis (unless started from a snapshot); name: the log's 32 bytes; seq: the last frame's; head:
+    the chain head after it; boot: boot number; checkpoints: how many roots were compared.
+    """
+
+    def __init__(self):
+        self.kernel = None
+        self.genesis = None
+        self.name = None
+        self.seed = 0
+        self.seq = None
+        self.head = NO_HEAD
+        self.boot = 0
+        self.checkpoints = 0
+
+    def start_from(self, kernel, name, seq, head, boot=0):
+        """Go on from a snapshot: a kernel loaded with its arena, and the log's name, seq and chain head there."""
+        self.kernel = kernel
+        self.name = name
+        self.seed = seed(name)
+        self.seq = seq
+        self.head = head
+        self.boot = boot
+
+    def fits(self, buffer, start, end):
+        """Return whether buffer[start:end] is this log's next frame by version, length, seq and CRC."""
+        return (end - start >= 16 and buffer[start] == VERSION and length_at(buffer, start) == end - start
+                and u32(buffer, start + 4) == self.seq + 1 and crc_fits(buffer, start, end, self.seed))
+
+    def step(self, frame):
+        """Check one whole frame (bytes or memoryview) against the chain so far and apply it; Mismatch says what parts."""
+        seq = u32(frame, 4)
+        end = len(frame) - 4
+        if self.seq is None:
+            return self._begin(frame, seq, end)
+        if seq != self.seq + 1:
+            raise Mismatch(self.seq + 1, "sequence number", self.seq + 1, seq)
+        if frame[0] != VERSION:
+            raise Mismatch(seq, "frame version", VERSION, frame[0])
+        if primitives.crc32(frame[:end], self.seed) != u32(frame, end):
+            raise Mismatch(seq, "frame CRC", "%08x" % primitives.crc32(frame[:end], self.seed), "%08x" % u32(frame, end))
+        kind = frame[1]
+        start = HEADER
+        if kind & TOKEN:
+            kind &= ~TOKEN
+            start += TOKEN_BYTES
+        if 0x10 <= kind < 0x40:
+            kernel = self.kernel
+            try:
+                kernel.check(kind, frame, start, end)
+            except Refused as e:
+                raise Mismatch(seq, "command", "one that the state allows", str(e))
+            kernel.apply(kind, frame, start, end, seq)
+        else:
+            self._log_only(kind, seq, frame[start:end])
+        self.seq = seq
+        self.head = primitives.hash(self.head + frame)
+
+    def _begin(self, frame, seq, end):
+        if frame[1] != GENESIS or primitives.crc32(frame[:end], 0) != u32(frame, end):
+            raise Mismatch(seq, "first frame", "a whole genesis", "type 0x%02x" % frame[1])
+        try:
+            self.genesis = Genesis(frame[HEADER:end])
+        except (FormatError, Refused, ValueError) as e:
+            raise Mismatch(seq, "genesis", "one this version can read", str(e))
+        origin = self.genesis.origin
+        if origin is None:
+            self.kernel = Kernel(self.genesis.config)
+        elif self.kernel is None:
+            raise Mismatch(seq, "base state", "a snapshot of root %s" % origin[4].hex(), "none")
+        elif self.kernel.root() != origin[4]:
+            raise Mismatch(seq, "base state's root", origin[4].hex(), self.kernel.root().hex())
+        if seq != (0 if origin is None else origin[1] + 1):
+            raise Mismatch(seq, "genesis seq", 0 if origin is None else origin[1] + 1, seq)
+        self.seq = seq
+        self.head = self.name = primitives.hash(NO_HEAD + frame)
+        self.seed = seed(self.name)
+
+    def _log_only(self, kind, seq, payload):
+        if kind == CHECKPOINT:
+            root = self.kernel.root()
+            if payload != root:
+                raise Mismatch(seq, "state root of the checkpoint", root.hex(), bytes(payload).hex())
+            self.checkpoints += 1
+        elif kind == BOOT:
+            if len(payload) != 40:
+                raise Mismatch(seq, "boot frame's payload", "40 bytes", "%d bytes" % len(payload))
+            if payload[4:36] != self.head:
+                raise Mismatch(seq, "chain head in the boot frame", self.head.hex(), bytes(payload[4:36]).hex())
+            if u32(payload, 0) != self.boot + 1:
+                raise Mismatch(seq, "boot number", self.boot + 1, u32(payload, 0))
+            self.boot += 1
+        elif kind == CLOCK:
+            if len(payload) != 12:
+                raise Mismatch(seq, "clock frame's payload", "12 bytes", "%d bytes" % len(payload))
+        elif not kind & SKIPPABLE:
+            raise Mismatch(seq, "frame type", "one that this version knows", "0x%02x" % kind)

@@ -1,0 +1,67 @@
+"""A snapshot being taken, in steps, while commands go on: copy-before-write. Knows no log.
+
+The slot's sectors are erased one a step; then the arena as of that moment is kept by saving each chunk before its first
+change, and the untouched rest one a step; the header is programmed last and makes the slot valid.
+"""
+
+from .arena import CHUNK, CLEAN, UNSAVED
+
+
+class Saver:
+    """slot: which; erased: sectors done; header: None until begun; failed: whether a chunk could not be programmed."""
+
+    def __init__(self, region, arena, slot):
+        self.region = region
+        self.arena = arena
+        self.slot = slot
+        self.erased = 0
+        self.chunk = 0
+        self.header = None
+        self.failed = False
+
+    def erase_next(self):
+        """Erase the slot's next sector; return whether there are more."""
+        self.region.erase(self.slot * self.region.slot_sectors + self.erased)
+        self.erased += 1
+        return self.erased < self.region.slot_sectors
+
+    def begin(self, header):
+        """Keep the arena as it is now: header names it. The root must have been computed since the last change."""
+        self.header = header
+        for chunk in range(self.arena.chunks):
+            self.arena.touched[chunk] = UNSAVED
+        self.arena.before_write = self.save
+
+    def save(self, chunk):
+        """Program a chunk to its place. A failure spoils the snapshot, never the command that is about to change the chunk."""
+        self.arena.touched[chunk] = CLEAN
+        try:
+            start = chunk * CHUNK
+            self.region.slot_program(self.slot, start, memoryview(self.arena.bytes)[start : start + CHUNK])
+        except Exception:
+            self.failed = True
+
+    def save_next(self):
+        """Save the next chunk that is still unsaved; return False if none was."""
+        touched = self.arena.touched
+        while self.chunk < self.arena.chunks and touched[self.chunk] != UNSAVED:
+            self.chunk += 1
+        if self.chunk == self.arena.chunks:
+            return False
+        self.save(self.chunk)
+        return True
+
+    def commit(self):
+        """Program the header after the arena; return it, or None if a chunk had failed."""
+        if self.failed:
+            return None
+        self.region.slot_program(self.slot, self.arena.size, self.header.encode())
+        return self.header
+
+    def abandon(self):
+        """Leave the slot as it is, without a header."""
+        if self.header:
+            for chunk in range(self.arena.chunks):
+                if self.arena.touched[chunk] == UNSAVED:
+                    self.arena.touched[chunk] = CLEAN
+        self.arena.before_write = None

@@ -1,0 +1,67 @@
+"""Snapshots as bytes: a header that names log, seq, chain head and state root, and the arena. Reads and writes no flash.
+
+header = "QSNP" | rules u32 | seq u32 | boot u32 | generation u32 | arena length u32 | log name 32 | chain head 32 |
+         state root 32 | CRC-32 u32 of all before it
+"""
+
+from . import primitives
+from .arena import RULES
+from .const import const
+from .errors import FormatError
+from .frames import words_bytes
+from .kernel import Kernel, u32
+
+MAGIC = const(0x504E5351)  # "QSNP"
+HEADER = const(124)
+
+
+class Header:
+    """A snapshot's header. seq: the last frame that the state covers; boot: the boot number then; generation: counts
+    the snapshots of a log, so that the newer of two is known."""
+
+    def __init__(self, seq, boot, generation, length, name, head, root):
+        self.seq = seq
+        self.boot = boot
+        self.generation = generation
+        self.length = length
+        self.name = name
+        self.head = head
+        self.root = root
+
+    def encode(self):
+        out = words_bytes((MAGIC, RULES, self.seq, self.boot, self.generation, self.length)) + self.name + self.head + self.root
+        return bytes(out + words_bytes((primitives.crc32(out, 0),)))
+
+
+def decode(data):
+    """Return the Header in the first bytes of data, or raise FormatError."""
+    if len(data) < HEADER or u32(data, 0) != MAGIC:
+        raise FormatError("no snapshot header here")
+    if primitives.crc32(data[: HEADER - 4], 0) != u32(data, HEADER - 4):
+        raise FormatError("the snapshot header's CRC does not fit")
+    if u32(data, 4) != RULES:
+        raise FormatError("this snapshot follows rules %d; this version knows rules %d only" % (u32(data, 4), RULES))
+    return Header(u32(data, 8), u32(data, 12), u32(data, 16), u32(data, 20), bytes(data[24:56]), bytes(data[56:88]),
+                  bytes(data[88:120]))
+
+
+def load(data):
+    """Return (Header, Kernel) of a whole snapshot; FormatError unless the arena has the length and the root it claims."""
+    header = decode(data)
+    arena = memoryview(data)[HEADER:]
+    if len(arena) != header.length or len(arena) < 64:
+        raise FormatError("the snapshot of seq %d has %d bytes of arena, not %d" % (header.seq, len(arena), header.length))
+    root = primitives.hash(arena)
+    if root != header.root:
+        raise FormatError("the snapshot of seq %d hashes to %s, not to its root %s" % (header.seq, root.hex(), header.root.hex()))
+    kernel = Kernel([u32(arena, 8 + 4 * i) for i in range(7)])
+    if kernel.arena.size != len(arena):
+        raise FormatError("the snapshot of seq %d is %d bytes; its configuration needs %d"
+                          % (header.seq, len(arena), kernel.arena.size))
+    kernel.arena.load(arena)
+    return header, kernel
+
+
+def save(kernel, seq, boot, generation, name, head):
+    """Return the whole snapshot of a kernel as bytes."""
+    return Header(seq, boot, generation, kernel.arena.size, name, head, kernel.root()).encode() + bytes(kernel.arena.bytes)

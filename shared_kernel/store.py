@@ -1,0 +1,477 @@
+"""The durable store: commands in, frames on flash, a state that always equals the log. Knows no pins, files or clocks.
+
+Each command is checked, applied in RAM and its frame encoded; the frames of a group are programmed together, read back, and
+only then reported. `busy` is set before the first change and cleared after the last: if anything leaves it set (Ctrl-C
+between two bytecodes, MemoryError, a flash error) the next call rebuilds the state from flash.
+"""
+
+from . import primitives
+from .arena import CHUNK, ID, KEY_LENGTHS, KEY_VALUE, check_config, layout
+from .const import const
+from .errors import Busy, Damage, FlashError, FormatError, Invalid, LogFull, NotFound, Refused
+from .frames import (BOOT, CHECKPOINT, CLOCK, GENESIS, HEADER, NO_HEAD, OVERHEAD, OVERWRITE, TOKEN, TOKEN_BYTES, boot, clock,
+                     genesis, seal, seed)
+from .kernel import DELETE_KEY, PUT, put_u32
+from .reader import LogReader, frame_of
+from .recovery import GENESIS_BYTES, Recovery, largest_frame, window
+from .region import Open, Region
+from .saver import Saver
+from .snapshot import Header
+
+CHECKPOINT_EVERY = const(64)  # commands
+TICKS_MASK = const(0x3FFFFFFF)  # what `now` counts modulo: MicroPython's ticks_ms
+REBASE = const(0x1FFFFFFF)  # a tick past this is due for a clock frame
+_SMALL = const(128)  # a head, and a log-only frame
+
+
+class Store:
+    """A log on one flash region, and the state that it proves.
+
+    flash: see region.py. now: a function that returns milliseconds, counting modulo 2^30. After construction the log is
+    mounted: `kernel` is None if the region is blank (then `configure`); `damage` is None or says what is wrong, in which
+    case nothing is appended. seq, head, name, boot: of the last frame; acked: first seq that the host has not acknowledged.
+    """
+
+    def __init__(self, flash, now):
+        self.region = Region(flash)
+        self.now = now
+        self._inside = False
+        self.busy = True
+        self.call(self._nothing)
+
+    def _nothing(self):
+        pass
+
+    def call(self, act, *args):
+        """Run one method of the store with nothing else inside it, on a state that equals the log."""
+        if self._inside:
+            raise Busy("the store is at work on another call: from a timer, a callback or a second core, try again later")
+        try:
+            try:
+                self._inside = True
+                if self.busy:
+                    self._rebuild()
+                return act(*args)
+            finally:
+                self._inside = False
+        except BaseException:  # once more, for a Ctrl-C inside `finally`
+            self._inside = False
+            raise
+
+    # -- mounting -----------------------------------------------------------------------------------------------------
+
+    def _rebuild(self):
+        """Read everything back from flash."""
+        self.busy = True
+        self.kernel = self.saver = self.reader = None  # their memory is needed now
+        found = Recovery(self.region)
+        self.damage = found.damage
+        self.cuts = found.cuts
+        self.order = found.order
+        self.slots = found.slots
+        self.epoch = found.epoch
+        self.acked = found.acked
+        self.policy = found.policy
+        self.booted = False  # whether this boot's boot frame is written
+        if found.replay is None:
+            self.seq = self.name = None
+        else:
+            self._adopt(found.replay)
+            self.address = found.address
+            self.skipped = found.skipped
+            self._since_snapshot()
+        self.base = self.now()
+        self.busy = False
+
+    def _adopt(self, replay):
+        self.kernel = replay.kernel
+        self.name = replay.name
+        self.seed = replay.seed
+        self.seq = replay.seq
+        self.head = replay.head
+        self.boot = replay.boot
+        self.since_checkpoint = CHECKPOINT_EVERY  # so that the first group after a boot proves what was recovered
+        self.group_size = 0
+        if self.kernel:
+            config = self.kernel.config()
+            self.frame = bytearray(32 + largest_frame(config))  # [chain head][frame]
+            self.small = bytearray(_SMALL)
+            self.group = bytearray(window(config))
+
+    def _since_snapshot(self):
+        """Count the sectors opened since the newest snapshot; set how many make the next one due."""
+        newest = max([-1 if slot is None else slot.seq for slot in self.slots])
+        self.since_snapshot = 0
+        for sector in self.order:
+            if self.region.opened(sector).first > newest:
+                self.since_snapshot += 1
+        # two snapshots a turn, the older one done before its half is recycled: each slot wears like the ring
+        self.distance = max(1, (self.region.sectors - self.region.ring() - 2) // 2)
+
+    def configure(self, config, entropy, identity, policy=0):
+        """Begin a log on a blank region: program its genesis. Invalid if the region is not blank or too small for config."""
+        return self.call(self._configure, check_config(config), entropy, identity, policy)
+
+    def _configure(self, config, entropy, identity, policy):
+        region = self.region
+        if self.name is not None:
+            raise Invalid("this region holds log %s: a genesis needs a blank region" % self.name.hex()[:16])
+        slot = region.slot_size(CHUNK * layout(config)[1])
+        pad = region.pad  # a sector must hold a genesis; and a command with all that may be due before it
+        least = max(pad(GENESIS_BYTES),
+                    pad(largest_frame(config)) + pad(OVERHEAD + 40) + pad(OVERHEAD + 32) + pad(OVERHEAD + 12))
+        if region.sector - region.frames_at < least:
+            raise Invalid("a frame and what goes before it may take %d bytes here, but a sector of %d has room for %d"
+                          % (least, region.sector, region.sector - region.frames_at))
+        if region.sectors < 2 * slot + 3:
+            raise Invalid("this configuration needs %d sectors (two snapshots of %d and a ring of 3), the region has %d"
+                          % (2 * slot + 3, slot, region.sectors))
+        self.busy = True
+        region.slot_sectors = slot
+        payload = genesis(config, entropy, identity, policy)
+        frame = bytearray(OVERHEAD + len(payload))
+        frame[HEADER : HEADER + len(payload)] = payload
+        seal(frame, 0, GENESIS, len(payload), 0, 0, 0)
+        name = primitives.hash(NO_HEAD + frame)
+        first = region.ring()
+        region.erase(first)
+        region.open(first, Open(self.epoch + 1, 0, 0, 0, policy, name, NO_HEAD))
+        region.program(first * region.sector + region.frames_at, frame)
+        self._rebuild()
+        self.booted = True  # the boot that wrote the genesis needs no boot frame
+        self.since_checkpoint = 0
+
+    # -- commands -----------------------------------------------------------------------------------------------------
+
+    def execute(self, commands):
+        """Carry out [(type, payload, token or None)] in order. Returns once all are durable: for each the seq of its frame
+        (the id of what it created), or the Refused that it met."""
+        return self.call(self._execute, commands)
+
+    def log_only(self, kind, payload):
+        """Append a clock or a requested checkpoint (payload ignored) and return its seq."""
+        return self.call(self._log_only, kind, payload)
+
+    def _ready(self):
+        if self.damage:
+            raise Damage("the log is damaged and takes nothing new: %s" % self.damage)
+        if self.kernel is None:
+            raise Invalid("there is no log yet: configure the board first")
+
+    def _execute(self, commands):
+        self._ready()
+        results = []
+        for kind, payload, token in commands:
+            try:
+                results.append(self._command(kind, payload, token))
+            except Refused as e:
+                results.append(e)
+        self._flush()
+        self.busy = False
+        self._work()
+        return results
+
+    def _command(self, kind, payload, token):
+        kernel = self.kernel
+        frame = self.frame
+        at = 32 + HEADER
+        if token:
+            if len(token) != TOKEN_BYTES:
+                raise Invalid("a token has %d bytes, not %d" % (TOKEN_BYTES, len(token)))
+            frame[at : at + TOKEN_BYTES] = token
+            at += TOKEN_BYTES
+        end = at + len(payload)
+        if end + 4 > len(frame):
+            kernel.check(kind, payload, 0, len(payload))  # names what is too long
+            raise Invalid("a payload of %d bytes is too long" % len(payload))
+        primitives.copy(frame, at, payload, 0, len(payload))
+        end = self._complete(kind, frame, at, end)
+        kernel.check(kind, frame, at, end)
+        self._need_room(self.region.pad(end + 4 - 32) + self._due_size(), 1)
+        self.busy = True
+        self._due()
+        kernel.apply(kind, frame, at, end, self.seq + 1)
+        self._append(frame, kind | TOKEN if token else kind, end - 32 - HEADER)
+        self.since_checkpoint += 1
+        return self.seq
+
+    def _complete(self, kind, frame, at, end):
+        """Fill in what a put or a key's deletion says of the write before it; return where the payload ends."""
+        if kind == PUT and end - at >= 6:
+            start, length = at + 6, frame[at + 5]
+        elif kind == DELETE_KEY and end - at > 4:
+            start, length = at + 4, end - at - 4
+        else:
+            return end
+        if not 1 <= length <= end - start:
+            return end
+        kernel = self.kernel
+        w, b = kernel.arena.words, kernel.arena.bytes
+        link = kernel.find_key(frame, start, length)
+        slot = kernel.keys.at(link - 1) if link else 0
+        put_u32(frame, at, w[slot + ID] if link else 0)
+        if kind == PUT:
+            frame[at + 4] = 0
+            value = start + length
+            if link and w[slot + KEY_LENGTHS] >> 8 == end - value:
+                stored = 4 * (slot + KEY_VALUE) - value
+                i = value
+                while i < end and b[stored + i] == frame[i]:
+                    i += 1
+                if i == end:  # the same value again: the frame says so and leaves it out
+                    frame[at + 4] = 1
+                    return value
+        return end
+
+    def _log_only(self, kind, payload):
+        self._ready()
+        if kind not in (CLOCK, CHECKPOINT):
+            raise Invalid("a log-only frame asked for from outside is a clock or a checkpoint, not 0x%02x" % kind)
+        self._need_room(self.region.pad(OVERHEAD + 32) + self._due_size(), 0)
+        if kind == CHECKPOINT:
+            self._checkpoint()
+        else:
+            self.busy = True
+            self._due()
+            self._small(CLOCK, payload)
+            self._flush()
+            self.base = self.now()
+            self.busy = False
+        return self.seq
+
+    def _due_size(self):
+        """Return the bytes of the frames that are due before the next one."""
+        pad = self.region.pad
+        return ((0 if self.booted else pad(OVERHEAD + 40)) + (pad(OVERHEAD + 12) if self._tick() > REBASE else 0)
+                + (pad(OVERHEAD + 32) if self.since_checkpoint >= CHECKPOINT_EVERY else 0))
+
+    def _due(self):
+        """Append the frames that are due before the next one: boot, clock, checkpoint."""
+        if not self.booted:
+            self._small(BOOT, boot(self.boot + 1, self.head, self.skipped))
+            self.boot += 1
+            self.booted = True
+        if self._tick() > REBASE:
+            self._small(CLOCK, clock(0, 0))  # wall time unknown: it only starts the ticks anew
+            self.base = self.now()
+        if self.since_checkpoint >= CHECKPOINT_EVERY:
+            self._small(CHECKPOINT, self.kernel.root())
+
+    def _small(self, kind, payload):
+        primitives.copy(self.small, 32 + HEADER, payload, 0, len(payload))
+        self._append(self.small, kind, len(payload))
+        if kind == CHECKPOINT:
+            self.since_checkpoint = 0
+
+    def _tick(self):
+        return (self.now() - self.base) & TICKS_MASK
+
+    # -- appending ----------------------------------------------------------------------------------------------------
+
+    def _append(self, buffer, kind, size):
+        """Encode the frame whose payload stands at buffer[32+12:] and add it to the group. The head goes before it, so that
+        one hash over the buffer's beginning is the chain's next link."""
+        end = seal(buffer, 32, kind, size, self.seq + 1, self._tick(), self.seed)
+        buffer[:32] = self.head
+        padded = self.region.pad(end - 32)
+        if self.group_size + padded > len(self.group):
+            self._flush()
+        if not self.group_size:
+            self.group_first = self.seq + 1
+            self.group_head = self.head
+        at = self.group_size
+        primitives.copy(self.group, at, buffer, 32, end - 32)
+        for i in range(at + end - 32, at + padded):
+            self.group[i] = 0xFF
+        self.group_size += padded
+        self.head = primitives.hash(memoryview(buffer)[:end])
+        self.seq += 1
+
+    def _flush(self):
+        """Program the group and read it back; if the flash will not, once more in the next sector."""
+        if not self.group_size:
+            return
+        data = memoryview(self.group)[: self.group_size]
+        try:
+            self.region.program(self.address, data)
+        except (FlashError, OSError):
+            self._next_sector(self.group_first, self.group_head)
+            self.region.program(self.address, data)
+        self.address += self.group_size
+        self.group_size = 0
+
+    def room(self):
+        """Return the bytes left in the sector in use, those of the group not yet programmed taken off."""
+        return self.order[-1] * self.region.sector + self.region.sector - self.address - self.group_size
+
+    def _need_room(self, size, reserve):
+        """Make sure that the sector in use has room for size bytes, in the next one if need be; `reserve` sectors stay free.
+        LogFull if that cannot be: nothing has changed then."""
+        if self.room() >= size:
+            return
+        self._flush()
+        if self.free_sectors() <= reserve:
+            self._cover()
+            if self.free_sectors() <= reserve:
+                raise LogFull("the log is full at seq %d: sync it, so that its frames from seq %d on are acknowledged"
+                              % (self.seq, self.acked))
+        self._next_sector(self.seq + 1, self.head)
+
+    def free_sectors(self):
+        """Return how many ring sectors may be taken into use now."""
+        free = self.region.sectors - self.region.ring() - len(self.order)
+        for i in range(1, len(self.order)):
+            if not self._recyclable(self.region.opened(self.order[i]).first):
+                break
+            free += 1
+        return free
+
+    def _recyclable(self, end):
+        """Return whether the frames below seq `end` may go: both snapshots cover them, and the host has them."""
+        for slot in self.slots:
+            if slot is None or slot.seq + 1 < end:
+                return False
+        return self.policy == OVERWRITE or self.acked >= end
+
+    def _next_sector(self, first, head):
+        """Take the next sector of the ring into use, for frames from seq `first` on; head: the chain head before it."""
+        region = self.region
+        if not self.free_sectors():
+            raise FlashError("no sector is free to go on in")
+        self.busy = True
+        sector = self.order[-1] + 1
+        if sector == region.sectors:
+            sector = region.ring()
+        if sector == self.order[0]:
+            self.order.pop(0)
+        self.reader = None
+        start = sector * region.sector
+        if not region.erase_count(sector) or not region.is_blank(start + region.open_at, start + region.sector):
+            region.erase(sector)
+        self.epoch += 1
+        region.open(sector, Open(self.epoch, first, self.boot, self.acked, self.policy, self.name, head))
+        self.order.append(sector)
+        self.address = start + region.frames_at
+        self.skipped = 0
+        self.since_snapshot += 1
+
+    # -- snapshots ----------------------------------------------------------------------------------------------------
+
+    def take_snapshot(self):
+        """Take a snapshot now, whole, and return its Header."""
+        return self.call(self._take_snapshot)
+
+    def _take_snapshot(self):
+        self._ready()
+        saver = self._saver()
+        while self.saver is saver:
+            self._step()
+        if self.slots[saver.slot] is None:
+            raise FlashError("the snapshot could not be written to slot %d" % saver.slot)
+        return saver.header
+
+    def _saver(self):
+        """Return the snapshot being taken; begin one, in the slot that is empty or older, if none is."""
+        if self.saver is None:
+            a, b = self.slots
+            slot = 0 if a is None or b is not None and a.seq < b.seq else 1
+            self.slots[slot] = None
+            self.saver = Saver(self.region, self.kernel.arena, slot)
+            self.since_snapshot = 0
+        return self.saver
+
+    def _step(self):
+        """Do one step of the snapshot being taken: a sector's erase, its beginning, a chunk, or its header."""
+        saver = self.saver
+        try:
+            if saver.erased < self.region.slot_sectors:
+                saver.erase_next()
+            elif saver.header is None:
+                if self.room() >= self.region.pad(OVERHEAD + 32) + self._due_size():
+                    self._checkpoint()
+                other = self.slots[1 - saver.slot]
+                saver.begin(Header(self.seq, self.boot, other.generation + 1 if other else 1, self.kernel.arena.size, self.name,
+                                   self.head, self.kernel.root()))
+            elif not saver.save_next():
+                self.slots[saver.slot] = saver.commit()
+                saver.abandon()
+                self.saver = None
+        except (FlashError, OSError):
+            saver.abandon()
+            self.saver = None
+
+    def _checkpoint(self):
+        self.busy = True
+        self._due()
+        self._small(CHECKPOINT, self.kernel.root())
+        self._flush()
+        self.busy = False
+
+    def _work(self):
+        """After a group: go on with the snapshot being taken, or begin the one that is due."""
+        if self.saver or self.since_snapshot >= self.distance:
+            self._saver()
+            self._step()
+
+    def _cover(self):
+        """The ring is full: if snapshots are all that keeps its oldest sector from being recycled, take them now."""
+        if len(self.order) < 2:
+            return
+        end = self.region.opened(self.order[1]).first
+        if self.policy != OVERWRITE and self.acked < end:
+            return
+        for _ in range(2):
+            if not self._recyclable(end):
+                saver = self._saver()
+                while self.saver is saver:
+                    self._step()
+
+    # -- what a host asks for -----------------------------------------------------------------------------------------
+
+    def acknowledge(self, seq):
+        """The host has every frame below `seq`, safely: their sectors may be recycled."""
+        return self.call(self._acknowledge, seq)
+
+    def _acknowledge(self, seq):
+        if not 0 <= seq <= self.seq + 1:
+            raise Invalid("seq %d cannot be acknowledged: the log ends at %d" % (seq, self.seq))
+        self.acked = max(self.acked, seq)
+
+    def read_frames(self, seq, head, buffer):
+        """Fill buffer with whole frames from `seq` on; return the bytes used, 0 at the log's end.
+
+        head: the chain head before that frame, by what the caller holds; it is compared (Damage of a rolled-back or other
+        log is a FormatError) where the reading begins anew. NotFound if those frames have been recycled.
+        """
+        return self.call(self._read_frames, seq, head, buffer)
+
+    def _read_frames(self, seq, head, buffer):
+        reader = self.reader
+        if reader is None or reader.seq != seq:
+            reader = self._seek(seq, head)
+        largest = len(self.frame) - 32
+        reader.buffer, reader.at = buffer, 0
+        while len(buffer) - reader.at >= largest:
+            n = reader.next()
+            if not n:
+                break
+            reader.at += n
+        self.reader = reader
+        return reader.at
+
+    def _seek(self, seq, head):
+        """Return a reader at `seq`, having checked that the chain leads to head there."""
+        reader = LogReader(self.region, self.order, self.seed, self.frame, 32)
+        first = reader.seek(seq)
+        if first is None:
+            raise NotFound("the frames before seq %d have been recycled" % self.region.opened(self.order[0]).first)
+        found = first.head
+        while reader.seq < seq:
+            n = reader.next()
+            if not n:
+                raise NotFound("the log ends at seq %d, before seq %d" % (reader.seq - 1, seq))
+            found = primitives.hash(found + frame_of(reader, n))
+        if found[: len(head)] != head:
+            raise FormatError("before seq %d this log's chain head is %s, not %s: it is another log, or was rolled back"
+                              % (seq, found.hex(), head.hex()))
+        return reader
