@@ -4,130 +4,98 @@ It says where things lie and keeps free lists and id indexes. It knows nothing o
 
 Every link is a slot number plus one, 0 for none. A slot begins with three words: `head` (first slot of the index bucket
 that has this slot's number), `id`, `next` (the index chain of a used slot, the free list of a freed one). All are inside
-the arena, so the root covers whatever a later command could depend on. No slot straddles a 1 KiB chunk; a slot larger
-than a chunk takes whole chunks.
+the arena, so the root covers whatever a later command could depend on. Pools follow each other; no slot straddles a 1 KiB
+chunk, and a slot larger than a chunk takes whole chunks.
 """
 
 from array import array
 
 from .const import const
-from .errors import Full, Invalid, NotFound
+from .errors import Full, NotFound
 
 RULES = const(1)  # the meaning of commands and state; a change of either is a new number
-MAGIC = const(0x41505551)  # "QUPA"
 CHUNK = const(1024)
 CHUNK_WORDS = const(256)
 
-# Header words.
-CONFIG_AT = const(2)
-SEQ_AT = const(9)
-POOLS_AT = const(10)  # for each pool: live, free, fresh
+# mpy-cross folds a constant with an underscore, so that it costs a board nothing, but only in the file that has it:
+# kernel.py, search.py, graph.py and store.py repeat those that they need, and tests/kernel keeps them equal.
 
-# Words of a slot, by pool.
-HEAD, ID, NEXT = const(0), const(1), const(2)
-RECORD_REFS, RECORD_META, RECORD_TAG, RECORD_VECTOR = const(3), const(4), const(5), const(6)
-NODE_KIND, NODE_RECORD, NODE_OUT, NODE_IN, NODE_WORDS = const(3), const(4), const(5), const(6), const(7)
-EDGE_KIND, EDGE_FROM, EDGE_TO, EDGE_NEXT_OUT, EDGE_PREV_OUT = const(3), const(4), const(5), const(6), const(7)
-EDGE_NEXT_IN, EDGE_PREV_IN, EDGE_WORDS = const(8), const(9), const(10)
-KEY_LENGTHS, KEY_NAME, KEY_VALUE = const(3), const(4), const(10)
-NAME_BYTES = const(24)
+# Words of the header. Three for each pool: live slots, free list, fresh (slots ever used).
+_MAGIC = const(0x41505551)  # "QUPA"
+_CONFIG_AT = const(2)
+_POOLS_AT = const(10)
+_HEADER_WORDS = const(32)
 
-CONFIG_NAMES = ("dim", "records", "nodes", "edges", "keys", "meta_bytes", "value_bytes")
-CONFIG_LIMITS = ((1, 4096), (0, 1 << 20), (0, 1 << 20), (0, 1 << 20), (0, 1 << 20), (0, 255), (0, 4096))
+# Words of a slot: all pools', and how many a slot has before its vector, in all, in all, before its value.
+_ID, _NEXT = const(1), const(2)
+_VECTOR, _NODE_WORDS, _EDGE_WORDS, _VALUE = const(5), const(7), const(10), const(10)
 
-# What Pool.touch finds in `touched`, a byte for each chunk.
+# What `touched` holds for each chunk.
 CLEAN, DIRTY, UNSAVED = const(0), const(1), const(2)
 
 
-def check_config(config):
-    """Return config as a tuple of ints in the order of CONFIG_NAMES, or raise Invalid with the range that it breaks."""
-    config = tuple(config)
-    if len(config) != len(CONFIG_NAMES):
-        raise Invalid("a configuration has %d numbers (%s), not %d" % (len(CONFIG_NAMES), ", ".join(CONFIG_NAMES), len(config)))
-    for i in range(len(config)):
-        low, high = CONFIG_LIMITS[i]
-        if not low <= config[i] <= high:
-            raise Invalid("%s must be %d to %d, not %d" % (CONFIG_NAMES[i], low, high, config[i]))
-    return config
-
-
-def record_words(config):
-    return RECORD_VECTOR + config[0] + (config[5] + 3) // 4
-
-
-def key_words(config):
-    return KEY_VALUE + (config[6] + 3) // 4
-
-
 def layout(config):
-    """Return (spans, chunks): (first chunk, slot words, capacity) of the four pools, and the arena's size in chunks."""
-    chunk = 1
-    spans = []
-    for words, capacity in ((record_words(config), config[1]), (NODE_WORDS, config[2]), (EDGE_WORDS, config[3]),
-                            (key_words(config), config[4])):
-        spans.append((chunk, words, capacity))
-        if words <= CHUNK_WORDS:
-            per = CHUNK_WORDS // words
-            chunk += (capacity + per - 1) // per
-        else:
-            chunk += capacity * ((words + CHUNK_WORDS - 1) // CHUNK_WORDS)
-    return spans, chunk
-
-
-class _Words:
-    """u32 words over a bytearray, where neither memoryview.cast nor uctypes gives a little-endian view."""
-
-    def __init__(self, data):
-        self.data = data
-
-    def __getitem__(self, i):
-        i *= 4
-        return int.from_bytes(self.data[i : i + 4], "little")
-
-    def __setitem__(self, i, value):
-        i *= 4
-        self.data[i : i + 4] = value.to_bytes(4, "little")
+    """Return (pools, chunks): for each of the four pools (first chunk, slots' places skipped in it, words of a slot,
+    capacity), and the arena's size in chunks."""
+    pools = []
+    end = _HEADER_WORDS
+    for words, capacity in ((_VECTOR + config[0] + (config[5] + 3) // 4, config[1]), (_NODE_WORDS, config[2]),
+                            (_EDGE_WORDS, config[3]), (_VALUE + (config[6] + 3) // 4, config[4])):
+        per = max(1, CHUNK_WORDS // words)
+        chunk, used = end // CHUNK_WORDS, end % CHUNK_WORDS
+        skip = (used + words - 1) // words
+        if skip >= per and used:
+            chunk, skip = chunk + 1, 0
+        pools.append((chunk, skip, words, capacity))
+        if capacity and words > CHUNK_WORDS:
+            end = (chunk + capacity * ((words + CHUNK_WORDS - 1) // CHUNK_WORDS)) * CHUNK_WORDS
+        elif capacity:
+            last = skip + capacity - 1
+            end = (chunk + last // per) * CHUNK_WORDS + (last % per + 1) * words
+    return pools, (end + CHUNK_WORDS - 1) // CHUNK_WORDS
 
 
 def allocate(size):
-    """Return (bytes, words): two views of the same new, zeroed memory of size bytes, a multiple of 4."""
+    """Return (bytes, words): two views of the same new memory of size bytes."""
     try:  # MicroPython
-        import uctypes
-
-        words = array("I", bytes(size))
-        return uctypes.bytearray_at(uctypes.addressof(words), size), words
+        from uctypes import addressof, bytearray_at
     except ImportError:
-        import sys
+        from .words import views
 
-        data = bytearray(size)
-        view = memoryview(data)
-        if sys.byteorder == "little" and hasattr(view, "cast"):
-            return data, view.cast("I")
-        return data, _Words(data)
+        return views(size)
+    words = array("I", range(size // 4))  # from a range: the largest block of the heap is asked for only once
+    return bytearray_at(addressof(words), size), words
 
 
 class Arena:
-    """The buffer, its four pools, and which chunks changed.
+    """The buffer, its four pools, and which chunks changed. config: as config.check_config passed it. spare: an arena whose
+    memory may be taken over.
 
     `bytes` and `words` view the same memory. `touched[chunk]` is CLEAN, DIRTY (changed since the last root) or UNSAVED (a
     running snapshot has yet to save it; `before_write(chunk)` is called before its first change).
     """
 
-    def __init__(self, config):
-        self.config = config = check_config(config)
-        spans, self.chunks = layout(config)
+    def __init__(self, config, spare=None):
+        self.config = config = tuple(config)
+        pools, self.chunks = layout(config)
         self.size = self.chunks * CHUNK
-        self.bytes, self.words = allocate(self.size)
+        if spare and spare.size == self.size:
+            self.bytes, self.words = spare.bytes, spare.words
+        else:
+            self.bytes, self.words = allocate(self.size)
+        zero = bytes(128)
+        for at in range(0, self.size, 128):
+            self.bytes[at : at + 128] = zero
         self.touched = bytearray(self.chunks)
         self.dirty = array("I", bytes(4 * self.chunks))  # the first dirty_count are the numbers of the DIRTY chunks
         self._all_dirty()
         self.before_write = None
-        self.records, self.nodes, self.edges, self.keys = [Pool(self, i, *spans[i]) for i in range(4)]
+        self.records, self.nodes, self.edges, self.keys = [Pool(self, i, *pools[i]) for i in range(4)]
         w = self.words
-        w[0] = MAGIC
+        w[0] = _MAGIC
         w[1] = RULES
         for i in range(len(config)):
-            w[CONFIG_AT + i] = config[i]
+            w[_CONFIG_AT + i] = config[i]
 
     def touch(self, at):
         """Say that the chunk of word `at` is about to change."""
@@ -156,12 +124,13 @@ class Arena:
 class Pool:
     """Slots of one kind: deterministic O(1) allocation, and lookup by id through chains inside the slots."""
 
-    def __init__(self, arena, index, chunk, stride, capacity):
+    def __init__(self, arena, index, chunk, skip, stride, capacity):
         self.arena = arena
         self.words = arena.words
         self.label = ("record", "node", "edge", "key")[index]
-        self.header = POOLS_AT + 3 * index
+        self.header = _POOLS_AT + 3 * index
         self.base = chunk * CHUNK_WORDS
+        self.skip = skip
         self.stride = stride
         self.capacity = capacity
         self.per = max(1, CHUNK_WORDS // stride)
@@ -169,6 +138,7 @@ class Pool:
 
     def at(self, slot):
         """Return the word offset of slot number `slot` (from 0)."""
+        slot += self.skip
         return self.base + slot // self.per * self.span + slot % self.per * self.stride
 
     def live(self):
@@ -191,9 +161,9 @@ class Pool:
         link = w[self.bucket(ident)]
         while link:
             at = self.at(link - 1)
-            if w[at + ID] == ident:
+            if w[at + _ID] == ident:
                 return link
-            link = w[at + NEXT]
+            link = w[at + _NEXT]
         return 0
 
     def need(self, ident):
@@ -231,7 +201,7 @@ class Pool:
         if link:
             at = self.at(link - 1)
             self.touch(at)
-            w[h + 1] = w[at + NEXT]
+            w[h + 1] = w[at + _NEXT]
         else:
             link = w[h + 2] + 1
             at = self.at(link - 1)
@@ -239,8 +209,8 @@ class Pool:
             w[h + 2] = link
         w[h] += 1
         self.touch(bucket)
-        w[at + ID] = ident
-        w[at + NEXT] = w[bucket]
+        w[at + _ID] = ident
+        w[at + _NEXT] = w[bucket]
         w[bucket] = link
         return at
 
@@ -253,22 +223,22 @@ class Pool:
         self.touch(at)
         if w[bucket] == link:
             self.touch(bucket)
-            w[bucket] = w[at + NEXT]
+            w[bucket] = w[at + _NEXT]
         else:
             before = self.at(w[bucket] - 1)
-            while w[before + NEXT] != link:
-                before = self.at(w[before + NEXT] - 1)
+            while w[before + _NEXT] != link:
+                before = self.at(w[before + _NEXT] - 1)
             self.touch(before)
-            w[before + NEXT] = w[at + NEXT]
-        for i in range(at + ID, at + self.stride):
+            w[before + _NEXT] = w[at + _NEXT]
+        for i in range(at + _ID, at + self.stride):
             w[i] = 0
-        w[at + NEXT] = w[h + 1]
+        w[at + _NEXT] = w[h + 1]
         w[h + 1] = link
         w[h] -= 1
 
-    def ids(self):
-        """Yield the word offset of every slot in use, in slot order."""
+    def used(self):
+        """Yield (id, word offset) of every slot in use, in slot order."""
         for slot in range(self.fresh()):
             at = self.at(slot)
-            if self.words[at + ID]:
-                yield at
+            if self.words[at + _ID]:
+                yield self.words[at + _ID], at

@@ -7,11 +7,9 @@ token, the rest is the number.
 """
 
 from . import primitives
-from .arena import RULES, check_config
 from .const import const
-from .errors import FormatError, Invalid, TooLong
-from .kernel import (CREATE_EDGE, CREATE_NODE, DELETE, DELETE_EDGE, DELETE_KEY, DELETE_NODE, INSERT, PUT, SET_META, SET_TAG,
-                     UPDATE, put_u32, u32)
+from .errors import Invalid, TooLong
+from .kernel import SET_META, SET_TAG, put_u32, u32
 
 VERSION = const(1)
 HEADER = const(12)
@@ -22,16 +20,18 @@ GENESIS, BOOT, CHECKPOINT, CLOCK = const(0x01), const(0x02), const(0x03), const(
 # Reserved for later: code 0x85, summary 0x86, capability 0x87, quarantine 0x88.
 SKIPPABLE, TOKEN = const(0x80), const(0x40)
 
-NAMES = {GENESIS: "genesis", BOOT: "boot", CHECKPOINT: "checkpoint", CLOCK: "clock", INSERT: "insert", UPDATE: "update",
-         DELETE: "delete", CREATE_NODE: "create-node", DELETE_NODE: "delete-node", CREATE_EDGE: "create-edge",
-         DELETE_EDGE: "delete-edge", PUT: "put", DELETE_KEY: "delete-key"}
 NO_HEAD = bytes(32)
 STOP, OVERWRITE = const(0), const(1)  # policy of a full log
 
 
-def is_command(kind):
-    """Return whether a type (token bit included or not) is a state-changing command's."""
-    return kind < SKIPPABLE and kind & 0x3F >= 0x10
+def largest_frame(config):
+    """Return the length of the largest frame, genesis aside, that a log of this configuration can hold."""
+    return OVERHEAD + max(TOKEN_BYTES + max(4 + 4 * config[0] + config[5], 30 + config[6]), 40)
+
+
+def window(config):
+    """Return the bytes that one group may span: what a power cut may void at the log's end."""
+    return max(1024, largest_frame(config))
 
 
 def seed(name):
@@ -131,11 +131,11 @@ def create_edge(kind, origin, target):
 
 def put(name, value, prev=0):
     name = _name(name)
-    return bytes(words_bytes((prev,)) + bytes((0, len(name))) + name + bytes(value))
+    return bytes(words_bytes((_u32("prev", prev),)) + bytes((0, len(name))) + name + bytes(value))
 
 
 def delete_key(name, prev=0):
-    return bytes(words_bytes((prev,))) + _name(name)
+    return bytes(words_bytes((_u32("prev", prev),))) + _name(name)
 
 
 def boot(number, head, skipped):
@@ -145,36 +145,3 @@ def boot(number, head, skipped):
 def clock(unix_ms, uncertainty_ms):
     """unix_ms: milliseconds since 1970 UTC; uncertainty_ms: how far off it may be."""
     return bytes(words_bytes((unix_ms & 0xFFFFFFFF, unix_ms >> 32, uncertainty_ms)))
-
-
-def genesis(config, entropy, identity, policy=STOP, origin=None):
-    """config: see arena.py. entropy: 16 random bytes. identity: the board as text, at most 64 bytes. origin, of a log that
-    continues another: (its name, seq, chain head and state root there, root of the state that this one starts with)."""
-    if len(entropy) != 16:
-        raise Invalid("a genesis takes 16 bytes of entropy, not %d" % len(entropy))
-    identity = identity.encode()[:64]
-    out = words_bytes((RULES,) + check_config(config)) + entropy + bytes((policy, len(identity))) + identity
-    if origin:
-        name, seq, head, root, base = origin
-        out += name + words_bytes((seq,)) + head + root + base
-    return bytes(out)
-
-
-class Genesis:
-    """A decoded genesis payload. FormatError if it is none; rules this version does not know are refused by number."""
-
-    def __init__(self, payload):
-        if len(payload) < 50 or len(payload) not in (50 + payload[49], 182 + payload[49]):
-            raise FormatError("a genesis payload of %d bytes is not one" % len(payload))
-        self.rules = u32(payload, 0)
-        if self.rules != RULES:
-            raise FormatError("this log follows rules %d; this version knows rules %d only" % (self.rules, RULES))
-        self.config = check_config([u32(payload, 4 + 4 * i) for i in range(7)])
-        self.entropy = bytes(payload[32:48])
-        self.policy = payload[48]
-        at = 50 + payload[49]
-        self.identity = bytes(payload[50:at]).decode()
-        self.origin = None
-        if len(payload) > at:
-            self.origin = (bytes(payload[at : at + 32]), u32(payload, at + 32), bytes(payload[at + 36 : at + 68]),
-                           bytes(payload[at + 68 : at + 100]), bytes(payload[at + 100 : at + 132]))

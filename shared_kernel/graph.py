@@ -1,15 +1,19 @@
 """Walks over the knowledge graph. Changes nothing."""
 
-from .arena import EDGE_KIND, EDGE_NEXT_IN, EDGE_NEXT_OUT, EDGE_FROM, EDGE_TO, ID, NODE_IN, NODE_OUT
+from .const import const
 from .errors import Invalid
 
-OUT, IN, BOTH = 1, 2, 3
+OUT, IN, BOTH = const(1), const(2), const(3)
+
+# Words of a node's and an edge's slot, see kernel.py.
+_ID, _KIND, _OUT, _IN = const(1), const(3), const(5), const(6)
+_FROM, _TO, _NEXT_OUT, _NEXT_IN = const(4), const(5), const(6), const(8)
 
 
 def edges_of(kernel, node, directions=BOTH):
     """Return the ids of a node's edges, newest first: its out-edges, then its in-edges. NotFound if there is no such node."""
     at = kernel.nodes.at(kernel.nodes.need(node) - 1)
-    return [kernel.arena.words[edge + ID] for edge, _ in _around(kernel, at, directions)]
+    return [kernel.arena.words[edge + _ID] for edge, _ in _around(kernel, at, directions)]
 
 
 def neighbourhood(kernel, node, depth=1, kind=None, directions=OUT):
@@ -32,10 +36,10 @@ def neighbourhood(kernel, node, depth=1, kind=None, directions=OUT):
         after = []
         for link in found:
             at = kernel.nodes.at(link - 1)
-            result.append((w[at + ID], distance))
+            result.append((w[at + _ID], distance))
             if distance < depth:
                 for edge, other in _around(kernel, at, directions):
-                    if kind is not None and w[edge + EDGE_KIND] != kind:
+                    if kind is not None and w[edge + _KIND] != kind:
                         continue
                     if not seen[(other - 1) >> 3] >> (other - 1 & 7) & 1:
                         seen[(other - 1) >> 3] |= 1 << (other - 1 & 7)
@@ -48,7 +52,7 @@ def neighbourhood(kernel, node, depth=1, kind=None, directions=OUT):
 def _around(kernel, at, directions):
     """Yield (word offset of an edge, link of the node at its other end) for the edges of the node at word `at`."""
     w = kernel.arena.words
-    for bit, first, following, other in ((OUT, NODE_OUT, EDGE_NEXT_OUT, EDGE_TO), (IN, NODE_IN, EDGE_NEXT_IN, EDGE_FROM)):
+    for bit, first, following, other in ((OUT, _OUT, _NEXT_OUT, _TO), (IN, _IN, _NEXT_IN, _FROM)):
         if directions & bit:
             link = w[at + first]
             while link:

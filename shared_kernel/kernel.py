@@ -6,9 +6,7 @@ nothing on a MicroPython heap as long as sequence numbers stay below 2^30.
 """
 
 from . import primitives
-from .arena import (Arena, CONFIG_AT, DIRTY, EDGE_FROM, EDGE_KIND, EDGE_NEXT_IN, EDGE_NEXT_OUT, EDGE_PREV_IN, EDGE_PREV_OUT, EDGE_TO,
-                    HEAD, ID, KEY_LENGTHS, KEY_NAME, KEY_VALUE, NAME_BYTES, NEXT, NODE_IN, NODE_KIND, NODE_OUT, NODE_RECORD,
-                    RECORD_META, RECORD_REFS, RECORD_TAG, RECORD_VECTOR, SEQ_AT)
+from .arena import Arena
 from .const import const
 from .errors import InUse, Invalid, NotFound, TooLong, WrongDimension
 from .root import RootTree
@@ -21,6 +19,17 @@ PUT, DELETE_KEY = const(0x1C), const(0x1D)
 
 # Which fields an update sets.
 SET_TAG, SET_META = const(1), const(2)
+
+# The header's words and the slots' (arena.py has their sum). A record: how many nodes refer to it << 8 | metadata length,
+# tag, vector, metadata. A node: kind, record, first out-edge, first in-edge. An edge: kind, from, to, next and previous
+# of the same `from`, next and previous of the same `to`. A key: name length | value length << 8, name, value.
+_CONFIG_AT, _SEQ_AT = const(2), const(9)
+_HEAD, _ID, _NEXT = const(0), const(1), const(2)
+_REFS, _TAG, _VECTOR = const(3), const(4), const(5)
+_KIND, _RECORD, _OUT, _IN = const(3), const(4), const(5), const(6)
+_FROM, _TO, _NEXT_OUT, _PREV_OUT, _NEXT_IN, _PREV_IN = const(4), const(5), const(6), const(7), const(8), const(9)
+_LENGTHS, _NAME, _VALUE, _NAME_BYTES = const(3), const(4), const(10), const(24)
+_DIRTY = const(1)
 
 
 def u32(data, at):
@@ -37,10 +46,11 @@ def put_u32(data, at, value):
 
 
 class Kernel:
-    """The state machine over one arena. config: (dim, records, nodes, edges, keys, meta_bytes, value_bytes)."""
+    """The state machine over one arena. config: (dim, records, nodes, edges, keys, meta_bytes, value_bytes). spare: an arena
+    that is needed no more; the new one takes its memory if the sizes agree."""
 
-    def __init__(self, config):
-        self.arena = arena = Arena(config)
+    def __init__(self, config, spare=None):
+        self.arena = arena = Arena(config, spare)
         self.tree = RootTree(arena)
         self.records, self.nodes, self.edges, self.keys = arena.records, arena.nodes, arena.edges, arena.keys
         self.dim = arena.config[0]
@@ -53,7 +63,7 @@ class Kernel:
 
     def seq(self):
         """Return the seq of the last state-changing frame."""
-        return self.arena.words[SEQ_AT]
+        return self.arena.words[_SEQ_AT]
 
     # -- checks: pure -------------------------------------------------------------------------------------------------
 
@@ -80,7 +90,7 @@ class Kernel:
         elif kind == DELETE:
             self._exactly(kind, size, 4)
             link = self.records.need(u32(data, start))
-            refs = self.arena.words[self.records.at(link - 1) + RECORD_REFS]
+            refs = self.arena.words[self.records.at(link - 1) + _REFS] >> 8
             if refs:
                 raise InUse("record %d is referred to by %d nodes: delete them first" % (u32(data, start), refs))
         elif kind == CREATE_NODE:
@@ -134,11 +144,11 @@ class Kernel:
         raise TooLong("%s has at most %d bytes here, not %d" % (what, limit, size))
 
     def _check_name(self, length, room):
-        if not 1 <= length <= NAME_BYTES or length > room:
-            raise TooLong("a key's name has 1 to %d bytes, not %d" % (NAME_BYTES, length))
+        if not 1 <= length <= _NAME_BYTES or length > room:
+            raise TooLong("a key's name has 1 to %d bytes, not %d" % (_NAME_BYTES, length))
 
     def _check_prev(self, link, prev):
-        last = self.arena.words[self.keys.at(link - 1) + ID] if link else 0
+        last = self.arena.words[self.keys.at(link - 1) + _ID] if link else 0
         if prev != last:
             raise Invalid("the key was last written by seq %d, not %d" % (last, prev))
 
@@ -150,27 +160,26 @@ class Kernel:
         w = arena.words
         if kind == INSERT:
             at = self.records.take(seq, self.records.bucket(seq))
-            need = 4 + 4 * self.dim
-            w[at + RECORD_META] = end - start - need
+            w[at + _REFS] = end - start - 4 - 4 * self.dim
             # tag, vector and metadata lie in the slot as they do in the payload
-            primitives.copy(arena.bytes, 4 * (at + RECORD_TAG), data, start, end - start)
+            primitives.copy(arena.bytes, 4 * (at + _TAG), data, start, end - start)
         elif kind == UPDATE:
             at = self.records.at(self.records.find(u32(data, start)) - 1)
             self.records.touch(at)
             which = data[start + 8]
             if which & SET_TAG:
-                primitives.copy(arena.bytes, 4 * (at + RECORD_TAG), data, start + 4, 4)
+                primitives.copy(arena.bytes, 4 * (at + _TAG), data, start + 4, 4)
             if which & SET_META:
-                self._fill(at + RECORD_VECTOR + self.dim, self.meta_bytes, data, start + 9, end)
-                w[at + RECORD_META] = end - start - 9
+                self._fill(at + _VECTOR + self.dim, self.meta_bytes, data, start + 9, end)
+                w[at + _REFS] = w[at + _REFS] & ~255 | end - start - 9
         elif kind == DELETE:
             ident = u32(data, start)
             self.records.free(self.records.find(ident), self.records.bucket(ident))
         elif kind == CREATE_NODE:
             at = self.nodes.take(seq, self.nodes.bucket(seq))
-            primitives.copy(arena.bytes, 4 * (at + NODE_KIND), data, start, 4)
+            primitives.copy(arena.bytes, 4 * (at + _KIND), data, start, 4)
             link = self.records.find(u32(data, start + 4))
-            w[at + NODE_RECORD] = link
+            w[at + _RECORD] = link
             if link:
                 self._refer(link, 1)
         elif kind == DELETE_NODE:
@@ -185,19 +194,19 @@ class Kernel:
             if link:
                 at = self.keys.at(link - 1)
                 self.keys.touch(at)
-                w[at + ID] = seq
+                w[at + _ID] = seq
             else:
                 at = self.keys.take(seq, self._name_bucket(data, start + 6, length))
-                primitives.copy(arena.bytes, 4 * (at + KEY_NAME), data, start + 6, length)
+                primitives.copy(arena.bytes, 4 * (at + _NAME), data, start + 6, length)
             if not data[start + 4]:
-                self._fill(at + KEY_VALUE, self.value_bytes, data, start + 6 + length, end)
-                w[at + KEY_LENGTHS] = length | (end - start - 6 - length) << 8
+                self._fill(at + _VALUE, self.value_bytes, data, start + 6 + length, end)
+                w[at + _LENGTHS] = length | (end - start - 6 - length) << 8
         elif kind == DELETE_KEY:
             self.keys.free(self.find_key(data, start + 4, end - start - 4),
                            self._name_bucket(data, start + 4, end - start - 4))
-        if arena.touched[0] != DIRTY:
+        if arena.touched[0] != _DIRTY:
             arena.touch(0)
-        w[SEQ_AT] = seq
+        w[_SEQ_AT] = seq
 
     def _fill(self, at, room, data, start, end):
         """Put data[start:end] at word `at` and zero the rest of its room (bytes, up to a whole word)."""
@@ -209,56 +218,56 @@ class Kernel:
     def _refer(self, link, change):
         at = self.records.at(link - 1)
         self.records.touch(at)
-        self.arena.words[at + RECORD_REFS] += change
+        self.arena.words[at + _REFS] += change * 256
 
     def _create_edge(self, data, start, seq):
         w = self.arena.words
         at = self.edges.take(seq, self.edges.bucket(seq))
         link = w[self.edges.bucket(seq)]
-        primitives.copy(self.arena.bytes, 4 * (at + EDGE_KIND), data, start, 4)
+        primitives.copy(self.arena.bytes, 4 * (at + _KIND), data, start, 4)
         for end in (0, 1):  # out-edges of `from`, then in-edges of `to`: new ones first
             node = self.nodes.find(u32(data, start + 4 + 4 * end))
             node_at = self.nodes.at(node - 1)
-            w[at + EDGE_FROM + end] = node
-            first = w[node_at + NODE_OUT + end]
-            w[at + EDGE_NEXT_OUT + 2 * end] = first
+            w[at + _FROM + end] = node
+            first = w[node_at + _OUT + end]
+            w[at + _NEXT_OUT + 2 * end] = first
             if first:
                 first_at = self.edges.at(first - 1)
                 self.edges.touch(first_at)
-                w[first_at + EDGE_PREV_OUT + 2 * end] = link
+                w[first_at + _PREV_OUT + 2 * end] = link
             self.nodes.touch(node_at)
-            w[node_at + NODE_OUT + end] = link
+            w[node_at + _OUT + end] = link
 
     def _delete_edge(self, link):
         w = self.arena.words
         edges = self.edges
         at = edges.at(link - 1)
         for end in (0, 1):
-            after = w[at + EDGE_NEXT_OUT + 2 * end]
-            before = w[at + EDGE_PREV_OUT + 2 * end]
+            after = w[at + _NEXT_OUT + 2 * end]
+            before = w[at + _PREV_OUT + 2 * end]
             if after:
                 after_at = edges.at(after - 1)
                 edges.touch(after_at)
-                w[after_at + EDGE_PREV_OUT + 2 * end] = before
+                w[after_at + _PREV_OUT + 2 * end] = before
             if before:
                 before_at = edges.at(before - 1)
                 edges.touch(before_at)
-                w[before_at + EDGE_NEXT_OUT + 2 * end] = after
+                w[before_at + _NEXT_OUT + 2 * end] = after
             else:
-                node_at = self.nodes.at(w[at + EDGE_FROM + end] - 1)
+                node_at = self.nodes.at(w[at + _FROM + end] - 1)
                 self.nodes.touch(node_at)
-                w[node_at + NODE_OUT + end] = after
-        edges.free(link, edges.bucket(w[at + ID]))
+                w[node_at + _OUT + end] = after
+        edges.free(link, edges.bucket(w[at + _ID]))
 
     def _delete_node(self, ident):
         w = self.arena.words
         link = self.nodes.find(ident)
         at = self.nodes.at(link - 1)
-        for first in (NODE_OUT, NODE_IN):
+        for first in (_OUT, _IN):
             while w[at + first]:
                 self._delete_edge(w[at + first])
-        if w[at + NODE_RECORD]:
-            self._refer(w[at + NODE_RECORD], -1)
+        if w[at + _RECORD]:
+            self._refer(w[at + _RECORD], -1)
         self.nodes.free(link, self.nodes.bucket(ident))
 
     # -- keys by name -------------------------------------------------------------------------------------------------
@@ -275,24 +284,24 @@ class Kernel:
             return 0
         w = self.arena.words
         b = self.arena.bytes
-        link = w[self._name_bucket(data, start, length) + HEAD]
+        link = w[self._name_bucket(data, start, length) + _HEAD]
         while link:
             at = self.keys.at(link - 1)
-            if w[at + KEY_LENGTHS] & 255 == length:
-                name = 4 * (at + KEY_NAME)
+            if w[at + _LENGTHS] & 255 == length:
+                name = 4 * (at + _NAME)
                 i = 0
                 while i < length and b[name + i] == data[start + i]:
                     i += 1
                 if i == length:
                     return link
-            link = w[at + NEXT]
+            link = w[at + _NEXT]
         return 0
 
     # -- what things are ----------------------------------------------------------------------------------------------
 
     def config(self):
         """Return the configuration as the arena's header has it."""
-        return tuple([self.arena.words[CONFIG_AT + i] for i in range(7)])
+        return tuple([self.arena.words[_CONFIG_AT + i] for i in range(7)])
 
     def record(self, ident):
         """Return (tag, vector, metadata) of a record: u32, list of dim i32, bytes. NotFound if there is none."""
@@ -301,10 +310,10 @@ class Kernel:
     def record_at(self, at):
         w = self.arena.words
         vector = []
-        for i in range(at + RECORD_VECTOR, at + RECORD_VECTOR + self.dim):
+        for i in range(at + _VECTOR, at + _VECTOR + self.dim):
             vector.append(w[i] - (1 << 32) if w[i] >> 31 else w[i])
-        meta = 4 * (at + RECORD_VECTOR + self.dim)
-        return w[at + RECORD_TAG], vector, bytes(self.arena.bytes[meta : meta + w[at + RECORD_META]])
+        meta = 4 * (at + _VECTOR + self.dim)
+        return w[at + _TAG], vector, bytes(self.arena.bytes[meta : meta + (w[at + _REFS] & 255)])
 
     def node(self, ident):
         """Return (kind, record id or 0) of a node. NotFound if there is none."""
@@ -312,8 +321,8 @@ class Kernel:
 
     def node_at(self, at):
         w = self.arena.words
-        link = w[at + NODE_RECORD]
-        return w[at + NODE_KIND], w[self.records.at(link - 1) + ID] if link else 0
+        link = w[at + _RECORD]
+        return w[at + _KIND], w[self.records.at(link - 1) + _ID] if link else 0
 
     def edge(self, ident):
         """Return (kind, from node id, to node id) of an edge. NotFound if there is none."""
@@ -321,7 +330,7 @@ class Kernel:
 
     def edge_at(self, at):
         w = self.arena.words
-        return (w[at + EDGE_KIND], w[self.nodes.at(w[at + EDGE_FROM] - 1) + ID], w[self.nodes.at(w[at + EDGE_TO] - 1) + ID])
+        return (w[at + _KIND], w[self.nodes.at(w[at + _FROM] - 1) + _ID], w[self.nodes.at(w[at + _TO] - 1) + _ID])
 
     def key(self, name):
         """Return (seq of the last write, value) of a key. NotFound if there is none."""
@@ -336,6 +345,6 @@ class Kernel:
         """Return (name, seq of the last write, value) of the key slot at word `at`."""
         w = self.arena.words
         b = self.arena.bytes
-        name, value = 4 * (at + KEY_NAME), 4 * (at + KEY_VALUE)
-        return (bytes(b[name : name + (w[at + KEY_LENGTHS] & 255)]), w[at + ID],
-                bytes(b[value : value + (w[at + KEY_LENGTHS] >> 8)]))
+        name, value = 4 * (at + _NAME), 4 * (at + _VALUE)
+        return (bytes(b[name : name + (w[at + _LENGTHS] & 255)]), w[at + _ID],
+                bytes(b[value : value + (w[at + _LENGTHS] >> 8)]))

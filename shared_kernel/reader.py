@@ -85,17 +85,6 @@ class LogReader:
                     return n
         return 0
 
-    def stray(self, sector, address):
-        """Return (address, seq) of the last whole frame of this log in the sector, from `address`, with seq at or past ours;
-        None if there is none."""
-        found = None
-        limit = (sector + 1) * self.region.sector
-        for each in self.region.candidates(address, limit):
-            n = self.region.frame(each, limit, self.buffer, self.at)
-            if n and u32(self.buffer, self.at + 4) >= self.seq and crc_fits(self.buffer, self.at, self.at + n, self.seed):
-                found = (each, u32(self.buffer, self.at + 4))
-        return found
-
 
 def frame_of(reader, n):
     """Return the frame that `next` has just read, as a view."""

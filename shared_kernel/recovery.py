@@ -4,28 +4,50 @@ Newest valid snapshot, then the frames after it, each checked by CRC, seq, chain
 tells a torn tail (a cut; reported) from damage (frames that were once whole are missing; everything after is refused).
 """
 
-from . import primitives
-from . import snapshot
-from .arena import CHUNK, check_config, layout
-from .const import const
+from . import primitives, snapshot
+from .arena import CHUNK, layout
+from .config import check_config
 from .errors import Damage, FormatError, Mismatch, Refused
-from .frames import NO_HEAD, OVERHEAD, TOKEN_BYTES
+from .frames import NO_HEAD, crc_fits, largest_frame, window
+from .genesis import LARGEST
 from .kernel import Kernel, u32
 from .reader import LogReader, frame_of
-from .region import epochs
 from .replay import Replay
 
-GENESIS_BYTES = const(264)  # bytes that hold any genesis frame
+
+def epochs(region):
+    """Return the log sectors of the newest log that bear consecutive epochs, oldest first, and its newest Open record.
+
+    ([], None) where no sector is open.
+    """
+    found = []
+    for sector in range(region.ring(), region.sectors):
+        each = region.opened(sector)
+        if each:
+            found.append((each.epoch, sector))
+    found.sort()
+    order, newest = [], None
+    while found:
+        epoch, sector = found.pop()
+        each = region.opened(sector)
+        if newest and (each.epoch != newest.epoch - len(order) or each.name != newest.name):
+            break
+        newest = newest or each
+        order.insert(0, sector)
+    return order, newest
 
 
-def largest_frame(config):
-    """Return the length of the largest frame, genesis aside, that a log of this configuration can hold."""
-    return OVERHEAD + max(TOKEN_BYTES + max(4 + 4 * config[0] + config[5], 30 + config[6]), 40)
-
-
-def window(config):
-    """Return the bytes that one group may span: what a power cut may void at the log's end."""
-    return max(1024, largest_frame(config))
+def stray(reader, sector, address):
+    """Return (address, seq) of the last whole frame of this log in the sector, from `address`, with a seq at or past the
+    reader's; None if there is none."""
+    found = None
+    region, buffer, at = reader.region, reader.buffer, reader.at
+    limit = (sector + 1) * region.sector
+    for each in region.candidates(address, limit):
+        n = region.frame(each, limit, buffer, at)
+        if n and u32(buffer, at + 4) >= reader.seq and crc_fits(buffer, at, at + n, reader.seed):
+            found = (each, u32(buffer, at + 4))
+    return found
 
 
 class Recovery:
@@ -34,11 +56,13 @@ class Recovery:
     replay: state, name, seq, chain head and boot number at the end (None: the region is blank); order: the log's sectors,
     oldest first; epoch, acked, policy: of the newest sector; address: where the next frame may be programmed; skipped: bytes jumped
     over since the last frame; cuts: [(seq, bytes)] of the torn tails on the way; damage: None, or what is wrong; slots: for
-    each snapshot slot the Header it holds or None.
+    each snapshot slot the Header it holds or None. fresh: the log began in this very boot. spare:
+    an arena whose memory may be used again.
     """
 
-    def __init__(self, region):
+    def __init__(self, region, spare=None):
         self.region = region
+        self.spare = spare
         self.replay = None
         self.order = []
         self.epoch = 0
@@ -48,6 +72,7 @@ class Recovery:
         self.cuts = []
         self.damage = None
         self.slots = [None, None]
+        self.fresh = False
         for sector in range(region.sectors):
             if region.erase_count(sector):
                 break
@@ -60,7 +85,7 @@ class Recovery:
             self._unfinished()
             return
         self.epoch, self.acked, self.policy = newest.epoch, newest.acked, newest.policy
-        self.replay = Replay()
+        self.replay = Replay(self._kernel)
         try:
             self._load_snapshot(newest)
             self._replay()
@@ -96,14 +121,14 @@ class Recovery:
                 best = slot
         while best is not None:
             found = self.slots[best]
-            kernel = Kernel(self._config(best))
+            kernel = self._kernel(self._config(best))
             for chunk in range(kernel.arena.chunks):
                 region.slot_read(best, chunk * CHUNK, memoryview(kernel.arena.bytes)[chunk * CHUNK : (chunk + 1) * CHUNK])
             if kernel.root() == found.root:
                 self.replay.start_from(kernel, found.name, found.seq, found.head, found.boot)
                 return
             self.slots[best] = None
-            kernel = None
+            self.spare = kernel.arena
             best = 1 - best if self.slots[1 - best] else None
 
     def _config(self, slot):
@@ -112,6 +137,10 @@ class Recovery:
         self.region.slot_read(slot, 0, words)
         return check_config([u32(words, 8 + 4 * i) for i in range(7)])
 
+    def _kernel(self, config):
+        spare, self.spare = self.spare, None
+        return Kernel(config, spare)
+
     def _reader(self, size):
         self.buffer = bytearray(32 + size)
         return LogReader(self.region, self.order, self.replay.seed, self.buffer, 32)
@@ -119,18 +148,18 @@ class Recovery:
     def _replay(self):
         region, replay = self.region, self.replay
         if replay.kernel is None:
-            reader = self._reader(GENESIS_BYTES)
+            reader = self._reader(LARGEST)
             first = reader.enter(self.order[0])
             if first.head != NO_HEAD:
                 raise Damage("no snapshot is valid and the log's beginning has been recycled: it starts at seq %d" % first.first)
             n = region.frame(reader.address, reader.limit, self.buffer, 32)
-            if not n and not reader.stray(reader.sector, reader.address) and len(self.order) == 1:
+            if not n and not stray(reader, reader.sector, reader.address) and len(self.order) == 1:
                 self.replay = None  # the cut came between the first sector's header and the genesis: nothing was recorded
                 return
             if not n:
                 raise Damage("the genesis frame is damaged")
             replay.step(frame_of(reader, n))
-        reader = self._reader(max(GENESIS_BYTES, largest_frame(replay.kernel.config())))
+        reader = self._reader(max(LARGEST, largest_frame(replay.kernel.config())))
         if replay.genesis:
             reader.enter(self.order[0])
             reader.next()
@@ -164,14 +193,14 @@ class Recovery:
     def _end(self, reader):
         """The last frame is read. Say where to go on; Damage if a later frame of this log stands beyond one torn window."""
         region, seq = self.region, reader.seq
-        stray = reader.stray(reader.sector, reader.address)
-        if stray and stray[0] >= reader.address + window(self.replay.kernel.config()):
-            raise Damage("seq %d is missing, but seq %d stands after it" % (seq, stray[1]))
+        found = stray(reader, reader.sector, reader.address)
+        if found and found[0] >= reader.address + window(self.replay.kernel.config()):
+            raise Damage("seq %d is missing, but seq %d stands after it" % (seq, found[1]))
         for sector in range(region.ring(), region.sectors):
             if sector not in self.order:
-                stray = reader.stray(sector, sector * region.sector + region.frames_at)
-                if stray:
-                    raise Damage("seq %d is missing, but sector %d, which lacks its header, holds seq %d" % (seq, sector, stray[1]))
+                found = stray(reader, sector, sector * region.sector + region.frames_at)
+                if found:
+                    raise Damage("seq %d is missing, but sector %d, which lacks its header, holds seq %d" % (seq, sector, found[1]))
         end = region.used_end(reader.address, reader.limit)
         if end > reader.address:  # a torn tail: go on at the next page, past any unit that the cut may have left half programmed
             page = region.flash.page

@@ -8,8 +8,6 @@ record, programmed right after its erase; a log sector has an open record after 
 into use. Each is padded with 0xFF to the program unit, so no unit is ever programmed twice.
 """
 
-from array import array
-
 from . import primitives
 from .const import const
 from .errors import FlashError, FormatError, Invalid
@@ -199,28 +197,3 @@ class Region:
             sector = slot * self.slot_sectors + (offset + at) // self.body
             act(sector * self.sector + self.open_at + inside, data[at : at + n])
             at += n
-
-
-def epochs(region):
-    """Return the log sectors of the newest log that bear consecutive epochs, oldest first, and its newest Open record.
-
-    ([], None) where no sector is open. Sectors are found one by one, so memory is a word for each.
-    """
-    newest, count = None, region.sectors - region.ring()
-    found = array("I", bytes(4 * count))
-    for i in range(count):
-        each = region.opened(region.ring() + i)
-        if each:
-            found[i] = each.epoch
-            if newest is None or each.epoch > newest.epoch:
-                newest = each
-    order = []
-    if newest:
-        epoch = newest.epoch
-        while epoch and epoch in found:
-            sector = region.ring() + list(found).index(epoch)
-            if region.opened(sector).name != newest.name:
-                break
-            order.insert(0, sector)
-            epoch -= 1
-    return order, newest

@@ -5,8 +5,9 @@ Board recovery and the laptop's verify both run this. It reads no flash and no f
 
 from . import primitives
 from .errors import FormatError, Mismatch, Refused
-from .frames import (BOOT, CHECKPOINT, CLOCK, GENESIS, Genesis, HEADER, NO_HEAD, SKIPPABLE, TOKEN, TOKEN_BYTES, VERSION,
+from .frames import (BOOT, CHECKPOINT, CLOCK, GENESIS, HEADER, NO_HEAD, SKIPPABLE, TOKEN, TOKEN_BYTES, VERSION,
                      crc_fits, length_at, seed)
+from .genesis import Genesis
 from .kernel import Kernel, u32
 
 
@@ -14,10 +15,11 @@ class Replay:
     """The state after the frames so far.
 
     kernel: None before the genesis (unless started from a snapshot); name: the log's 32 bytes; seq: the last frame's; head:
-    the chain head after it; boot: boot number; checkpoints: how many roots were compared.
+    the chain head after it; boot: boot number; checkpoints: how many roots were compared. new_kernel: what makes a kernel of a configuration.
     """
 
-    def __init__(self):
+    def __init__(self, new_kernel=Kernel):
+        self.new_kernel = new_kernel
         self.kernel = None
         self.genesis = None
         self.name = None
@@ -43,12 +45,15 @@ class Replay:
 
     def step(self, frame):
         """Check one whole frame (bytes or memoryview) against the chain so far and apply it; Mismatch says what parts."""
-        seq = u32(frame, 4)
         end = len(frame) - 4
+        whole = end >= HEADER and length_at(frame, 0) == end + 4
         if self.seq is None:
-            return self._begin(frame, seq, end)
-        if seq != self.seq + 1:
-            raise Mismatch(self.seq + 1, "sequence number", self.seq + 1, seq)
+            return self._begin(frame, end, whole)
+        seq = self.seq + 1
+        if not whole:
+            raise Mismatch(seq, "frame length", "that of a whole frame", "%d bytes" % (end + 4))
+        if u32(frame, 4) != seq:
+            raise Mismatch(seq, "sequence number", seq, u32(frame, 4))
         if frame[0] != VERSION:
             raise Mismatch(seq, "frame version", VERSION, frame[0])
         if primitives.crc32(frame[:end], self.seed) != u32(frame, end):
@@ -70,22 +75,27 @@ class Replay:
         self.seq = seq
         self.head = primitives.hash(self.head + frame)
 
-    def _begin(self, frame, seq, end):
-        if frame[1] != GENESIS or primitives.crc32(frame[:end], 0) != u32(frame, end):
-            raise Mismatch(seq, "first frame", "a whole genesis", "type 0x%02x" % frame[1])
+    def _begin(self, frame, end, whole):
+        if not whole or frame[0] != VERSION or frame[1] != GENESIS or primitives.crc32(frame[:end], 0) != u32(frame, end):
+            seq = u32(frame, 4) if self.kernel and whole else 0  # without a base only 0 can be due
+            raise Mismatch(seq, "first frame", "a whole genesis", bytes(frame[:HEADER]).hex())
+        seq = u32(frame, 4)
         try:
             self.genesis = Genesis(frame[HEADER:end])
         except (FormatError, Refused, ValueError) as e:
             raise Mismatch(seq, "genesis", "one this version can read", str(e))
         origin = self.genesis.origin
+        due = 0 if origin is None else origin[1] + 1
+        if seq != due:
+            raise Mismatch(seq, "genesis seq", due, seq)
         if origin is None:
-            self.kernel = Kernel(self.genesis.config)
+            self.kernel = self.new_kernel(self.genesis.config)
         elif self.kernel is None:
             raise Mismatch(seq, "base state", "a snapshot of root %s" % origin[4].hex(), "none")
         elif self.kernel.root() != origin[4]:
             raise Mismatch(seq, "base state's root", origin[4].hex(), self.kernel.root().hex())
-        if seq != (0 if origin is None else origin[1] + 1):
-            raise Mismatch(seq, "genesis seq", 0 if origin is None else origin[1] + 1, seq)
+        elif self.kernel.config() != self.genesis.config:
+            raise Mismatch(seq, "base state's configuration", self.genesis.config, self.kernel.config())
         self.seq = seq
         self.head = self.name = primitives.hash(NO_HEAD + frame)
         self.seed = seed(self.name)

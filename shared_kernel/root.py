@@ -26,6 +26,7 @@ class RootTree:
         if arena.dirty_count or self.root is None:
             if primitives.whole or arena.chunks == 1:
                 self.root = primitives.hash(arena.bytes)
+                self.cvs = None  # stale from here on
             else:
                 self.root = self._climb(sorted(arena.dirty[: arena.dirty_count]))
             for i in range(arena.dirty_count):

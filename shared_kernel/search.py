@@ -7,10 +7,12 @@ summed cannot matter. Results are the k smallest (distance, id), ascending.
 from array import array
 
 from . import primitives
-from .arena import ID, RECORD_TAG, RECORD_VECTOR
+from .const import const
 from .errors import Invalid, WrongDimension
 from .frames import vector_bytes
 from .kernel import u32
+
+_ID, _TAG, _VECTOR = const(1), const(4), const(5)  # words of a record's slot, see kernel.py
 
 
 def query_words(kernel, query):
@@ -30,14 +32,16 @@ def search(kernel, query, k, tag=None):
     out = array("I", bytes(8 * records.per))
     best = []  # (high word, low word, id), ascending
     worst = (1 << 32, 0, 0)  # no candidate reaches it
-    for first in range(0, records.fresh(), records.per):
-        count = min(records.per, records.fresh() - first)
+    first = 0
+    while first < records.fresh():  # a run of slots that stand in one chunk
+        count = min(records.per - (first + records.skip) % records.per, records.fresh() - first)
         at = records.at(first)
-        primitives.distances(w, at + RECORD_VECTOR, records.stride, kernel.dim, count, query, out)
+        first += count
+        primitives.distances(w, at + _VECTOR, records.stride, kernel.dim, count, query, out)
         for j in range(count):
             high = out[2 * j + 1]
-            if high <= worst[0] and w[at + ID] and (tag is None or w[at + RECORD_TAG] == tag):
-                each = (high, out[2 * j], w[at + ID])
+            if high <= worst[0] and w[at + _ID] and (tag is None or w[at + _TAG] == tag):
+                each = (high, out[2 * j], w[at + _ID])
                 if each < worst:
                     i = len(best)
                     best.append(each)

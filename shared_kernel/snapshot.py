@@ -1,4 +1,4 @@
-"""Snapshots as bytes: a header that names log, seq, chain head and state root, and the arena. Reads and writes no flash.
+"""The header of a snapshot: it names log, seq, chain head and state root. Reads and writes no flash.
 
 header = "QSNP" | rules u32 | seq u32 | boot u32 | generation u32 | arena length u32 | log name 32 | chain head 32 |
          state root 32 | CRC-32 u32 of all before it
@@ -9,7 +9,7 @@ from .arena import RULES
 from .const import const
 from .errors import FormatError
 from .frames import words_bytes
-from .kernel import Kernel, u32
+from .kernel import u32
 
 MAGIC = const(0x504E5351)  # "QSNP"
 HEADER = const(124)
@@ -43,25 +43,3 @@ def decode(data):
         raise FormatError("this snapshot follows rules %d; this version knows rules %d only" % (u32(data, 4), RULES))
     return Header(u32(data, 8), u32(data, 12), u32(data, 16), u32(data, 20), bytes(data[24:56]), bytes(data[56:88]),
                   bytes(data[88:120]))
-
-
-def load(data):
-    """Return (Header, Kernel) of a whole snapshot; FormatError unless the arena has the length and the root it claims."""
-    header = decode(data)
-    arena = memoryview(data)[HEADER:]
-    if len(arena) != header.length or len(arena) < 64:
-        raise FormatError("the snapshot of seq %d has %d bytes of arena, not %d" % (header.seq, len(arena), header.length))
-    root = primitives.hash(arena)
-    if root != header.root:
-        raise FormatError("the snapshot of seq %d hashes to %s, not to its root %s" % (header.seq, root.hex(), header.root.hex()))
-    kernel = Kernel([u32(arena, 8 + 4 * i) for i in range(7)])
-    if kernel.arena.size != len(arena):
-        raise FormatError("the snapshot of seq %d is %d bytes; its configuration needs %d"
-                          % (header.seq, len(arena), kernel.arena.size))
-    kernel.arena.load(arena)
-    return header, kernel
-
-
-def save(kernel, seq, boot, generation, name, head):
-    """Return the whole snapshot of a kernel as bytes."""
-    return Header(seq, boot, generation, kernel.arena.size, name, head, kernel.root()).encode() + bytes(kernel.arena.bytes)

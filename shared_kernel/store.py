@@ -6,18 +6,18 @@ between two bytecodes, MemoryError, a flash error) the next call rebuilds the st
 """
 
 from . import primitives
-from .arena import CHUNK, ID, KEY_LENGTHS, KEY_VALUE, check_config, layout
 from .const import const
 from .errors import Busy, Damage, FlashError, FormatError, Invalid, LogFull, NotFound, Refused
-from .frames import (BOOT, CHECKPOINT, CLOCK, GENESIS, HEADER, NO_HEAD, OVERHEAD, OVERWRITE, TOKEN, TOKEN_BYTES, boot, clock,
-                     genesis, seal, seed)
+from .forget import forget
+from .frames import (BOOT, CHECKPOINT, CLOCK, HEADER, OVERHEAD, OVERWRITE, TOKEN, TOKEN_BYTES, boot, clock, largest_frame,
+                     seal, window)
 from .kernel import DELETE_KEY, PUT, put_u32
 from .reader import LogReader, frame_of
-from .recovery import GENESIS_BYTES, Recovery, largest_frame, window
 from .region import Open, Region
 from .saver import Saver
 from .snapshot import Header
 
+_ID, _LENGTHS, _VALUE = const(1), const(3), const(10)  # words of a key's slot, see kernel.py
 CHECKPOINT_EVERY = const(64)  # commands
 TICKS_MASK = const(0x3FFFFFFF)  # what `now` counts modulo: MicroPython's ticks_ms
 REBASE = const(0x1FFFFFFF)  # a tick past this is due for a clock frame
@@ -27,17 +27,23 @@ _SMALL = const(128)  # a head, and a log-only frame
 class Store:
     """A log on one flash region, and the state that it proves.
 
-    flash: see region.py. now: a function that returns milliseconds, counting modulo 2^30. After construction the log is
+    flash: see region.py. now: a function that returns milliseconds, counting modulo 2^30. found: the Recovery of the flash
+    if it has been done. After construction the log is
     mounted: `kernel` is None if the region is blank (then `configure`); `damage` is None or says what is wrong, in which
     case nothing is appended. seq, head, name, boot: of the last frame; acked: first seq that the host has not acknowledged.
     """
 
-    def __init__(self, flash, now):
-        self.region = Region(flash)
+    def __init__(self, flash, now, found=None):
+        self.region = found.region if found else Region(flash)
         self.now = now
+        self.epoch = 0
+        self.kernel = self.saver = self.reader = None
         self._inside = False
-        self.busy = True
-        self.call(self._nothing)
+        if found:
+            self._take(found)
+        else:
+            self.busy = True
+            self.call(self._nothing)
 
     def _nothing(self):
         pass
@@ -62,9 +68,20 @@ class Store:
 
     def _rebuild(self):
         """Read everything back from flash."""
+        from .recovery import Recovery
+
         self.busy = True
-        self.kernel = self.saver = self.reader = None  # their memory is needed now
-        found = Recovery(self.region)
+        if self.saver:
+            self.saver.abandon()
+        self.saver = self.reader = None
+        spare = self.kernel and self.kernel.arena  # used again: a board's heap has no room for two
+        self.kernel = None
+        found = Recovery(self.region, spare)
+        forget("shared_kernel", "recovery", "replay", "genesis", "config")
+        self._take(found)
+
+    def _take(self, found):
+        """Take over what a Recovery found."""
         self.damage = found.damage
         self.cuts = found.cuts
         self.order = found.order
@@ -72,7 +89,7 @@ class Store:
         self.epoch = found.epoch
         self.acked = found.acked
         self.policy = found.policy
-        self.booted = False  # whether this boot's boot frame is written
+        self.booted = found.fresh  # whether this boot's boot frame is written; the boot that wrote the genesis needs none
         if found.replay is None:
             self.seq = self.name = None
         else:
@@ -90,7 +107,8 @@ class Store:
         self.seq = replay.seq
         self.head = replay.head
         self.boot = replay.boot
-        self.since_checkpoint = CHECKPOINT_EVERY  # so that the first group after a boot proves what was recovered
+        # the first group after a boot proves what was recovered
+        self.since_checkpoint = CHECKPOINT_EVERY if self.seq else 0
         self.group_size = 0
         if self.kernel:
             config = self.kernel.config()
@@ -110,36 +128,17 @@ class Store:
 
     def configure(self, config, entropy, identity, policy=0):
         """Begin a log on a blank region: program its genesis. Invalid if the region is not blank or too small for config."""
-        return self.call(self._configure, check_config(config), entropy, identity, policy)
+        return self.call(self._configure, config, entropy, identity, policy)
 
     def _configure(self, config, entropy, identity, policy):
-        region = self.region
+        from .genesis import begin
+
         if self.name is not None:
             raise Invalid("this region holds log %s: a genesis needs a blank region" % self.name.hex()[:16])
-        slot = region.slot_size(CHUNK * layout(config)[1])
-        pad = region.pad  # a sector must hold a genesis; and a command with all that may be due before it
-        least = max(pad(GENESIS_BYTES),
-                    pad(largest_frame(config)) + pad(OVERHEAD + 40) + pad(OVERHEAD + 32) + pad(OVERHEAD + 12))
-        if region.sector - region.frames_at < least:
-            raise Invalid("a frame and what goes before it may take %d bytes here, but a sector of %d has room for %d"
-                          % (least, region.sector, region.sector - region.frames_at))
-        if region.sectors < 2 * slot + 3:
-            raise Invalid("this configuration needs %d sectors (two snapshots of %d and a ring of 3), the region has %d"
-                          % (2 * slot + 3, slot, region.sectors))
-        self.busy = True
-        region.slot_sectors = slot
-        payload = genesis(config, entropy, identity, policy)
-        frame = bytearray(OVERHEAD + len(payload))
-        frame[HEADER : HEADER + len(payload)] = payload
-        seal(frame, 0, GENESIS, len(payload), 0, 0, 0)
-        name = primitives.hash(NO_HEAD + frame)
-        first = region.ring()
-        region.erase(first)
-        region.open(first, Open(self.epoch + 1, 0, 0, 0, policy, name, NO_HEAD))
-        region.program(first * region.sector + region.frames_at, frame)
+        begin(self.region, self.epoch + 1, config, entropy, identity, policy)
+        begin = None
         self._rebuild()
-        self.booted = True  # the boot that wrote the genesis needs no boot frame
-        self.since_checkpoint = 0
+        self.booted = True
 
     # -- commands -----------------------------------------------------------------------------------------------------
 
@@ -209,12 +208,12 @@ class Store:
         w, b = kernel.arena.words, kernel.arena.bytes
         link = kernel.find_key(frame, start, length)
         slot = kernel.keys.at(link - 1) if link else 0
-        put_u32(frame, at, w[slot + ID] if link else 0)
+        put_u32(frame, at, w[slot + _ID] if link else 0)
         if kind == PUT:
             frame[at + 4] = 0
             value = start + length
-            if link and w[slot + KEY_LENGTHS] >> 8 == end - value:
-                stored = 4 * (slot + KEY_VALUE) - value
+            if link and w[slot + _LENGTHS] >> 8 == end - value:
+                stored = 4 * (slot + _VALUE) - value
                 i = value
                 while i < end and b[stored + i] == frame[i]:
                     i += 1
@@ -428,6 +427,47 @@ class Store:
 
     # -- what a host asks for -----------------------------------------------------------------------------------------
 
+    def ask(self, question, *args):
+        """Return question(kernel, *args): any of the kernel's questions, on a state that equals the log."""
+        return self.call(self._ask, question, args)
+
+    def _ask(self, question, args):
+        return question(self._kernel(), *args)
+
+    def _kernel(self):
+        if self.kernel is None:
+            raise NotFound("there is no state: %s" % (self.damage or "the board is not configured yet"))
+        return self.kernel
+
+    def log_name(self):
+        """Return the log's name, 32 bytes; NotFound if there is no log."""
+        if self.name is None:
+            raise NotFound("there is no log yet: configure the board first")
+        return self.name
+
+    def newest_snapshot(self):
+        """Return (slot, Header) of the newest committed snapshot; NotFound if there is none."""
+        best = None
+        for slot in (0, 1):
+            if self.slots[slot] and (best is None or self.slots[slot].seq > self.slots[best].seq):
+                best = slot
+        if best is None:
+            raise NotFound("no snapshot has been taken yet")
+        return best, self.slots[best]
+
+    def read_snapshot(self, slot, generation, offset, size):
+        """Return up to size bytes (a group's at most) of a committed snapshot's arena from offset, as a view that is good until
+        the next call; NotFound if that snapshot is gone."""
+        return self.call(self._read_snapshot, slot, generation, offset, size)
+
+    def _read_snapshot(self, slot, generation, offset, size):
+        header = self.slots[slot] if slot < 2 else None
+        if header is None or header.generation != generation or offset > header.length:
+            raise NotFound("snapshot %d is gone from slot %d, or is shorter" % (generation, slot))
+        data = memoryview(self.group)[: min(size, len(self.group), header.length - offset)]
+        self.region.slot_read(slot, offset, data)
+        return data
+
     def acknowledge(self, seq):
         """The host has every frame below `seq`, safely: their sectors may be recycled."""
         return self.call(self._acknowledge, seq)
@@ -437,27 +477,28 @@ class Store:
             raise Invalid("seq %d cannot be acknowledged: the log ends at %d" % (seq, self.seq))
         self.acked = max(self.acked, seq)
 
-    def read_frames(self, seq, head, buffer):
-        """Fill buffer with whole frames from `seq` on; return the bytes used, 0 at the log's end.
+    def read_frames(self, seq, head):
+        """Return whole frames from `seq` on, some 1 KiB of them, as a view that is good until the next call; empty at the
+        log's end.
 
-        head: the chain head before that frame, by what the caller holds; it is compared (Damage of a rolled-back or other
-        log is a FormatError) where the reading begins anew. NotFound if those frames have been recycled.
+        head: the chain head before that frame, or its beginning, by what the caller holds; it is compared where the reading
+        begins anew: FormatError for another log, or one that was rolled back. NotFound if those frames have been recycled.
         """
-        return self.call(self._read_frames, seq, head, buffer)
+        return self.call(self._read_frames, seq, head)
 
-    def _read_frames(self, seq, head, buffer):
+    def _read_frames(self, seq, head):
+        self.log_name()
         reader = self.reader
         if reader is None or reader.seq != seq:
             reader = self._seek(seq, head)
-        largest = len(self.frame) - 32
-        reader.buffer, reader.at = buffer, 0
-        while len(buffer) - reader.at >= largest:
+        reader.buffer, reader.at = self.group, 0  # no group is under way here
+        while len(self.group) - reader.at >= len(self.frame) - 32:
             n = reader.next()
             if not n:
                 break
             reader.at += n
         self.reader = reader
-        return reader.at
+        return memoryview(self.group)[: reader.at]
 
     def _seek(self, seq, head):
         """Return a reader at `seq`, having checked that the chain leads to head there."""

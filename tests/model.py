@@ -196,24 +196,22 @@ class Model:
 
 def contents_of(kernel):
     """Return what Model.contents does, read out of a Kernel by slot; every thing must be found by its id or name too."""
-    w = kernel.arena.words
     records, nodes, edges, keys = [], [], [], []
-    for at in kernel.records.ids():
+    for ident, at in kernel.records.used():
         tag, vector, meta = kernel.record_at(at)
-        assert kernel.record(w[at + 1]) == (tag, vector, meta)
-        records.append((w[at + 1], tag, tuple(vector), meta))
-    for at in kernel.nodes.ids():
-        ident = w[at + 1]
+        assert kernel.record(ident) == (tag, vector, meta)
+        records.append((ident, tag, tuple(vector), meta))
+    for ident, at in kernel.nodes.used():
         kind, record = kernel.node_at(at)
         assert kernel.node(ident) == (kind, record)
         nodes.append((ident, kind, record, graph.edges_of(kernel, ident, graph.OUT), graph.edges_of(kernel, ident, graph.IN)))
-    for at in kernel.edges.ids():
+    for ident, at in kernel.edges.used():
         kind, origin, target = kernel.edge_at(at)
-        assert kernel.edge(w[at + 1]) == (kind, origin, target)
-        edges.append((w[at + 1], kind, origin, target))
-    for at in kernel.keys.ids():
+        assert kernel.edge(ident) == (kind, origin, target)
+        edges.append((ident, kind, origin, target))
+    for last_write, at in kernel.keys.used():
         name, seq, value = kernel.key_at(at)
-        assert kernel.key(name) == (seq, value)
+        assert kernel.key(name) == (seq, value) and seq == last_write
         keys.append((name, seq, value))
     return {"config": kernel.config(), "seq": kernel.seq(), "records": sorted(records), "nodes": sorted(nodes),
             "edges": sorted(edges), "keys": sorted(keys)}

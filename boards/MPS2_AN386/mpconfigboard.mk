@@ -1,5 +1,6 @@
 # How the image of MPS2_AN386 (Cortex-M4) is built. Never says how it is run: board.json does.
 SOC = mps2
-CPU_FLAGS = -mcpu=cortex-m4 -mfloat-abi=soft
+CPU_FLAGS = -mcpu=cortex-m4 -mfpu=fpv4-sp-d16 -mfloat-abi=hard
+HARD_FLOAT = 1
 GCHELPER = thumb2
-MPY_CROSS_FLAGS += -march=armv7m
+MPY_CROSS_FLAGS += -march=armv7emsp

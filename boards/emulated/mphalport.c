@@ -216,6 +216,6 @@ mp_uint_t mp_hal_stdout_tx_strn(const char *str, size_t len) {
 }
 
 void hal_init(void) {
-    clock_init();
     soc_init();
+    clock_init();
 }

@@ -3,3 +3,4 @@
 include("manifest.py")
 package("shared_kernel", base_path="../..")
 package("quipu", base_path="../../firmware")
+module("board_facts.py", base_path="$(BUILD)")

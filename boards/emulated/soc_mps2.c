@@ -33,6 +33,8 @@ const uint32_t soc_ticks_per_ms = 25000; // the machines run at 25 MHz
 void soc_init(void) {
     UART0->bauddiv = 16; // the least the UART accepts; QEMU does not model the rate
     UART0->ctrl = UART_CTRL_TX_ENABLE | UART_CTRL_RX_ENABLE | UART_CTRL_RX_INTERRUPT;
+    // QEMU looks for input only after something has told it to; a read does, switching the receiver on does not.
+    (void)UART0->data;
     soc_irq_enable_line(SOC_IRQ_UART);
     soc_irq_enable_line(SOC_IRQ_WAKE);
 }

@@ -39,8 +39,7 @@
 #define SYS_GET_CMDLINE (0x15)
 #define OPEN_READ_WRITE_BINARY (3) // "r+b"
 
-// QEMU clocks the core's SysTick at 64 MHz on this machine.
-const uint32_t soc_ticks_per_ms = 64000;
+const uint32_t soc_ticks_per_ms = 16000; // the nRF51 runs at 16 MHz
 
 static bool uart_tx_busy;
 static int flash_file = -1;

@@ -12,20 +12,19 @@ import micropython
 from micropython import const
 
 try:
-    from . import thumb
+    from .thumb import compress as _compress
+    from .thumb import distances as _distances
 except (ImportError, SyntaxError, ValueError):  # not there; no assembler for this machine; compiled for another
-    thumb = None
+    _compress = None
 
 name = "viper"
 
-# Words of work, as thumb.py lays it out.
+# Words of _work, as thumb.py lays it out.
 _COUNTER = const(40)
 _BLOCK = const(41)
 _OUT = const(42)
 
-# What thumb.compress() is told: how many blocks, the bytes in each, the flags (BLAKE3 paper, table 3) of first and last.
-_BLOCKS = const(1)
-_BYTES = const(1 << 8)
+# What compress is told besides the size: flags (BLAKE3 paper, table 3) of the first block and of the last.
 _CHUNK_START = const(1 << 16)
 _PARENT = const(4 << 16)
 _CHUNK_END = const(2 << 24)
@@ -42,7 +41,7 @@ _root = memoryview(_stack)[:32]
 
 def usable():
     """Return whether this machine can run these functions."""
-    return thumb is not None
+    return _compress is not None
 
 
 @micropython.viper
@@ -70,11 +69,12 @@ def copy(to, to_at: int, of, of_at: int, count: int):
 def chunk_cv(data, at: int, counter: int, out, out_at: int):
     if at < 0 or at + 1024 > int(len(data)) or out_at < 0 or out_at + 32 > int(len(out)):
         raise IndexError
-    w = ptr32(_work)
+    work = _work
+    w = ptr32(work)
     w[_COUNTER] = counter
     w[_BLOCK] = int(ptr8(data)) + at
     w[_OUT] = int(ptr8(out)) + out_at
-    thumb.compress(_work, 16 * _BLOCKS + 64 * _BYTES + _CHUNK_START + _CHUNK_END)
+    _compress(work, 1024 + _CHUNK_START + _CHUNK_END)
 
 
 @micropython.viper
@@ -86,14 +86,12 @@ def parent_cv(cvs, left: int, right: int, out, out_at: int, root: int):
         left = 0
     if out_at < 0 or out_at + 32 > int(len(out)):
         raise IndexError
-    w = ptr32(_work)
+    work = _work
+    w = ptr32(work)
     w[_COUNTER] = 0
     w[_BLOCK] = int(ptr8(cvs)) + left
     w[_OUT] = int(ptr8(out)) + out_at
-    what = _BLOCKS + 64 * _BYTES + _PARENT
-    if root:
-        what += _ROOT
-    thumb.compress(_work, what)
+    _compress(work, 64 + _PARENT + _ROOT if root else 64 + _PARENT)
 
 
 @micropython.viper
@@ -114,28 +112,16 @@ def hash(data):
             full >>= 1
         depth += 32
 
-    size -= at  # the last chunk: 0 to 1024 bytes, its last block 0 to 64
-    w = ptr32(_work)
+    size -= at  # the last chunk: 0 to 1024 bytes
+    work = _work
+    w = ptr32(work)
     w[_COUNTER] = chunks
     w[_BLOCK] = int(ptr8(data)) + at
     w[_OUT] = int(ptr8(_stack)) + depth
-    what = _CHUNK_START
-    if size > 64:
-        full = size - 1 >> 6
-        thumb.compress(_work, full * _BLOCKS + 64 * _BYTES + _CHUNK_START)
-        at += full << 6
-        size -= full << 6
-        what = 0
-    copy(_block, 0, _ZEROS, 0, 64)
-    copy(_block, 0, data, at, size)
-    w[_BLOCK] = int(ptr8(_block))
-    what += _BLOCKS + size * _BYTES + _CHUNK_END
-    if not depth:
-        what += _ROOT
-    thumb.compress(_work, what)
+    _compress(work, size + (_CHUNK_START + _CHUNK_END if depth else _CHUNK_START + _CHUNK_END + _ROOT))
     while depth:
         depth -= 32
-        parent_cv(_stack, depth, depth + 32, _stack, depth, not depth)
+        parent_cv(_stack, depth, depth + 32, _stack, depth, 0 if depth else 1)
     return bytes(_root)
 
 
@@ -148,7 +134,7 @@ def distances(words, first, stride, dim, count, query, out):
     _work[1] = stride
     _work[2] = dim
     _work[3] = count
-    if thumb.distances(_work, words, query, out):
+    if _distances(_work, words, query, out):
         raise ValueError
 
 

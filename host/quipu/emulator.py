@@ -9,6 +9,7 @@ Never talks to the board: that is the business of whoever opens the port.
 """
 
 import os
+import select
 import shutil
 import struct
 import subprocess
@@ -59,7 +60,6 @@ class Emulator:
         self._temporary = tempfile.mkdtemp(prefix="quipu-flash-") if flash is None else None
         self.flash = Path(flash).resolve() if flash is not None else Path(self._temporary) / "flash.bin"
         self._process = None
-        self._output = None
         self._held = None
 
     def __enter__(self):
@@ -84,9 +84,8 @@ class Emulator:
             raise EmulatorError(f"{self.board} is already running, on {self.port}")
         self._release()
         self._prepare_flash()
-        self._output = tempfile.TemporaryFile()
         try:
-            self._process = subprocess.Popen(self._command(), stdin=subprocess.DEVNULL, stdout=self._output,
+            self._process = subprocess.Popen(self._command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                              stderr=subprocess.STDOUT)
         except FileNotFoundError as error:
             raise EmulatorError(f"{error.filename} is not installed; install it with\n"
@@ -126,13 +125,11 @@ class Emulator:
     def _release(self):
         if self._process:
             self._process.wait()
+            self._process.stdout.close()
             self._process = None
         if self._held is not None:
             os.close(self._held)
             self._held = None
-        if self._output:
-            self._output.close()
-            self._output = None
         self.port = None
 
     def _prepare_flash(self):
@@ -171,21 +168,25 @@ class Emulator:
             command += ["-machine", machine, "-semihosting-config",
                         f"enable=on,target=native,arg=flash={option(self.flash)}"]
         command += [*self.facts["qemu"], *(ICOUNT if self.icount else ()), "-nographic", "-monitor", "none",
-                    "-serial", "pty", "-kernel", str(self.image)]
+                    "-chardev", "pty,id=uart0", "-serial", "chardev:uart0", "-kernel", str(self.image)]
         if shutil.which("setpriv"):
             command = ["setpriv", "--pdeathsig", "KILL", *command]
         return command
 
     def _wait_for_port(self):
+        # Read as it comes: if the port is opened (see start) before QEMU sets its machine up, QEMU finds it connected;
+        # otherwise it would look again only after a second.
         deadline = time.monotonic() + START_TIMEOUT_S
+        output = self._process.stdout
+        text = ""
         while True:
-            ended = not self.running
-            text = os.pread(self._output.fileno(), 4096, 0).decode(errors="replace")
+            left = deadline - time.monotonic()
+            readable = select.select([output], [], [], max(left, 0))[0]
+            piece = os.read(output.fileno(), 4096).decode(errors="replace") if readable else ""
+            text += piece
             for line in text.splitlines(keepends=True):
                 if line.startswith(PORT_LINE) and line.endswith("\n"):
                     return line[len(PORT_LINE):].split()[0]
-            if ended or time.monotonic() > deadline:
-                code = self._process.poll()
+            if not piece:
                 self.kill()
-                raise EmulatorError(f"QEMU did not start {self.board} (exit code {code}): {text.strip() or 'no output'}")
-            time.sleep(0.005)
+                raise EmulatorError(f"QEMU did not start {self.board}: {text.strip() or 'it said nothing'}")

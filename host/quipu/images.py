@@ -39,8 +39,8 @@ class ImageError(Exception):
 
 def checkout_root() -> Path:
     """The folder of the Quipu checkout that this file, or else the current directory, lies in."""
-    for folder in [Path(__file__).resolve().parent, *Path(__file__).resolve().parents, *Path.cwd().resolve().parents,
-                   Path.cwd().resolve()]:
+    here = Path.cwd().resolve()
+    for folder in [*Path(__file__).resolve().parents, here, *here.parents]:
         if (folder / "boards" / "emulated" / "Makefile").is_file():
             return folder
     raise ImageError("emulated boards are built from a checkout of Quipu, and none was found around "
@@ -81,9 +81,8 @@ def missing_packages() -> list[str]:
 
 def micropython_source() -> Path:
     """MicroPython's source tree: the one QUIPU_MICROPYTHON names, or Debian's, fetched on the first call."""
-    own = os.environ.get("QUIPU_MICROPYTHON")
-    if own:
-        return _checked_source(Path(own).expanduser().resolve(), "QUIPU_MICROPYTHON")
+    if "QUIPU_MICROPYTHON" in os.environ:
+        return _checked_source(Path(os.environ["QUIPU_MICROPYTHON"]).expanduser().resolve(), "QUIPU_MICROPYTHON")
     tree = checkout_root() / "build" / "micropython"
     if not (tree / "py" / "mkenv.mk").is_file():
         with _locked():
@@ -98,6 +97,7 @@ def mpy_cross() -> Path:
     inputs = _source_identity(source)
 
     def build(objects: Path, log: Path) -> Path:
+        _empty(objects)
         _make(["-C", str(source / "mpy-cross"), f"BUILD={objects}"], log)
         return objects / "mpy-cross"
 
@@ -111,6 +111,7 @@ def unix_port() -> Path:
     cross = mpy_cross()
 
     def build(objects: Path, log: Path) -> Path:
+        _empty(objects)
         # The variant's own manifest wants micropython-lib; asyncio is the part of it that needs nothing else.
         manifest = source / "extmod" / "asyncio" / "manifest.py"
         _make(["-C", str(source / "ports" / "unix"), f"BUILD={objects}", f"MICROPY_MPYCROSS={cross}",
@@ -136,8 +137,7 @@ def image(board: str, frozen: bool = True) -> Path:
         # contents say has changed is built anew.
         built_from = objects / "port"
         if not built_from.is_file() or built_from.read_text() != port:
-            shutil.rmtree(objects, ignore_errors=True)
-            objects.mkdir(parents=True)
+            _empty(objects)
         shutil.rmtree(objects / "frozen_mpy", ignore_errors=True)
         _make(["-C", str(root / "boards" / "emulated"), f"MPY_DIR={source}", f"BOARD={board}", f"BUILD={objects}",
                f"MICROPY_MPYCROSS={cross}", f"MPY_LIB_DIR={_library_stand_in()}", f"FROZEN_MANIFEST={manifest}"], log)
@@ -185,6 +185,11 @@ def _product(name: str, target: Path, inputs: str, build) -> Path:
     return target
 
 
+def _empty(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+
+
 def _make(arguments: list[str], log: Path) -> None:
     # Under a make of the project's own, its flags and job server are not meant for MicroPython's.
     env = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
@@ -220,10 +225,15 @@ def _digest(folders: list[Path]) -> str:
 
 
 def _source_identity(source: Path) -> str:
-    """Which MicroPython it is. A person who edits their own checkout deletes build/objects."""
-    head = subprocess.run(["git", "-C", str(source), "describe", "--always", "--dirty"], capture_output=True, text=True) \
-        if (source / ".git").exists() and shutil.which("git") else None
-    return f"{source} {_version(source)} {head.stdout.strip() if head else ''}\n"
+    """Which MicroPython it is. A person who edits their own checkout without committing deletes build/objects."""
+    version = ".".join(map(str, _version(source)))
+    if "QUIPU_MICROPYTHON" not in os.environ:
+        return f"Debian {version}\n"
+    head = ""
+    if shutil.which("git"):
+        described = ["git", "-C", str(source), "describe", "--always", "--dirty"]
+        head = subprocess.run(described, capture_output=True, text=True).stdout.strip()
+    return f"{source} {version} {head}\n"
 
 
 def _version(source: Path) -> tuple[int, ...]:

@@ -2,26 +2,29 @@
 
 import struct
 
-HEADER_WORDS = 22  # magic, rules, 7 of configuration, seq, 3 for each of 4 pools
+HEADER_WORDS = 32  # magic, rules, 7 of configuration, seq, 3 for each of 4 pools; the rest is zero
 RECORD, NODE, EDGE, KEY = range(4)
 
 
 def slots_of(config):
-    """Return, for each pool, the word offsets of its slots, and the length of a slot."""
+    """Return ([for each pool: (the word offsets of its slots, the words of a slot)], the words of the arena).
+
+    Each slot stands at the next multiple of its length within a chunk, so that none straddles a chunk; one larger than
+    a chunk takes whole chunks.
+    """
     dim, records, nodes, edges, keys, meta_bytes, value_bytes = config
-    at = 256
+    at = HEADER_WORDS
     pools = []
-    for words, capacity in ((6 + dim + -(-meta_bytes // 4), records), (7, nodes), (10, edges),
+    for words, capacity in ((5 + dim + -(-meta_bytes // 4), records), (7, nodes), (10, edges),
                             (10 + -(-value_bytes // 4), keys)):
         slots = []
         for _ in range(capacity):
-            if at % 256 + words > 256 and at % 256:  # would straddle: goes to the next chunk
-                at += 256 - at % 256
+            inside = at % 256 + -(at % 256) % words
+            at += inside - at % 256 if inside + words <= 256 else -at % 256
             slots.append(at)
-            at += words
-        at += -at % 256  # a pool begins with a chunk
+            at += words if words <= 256 else words + -words % 256
         pools.append((slots, words))
-    return pools, at
+    return pools, at + -at % 256
 
 
 def walk(w, slots, link, following):
@@ -52,13 +55,15 @@ def check(data):
     config = w[2:9]
     pools, end = slots_of(config)
     assert bytes(data[:4]) == b"QUPA" and w[1] == 1 and len(w) == end
-    assert not any(w[HEADER_WORDS:256]), "the header's rest is not zero"
+    assert not any(w[22:HEADER_WORDS]), "the header's rest is not zero"
     used = []
-    inside = set(range(256))
+    inside = set(range(HEADER_WORDS))
     for i in range(4):
         used.append(check_pool(w, i, *pools[i]))
         for at in pools[i][0]:
-            inside.update(range(at, at + pools[i][1]))
+            slot = set(range(at, at + pools[i][1]))
+            assert not inside & slot, "two slots overlap"
+            inside |= slot
     assert not any(w[at] for at in range(len(w)) if at not in inside), "a byte outside every slot is not zero"
     check_records(w, config, pools, used)
     check_graph(w, pools, used)
@@ -92,9 +97,10 @@ def check_records(w, config, pools, used):
     refs = [w[pools[NODE][0][n] + 4] for n in used[NODE]]
     for n in used[RECORD]:
         at = pools[RECORD][0][n]
-        assert w[at + 3] == refs.count(n + 1), "a record's count of the nodes that refer to it"
-        meta = struct.pack("<%dI" % (pools[RECORD][1] - 6 - config[0]), *w[at + 6 + config[0] : at + pools[RECORD][1]])
-        assert w[at + 4] <= config[5] and not any(meta[w[at + 4] :]), "bytes after the metadata"
+        assert w[at + 3] >> 8 == refs.count(n + 1), "a record's count of the nodes that refer to it"
+        meta = struct.pack("<%dI" % (pools[RECORD][1] - 5 - config[0]), *w[at + 5 + config[0] : at + pools[RECORD][1]])
+        size = w[at + 3] & 255
+        assert size <= config[5] and not any(meta[size:]), "bytes after the metadata"
     assert all(ref == 0 or ref - 1 in used[RECORD] for ref in refs)
 
 

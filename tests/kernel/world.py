@@ -97,10 +97,13 @@ class World:
     # -- what to draw -------------------------------------------------------------------------------------------------
 
     def ident(self, pick, label):
-        """Mostly one that is or was there; else 0, the next seq, the greatest u32, or an id of another kind."""
+        """Mostly one that is there; else one that was, 0, the next seq, the greatest u32, or an id of another kind."""
         n = pick(8)
-        if n < 6 and self.ids[label]:
-            return self.ids[label][-1 - pick(len(self.ids[label])) % 6]
+        live = sorted(getattr(self.model, label + "s"))
+        if n < 6 and live:
+            return live[pick(len(live))]
+        if n == 6 and self.ids[label]:
+            return self.ids[label][pick(len(self.ids[label]))]
         others = [ident for each in sorted(self.ids) for ident in self.ids[each][-2:]]
         return ([0, self.seq + 1, 2**32 - 1] + others)[pick(3 + len(others))]
 
@@ -113,7 +116,7 @@ class World:
         return NUMBERS[pick(len(NUMBERS))]
 
     def name(self, pick):
-        return b"" if pick(16) == 0 else b"x" * 25 if pick(16) == 1 else NAMES[pick(len(NAMES))]
+        return (NAMES + NAMES + (b"", b"x" * 25))[pick(2 * len(NAMES) + 2)]
 
     def prev(self, pick, name):
         seq = self.model.keys[name][0] if name in self.model.keys else 0
@@ -125,7 +128,8 @@ class World:
         dim = self.dim - 1 if pick(12) == 0 else self.dim
         start = pick(len(COMPONENTS))
         vector = [COMPONENTS[(start + i * i) % len(COMPONENTS)] for i in range(dim)]
-        tag, meta = self.number(pick), self.bytes_up_to(pick, self.max_meta)
+        # a payload does not say where its vector ends: a short vector shows only when no metadata fills the gap
+        tag, meta = self.number(pick), self.bytes_up_to(pick, self.max_meta) if dim == self.dim else b""
         if self.give(INSERT, lambda: frames.insert(vector, tag, meta), lambda seq: self.model.insert(seq, vector, tag, meta)):
             self.ids["record"].append(self.seq)
 

@@ -1,0 +1,159 @@
+"""The memory as an application sees it: verbs over the store. Each change is durable when its verb returns.
+
+Vectors are sequences of Q16.16 integers (65536 is 1.0). Ids are integers, never reused. A refused change raises one of
+shared_kernel.errors' Refused and alters nothing. Each verb also lets the laptop be answered (`poll`).
+"""
+
+import time
+
+from shared_kernel import frames, kernel
+from shared_kernel.errors import QuipuError
+from shared_kernel.store import Store
+
+
+def _ticks():
+    return time.ticks_ms() & 0x3FFFFFFF
+
+
+class Memory:
+    """A log, its state, and the service that answers the laptop. found: the shared_kernel.recovery.Recovery of its flash.
+    facts: the board's, as startup.board_facts gives them."""
+
+    def __init__(self, found, identity, facts):
+        self.identity = identity
+        self.facts = facts
+        self.store = Store(None, _ticks, found)
+        self.service = None
+
+    def configure(self, config, entropy, policy=0):
+        """Begin a log on a blank region. config: dim, records, nodes, edges, keys, meta_bytes, value_bytes."""
+        self.store.configure(config, entropy, self.identity, policy)
+
+    # -- changes ------------------------------------------------------------------------------------------------------
+
+    def group(self, commands):
+        """Carry out [(type, payload)], made by shared_kernel.frames, as one group: one programming of the flash. Return for
+        each the seq of its frame, or the Refused it met."""
+        results = self.store.execute([(kind, payload, None) for kind, payload in commands])
+        self.poll()
+        return results
+
+    def command(self, kind, payload):
+        """Carry out one command and return the seq of its frame; raise the Refused that it meets."""
+        result = self.store.execute(((kind, payload, None),))[0]
+        self.poll()
+        if isinstance(result, QuipuError):
+            raise result
+        return result
+
+    def insert(self, vector, tag=0, meta=b""):
+        """Insert a record; return its id. tag: u32. meta: bytes."""
+        return self.command(kernel.INSERT, frames.insert(vector, tag, meta))
+
+    def update(self, ident, tag=None, meta=None):
+        """Set a record's tag, metadata or both."""
+        return self.command(kernel.UPDATE, frames.update(ident, tag, meta))
+
+    def delete(self, ident):
+        """Delete a record; refused while a node refers to it."""
+        return self.command(kernel.DELETE, frames.ident(ident))
+
+    def create_node(self, kind, record=0):
+        """Create a node of a kind (u32), perhaps for a record; return its id."""
+        return self.command(kernel.CREATE_NODE, frames.create_node(kind, record))
+
+    def delete_node(self, ident):
+        """Delete a node and its edges."""
+        return self.command(kernel.DELETE_NODE, frames.ident(ident))
+
+    def create_edge(self, kind, origin, target):
+        """Create an edge of a kind (u32) from node to node; return its id."""
+        return self.command(kernel.CREATE_EDGE, frames.create_edge(kind, origin, target))
+
+    def delete_edge(self, ident):
+        return self.command(kernel.DELETE_EDGE, frames.ident(ident))
+
+    def put(self, name, value):
+        """Set a key to a value (bytes); return the seq of the write."""
+        return self.command(kernel.PUT, frames.put(name, value))
+
+    def delete_key(self, name):
+        return self.command(kernel.DELETE_KEY, frames.delete_key(name))
+
+    # -- questions ----------------------------------------------------------------------------------------------------
+
+    def _ask(self, question, *args):
+        result = self.store.ask(question, *args)
+        self.poll()
+        return result
+
+    def get(self, name):
+        """Return the value of a key; NotFound if there is none."""
+        return self._ask(kernel.Kernel.key, name.encode() if isinstance(name, str) else name)[1]
+
+    def record(self, ident):
+        """Return (tag, vector, metadata) of a record."""
+        return self._ask(kernel.Kernel.record, ident)
+
+    def node(self, ident):
+        """Return (kind, record id or 0) of a node."""
+        return self._ask(kernel.Kernel.node, ident)
+
+    def edge(self, ident):
+        """Return (kind, from, to) of an edge."""
+        return self._ask(kernel.Kernel.edge, ident)
+
+    def search(self, query, k=1, tag=None):
+        """Return [(distance, id)] of the k nearest records, nearest first. distance: squared L2, in units of 2^-32."""
+        from shared_kernel.search import search
+
+        return self._ask(search, query, k, tag)
+
+    def neighbourhood(self, node, depth=1, kind=None, directions=1):
+        """Return [(node id, distance)], breadth first. directions: 1 out, 2 in, 3 both."""
+        from shared_kernel.graph import neighbourhood
+
+        return self._ask(neighbourhood, node, depth, kind, directions)
+
+    def edges_of(self, node, directions=3):
+        """Return the ids of a node's edges, newest first."""
+        from shared_kernel.graph import edges_of
+
+        return self._ask(edges_of, node, directions)
+
+    # -- the log ------------------------------------------------------------------------------------------------------
+
+    def checkpoint(self):
+        """Append a frame with the state root; return its seq."""
+        return self.store.log_only(frames.CHECKPOINT, b"")
+
+    def clock(self, unix_ms, uncertainty_ms=0):
+        """Tell the log the wall time, milliseconds since 1970; return the frame's seq."""
+        return self.store.log_only(frames.CLOCK, frames.clock(unix_ms, uncertainty_ms))
+
+    def snapshot(self):
+        """Take a snapshot now; return the seq of the last frame that it covers."""
+        return self.store.take_snapshot().seq
+
+    # -- the laptop ---------------------------------------------------------------------------------------------------
+
+    def poll(self):
+        """Answer what the laptop asked, if anything; takes some microseconds if it did not."""
+        service = self.service
+        if service is None:
+            from .service import Service
+
+            service = self.service = Service(self)
+        service.poll()
+
+    def sleep_ms(self, ms):
+        """Sleep, and answer the laptop meanwhile."""
+        start = time.ticks_ms()
+        while time.ticks_diff(time.ticks_ms(), start) < ms:
+            self.poll()
+            time.sleep_ms(1)
+
+    def serve(self):
+        """Answer the laptop until it says leave, or Ctrl-C."""
+        self.poll()
+        self.service.serve()

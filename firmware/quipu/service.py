@@ -1,0 +1,172 @@
+"""The link service: answers the laptop's requests on the serial port that the REPL uses. Holds no state of the log.
+
+It takes only what stands between a request's marks (shared_kernel/link.py); a bare Ctrl-C reaches the person as ever.
+"""
+
+import gc
+import select
+import sys
+
+from micropython import const
+from shared_kernel import kernel, link
+from shared_kernel.errors import LinkError, QuipuError
+from shared_kernel.frames import CHECKPOINT, CLOCK, TOKEN_BYTES, words_bytes
+from shared_kernel.kernel import u32
+
+# Request numbers, see shared_kernel/requests.py.
+_INFO = const(0x01)
+_SEARCH = const(0x30)
+_RECORD = const(0x31)
+_NODE = const(0x32)
+_EDGE = const(0x33)
+_KEY = const(0x34)
+_NEIGHBOURHOOD = const(0x35)
+_EDGES_OF = const(0x36)
+_FRAMES = const(0x40)
+_SNAPSHOT = const(0x41)
+_SNAPSHOT_DATA = const(0x42)
+_TAKE_SNAPSHOT = const(0x43)
+_CHECKPOINT = const(0x44)
+_CLOCK = const(0x45)
+_ACKNOWLEDGE = const(0x46)
+_LEAVE = const(0x47)
+_CONFIGURE = const(0x48)
+
+# A request must fit the smallest receive buffer that a port has (stm32 UART: 256 bytes), marks included.
+LIMIT = 240
+_ANSWER = const(1536)  # bytes of payload that an answer may have
+_WAIT_MS = const(20)  # how long a begun request may pause before the application goes on
+
+
+def _signed(value):
+    return value - (1 << 32) if value >> 31 else value
+
+
+class Service:
+    """Answers for one Memory, over standard input and output."""
+
+    def __init__(self, memory):
+        self.memory = memory
+        self.reader = link.RequestReader(LIMIT)
+        self.input = sys.stdin.buffer
+        self.output = sys.stdout.buffer
+        self.poller = select.poll()
+        self.poller.register(sys.stdin, select.POLLIN)
+        self.parts = b""
+        self.busy = False
+        self.leave = False
+
+    def poll(self):
+        """Answer every request that has arrived; return at once if none has."""
+        if self.busy:  # an answer in progress called a verb
+            return
+        self.busy = True
+        try:
+            reader = self.reader
+            while self.poller.poll(_WAIT_MS if reader.busy() else 0):
+                try:
+                    request = reader.feed(self.input.read(1)[0])
+                except LinkError as e:
+                    self._send(0, e.code, str(e).encode())
+                    continue
+                if request:
+                    self._answer(*request)
+        finally:
+            self.busy = False
+
+    def serve(self):
+        """Answer until the laptop says leave."""
+        self.leave = False
+        while not self.leave:
+            self.poller.poll(1000)
+            self.poll()
+
+    def _send(self, ident, status, payload):
+        link.answer(self.output, ident, status, payload)
+
+    def _answer(self, ident, op, payload):
+        if op & link.MORE:
+            if len(self.parts) + len(payload) > 32768:
+                self.parts = b""
+            self.parts += payload
+            return self._send(ident, 0, b"")
+        if self.parts:
+            payload = self.parts + payload
+            self.parts = b""
+        try:
+            status, out = 0, self._do(op, payload)
+        except QuipuError as e:
+            status, out = e.code, str(e).encode()
+        except (MemoryError, OSError, IndexError, ValueError, TypeError) as e:
+            status, out = 1, ("%s: %s" % (type(e).__name__, e)).encode()
+        self._send(ident, status, out)
+
+    def _do(self, op, p):
+        memory = self.memory
+        store = memory.store
+        if 0x10 <= op < 0x20:
+            result = store.execute(((op, p[TOKEN_BYTES:], p[:TOKEN_BYTES]),))[0]
+            if isinstance(result, QuipuError):
+                raise result
+            return words_bytes((result,))
+        if op == _INFO:
+            import json
+            from . import report
+
+            return json.dumps(report.info(memory, LIMIT)).encode()
+        if op == _SEARCH:
+            from shared_kernel.search import search
+
+            k, tag = p[0] | p[1] << 8, u32(p, 3) if p[2] else None
+            if k * 12 > _ANSWER:
+                raise LinkError("a search over the link has k of at most %d, not %d" % (_ANSWER // 12, k))
+            query = [_signed(u32(p, i)) for i in range(7, len(p) - 3, 4)]
+            out = b""
+            for distance, ident in store.ask(search, query, k, tag):
+                out += words_bytes((distance & 0xFFFFFFFF, distance >> 32, ident))
+            return out
+        if op == _RECORD:
+            tag, vector, meta = store.ask(kernel.Kernel.record, u32(p, 0))
+            return words_bytes([tag] + vector) + meta
+        if op == _NODE:
+            return words_bytes(store.ask(kernel.Kernel.node, u32(p, 0)))
+        if op == _EDGE:
+            return words_bytes(store.ask(kernel.Kernel.edge, u32(p, 0)))
+        if op == _KEY:
+            seq, value = store.ask(kernel.Kernel.key, p)
+            return words_bytes((seq,)) + value
+        if op == _NEIGHBOURHOOD:
+            from shared_kernel.graph import neighbourhood
+
+            pairs = store.ask(neighbourhood, u32(p, 0), p[4] | p[5] << 8, u32(p, 8) if p[7] else None, p[6])
+            return b"".join([words_bytes(each) for each in pairs])
+        if op == _EDGES_OF:
+            from shared_kernel.graph import edges_of
+
+            return words_bytes(store.ask(edges_of, u32(p, 0), p[4]))
+        if op == _FRAMES:
+            if p[12:20] != store.log_name()[:8]:
+                raise LinkError("this board's log is %s..., not %s..." % (store.log_name()[:8].hex(), p[12:20].hex()))
+            return store.read_frames(u32(p, 0), p[4:12])
+        if op == _SNAPSHOT:
+            slot, header = store.newest_snapshot()
+            return bytes((slot,)) + header.encode()
+        if op == _SNAPSHOT_DATA:
+            return store.read_snapshot(p[0], u32(p, 1), u32(p, 5), p[9] | p[10] << 8)
+        if op == _TAKE_SNAPSHOT:
+            return words_bytes((store.take_snapshot().seq,))
+        if op == _CHECKPOINT:
+            return words_bytes((store.log_only(CHECKPOINT, b""),))
+        if op == _CLOCK:
+            return words_bytes((store.log_only(CLOCK, p),))
+        if op == _ACKNOWLEDGE:
+            store.acknowledge(u32(p, 0))
+            return b""
+        if op == _CONFIGURE:
+            memory.configure([u32(p, 4 * i) for i in range(7)], p[29:45], p[28])
+            gc.collect()
+            return store.log_name()
+        if op == _LEAVE:
+            self.leave = True
+            return b""
+        raise LinkError("request 0x%02x is unknown to this firmware" % op)

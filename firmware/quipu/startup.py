@@ -1,0 +1,100 @@
+"""Start-up: from a board's facts to an open Memory. Chooses the provider of hot loops and the flash driver; records nothing
+but the genesis of a region that is blank."""
+
+import gc
+import os
+
+from shared_kernel.forget import forget
+
+
+def board_facts():
+    """Return the facts of this board: /quipu.json if there is one, else those frozen into the image."""
+    try:
+        import json
+
+        with open("/quipu.json") as f:
+            return json.load(f)
+    except OSError:
+        try:
+            from board_facts import FACTS
+
+            return FACTS
+        except ImportError:
+            raise OSError("no /quipu.json: `quipu flash` writes it, docs/boards.md says what is in it") from None
+
+
+def open_flash(facts):
+    """Return the flash driver over the log region."""
+    from .block_flash import BlockFlash
+
+    driver, start, size = facts["driver"], facts["log"]["start"], facts["log"]["size"]
+    if driver == "emulated":
+        from emulated import Flash
+
+        device = Flash(start, size)
+    else:
+        raise ValueError("driver %r is unknown" % driver)
+    return BlockFlash(device, facts["geometry"]["page"], facts["geometry"]["unit"])
+
+
+def identity(facts):
+    """Return the board's name and unique id as text."""
+    import binascii
+    import machine
+
+    return facts["name"] + "/" + binascii.hexlify(machine.unique_id()).decode()
+
+
+def entropy():
+    """Return 16 random bytes for a genesis, or None: from the port's own source, else from /quipu.entropy, which the laptop
+    left there and which is used only once."""
+    if hasattr(os, "urandom"):
+        return os.urandom(16)
+    try:
+        with open("/quipu.entropy", "rb") as f:
+            random = f.read(16)
+        os.remove("/quipu.entropy")
+        return random if len(random) == 16 else None
+    except OSError:
+        return None
+
+
+def open_memory(facts):
+    """Recover the log and return it as a Memory. A blank region gets a genesis if there is entropy for one; otherwise the
+    laptop configures it (`quipu configure`).
+
+    What recovery needs is loaded, used and dropped before the rest is loaded: a small heap has no room for both.
+    """
+    from shared_kernel import primitives
+
+    try:
+        from . import viper
+
+        if viper.usable():
+            primitives.use(viper)
+    except (ImportError, SyntaxError, ValueError):  # no native code on this port: plain Python serves
+        pass
+    from shared_kernel.arena import Arena
+
+    c = facts["capacities"]
+    config = [c[each] for each in ("dim", "records", "nodes", "edges", "keys", "meta_bytes", "value_bytes")]
+    gc.collect()
+    spare = Arena(config)  # the largest block, while the heap is still whole
+    from shared_kernel.recovery import Recovery
+    from shared_kernel.region import Region
+
+    region = Region(open_flash(facts))
+    found = Recovery(region, spare)
+    random = entropy() if found.replay is None else None
+    if random:
+        from shared_kernel.genesis import begin
+
+        begin(region, found.epoch + 1, config, random, identity(facts), facts.get("policy", 0))
+        begin = None
+        found = Recovery(region, spare)
+        found.fresh = True
+    Recovery = spare = None
+    forget("shared_kernel", "recovery", "replay", "genesis", "config")
+    from .memory import Memory
+
+    return Memory(found, identity(facts), facts)

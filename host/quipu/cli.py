@@ -1,0 +1,259 @@
+"""The command `quipu`: one table maps verbs to handlers, and `main` turns their answers and errors into text, only here.
+
+A handler (commands.py) returns data; --json prints it as one JSON object, otherwise render.py shows it to a person.
+Exit codes: 0 ok or match; 1 gap, mismatch, damage or a refused command; 2 usage; 3 board or port trouble.
+"""
+
+import json as json_text
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import click
+
+from quipu import commands as do
+from quipu import describe, errors, render
+from quipu.emulator import EmulatorError
+from quipu.images import ImageError
+from shared_kernel import frame_names, frames
+from shared_kernel.config import CONFIG_LIMITS, CONFIG_NAMES
+
+DEFAULT_CONFIG = (16, 256, 64, 128, 32, 16, 16)  # as in boards/*/board.json
+EXIT_REFUSED, EXIT_USAGE = 1, 2
+EXIT_INTERRUPTED = 130  # what a shell says of a command that Ctrl-C ended
+
+
+# -- options --------------------------------------------------------------------------------------------------------------
+
+
+class HexBytes(click.ParamType):
+    """Bytes written in hex. size: how many, if that is fixed."""
+
+    name = "hex"
+
+    def __init__(self, size: int | None = None) -> None:
+        self.size = size
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bytes:
+        try:
+            data = bytes.fromhex(value)
+        except ValueError:
+            self.fail(f"{value!r} is not bytes in hex, such as 00ff7a")
+        if self.size is not None and len(data) != self.size:
+            self.fail(f"it has {2 * self.size} hex digits, not {2 * len(data)}: {value!r}")
+        return data
+
+
+class Number(click.ParamType):
+    """An integer from `low` to `high`."""
+
+    name = "n"
+
+    def __init__(self, low: int, high: int) -> None:
+        self.low, self.high = low, high
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            self.fail(f"{value!r} is not an integer")
+        if not self.low <= number <= self.high:
+            self.fail(f"{number} is not from {self.low} to {self.high}")
+        return number
+
+
+U32 = Number(0, 0xFFFFFFFF)
+
+
+def argument(name: str, metavar: str, type: Any = str, many: bool = False) -> click.Argument:
+    return click.Argument([name], metavar=metavar, type=type, nargs=-1 if many else 1, required=True)
+
+
+def option(names: str, help: str, **more: Any) -> click.Option:
+    return click.Option(names.split(), help=help, **more)
+
+
+def capacity(i: int) -> click.Option:
+    what = ("dimensions of a vector", "records", "nodes", "edges", "keys", "bytes of metadata", "bytes of a value")[i]
+    return option("--" + CONFIG_NAMES[i].replace("_", "-"), f"{what}, at most {CONFIG_LIMITS[i][1]}",
+                  type=Number(*CONFIG_LIMITS[i]), default=DEFAULT_CONFIG[i], show_default=True)
+
+
+PORT = argument("port", "PORT")
+ARCHIVE = option("--archive", "the archive's directory", metavar="DIR", required=True)
+VECTOR = argument("components", "X...", many=True)
+Q16 = option("--q16", "X are raw Q16.16 integers: 65536 is 1", is_flag=True)
+ID = argument("ident", "ID", U32)
+KEY = argument("key", "KEY")
+META = (option("--meta", "metadata: text", metavar="TEXT"),
+        option("--meta-hex", "metadata: bytes in hex", metavar="HEX", type=HexBytes()))
+TAG = option("--tag", "tag of the record", type=U32)
+JSON = option("--json", "print one JSON object, errors too", is_flag=True)
+
+
+# -- the table ------------------------------------------------------------------------------------------------------------
+
+
+class Verb(NamedTuple):
+    """act: the handler; show: what renders its data; look: options that only `show` takes."""
+
+    section: str
+    act: Callable[..., Any]
+    show: Callable[..., Any]
+    params: tuple[click.Parameter, ...]
+    look: tuple[str, ...] = ()
+
+
+BOARD, CHANGE, ASK, PROVE = "Boards", "Change the memory on a board", "Ask it", "Pull its log and prove it"
+
+VERBS: dict[str, Verb] = {
+    "emulate": Verb(BOARD, do.emulate, render.emulating, (
+        argument("board", "BOARD"),
+        option("--flash", "the board's flash, kept between runs", metavar="FILE"),
+        option("--bare", "plain MicroPython, without the firmware", is_flag=True))),
+    "ports": Verb(BOARD, do.ports, render.ports, ()),
+    "info": Verb(BOARD, do.info, render.info, (PORT,)),
+    "configure": Verb(BOARD, do.configure, render.configured, (
+        PORT, *map(capacity, range(len(CONFIG_NAMES))),
+        option("--policy", "when the log is full: refuse, or drop its oldest part", type=click.Choice(describe.POLICIES),
+               default="stop", show_default=True))),
+
+    "insert": Verb(CHANGE, do.insert, render.inserted, (PORT, VECTOR, Q16, TAG, *META)),
+    "update": Verb(CHANGE, do.update, render.changed, (PORT, ID, TAG, *META)),
+    "delete": Verb(CHANGE, do.delete, render.changed, (PORT, ID)),
+    "create-node": Verb(CHANGE, do.create_node, render.created, (
+        PORT, argument("kind", "KIND", U32), option("--record", "the record it stands for", type=U32, default=0))),
+    "delete-node": Verb(CHANGE, do.delete_node, render.changed, (PORT, ID)),
+    "create-edge": Verb(CHANGE, do.create_edge, render.created, (
+        PORT, argument("kind", "KIND", U32), argument("origin", "FROM", U32), argument("target", "TO", U32))),
+    "delete-edge": Verb(CHANGE, do.delete_edge, render.changed, (PORT, ID)),
+    "put": Verb(CHANGE, do.put, render.changed, (
+        PORT, KEY, argument("value", "VALUE"), option("--hex as_hex", "VALUE is bytes in hex", is_flag=True))),
+    "delete-key": Verb(CHANGE, do.delete_key, render.changed, (PORT, KEY)),
+    "clock": Verb(CHANGE, do.clock, render.clock, (PORT,)),
+    "checkpoint": Verb(CHANGE, do.checkpoint, render.checkpoint, (PORT,)),
+    "snapshot": Verb(CHANGE, do.snapshot, render.snapshot, (PORT,)),
+
+    "get": Verb(ASK, do.get, render.value, (PORT, KEY)),
+    "record": Verb(ASK, do.record, render.record, (PORT, ID)),
+    "node": Verb(ASK, do.node, render.node, (PORT, ID)),
+    "edge": Verb(ASK, do.edge, render.edge, (PORT, ID)),
+    "search": Verb(ASK, do.search, render.results, (
+        PORT, VECTOR, Q16, option("-k", "how many", type=Number(1, 0xFFFF), default=5, show_default=True),
+        option("--tag", "only records of this tag", type=U32))),
+    "neighbours": Verb(ASK, do.neighbours, render.neighbours, (
+        PORT, argument("node", "NODE", U32),
+        option("--depth", "steps at most", type=Number(0, 0xFFFF), default=1, show_default=True),
+        option("--kind", "along edges of this kind only", type=U32),
+        option("--direction", "along which edges", type=click.Choice(list(do.DIRECTIONS)), default="out",
+               show_default=True))),
+
+    "sync": Verb(PROVE, do.sync, render.synced, (PORT, ARCHIVE)),
+    "verify": Verb(PROVE, do.verify, render.verdict, (
+        ARCHIVE, option("--port", "compare with the live board too", metavar="PORT"),
+        option("--expect-root", "state root known from elsewhere", metavar="HEX", type=HexBytes(32)),
+        option("--expect-head", "chain head known from elsewhere", metavar="HEX", type=HexBytes(32)),
+        option("--allow-gap", "exit code 0 for a gap as well", is_flag=True))),
+    "log": Verb(PROVE, do.log, render.log, (
+        ARCHIVE,
+        option("--type types", "only frames of this type; may be given again", multiple=True,
+               type=click.Choice(list(frame_names.NAMES.values())), metavar="TYPE"),
+        option("--from first", "the first seq to print", type=U32, default=0, metavar="SEQ"),
+        option("--to until", "the last seq to print", type=U32, metavar="SEQ"),
+        option("--last", "only the last N of them", type=Number(1, 0xFFFF), metavar="N"))),
+    "state": Verb(PROVE, do.state, render.state, (
+        ARCHIVE, option("--at", "the state after this seq", type=U32, metavar="SEQ"),
+        option("--all whole", f"print whole tables, not {render.ROWS} rows of each", is_flag=True)), ("whole",)),
+}
+
+
+def command(name: str, verb: Verb) -> click.Command:
+    """Return click's command for a row of the table. A negative number is an argument, not an option."""
+
+    def run(json: bool, **options: Any) -> int:
+        look = {each: options.pop(each) for each in verb.look}
+
+        def say(data: dict[str, Any]) -> None:
+            if json:
+                print(json_text.dumps(data), flush=True)
+            else:
+                render.show(verb.show(data, **look))
+
+        data = verb.act(say, **options) if verb.act is do.emulate else verb.act(**options)
+        if data is None:
+            return 0
+        say(data)
+        return data.get("exit_code", 0)
+
+    return click.Command(name, callback=run, params=[*verb.params, JSON], help=verb.act.__doc__,
+                         context_settings={"ignore_unknown_options": VECTOR in verb.params or name == "put"})
+
+
+class Quipu(click.Group):
+    """The verbs, listed by section in the order of the table."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for section in dict.fromkeys(verb.section for verb in VERBS.values()):
+            with formatter.section(section):
+                formatter.write_dl([(name, self.commands[name].get_short_help_str(66))
+                                    for name, verb in VERBS.items() if verb.section == section])
+
+
+cli = Quipu("quipu", {name: command(name, verb) for name, verb in VERBS.items()},
+            context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80}, help="""\
+A deterministic memory for microcontrollers: what a board recorded, pulled over serial and proved by replay.
+
+PORT is anything pyserial opens: /dev/ttyACM0, COM3, a pty, socket://host:port.
+
+\b
+Try it without a board:
+  quipu emulate MPS2_AN386
+""")
+
+
+# -- the edge -------------------------------------------------------------------------------------------------------------
+
+
+def exit_code(error: BaseException) -> int:
+    if isinstance(error, click.UsageError):
+        return EXIT_USAGE
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        return EXIT_INTERRUPTED
+    if isinstance(error, errors.Refused | OSError):  # a board's no; a file that cannot be read
+        return EXIT_REFUSED
+    return errors.exit_code(error)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    if arguments is None:
+        arguments = sys.argv[1:]
+    try:
+        return cli.main(arguments, "quipu", standalone_mode=False)
+    except BrokenPipeError:  # `quipu log | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (click.ClickException, click.Abort, KeyboardInterrupt, errors.QuipuError, EmulatorError, ImageError,
+            OSError) as error:
+        if "--json" in arguments:
+            print(json_text.dumps({"error": {"type": kind(error), "message": message(error)}}), flush=True)
+        elif isinstance(error, click.ClickException):
+            error.show()
+        else:
+            print(f"quipu: {message(error)}", file=sys.stderr)
+        return exit_code(error)
+
+
+def kind(error: BaseException) -> str:
+    return "UsageError" if isinstance(error, click.UsageError) else type(error).__name__
+
+
+def message(error: BaseException) -> str:
+    if isinstance(error, click.ClickException):
+        return error.format_message()
+    return str(error) or {KeyboardInterrupt: "interrupted", click.Abort: "interrupted"}.get(type(error), type(error).__name__)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""Puts Quipu's files on a board's file system, over the raw REPL: compiled if there is a compiler, else as source.
+
+Writes /lib/shared_kernel, /lib/quipu, /quipu.json and perhaps /main.py, touches nothing else there and never the log. A file
+that is there already is not written again.
+"""
+
+import hashlib
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import serial
+
+import shared_kernel
+from quipu import images
+from quipu.errors import PortError
+from quipu.repl import Repl
+
+MAIN = "import quipu\nquipu.start()\nquipu.serve()\n"
+FOLDERS = ("/lib", "/lib/shared_kernel", "/lib/quipu")
+_SURVEY_S = 60.0  # a board may be that slow to hash its files
+# Runs on the board: the hash of each file in our folders, one a line. No hashlib: nothing, so everything is copied.
+_SURVEY = """
+import os
+def survey():
+    try:
+        from hashlib import sha256
+        from binascii import hexlify
+    except ImportError:
+        return
+    data = bytearray(512)
+    for folder in %r:
+        try:
+            names = os.listdir(folder)
+        except OSError:
+            continue
+        for name in names:
+            path = folder.rstrip("/") + "/" + name
+            digest = sha256()
+            try:
+                with open(path, "rb") as f:
+                    while True:
+                        n = f.readinto(data)
+                        if not n:
+                            break
+                        digest.update(memoryview(data)[:n])
+            except OSError:
+                continue
+            print(hexlify(digest.digest()).decode(), path)
+survey()
+del survey
+"""
+
+
+class Deployed(NamedTuple):
+    """Paths written, paths that were there already, stale ones removed."""
+
+    written: list[str]
+    kept: list[str]
+    removed: list[str]
+
+
+def files(facts: dict[str, Any], mpy_cross: str | Path | None = None) -> dict[str, bytes]:
+    """Return what a board of these facts (board.json's) gets: contents by path. mpy_cross: the compiler; None: sources."""
+    out = {}
+    for package, folder in (("shared_kernel", Path(shared_kernel.__file__).parent),
+                            ("quipu", images.checkout_root() / "firmware" / "quipu")):
+        for source in sorted(folder.glob("*.py")):
+            name = f"{package}/{source.stem}"
+            if mpy_cross is None:
+                out[f"/lib/{name}.py"] = source.read_bytes()
+            else:
+                out[f"/lib/{name}.mpy"] = _compile(mpy_cross, source, name + ".py", facts["mpy_arch"])
+    out["/quipu.json"] = json.dumps(facts).encode()
+    return out
+
+
+def _compile(mpy_cross: str | Path, source: Path, name: str, arch: str) -> bytes:
+    """Return a module as .mpy. -O3 leaves out assertions and line numbers; `name` is what tracebacks call it."""
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "out.mpy"
+        done = subprocess.run([mpy_cross, f"-march={arch}", "-O3", "-s", name, "-o", target, source], capture_output=True,
+                              text=True)
+        if done.returncode:
+            raise images.ImageError(f"mpy-cross does not compile {source} for {arch}:\n{done.stderr.strip()}")
+        return target.read_bytes()
+
+
+def deploy(port: str, facts: dict[str, Any], mpy_cross: str | Path | None = None, main: str | None = MAIN) -> Deployed:
+    """Copy Quipu to the board on `port`, then reset it softly. main: the application, as /main.py; None: leave it alone.
+
+    Interrupts what runs there. PortError if there is no MicroPython.
+    """
+    wanted = files(facts, mpy_cross)
+    if main is not None:
+        wanted["/main.py"] = main.encode()
+    result = Deployed([], [], [])
+    try:
+        opened = serial.serial_for_url(port, baudrate=115200, timeout=1)
+    except (OSError, ValueError) as error:
+        raise PortError(f"{port}: cannot open this port: {error}") from None
+    with opened:
+        repl = Repl(opened, port)
+        there = {}
+        for line in repl.run(_SURVEY % (("/", *FOLDERS),), _SURVEY_S).decode().splitlines():
+            digest, _, path = line.partition(" ")
+            there[path] = digest
+        for folder in FOLDERS:
+            repl.make_folder(folder)
+        # MicroPython prefers x.py to x.mpy: what is ours and stale must go.
+        for path in sorted(there):
+            if path not in wanted and path.rpartition("/")[0] in FOLDERS[1:]:
+                repl.run(f"import os\nos.remove({path!r})", _SURVEY_S)
+                result.removed.append(path)
+        for path, content in wanted.items():
+            if there.get(path) == hashlib.sha256(content).hexdigest():
+                result.kept.append(path)
+            else:
+                repl.write_file(path, content)
+                result.written.append(path)
+        repl.leave()
+        opened.write(b"\x04")  # at the friendly prompt: a soft reset, which runs /main.py
+        opened.flush()
+    return result

@@ -1,0 +1,69 @@
+"""Every error that the host library raises: the kernel's, re-exported, and those that only a laptop can meet.
+
+Raised where found, turned into text once, by the command line; `exit_code` says with what number it then ends.
+"""
+
+from shared_kernel.errors import (Busy, Damage, FlashError, FormatError, Full, InUse, Invalid, LinkError, LogFull, Mismatch,
+                                  NotFound, QuipuError, Refused, TooLong, WrongDimension, by_code)
+
+__all__ = ["ArchiveDamage", "ArchiveError", "Busy", "Damage", "FlashError", "FormatError", "Full", "HostError", "InUse", "Invalid",
+           "LinkError", "LogFull", "Mismatch", "NotFound", "OtherLog", "PortError", "QuipuError", "Refused", "RolledBack", "TooLong",
+           "UsageError", "WrongDimension", "by_code", "exit_code"]
+
+WRONG, USAGE, PORT = 1, 2, 3  # exit codes: mismatch or damage; bad input; board or port trouble
+
+
+class HostError(QuipuError):
+    """Something that the laptop found wrong."""
+
+    exit_code = WRONG
+
+
+class UsageError(HostError):
+    """An argument that cannot be meant."""
+
+    exit_code = USAGE
+
+
+class PortError(HostError):
+    """A port that cannot be opened, a board that does not answer, or one that has no Quipu."""
+
+    exit_code = PORT
+
+
+class ArchiveError(HostError):
+    """A folder that is no archive, or one that cannot take what is to be written to it."""
+
+
+class ArchiveDamage(ArchiveError):
+    """An archive that contradicts itself: from `seq` on, `what` is not what was `expected`, but what was `found`."""
+
+    def __init__(self, where: object, seq: int, what: str, expected: object, found: object):
+        super().__init__(f"{where}: seq {seq}: {what}: expected {expected}, found {found}")
+        self.seq = seq
+        self.what = what
+        self.expected = expected
+        self.found = found
+
+
+class OtherLog(ArchiveError):
+    """The archive holds another log than the board."""
+
+
+class RolledBack(ArchiveError):
+    """The archive holds frames that the board's log has not, from `seq` on."""
+
+    def __init__(self, message: str, seq: int):
+        super().__init__(message)
+        self.seq = seq
+
+
+def exit_code(error: BaseException) -> int:
+    """Return the exit code for an error: 1 something is wrong with a log, 2 bad input, 3 board or port trouble."""
+    if isinstance(error, HostError):
+        return error.exit_code
+    if isinstance(error, (Damage, FormatError, Mismatch)):
+        return WRONG
+    if isinstance(error, Refused) and not isinstance(error, LogFull):
+        return USAGE
+    return PORT

@@ -1,0 +1,104 @@
+"""The one adapter around mpremote: a board's raw REPL, over a port that is already open. Nothing else imports mpremote.
+
+Entering interrupts whatever runs on the board (mpremote sends Ctrl-C): call it only where an idle prompt has been seen.
+"""
+
+import re
+from typing import Any
+
+from mpremote.transport import TransportError
+from mpremote.transport_serial import SerialTransport
+
+from .errors import PortError, QuipuError
+from .errors import __dict__ as _errors
+
+_READ_S = 1.0  # mpremote reads whole answers; a link's own reads are far shorter
+_DEVICE_ERROR = re.compile(r"^(\w+)(?:: (.*))?$")
+
+
+class DeviceError(PortError):
+    """Code on the board raised; name: of the exception's class, text: its message."""
+
+    def __init__(self, message: str, name: str, text: str):
+        super().__init__(message)
+        self.name = name
+        self.text = text
+
+
+class Repl:
+    """The raw REPL on `port` (pyserial's). name: how messages call the port. PortError where the board does not play along."""
+
+    def __init__(self, port: Any, name: str):
+        self.name = name
+        # mpremote would open a port of its own; ours is open already, and only one can be.
+        self._transport = SerialTransport.__new__(SerialTransport)
+        vars(self._transport).update(serial=port, in_raw_repl=False, use_raw_paste=True, device_name=name, mounted=False, is_pty=True)
+        self._timeout = port.timeout
+        port.timeout = _READ_S
+        try:
+            self._transport.enter_raw_repl(soft_reset=False)
+        except (TransportError, OSError) as e:
+            port.timeout = self._timeout
+            raise PortError(f"{name}: no raw REPL: {e}") from None
+
+    def run(self, code: str, timeout: float) -> bytes:
+        """Run code and return what it printed. DeviceError if it raised; PortError if it printed nothing for `timeout` s."""
+        try:
+            out, error = self._transport.exec_raw(code, timeout)
+        except (TransportError, OSError) as e:
+            raise PortError(f"{self.name}: the REPL broke off: {e}") from None
+        if error:
+            raise self._device_error(error.decode(errors="replace"))
+        return bytes(out)
+
+    def start(self, code: str) -> None:
+        """Start code and return while it runs; the port is the caller's again."""
+        try:
+            self._transport.exec_raw_no_follow(code)
+        except (TransportError, OSError) as e:
+            raise PortError(f"{self.name}: the REPL broke off: {e}") from None
+        self._transport.serial.timeout = self._timeout
+
+    def leave(self) -> None:
+        """Go back to the friendly REPL; nothing may be running. The port is the caller's again."""
+        port = self._transport.serial
+        try:
+            self._transport.exit_raw_repl()
+            self._transport.read_until(1, b">>> ", timeout=_READ_S)
+        finally:
+            port.timeout = self._timeout
+
+    def finish(self) -> None:
+        """What `start` started has ended: read its end, then leave."""
+        self._transport.serial.timeout = _READ_S
+        self._transport.follow(_READ_S)
+        self.leave()
+
+    def write_file(self, path: str, data: bytes) -> None:
+        """Write a file on the board."""
+        self._files("fs_writefile", path, data)
+
+    def read_file(self, path: str) -> bytes:
+        """Return a file of the board."""
+        return bytes(self._files("fs_readfile", path))
+
+    def make_folder(self, path: str) -> None:
+        """Make a folder on the board unless it is there."""
+        if not self._files("fs_exists", path):
+            self._files("fs_mkdir", path)
+
+    def _files(self, verb: str, *args: Any) -> Any:
+        try:
+            return getattr(self._transport, verb)(*args)
+        except (TransportError, OSError) as e:
+            raise PortError(f"{self.name}: {verb[3:]} {args[0]}: {e}") from None
+
+    def _device_error(self, trace: str) -> QuipuError:
+        """Return the board's exception: as the same class if it is one of ours, else as a DeviceError."""
+        last = trace.strip().splitlines()[-1]
+        match = _DEVICE_ERROR.match(last)
+        name, text = (match[1], match[2] or "") if match else ("", last)
+        ours = _errors.get(name)
+        if isinstance(ours, type) and issubclass(ours, QuipuError) and name != "Mismatch":
+            return ours(text)
+        return DeviceError(f"{self.name}: on the board: {last}", name, text)

@@ -1,0 +1,384 @@
+"""Proof by replay: an archive's frames in, a verdict out. Changes no file and, on a live board, nothing.
+
+One pass from the genesis applies every frame to a state of our own and compares on the way: CRCs, chain, checkpoints, boot
+frames, snapshots, the note of the last sync. Beside it a second replay starts from each snapshot and goes on to the next
+one (the last goes on to the end), where both must have one root and one chain head. That proves by induction that a replay
+from any snapshot leads to the same end, at the price of two replays instead of one for each snapshot.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from shared_kernel import snapshot
+from shared_kernel.errors import FormatError, LinkError, Mismatch, Refused
+from shared_kernel.frames import BOOT, HEADER, NO_HEAD, OVERHEAD, VERSION, largest_frame, length_at
+from shared_kernel.genesis import LARGEST as LARGEST_GENESIS
+from shared_kernel.kernel import Kernel, u32
+from shared_kernel.replay import Replay
+
+from .archive import Archive, Chain, Segment, claims
+from .errors import ArchiveDamage, UsageError
+
+if TYPE_CHECKING:
+    from .board import Board
+
+MATCH, GAP, MISMATCH = "match", "gap", "mismatch"
+_SKIPPED_AT = HEADER + 36  # in a boot frame: how many bytes of the flash a power cut had voided before it
+
+
+@dataclass
+class Verdict:
+    """What a verification found. Hashes are hexadecimal; of a mismatch, all but first_divergence is as of the last frame
+    that agreed.
+
+    verdict: "match", "gap" (frames that archive.json declares missing, all others agree) or "mismatch"; first_divergence:
+    None, or {seq, what, expected, found}; frames, log_bytes: replayed; checkpoints, snapshots: compared; boots: of the board;
+    seq, chain_head, state_root: at the archive's end; note: seq of the last complete sync, None if there was none; gaps:
+    [first, last] seq missing; cuts: {seq, bytes} that power cuts left on the flash; torn: bytes of an unfinished frame at
+    the end; live: None, or the board's {seq, head, root, damage} and how many frames it is `ahead` of the archive.
+    """
+
+    verdict: str = MATCH
+    board: str = ""
+    log: str = ""
+    frames: int = 0
+    log_bytes: int = 0
+    seq: int | None = None
+    chain_head: str | None = None
+    state_root: str | None = None
+    checkpoints: int = 0
+    snapshots: int = 0
+    boots: int = 0
+    note: int | None = None
+    gaps: list[list[int]] = field(default_factory=list)
+    cuts: list[dict[str, int]] = field(default_factory=list)
+    torn: int = 0
+    live: dict[str, Any] | None = None
+    first_divergence: dict[str, Any] | None = None
+    allow_gap: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """0 for a match (and for a gap that is allowed), else 1."""
+        return 0 if self.verdict == MATCH or self.verdict == GAP and self.allow_gap else 1
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain data, the exit code included."""
+        out = asdict(self)
+        del out["allow_gap"]
+        return {**out, "exit_code": self.exit_code}
+
+
+def verify(archive: Archive | str | os.PathLike[str], board: "Board | None" = None, expect_root: str | bytes | None = None,
+           expect_head: str | bytes | None = None, allow_gap: bool = False) -> Verdict:
+    """Replay an archive and return the verdict.
+
+    board: a live board whose log must go on from the archive's (what it has beyond is pulled and replayed, not kept).
+    expect_root, expect_head: 32 bytes or 64 hexadecimal digits known from elsewhere, of the archive's end. ArchiveError if
+    there is no archive; every other fault of it is a verdict.
+    """
+    verdict = Verdict(allow_gap=allow_gap)
+    expected = [("state root known from elsewhere", _hash(expect_root)), ("chain head known from elsewhere", _hash(expect_head))]
+    try:
+        if not isinstance(archive, Archive):
+            archive = Archive(archive)
+        replay = _Pass(archive, verdict).run()
+        _finish(verdict, replay)
+        for (what, known), found in zip(expected, (replay.kernel.root(), replay.head), strict=True):
+            if known is not None and known != found:
+                raise Mismatch(replay.seq, what, known.hex(), found.hex())
+        if board is not None:
+            _compare_live(verdict, archive, replay, board)
+    except (Mismatch, ArchiveDamage) as e:
+        verdict.verdict = MISMATCH
+        verdict.first_divergence = {"seq": e.seq, "what": e.what, "expected": _plain(e.expected), "found": _plain(e.found)}
+    return verdict
+
+
+def replay_to(archive: Archive | str | os.PathLike[str], at: int | None = None) -> Replay:
+    """Return the Replay after frame `at` (None: the last one) of an archive: its kernel, seq, head. Checked on the way as verify
+    does, up to there: Mismatch or ArchiveDamage says where it parts. UsageError if the archive does not hold `at`."""
+    if not isinstance(archive, Archive):
+        archive = Archive(archive)
+    replay = _Pass(archive, Verdict()).run(at)
+    if replay.kernel is None or at is not None and replay.seq != at:
+        raise UsageError(f"{archive.path} holds no state for seq {at}: its frames are seq "
+                         + ", ".join(f"{first} to {last}" for first, last in _spans(archive)))
+    return replay
+
+
+def state(archive: Archive | str | os.PathLike[str], at: int | None = None) -> Kernel:
+    """Return the state (a Kernel) after frame `at` of an archive; see replay_to."""
+    return replay_to(archive, at).kernel
+
+
+def _spans(archive: Archive) -> Iterator[tuple[int, int]]:
+    for each in archive.segments:
+        count = sum(1 for _ in archive.split(each))
+        if count:
+            yield each.first, each.first + count - 1
+
+
+def _hash(known: str | bytes | None) -> bytes | None:
+    try:
+        value = bytes.fromhex(known) if isinstance(known, str) else known
+    except ValueError:
+        value = b""
+    if value is not None and len(value) != 32:
+        raise UsageError(f"an expected root or head is 64 hexadecimal digits, not {known!r}")
+    return value
+
+
+def _plain(value: object) -> object:
+    return value if isinstance(value, (int, str)) else str(value)
+
+
+def _finish(verdict: Verdict, replay: Replay) -> None:
+    """Note how far the replay came."""
+    if replay.seq is not None:
+        verdict.seq = replay.seq
+        verdict.chain_head = replay.head.hex()
+    if replay.kernel is not None:
+        verdict.state_root = replay.kernel.root().hex()
+        verdict.checkpoints = replay.checkpoints
+        verdict.boots = replay.boot + 1
+
+
+class _Pass:
+    """One pass over an archive, from its first frame. verdict: filled in on the way."""
+
+    def __init__(self, archive: Archive, verdict: Verdict):
+        self.archive = archive
+        self.verdict = verdict
+        verdict.board, verdict.log = archive.identity, archive.log.hex()
+        self.note = archive.note()
+        self.replay = Replay()  # from the genesis, or after a gap from a snapshot
+        self.chain: Chain | None = None  # instead, after a gap, until a snapshot stands in for what is missing
+        self.beside: Replay | None = None  # from the last snapshot passed
+        self.beside_from = 0
+        self.snapshots = archive.snapshots()
+        verdict.note = self.note.seq if self.note else None
+
+    def run(self, until: int | None = None) -> Replay:
+        """Replay to the end, or to the frame `until`; return the replay. Mismatch where it parts."""
+        archive = self.archive
+        try:
+            if stranger := archive.undeclared():
+                raise ArchiveDamage(archive.path, archive.segments[0].first, "frames", "files that archive.json declares", stranger.name)
+            for segment in archive.segments:
+                if until is not None and segment.first > until:
+                    return self.replay
+                self._enter(segment)
+                if self._segment(segment, until):
+                    return self.replay
+            self._end()
+        finally:
+            _finish(self.verdict, self.replay)
+        return self.replay
+
+    def _at(self) -> int:
+        """Return the seq of the last frame, first - 1 at a segment's beginning, -1 at the log's."""
+        if self.chain:
+            return self.chain.seq
+        return -1 if self.replay.seq is None else self.replay.seq
+
+    def _enter(self, segment: Segment) -> None:
+        """Go on with another file of frames."""
+        last = self._at()
+        whole = segment.head == NO_HEAD  # it begins with a genesis
+        if segment is not self.archive.segments[0]:
+            if segment.first <= last:
+                raise Mismatch(segment.first, "archive.json's segments", f"a first seq above {last}", segment.first)
+            if segment.first == last + 1:
+                head = self.chain.head if self.chain else self.replay.head
+                if segment.head != head:
+                    raise Mismatch(segment.first, "archive.json's segment head", head.hex(), segment.head.hex())
+                return
+            whole = False
+        if whole:
+            if segment.first:  # the genesis of a log that goes on from another
+                self.replay.seq = None
+            return
+        self.verdict.gaps.append([last + 1, segment.first - 1])
+        self.verdict.verdict = GAP
+        self._end_beside(last)
+        while self.snapshots and self.snapshots[0] < segment.first - 1:
+            raise Mismatch(self.snapshots[0], "snapshot", "one of a frame in the archive", "one from a declared gap")
+        self.chain = Chain(self.archive.log, segment.first - 1, segment.head)
+        if self.snapshots[:1] == [segment.first - 1]:
+            self._snapshot(segment.first - 1, segment.head)
+
+    def _segment(self, segment: Segment, until: int | None) -> bool:
+        """Replay a file of frames; return whether `until` was reached."""
+        end = 0
+        seq = segment.first - 1
+        verdict = self.verdict
+        step, beside, stop = self._next(seq, until)
+        try:
+            for offset, frame in self.archive.split(segment):
+                step(frame)
+                seq += 1
+                end = offset + len(frame)
+                if frame[1] == BOOT and u32(frame, _SKIPPED_AT):
+                    verdict.cuts.append({"seq": seq, "bytes": u32(frame, _SKIPPED_AT)})
+                if beside:
+                    beside(frame)
+                if seq == stop:
+                    self._stop(seq)
+                    if seq == until:
+                        return True
+                    step, beside, stop = self._next(seq, until)
+        finally:
+            verdict.frames += seq + 1 - segment.first
+            verdict.log_bytes += end
+        self._torn(segment, seq, end)
+        return False
+
+    def _next(self, seq: int, until: int | None) -> tuple[Any, Any, int | None]:
+        """Return what takes the next frames, what takes them beside it, and the next seq after which to stop and compare."""
+        beside = self._step_beside if self.beside else None
+        if self.chain is None and self.replay.seq is None:
+            return self._genesis, beside, seq + 1
+        stops = self.snapshots[:1]
+        if self.note and self.note.seq > seq:
+            stops.append(self.note.seq)
+        if until is not None:
+            stops.append(until)
+        return self.chain.step if self.chain else self.replay.step, beside, min(stops, default=None)
+
+    def _genesis(self, frame: memoryview) -> None:
+        """Take the first frame, which has nothing before it to be held to but archive.json."""
+        replay, archive = self.replay, self.archive
+        first = archive.segments[0].first
+        for what, expected, found in (("sequence number", first, u32(frame, 4)), ("frame version", VERSION, frame[0])):
+            if expected != found:
+                raise Mismatch(first, what, expected, found)
+        replay.step(frame)
+        for what, expected, found in (("log name", replay.name.hex(), archive.log.hex()),
+                                      ("identity", replay.genesis.identity, archive.identity)):
+            if expected != found:
+                raise Mismatch(first, f"archive.json's {what}", expected, found)
+
+    def _stop(self, seq: int) -> None:
+        if self.snapshots[:1] == [seq]:
+            self._snapshot(seq, self.chain.head if self.chain else self.replay.head)
+        note = self.note
+        if note and note.seq == seq:
+            head = self.chain.head if self.chain else self.replay.head
+            if note.head != head:
+                raise Mismatch(seq, "chain head in the note of the last sync", head.hex(), note.head.hex())
+            root = None if self.chain else self.replay.kernel.root()
+            if note.root != root:
+                raise Mismatch(seq, "state root in the note of the last sync", root.hex() if root else "a state", note.root.hex())
+
+    # -- snapshots ----------------------------------------------------------------------------------------------------
+
+    def _snapshot(self, seq: int, head: bytes) -> None:
+        """Compare the snapshot after seq with the replay (or take it as the state after a gap) and start from it beside."""
+        self.snapshots.pop(0)
+        self._end_beside(seq)
+        try:
+            header, kernel = snapshot.load(self.archive.snapshot(seq))
+        except (FormatError, Refused) as e:
+            raise Mismatch(seq, "snapshot", "a whole one", str(e)) from None
+        replay = self.replay
+        pairs: list[tuple[str, Any, Any]] = [("seq", seq, header.seq), ("log name", self.archive.log.hex(), header.name.hex()),
+                                             ("chain head", head.hex(), header.head.hex())]
+        if not self.chain:
+            pairs += [("boot number", replay.boot, header.boot), ("state root", replay.kernel.root().hex(), header.root.hex())]
+        for what, expected, found in pairs:
+            if expected != found:
+                raise Mismatch(seq, f"snapshot's {what}", expected, found)
+        self.verdict.snapshots += 1
+        if self.chain:
+            replay.start_from(kernel, header.name, seq, header.head, header.boot)
+            self.chain = None
+        else:
+            self.beside = Replay()
+            self.beside.start_from(kernel, header.name, seq, header.head, header.boot)
+            self.beside_from = seq
+
+    def _step_beside(self, frame: memoryview) -> None:
+        assert self.beside
+        try:
+            self.beside.step(frame)
+        except Mismatch as e:
+            raise Mismatch(e.seq, f"replay from the snapshot of seq {self.beside_from}: {e.what}", e.expected, e.found) from None
+
+    def _end_beside(self, seq: int) -> None:
+        """The replay from the last snapshot ends here; it must have come to the same state."""
+        beside, self.beside = self.beside, None
+        if beside and (beside.head, beside.kernel.root()) != (self.replay.head, self.replay.kernel.root()):
+            raise Mismatch(seq, f"state root by replay from the snapshot of seq {self.beside_from}",
+                           self.replay.kernel.root().hex(), beside.kernel.root().hex())
+
+    # -- ends ---------------------------------------------------------------------------------------------------------
+
+    def _torn(self, segment: Segment, seq: int, end: int) -> None:
+        """What stands in a file after its last whole frame can only be what a sync that broke off left at the very end."""
+        excess = self.archive.size(segment) - end
+        if not excess:
+            return
+        with self.archive.file(segment).open("rb") as file:
+            file.seek(end)
+            rest = file.read(OVERHEAD)
+        kernel = self.replay.kernel
+        limit = max(LARGEST_GENESIS, largest_frame(kernel.config())) if kernel else 0x10000
+        noted = self.note and seq < self.note.seq
+        if noted or segment is not self.archive.segments[-1] or not claims(rest, limit, seq + 1):
+            raise Mismatch(seq + 1, "frame", "a whole one", f"{excess} bytes that are none")
+        self.verdict.torn = excess
+
+    def _end(self) -> None:
+        """The last frame is replayed: is it the last one that there was?"""
+        seq, first = self._at(), self.archive.segments[0].first
+        if seq < first:
+            raise Mismatch(first, "first frame", "a genesis", "an archive without frames")
+        if self.note and self.note.seq > seq:
+            raise Mismatch(seq + 1, "frame", f"frames up to seq {self.note.seq}, which the last sync noted", "the archive's end")
+        if self.note and (self.note.seq < first or any(low <= self.note.seq <= high for low, high in self.verdict.gaps)):
+            raise Mismatch(self.note.seq, "note of the last sync", "one of a frame in the archive", f"seq {self.note.seq}")
+        if self.snapshots:
+            raise Mismatch(seq + 1, "frame", f"frames up to seq {self.snapshots[0]}, of which there is a snapshot", "the archive's end")
+        if self.chain:
+            raise Mismatch(seq, "snapshot", "one to go on from after the gap", "none")
+        self._end_beside(seq)
+
+
+# -- the live board -------------------------------------------------------------------------------------------------------
+
+
+def _compare_live(verdict: Verdict, archive: Archive, replay: Replay, board: "Board") -> None:
+    """Hold a live board to the archive's end, then replay what it has beyond that, and compare its root."""
+    from .sync import parting
+
+    info = board.info()
+    if not info["configured"] or "seq" not in info:
+        raise Mismatch(replay.seq, "live board", f"log {archive.log.hex()}", info["damage"] or "a blank region")
+    live = verdict.live = {"seq": info["seq"], "head": info["head"], "root": info["root"], "damage": info["damage"],
+                           "ahead": max(0, info["seq"] - replay.seq)}
+    if info["log"] != archive.log.hex():
+        raise Mismatch(replay.seq, "log name of the live board", archive.log.hex(), info["log"])
+    if info["first_seq"] > replay.seq + 1:  # the board has recycled what would join the two: nothing contradicts either
+        verdict.verdict = GAP
+        verdict.gaps.append([replay.seq + 1, info["first_seq"] - 1])
+        return
+    part = parting(archive, board, info, replay.seq, replay.head)
+    if part is not None:
+        what = "log of the live board"
+        raise Mismatch(part, what, "the archive's frame", f"its end at seq {info['seq']}" if part > info["seq"] else "another frame")
+    while replay.seq < info["seq"]:
+        data = memoryview(board.frames(replay.seq + 1, replay.head))
+        if not data:
+            raise LinkError(f"the board says that its log ends at seq {info['seq']}, but gives nothing after seq {replay.seq}")
+        at = 0
+        while at < len(data) and replay.seq < info["seq"]:
+            end = at + length_at(data, at)
+            replay.step(data[at:end])
+            at = end
+    for what, ours, its in (("chain head", replay.head, live["head"]), ("state root", replay.kernel.root(), live["root"])):
+        if ours.hex() != its:
+            raise Mismatch(replay.seq, f"{what} of the live board", ours.hex(), its)
+

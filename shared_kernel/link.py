@@ -1,0 +1,68 @@
+"""The link's framing. Knows no port and no state; requests.py has the numbers, host/quipu/link.py the laptop's half.
+
+request, laptop to board, printable after its first byte: 0x1E "#" base64(id u8 | op u8 | payload | CRC-32 u32) "!"
+At a REPL prompt it is a comment. Bit 7 of op says that the payload goes on in the next request.
+answer, board to laptop, raw: 0x1E "Q" | id u8 | status u8 | length u16 | payload | CRC-32 u32 of all between "Q" and it
+status 0 is success; any other is the code of an error (errors.py) whose message is the payload.
+"""
+
+import binascii
+
+from . import primitives
+from .const import const
+from .errors import LinkError
+from .kernel import put_u32, u32
+
+PROTOCOL = const(1)
+MARK, OPEN, CLOSE, ANSWER = const(0x1E), const(0x23), const(0x21), const(0x51)
+MORE = const(0x80)
+
+
+class RequestReader:
+    """Finds requests among the bytes that arrive; `limit` characters at most between "#" and "!"."""
+
+    def __init__(self, limit):
+        self.line = bytearray(limit)
+        self.size = -1  # characters so far; -1: outside of a request, -2: its mark has come
+
+    def feed(self, c):
+        """Take one byte. Return (id, op, payload) when it completes a request, None otherwise; LinkError if one is broken."""
+        if c == MARK:
+            self.size = -2
+        elif self.size == -2:
+            self.size = 0 if c == OPEN else -1
+        elif self.size >= 0:
+            if c == CLOSE:
+                size, self.size = self.size, -1
+                return self._decode(memoryview(self.line)[:size])
+            if self.size == len(self.line):
+                self.size = -1
+                raise LinkError("a request may have %d characters: send it in parts" % len(self.line))
+            self.line[self.size] = c
+            self.size += 1
+        return None
+
+    def busy(self):
+        """Return whether a request has begun and not ended."""
+        return self.size != -1
+
+    def _decode(self, line):
+        try:
+            body = binascii.a2b_base64(line)
+        except ValueError:
+            raise LinkError("a request that is not base64") from None
+        end = len(body) - 4
+        if end < 2 or primitives.crc32(memoryview(body)[:end], 0) != u32(body, end):
+            raise LinkError("a request arrived damaged: send it again")
+        return body[0], body[1], body[2:end]
+
+
+def answer(output, ident, status, payload):
+    """Write an answer to a raw stream, the payload as it stands: no copy of it is made."""
+    size = len(payload)
+    head = bytes((MARK, ANSWER, ident, status, size & 255, size >> 8))
+    tail = bytearray(4)
+    put_u32(tail, 0, primitives.crc32(payload, primitives.crc32(memoryview(head)[2:], 0)))
+    output.write(head)
+    output.write(payload)
+    output.write(tail)

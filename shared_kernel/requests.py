@@ -1,0 +1,25 @@
+"""The requests of the link: number, payload -> the answer's payload. Numbers without a width are u32.
+
+Never loaded on a board: firmware/quipu/service.py repeats the numbers as folded constants, and a test keeps them equal.
+"""
+
+from .const import const
+
+INFO = const(0x01)  # -> JSON
+# 0x10 to 0x1F, commands, with the numbers of their frames: token 8 | command payload -> seq
+SEARCH = const(0x30)  # k u16 | has tag u8 | tag | vector -> (distance u64 | id) each
+RECORD = const(0x31)  # id -> tag | vector | metadata
+NODE = const(0x32)  # id -> kind | record
+EDGE = const(0x33)  # id -> kind | from | to
+KEY = const(0x34)  # name -> seq of the last write | value
+NEIGHBOURHOOD = const(0x35)  # node | depth u16 | directions u8 | has kind u8 | kind -> (node | distance) each
+EDGES_OF = const(0x36)  # node | directions u8 -> ids
+FRAMES = const(0x40)  # seq | first 8 bytes of the chain head before it | of the log's name -> whole frames
+SNAPSHOT = const(0x41)  # -> slot u8 | header of the newest snapshot
+SNAPSHOT_DATA = const(0x42)  # slot u8 | generation | offset | length u16 -> that part of the arena
+TAKE_SNAPSHOT = const(0x43)  # -> seq that it covers
+CHECKPOINT = const(0x44)  # -> seq
+CLOCK = const(0x45)  # payload of a clock frame -> seq
+ACKNOWLEDGE = const(0x46)  # first seq that the laptop does not have
+LEAVE = const(0x47)  # end serve()
+CONFIGURE = const(0x48)  # configuration, 7 numbers | policy u8 | entropy 16 -> log name

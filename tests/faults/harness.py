@@ -1,0 +1,349 @@
+"""A store on a simulated flash, and a witness that knows what it owes: every acknowledged command, each whole, in order.
+
+The witness holds the plain model of tests/model.py, which each acknowledged command is told, and an independent replay of the
+frames that the store hands out; after every call and every boot all three must agree: model, replay, and the store's own
+state. Chance comes from seeds only.
+"""
+
+from shared_kernel import frames
+from shared_kernel.config import check_config
+from shared_kernel.errors import FlashError, LogFull, Refused
+from shared_kernel.kernel import (CREATE_EDGE, CREATE_NODE, DELETE, DELETE_EDGE, DELETE_KEY, DELETE_NODE, INSERT, Kernel, PUT,
+                                  UPDATE, u32)
+from shared_kernel.replay import Replay
+from shared_kernel.snapshot import HEADER
+from shared_kernel.store import REBASE, Store
+from tests.flashsim import Chance, PowerCut
+from tests.model import Model, contents_of
+
+CONFIG = (2, 7, 5, 6, 4, 3, 5)
+ENTROPY = b"sixteen of chaos"
+NAMES = (b"a", b"temperature", b"n" * 24, b"\0", b"e", b"f")
+
+
+class Clock:
+    """Milliseconds that mostly crawl and sometimes leap past what a tick may be."""
+
+    def __init__(self, seed):
+        self.chance = Chance(seed)
+        self.ms = 0
+
+    def __call__(self):
+        n = self.chance.below(2000)
+        self.ms += REBASE if n == 0 else n % 50
+        return self.ms & 0x3FFFFFFF
+
+
+class Application:
+    """What an application and a host do with a store, drawn by chance from what the model holds. `action()` returns one of
+    ("execute", [(kind, payload, token, told)]), ("clock",), ("checkpoint",), ("snapshot",), ("acknowledge", how far back)."""
+
+    def __init__(self, chance, acknowledges=True):
+        self.chance = chance
+        self.acknowledges = acknowledges
+
+    def action(self, model):
+        n = self.chance.below(32)
+        if n == 0:
+            return ("clock",)
+        if n == 1:
+            return ("checkpoint",)
+        if n == 2:
+            return ("snapshot",)
+        if n < 7 and self.acknowledges:
+            return ("acknowledge", self.chance.below(6))
+        return ("execute", [self.command(model) for _ in range(1 + self.chance.below(3) * self.chance.below(3))])
+
+    def pick(self, things, else_=99):
+        """Mostly one of things, sometimes what is not there."""
+        if not things or self.chance.below(12) == 0:
+            return else_
+        return things[self.chance.below(len(things))]
+
+    def command(self, m):
+        below = self.chance.below
+        token = bytes([below(256) for _ in range(8)]) if below(4) == 0 else None
+        n = below(16)
+        if n < 4:
+            vector, tag, meta = [below(1 << 20) - (1 << 19) for _ in range(m.dim)], below(9), bytes([below(256)] * below(5))
+            return (INSERT, frames.insert(vector, tag, meta), token, lambda m, seq: m.insert(seq, vector, tag, meta))
+        if n == 4:
+            ident, tag, meta = self.pick(list(m.records)), below(1 << 16), b"xyz"[: below(4)] if below(2) else None
+            return (UPDATE, frames.update(ident, tag, meta), token, lambda m, seq: m.update(seq, ident, tag, meta))
+        if n == 5:
+            ident = self.pick(list(m.records))
+            return (DELETE, frames.ident(ident), token, lambda m, seq: m.delete(seq, ident))
+        if n < 8:
+            kind, record = below(5), self.pick(list(m.records), 0)
+            return (CREATE_NODE, frames.create_node(kind, record), token, lambda m, seq: m.create_node(seq, kind, record))
+        if n == 8:
+            ident = self.pick(list(m.nodes))
+            return (DELETE_NODE, frames.ident(ident), token, lambda m, seq: m.delete_node(seq, ident))
+        if n < 11:
+            kind, origin, target = below(5), self.pick(list(m.nodes)), self.pick(list(m.nodes))
+            return (CREATE_EDGE, frames.create_edge(kind, origin, target), token,
+                    lambda m, seq: m.create_edge(seq, kind, origin, target))
+        if n == 11:
+            ident = self.pick(list(m.edges))
+            return (DELETE_EDGE, frames.ident(ident), token, lambda m, seq: m.delete_edge(seq, ident))
+        name = NAMES[below(len(NAMES))]
+        if n == 15:
+            return (DELETE_KEY, frames.delete_key(name), token, lambda m, seq: m.delete_key(seq, name, last(m, name)))
+        value = b"valuev"[: below(3) * 3]
+        return (PUT, frames.put(name, value), token, lambda m, seq: m.put(seq, name, value, last(m, name)))
+
+
+def last(model, name):
+    """Return the seq of the last write of a key, which the store fills in."""
+    return model.keys[name][0] if name in model.keys else 0
+
+
+def perform(store, action):
+    """Carry out an action on a store and return what it returned."""
+    kind = action[0]
+    if kind == "execute":
+        return store.execute([(kind, payload, token) for kind, payload, token, _ in action[1]])
+    try:
+        if kind == "clock":
+            return store.log_only(frames.CLOCK, frames.clock(1700000000000, 50))
+        if kind == "checkpoint":
+            return store.log_only(frames.CHECKPOINT, b"")
+    except LogFull as e:
+        return e
+    if kind == "snapshot":
+        return store.take_snapshot()
+    if kind == "acknowledge":
+        return store.acknowledge(max(0, store.seq + 1 - action[1]))
+    if kind == "configure":
+        return store.configure(*action[1:])
+    raise ValueError(kind)
+
+
+class Witness:
+    """What a store owes. model: None before the genesis. pending: the action that was never acknowledged, or None."""
+
+    def __init__(self):
+        self.model = None
+        self.replay = Replay()
+        self.pending = None
+
+    def clone(self):
+        new = Witness()
+        new.pending = self.pending
+        if self.model:
+            m = Model(self.model.config)
+            m.seq = self.model.seq
+            m.records, m.nodes, m.edges, m.keys = (dict(self.model.records), dict(self.model.nodes), dict(self.model.edges),
+                                                   dict(self.model.keys))
+            new.model = m
+            r = self.replay
+            kernel = Kernel(m.config)
+            kernel.arena.load(r.kernel.arena.bytes)
+            new.replay.start_from(kernel, r.name, r.seq, r.head, r.boot)
+        return new
+
+    def act(self, store, action):
+        """Carry out an action and check all that it promises."""
+        self.pending = action
+        result = perform(store, action)
+        commands = []
+        if action[0] == "configure":
+            self.model = Model(check_config(action[1]))
+        if action[0] == "execute":
+            assert len(result) == len(action[1])
+            for (kind, payload, token, told), seq in zip(action[1], result):
+                if isinstance(seq, LogFull):
+                    continue
+                refusal = seq
+                try:
+                    told(self.model, seq if isinstance(seq, int) else 1)
+                except Refused as e:
+                    assert type(e) is type(refusal) or isinstance(e, type(refusal)), (e, refusal)
+                else:
+                    assert isinstance(seq, int), "refused what the model takes: %r" % refusal
+                    commands.append((seq, kind, token))
+        got = self.pull(store)
+        assert [(seq, kind, token) for seq, kind, token, _ in got] == commands, (got, commands)
+        self.pending = None
+        self.agree(store)
+        return result
+
+    def booted(self, store):
+        """After a power cut: all that was acknowledged is there, and of the call in hand the first commands, each whole."""
+        assert store.damage is None, store.damage
+        if self.model is None:
+            if store.kernel is None:
+                return  # the genesis never came to be
+            self.model = Model(store.kernel.config())
+        assert store.kernel is not None, "an acknowledged log is gone"
+        if self.replay.seq is not None:
+            assert store.seq >= self.replay.seq, "seq %d was acknowledged, but %d is the last" % (self.replay.seq, store.seq)
+        got = self.pull(store)
+        if got:
+            assert self.pending and self.pending[0] == "execute", (got, self.pending)
+            for kind, payload, token, told in self.pending[1]:
+                if not got:
+                    break
+                seq, its_kind, its_token, _ = got[0]
+                try:
+                    told(self.model, seq)
+                except Refused:
+                    continue
+                assert (its_kind, its_token) == (kind, token), (got[0], kind, token)
+                got.pop(0)
+            assert not got, "frames that nobody asked for: %r" % (got,)
+        self.pending = None
+        self.agree(store)
+
+    def pull(self, store):
+        """Read the frames that are new, replay them, and return (seq, kind, token, payload) of the commands."""
+        got = []
+        seq, head = (0, bytes(32)) if self.replay.seq is None else (self.replay.seq + 1, self.replay.head)
+        while True:
+            data = bytes(store.read_frames(seq, head))
+            if not data:
+                break
+            at = 0
+            while at < len(data):
+                end = at + frames.length_at(data, at)
+                frame = data[at:end]
+                self.replay.step(frame)
+                kind = frame[1]
+                if 0x10 <= kind & 0x3F and kind < 0x80:
+                    token = frame[12:20] if kind & frames.TOKEN else None
+                    got.append((u32(frame, 4), kind & 0x3F, token, frame[20 if token else 12 : -4]))
+                at = end
+            assert at == len(data)
+            seq, head = self.replay.seq + 1, self.replay.head
+        return got
+
+    def agree(self, store):
+        replay = self.replay
+        assert (store.seq, store.head, store.boot) == (replay.seq, replay.head, replay.boot)
+        assert store.kernel.arena.bytes == replay.kernel.arena.bytes, "the store's state is not the log's"
+        assert contents_of(store.kernel) == self.model.contents(), "the store's state is not the model's"
+        assert store.kernel.root() == replay.kernel.root()
+
+
+def slots_hold(store):
+    """Assert that each snapshot which the store counts on is whole on flash."""
+    from shared_kernel import primitives
+
+    for slot, header in enumerate(store.slots):
+        if header:
+            arena = bytearray(header.length)
+            store.region.slot_read(slot, 0, arena)
+            assert primitives.hash(arena) == header.root, "the snapshot in slot %d is not what its header says" % slot
+            raw = bytearray(HEADER)
+            store.region.slot_read(slot, header.length, raw)
+            assert bytes(raw) == header.encode()
+
+
+def mount(sim, clock):
+    """Mount a store; recovery must write nothing."""
+    sim.forbidden = True
+    store = Store(sim, clock)
+    sim.forbidden = False
+    return store
+
+
+def genesis(config=CONFIG, policy=0):
+    return ("configure", config, ENTROPY, "test/1", policy)
+
+
+class Run:
+    """A workload recorded as the flash saw it, so that a cut at any step of it can be made afterwards.
+
+    start: the flash before; trace: its programs and erases; marks: (how many of them, what was owed by then), one before each
+    action; `pending` of a mark's witness is the action that follows.
+    """
+
+    def __init__(self, sim, seed, actions, policy=0, config=CONFIG, acknowledges=True):
+        self.start = sim.clone(seed)
+        self.sim = sim
+        sim.trace = self.trace = []
+        self.marks = []
+        self.witness = witness = Witness()
+        self.store = store = mount(sim, Clock(seed))
+        self.refused = 0
+        application = Application(Chance(seed), acknowledges)
+        for i in range(actions):
+            action = application.action(witness.model) if witness.model else genesis(config, policy)
+            mark = witness.clone()
+            mark.pending = action
+            self.marks.append((len(self.trace), mark))
+            result = witness.act(store, action)
+            if isinstance(result, LogFull) or action[0] == "execute" and any(isinstance(each, LogFull) for each in result):
+                self.refused += 1
+        self.marks.append((len(self.trace), witness.clone()))
+        sim.trace = None
+
+    def steps(self):
+        """Yield (index in the trace, step within) of every place where the power can be cut."""
+        from tests.flashsim import ERASE_STEPS
+
+        for i, (address, data) in enumerate(self.trace):
+            for step in range(ERASE_STEPS if data is None else len(data) // self.start.unit):
+                yield i, step
+
+    def cuts(self, chosen):
+        """Yield (flash, witness, place) for each chosen place, in order: the flash as the cut there leaves it."""
+        base = self.start.clone(0)
+        mark = done = 0
+        for place, (i, step) in enumerate(chosen):
+            while done < i:
+                do(base, self.trace[done])
+                done += 1
+            while mark + 1 < len(self.marks) and self.marks[mark + 1][0] <= i:
+                mark += 1
+            sim = base.clone(i * 1000003 + step)
+            sim.cut_after(step)
+            try:
+                do(sim, self.trace[i])
+            except PowerCut:
+                pass
+            sim.power_on()
+            yield sim, self.marks[mark][1].clone(), (i, step)
+
+
+def do(sim, op):
+    address, data = op
+    if data is None:
+        sim.erase(address)
+    else:
+        sim.program(address, data)
+
+
+def live_on(sim, witness, seed, actions=6, cuts=2):
+    """Boot, check, go on with commands, cut again within them, and so on; at last everything is acknowledged, a snapshot is
+    taken and a last boot checked. Returns how many cuts there were."""
+    chance = Chance(seed)
+    clock = Clock(seed)
+    application = Application(chance)
+    done = 0
+    while True:
+        store = mount(sim, clock)
+        witness.booted(store)
+        slots_hold(store)
+        if cuts:
+            sim.cut_after(chance.below(chance.below(3) * 400 + 20))
+        try:
+            for _ in range(actions):
+                action = application.action(witness.model) if witness.model else genesis()
+                witness.act(store, action)
+                if action[0] == "configure":
+                    witness.act(store, application.action(witness.model))
+        except PowerCut:
+            done += 1
+            cuts -= 1
+            sim.power_on()
+            continue
+        break
+    sim.power_on()
+    witness.act(store, ("acknowledge", 0))
+    witness.act(store, ("snapshot",))
+    slots_hold(store)
+    witness.pending = None
+    again = mount(sim, clock)
+    witness.booted(again)
+    return done
