@@ -26,7 +26,7 @@ STOP, OVERWRITE = const(0), const(1)  # policy of a full log
 
 def largest_frame(config):
     """Return the length of the largest frame, genesis aside, that a log of this configuration can hold."""
-    return OVERHEAD + max(TOKEN_BYTES + max(4 + 4 * config[0] + config[5], 30 + config[6]), 40)
+    return OVERHEAD + max(TOKEN_BYTES + max(max(4 + 4 * config[0], 9) + config[5], 30 + config[6]), 40)
 
 
 def window(config):

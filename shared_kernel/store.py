@@ -502,7 +502,8 @@ class Store:
 
     def _seek(self, seq, head):
         """Return a reader at `seq`, having checked that the chain leads to head there."""
-        reader = LogReader(self.region, self.order, self.seed, self.frame, 32)
+        # the group's buffer holds any genesis; `frame` may not. No group is under way here
+        reader = LogReader(self.region, self.order, self.seed, self.group, 0)
         first = reader.seek(seq)
         if first is None:
             raise NotFound("the frames before seq %d have been recycled" % self.region.opened(self.order[0]).first)

@@ -1,6 +1,7 @@
 # Frozen into every emulated board; runs at each start, before boot.py: mounts the file system at "/".
 # Never formats a flash that holds anything: only one whose file-system area is wholly erased.
 import os
+
 import emulated
 
 FILE_SYSTEM_SIZE = 1024 * 1024

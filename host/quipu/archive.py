@@ -118,14 +118,8 @@ class Archive:
     def create(cls, path: str | os.PathLike[str], log: bytes, identity: str, first: int = 0, head: bytes = NO_HEAD) -> "Archive":
         """Make an archive, without frames yet, and return it. ArchiveError if the folder holds anything else."""
         path = Path(path)
-        if path.exists() and not path.is_dir():
-            raise ArchiveError(f"{path} is a file: an archive is a folder")
+        cls.need_room(path)
         path.mkdir(parents=True, exist_ok=True)
-        # What an interrupted creation leaves is empty; anything else is not ours to write into.
-        others = [p.relative_to(path) for p in path.rglob("*") if not (p.is_dir() and p.name in ("frames", "snapshots"))
-                  and p.name != "archive.json.new" and not (p.parent.name == "frames" and p.stat().st_size == 0)]
-        if others:
-            raise ArchiveError(f"{path} is no archive and not empty (it holds {others[0]}): choose another folder")
         for each in ("frames", "snapshots"):
             (path / each).mkdir(exist_ok=True)
         self = cls.__new__(cls)
@@ -133,6 +127,17 @@ class Archive:
         self.log, self.identity, self.segments = log, identity, []
         self.add_segment(first, head)
         return self
+
+    @staticmethod
+    def need_room(path: Path) -> None:
+        """Raise ArchiveError unless an archive may be made at path: nothing is there, or an empty folder."""
+        if path.exists() and not path.is_dir():
+            raise ArchiveError(f"{path} is a file: an archive is a folder")
+        for each in path.rglob("*"):
+            # An interrupted creation leaves these, empty; anything else is not ours to write into.
+            ours = each.is_dir() and each.name in ("frames", "snapshots") or each.name == "archive.json.new"
+            if not ours and not (each.parent.name == "frames" and each.stat().st_size == 0):
+                raise ArchiveError(f"{path} is no archive, and not empty (it holds {each.relative_to(path)}): choose another folder")
 
     def __enter__(self) -> "Archive":
         return self

@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from shared_kernel import frames, kernel, link
+from shared_kernel import frames, kernel, requests
 from shared_kernel.config import CONFIG_NAMES, check_config
 from shared_kernel.errors import Invalid, LinkError, NotFound
 from shared_kernel.frames import CHECKPOINT, CLOCK, HEADER, NO_HEAD, OVERHEAD, TOKEN, TOKEN_BYTES, length_at, words_bytes
 from shared_kernel.kernel import u32
+from shared_kernel.link import PROTOCOL
 
 from .archive import Archive, Chain
 from .errors import PortError
@@ -58,14 +59,14 @@ class Board:
 
     def info(self) -> dict[str, Any]:
         """Return the board's facts (firmware/quipu/report.py): among them seq, head and root, taken together."""
-        info = json.loads(self.link.request(link.INFO))
+        info = json.loads(self.link.request(requests.INFO))
         self._learn(info)
         return dict(info)
 
     def _learn(self, info: dict[str, Any]) -> None:
-        if info.get("protocol") != link.PROTOCOL:
+        if info.get("protocol") != PROTOCOL:
             self.close()
-            raise PortError(f"{self.link.url}: the board speaks link protocol {info.get('protocol')}, this version {link.PROTOCOL}: "
+            raise PortError(f"{self.link.url}: the board speaks link protocol {info.get('protocol')}, this version {PROTOCOL}: "
                             "update the older one")
         self.link.limit = info["request_limit"]
         self.log = bytes.fromhex(info["log"]) if info["configured"] else None
@@ -141,7 +142,9 @@ class Board:
 
         Requests are answered in order, so once the board answers this one, the lost one has been carried out or never will be.
         """
-        self.link.request(link.INFO)
+        info = json.loads(self.link.request(requests.INFO))
+        if self._known.seq + 1 < info["first_seq"]:  # recycled meanwhile, but what we look for is at the log's end
+            self._known = Chain(self.log, info["first_seq"] - 1, bytes.fromhex(info["first_head"]))
         found = None
         for frame in self._since(self._known):
             if ours(frame):
@@ -159,22 +162,22 @@ class Board:
 
     def get(self, name: str | bytes) -> bytes:
         """Return the value of a key; NotFound if there is none."""
-        return self.link.request(link.KEY, name.encode() if isinstance(name, str) else bytes(name))[4:]
+        return self.link.request(requests.KEY, name.encode() if isinstance(name, str) else bytes(name))[4:]
 
     def record(self, ident: int) -> tuple[int, list[int], bytes]:
         """Return (tag, vector, metadata) of a record."""
-        data = self.link.request(link.RECORD, words_bytes((ident,)))
+        data = self.link.request(requests.RECORD, words_bytes((ident,)))
         end = 4 + 4 * self._config()[0]
         return u32(data, 0), [_signed(u32(data, at)) for at in range(4, end, 4)], data[end:]
 
     def node(self, ident: int) -> tuple[int, int]:
         """Return (kind, record id or 0) of a node."""
-        kind, record = _words(self.link.request(link.NODE, words_bytes((ident,))))
+        kind, record = _words(self.link.request(requests.NODE, words_bytes((ident,))))
         return kind, record
 
     def edge(self, ident: int) -> tuple[int, int, int]:
         """Return (kind, from, to) of an edge."""
-        kind, origin, target = _words(self.link.request(link.EDGE, words_bytes((ident,))))
+        kind, origin, target = _words(self.link.request(requests.EDGE, words_bytes((ident,))))
         return kind, origin, target
 
     def search(self, query: Sequence[int], k: int = 1, tag: int | None = None) -> list[tuple[int, int]]:
@@ -182,7 +185,7 @@ class Board:
         units of 2^-32."""
         if not isinstance(k, int) or not 1 <= k <= 0xFFFF:
             raise Invalid(f"k must be at least 1, not {k!r}")
-        data = self.link.request(link.SEARCH, bytes((k & 255, k >> 8)) + _optional("tag", tag) + frames.vector_bytes(query))
+        data = self.link.request(requests.SEARCH, bytes((k & 255, k >> 8)) + _optional("tag", tag) + frames.vector_bytes(query))
         words = _words(data)
         return [(words[i] | words[i + 1] << 32, words[i + 2]) for i in range(0, len(words), 3)]
 
@@ -191,12 +194,12 @@ class Board:
         if not isinstance(depth, int) or not 0 <= depth <= 0xFFFF:
             raise Invalid(f"depth must be 0 to 65535, not {depth!r}")
         payload = words_bytes((node,)) + bytes((depth & 255, depth >> 8, _direction(directions)))
-        words = _words(self.link.request(link.NEIGHBOURHOOD, payload + _optional("kind", kind)))
+        words = _words(self.link.request(requests.NEIGHBOURHOOD, payload + _optional("kind", kind)))
         return [(words[i], words[i + 1]) for i in range(0, len(words), 2)]
 
     def edges_of(self, node: int, directions: int = 3) -> list[int]:
         """Return the ids of a node's edges, newest first."""
-        return _words(self.link.request(link.EDGES_OF, words_bytes((node,)) + bytes((_direction(directions),))))
+        return _words(self.link.request(requests.EDGES_OF, words_bytes((node,)) + bytes((_direction(directions),))))
 
     def _config(self) -> tuple[int, ...]:
         if self.config is None:
@@ -215,7 +218,7 @@ class Board:
         if len(entropy) != 16 or policy not in (frames.STOP, frames.OVERWRITE):
             raise Invalid(f"a genesis takes 16 bytes of entropy and policy 0 or 1, not {len(entropy)} bytes and {policy!r}")
         try:
-            self.link.request(link.CONFIGURE, words_bytes(numbers) + bytes((policy,)) + entropy, timeout=_SNAPSHOT_S, repeat=False)
+            self.link.request(requests.CONFIGURE, words_bytes(numbers) + bytes((policy,)) + entropy, timeout=_SNAPSHOT_S, repeat=False)
         except LostAnswer:
             self.info()
             if self.log is None or entropy not in self.frames(0, NO_HEAD)[:OVERHEAD + 64]:
@@ -225,29 +228,30 @@ class Board:
 
     def checkpoint(self) -> int:
         """Append a frame with the state root; return its seq."""
-        return self._change(link.CHECKPOINT, b"", lambda frame: frame[1] == CHECKPOINT)
+        self.info()  # a checkpoint looks like any other: if the answer is lost, only those from here on count
+        return self._change(requests.CHECKPOINT, b"", lambda frame: frame[1] == CHECKPOINT)
 
     def clock(self, unix_ms: int | None = None, uncertainty_ms: int = 0) -> int:
         """Tell the log the wall time, milliseconds since 1970 (None: this laptop's, now); return the frame's seq."""
         payload = frames.clock(time.time_ns() // 1_000_000 if unix_ms is None else unix_ms, uncertainty_ms)
-        return self._change(link.CLOCK, payload, lambda frame: frame[1] == CLOCK and frame[HEADER:-4] == payload)
+        return self._change(requests.CLOCK, payload, lambda frame: frame[1] == CLOCK and frame[HEADER:-4] == payload)
 
     def snapshot(self) -> int:
         """Take a snapshot on the board now; return the seq of the last frame that it covers."""
         # Taken twice after a lost answer, it costs the flash some wear and changes nothing else.
-        return u32(self.link.request(link.TAKE_SNAPSHOT, timeout=_SNAPSHOT_S), 0)
+        return u32(self.link.request(requests.TAKE_SNAPSHOT, timeout=_SNAPSHOT_S), 0)
 
     def frames(self, seq: int, head: bytes) -> bytes:
         """Return some whole frames from `seq` on, b"" at the log's end. head: the chain head before it (its first 8 bytes count).
 
         FormatError if the board's log has another head there; NotFound if those frames were recycled or are not written yet.
         """
-        return self.link.request(link.FRAMES, words_bytes((seq,)) + head[:8] + self._log()[:8])
+        return self.link.request(requests.FRAMES, words_bytes((seq,)) + head[:8] + self._log()[:8])
 
     def snapshot_header(self) -> tuple[int, bytes] | None:
         """Return (slot, header) of the newest snapshot on the board, None if there is none."""
         try:
-            data = self.link.request(link.SNAPSHOT)
+            data = self.link.request(requests.SNAPSHOT)
         except NotFound:
             return None
         return data[0], data[1:]
@@ -255,11 +259,11 @@ class Board:
     def snapshot_data(self, slot: int, generation: int, offset: int, size: int) -> bytes:
         """Return up to `size` bytes of that snapshot's arena from `offset`; NotFound if the snapshot is gone."""
         request = bytes((slot,)) + words_bytes((generation, offset)) + bytes((size & 255, size >> 8))
-        return self.link.request(link.SNAPSHOT_DATA, request)
+        return self.link.request(requests.SNAPSHOT_DATA, request)
 
     def acknowledge(self, seq: int) -> None:
         """Say that every frame below `seq` is safely archived, so that its sectors may be recycled."""
-        self.link.request(link.ACKNOWLEDGE, words_bytes((seq,)))
+        self.link.request(requests.ACKNOWLEDGE, words_bytes((seq,)))
 
     def sync(self, archive: Archive | str | os.PathLike[str], progress: Callable[[int, int], None] | None = None) -> "SyncResult":
         """Pull what is new into an archive (made if there is none); see sync.pull."""

@@ -5,7 +5,6 @@ Exit codes: 0 ok or match; 1 gap, mismatch, damage or a refused command; 2 usage
 """
 
 import json as json_text
-import os
 import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -16,7 +15,7 @@ from quipu import commands as do
 from quipu import describe, errors, render
 from quipu.emulator import EmulatorError
 from quipu.images import ImageError
-from shared_kernel import frame_names, frames
+from shared_kernel import frame_names
 from shared_kernel.config import CONFIG_LIMITS, CONFIG_NAMES
 
 DEFAULT_CONFIG = (16, 256, 64, 128, 32, 16, 16)  # as in boards/*/board.json
@@ -157,7 +156,7 @@ VERBS: dict[str, Verb] = {
         option("--allow-gap", "exit code 0 for a gap as well", is_flag=True))),
     "log": Verb(PROVE, do.log, render.log, (
         ARCHIVE,
-        option("--type types", "only frames of this type; may be given again", multiple=True,
+        option("--type types", "only frames of this type; may be given again: " + ", ".join(frame_names.NAMES.values()), multiple=True,
                type=click.Choice(list(frame_names.NAMES.values())), metavar="TYPE"),
         option("--from first", "the first seq to print", type=U32, default=0, metavar="SEQ"),
         option("--to until", "the last seq to print", type=U32, metavar="SEQ"),
@@ -231,9 +230,6 @@ def main(arguments: list[str] | None = None) -> int:
         arguments = sys.argv[1:]
     try:
         return cli.main(arguments, "quipu", standalone_mode=False)
-    except BrokenPipeError:  # `quipu log | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except (click.ClickException, click.Abort, KeyboardInterrupt, errors.QuipuError, EmulatorError, ImageError,
             OSError) as error:
         if "--json" in arguments:

@@ -17,7 +17,7 @@ from typing import Any
 import quipu
 from quipu import describe, errors, render
 from quipu.archive import Chain
-from shared_kernel import graph
+from shared_kernel import frames, graph
 from shared_kernel.config import CONFIG_NAMES
 from shared_kernel.frames import NO_HEAD
 
@@ -119,23 +119,27 @@ def insert(port: str, components: tuple[str, ...], q16: bool, tag: int | None, m
     if components != ("-",):
         vector = _vector(components, q16)
         with quipu.connect(port) as board:
+            _fits(board, vector)
             return {"id": board.insert(vector, tag or 0, given)}
     records = [_record_of(number, line, q16, tag or 0, given) for number, line in enumerate(sys.stdin, 1) if line.strip()]
     ids: list[int] = []
-    with quipu.connect(port) as board, render.progress("inserting") as progress:
-        dim = board.info()["config"]["dim"]
-        for number, record in enumerate(records, 1):
-            if len(record[0]) != dim:
-                raise errors.WrongDimension(f"record {number} of the input has {len(record[0])} components; this board's "
-                                            f"vectors have {dim}; nothing was inserted")
-        for record in records:
+    with quipu.connect(port) as board, render.progress("inserting", "records") as progress:
+        for each in records:
+            _fits(board, each[0])
+        for each in records:
             try:
-                ids.append(board.insert(*record))
+                ids.append(board.insert(*each))
             except errors.QuipuError as error:
-                error.args = (f"{error} (the {len(ids)} records of the input before it were inserted)",)
+                error.args = (f"{error} (of {len(records)} records, the first {len(ids)} were inserted)",)
                 raise
             progress(len(ids), len(records))
     return {"ids": ids}
+
+
+def _fits(board: quipu.Board, vector: list[int]) -> None:
+    """Raise WrongDimension before anything is sent: the link cannot tell a component too many from metadata."""
+    if board.config and len(vector) != board.config[0]:
+        raise errors.WrongDimension(f"a vector has {board.config[0]} components here, not {len(vector)}; nothing was inserted")
 
 
 def _meta(text: str | None, data: bytes | None) -> bytes | None:
@@ -168,7 +172,9 @@ def _record_of(number: int, line: str, q16: bool, tag: int, meta: bytes) -> tupl
             meta = bytes.fromhex(value["meta_hex"])
         elif "meta" in value:
             meta = value["meta"].encode()
-        return _vector(value["vector"], q16), value.get("tag", tag), meta
+        record = _vector(value["vector"], q16), value.get("tag", tag), meta
+        frames.insert(*record)  # refuses what no record can be
+        return record
     except (ValueError, TypeError, AttributeError, errors.Invalid) as error:
         raise errors.Invalid(f"line {number} of the input: {error}; nothing was inserted") from None
 
@@ -180,8 +186,9 @@ def update(port: str, ident: int, tag: int | None, meta: str | None, meta_hex: b
     Example:
       quipu update /dev/ttyACM0 17 --tag 4 --meta running
     """
+    given = _meta(meta, meta_hex)
     with quipu.connect(port) as board:
-        return {"seq": board.update(ident, tag, _meta(meta, meta_hex))}
+        return {"seq": board.update(ident, tag, given)}
 
 
 def delete(port: str, ident: int) -> Data:
@@ -390,7 +397,8 @@ def sync(port: str, archive: str) -> Data:
       quipu sync /dev/ttyACM0 --archive data/watch
     """
     with quipu.connect(port) as board, render.progress("pulling") as progress:
-        return board.sync(archive, progress=progress).as_dict()
+        result = board.sync(archive, progress)
+    return {**result.as_dict(), "exit_code": 1 if result.damage else 0}
 
 
 def verify(archive: str, port: str | None, expect_root: bytes | None, expect_head: bytes | None, allow_gap: bool) -> Data:

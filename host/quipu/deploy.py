@@ -1,11 +1,12 @@
 """Puts Quipu's files on a board's file system, over the raw REPL: compiled if there is a compiler, else as source.
 
-Writes /lib/shared_kernel, /lib/quipu, /quipu.json and perhaps /main.py, touches nothing else there and never the log. A file
+Writes /lib/shared_kernel, /lib/quipu, /quipu.json, /quipu.entropy and perhaps /main.py, touches nothing else there and never the log. A file
 that is there already is not written again.
 """
 
 import hashlib
 import json
+import os
 import subprocess
 import tempfile
 from pathlib import Path
@@ -81,8 +82,8 @@ def _compile(mpy_cross: str | Path, source: Path, name: str, arch: str) -> bytes
     """Return a module as .mpy. -O3 leaves out assertions and line numbers; `name` is what tracebacks call it."""
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "out.mpy"
-        done = subprocess.run([mpy_cross, f"-march={arch}", "-O3", "-s", name, "-o", target, source], capture_output=True,
-                              text=True)
+        done = subprocess.run([mpy_cross, f"-march={arch}", "-O3", "-s", name, "-o", target, source], check=False,
+                              capture_output=True, text=True)
         if done.returncode:
             raise images.ImageError(f"mpy-cross does not compile {source} for {arch}:\n{done.stderr.strip()}")
         return target.read_bytes()
@@ -120,6 +121,8 @@ def deploy(port: str, facts: dict[str, Any], mpy_cross: str | Path | None = None
             else:
                 repl.write_file(path, content)
                 result.written.append(path)
+        # A blank log region gets its genesis at the next start, from this; a board with randomness of its own ignores it.
+        repl.write_file("/quipu.entropy", os.urandom(16))
         repl.leave()
         opened.write(b"\x04")  # at the friendly prompt: a soft reset, which runs /main.py
         opened.flush()

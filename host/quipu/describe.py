@@ -59,7 +59,6 @@ def key(name: bytes, seq: int, value: bytes) -> dict[str, Any]:
 
 def state(kernel: Kernel) -> dict[str, Any]:
     """Return configuration, counts, root and contents; contents in the order of their ids, keys in that of their names."""
-    words = kernel.arena.words
     pools = [getattr(kernel, each) for each in POOLS]
     of = [kernel.record_at, kernel.node_at, kernel.edge_at, kernel.key_at]
     contents: list[Any] = [[(ident, read(at)) for ident, at in pool.used()] for pool, read in zip(pools, of, strict=True)]
@@ -93,7 +92,7 @@ def frame(data: bytes | memoryview, dim: int | None) -> dict[str, Any]:
     if kind & TOKEN:
         kind &= ~TOKEN
         token, payload = payload[:TOKEN_BYTES], payload[TOKEN_BYTES:]
-    out["type"] = frame_names.NAMES.get(kind, "0x%02x" % kind)
+    out["type"] = frame_names.NAMES.get(kind, f"0x{kind:02x}")
     try:
         out.update(_FIELDS[kind](payload, dim) if kind in _FIELDS else {"payload_hex": payload.hex()})
     except (IndexError, ValueError, FormatError, Refused):

@@ -21,7 +21,9 @@ import subprocess
 import sys
 import tarfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 OLDEST_MICROPYTHON = (1, 22)
 # bookworm's own micropython is 1.19, too old; trixie's source package builds on bookworm.
@@ -52,18 +54,23 @@ def boards() -> list[str]:
     return sorted(path.parent.name for path in checkout_root().glob("boards/*/board.json"))
 
 
-def board_facts(board: str) -> dict:
+def board_facts(board: str) -> dict[str, Any]:
     """What boards/BOARD/board.json says: machine, flash, log region, geometry, capacities."""
     if board not in boards():
         raise ImageError(f"there is no board {board!r}; known: {', '.join(boards())}")
-    return json.loads((checkout_root() / "boards" / board / "board.json").read_text())
+    facts: dict[str, Any] = json.loads((checkout_root() / "boards" / board / "board.json").read_text())
+    return facts
 
 
 def missing_packages() -> list[str]:
-    """The Debian packages to install before anything can be built or run; empty when nothing is missing."""
+    """The Debian packages to install before Quipu can be set up, built and run; empty when nothing is missing."""
+    return _missing_tools() + ([] if importlib.util.find_spec("ensurepip") else ["python3-venv"])
+
+
+def _missing_tools() -> list[str]:
     def can_compile(compiler: str, header: str) -> bool:
         probe = [compiler, "-fsyntax-only", "-include", header, "-x", "c", os.devnull]
-        return subprocess.run(probe, capture_output=True).returncode == 0
+        return subprocess.run(probe, check=False, capture_output=True).returncode == 0
 
     missing = []
     for package, command in (("make", "make"), ("gcc", "gcc"), ("gcc-arm-none-eabi", "arm-none-eabi-gcc"),
@@ -74,8 +81,6 @@ def missing_packages() -> list[str]:
         missing.append("libc6-dev")
     if "gcc-arm-none-eabi" in missing or not can_compile("arm-none-eabi-gcc", "string.h"):
         missing.append("libnewlib-arm-none-eabi")
-    if not importlib.util.find_spec("ensurepip"):
-        missing.append("python3-venv")
     return missing
 
 
@@ -150,7 +155,7 @@ def image(board: str, frozen: bool = True) -> Path:
 
 # ------------------------------------------------------------------------------------------------------------ building
 
-def _product(name: str, target: Path, inputs: str, build) -> Path:
+def _product(name: str, target: Path, inputs: str, build: Callable[[Path, Path], Path]) -> Path:
     """`target`, built by `build(objects, log)` unless its stamp says that it was made from the same inputs."""
     stamp = target.with_name(target.name + ".stamp")
 
@@ -159,7 +164,7 @@ def _product(name: str, target: Path, inputs: str, build) -> Path:
 
     if is_fresh():
         return target
-    missing = missing_packages()
+    missing = _missing_tools()
     if missing:
         raise ImageError(f"cannot build {name}: Debian packages are missing; install them with\n"
                          f"    sudo apt-get install {' '.join(missing)}")
@@ -197,10 +202,11 @@ def _make(arguments: list[str], log: Path) -> None:
     with log.open("ab") as out:
         out.write((" ".join(command) + "\n").encode())
         out.flush()
-        code = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=env).returncode
-    if code:
+        done = subprocess.run(command, check=False, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                              env=env)
+    if done.returncode:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
-        raise ImageError(f"make failed with exit code {code}; the end of {log}:\n{tail}")
+        raise ImageError(f"make failed with exit code {done.returncode}; the end of {log}:\n{tail}")
 
 
 def _library_stand_in() -> Path:
@@ -232,7 +238,7 @@ def _source_identity(source: Path) -> str:
     head = ""
     if shutil.which("git"):
         described = ["git", "-C", str(source), "describe", "--always", "--dirty"]
-        head = subprocess.run(described, capture_output=True, text=True).stdout.strip()
+        head = subprocess.run(described, check=False, capture_output=True, text=True).stdout.strip()
     return f"{source} {version} {head}\n"
 
 
@@ -253,7 +259,7 @@ def _checked_source(tree: Path, origin: str) -> Path:
 
 
 @contextlib.contextmanager
-def _locked():
+def _locked() -> Iterator[None]:
     """One build at a time in a checkout; a second process waits, and then finds the product there."""
     path = checkout_root() / "build" / "lock"
     path.parent.mkdir(exist_ok=True)
@@ -270,7 +276,7 @@ def _say(line: str) -> None:
     print(f"quipu: {line}", file=sys.stderr, flush=True)
 
 
-# ------------------------------------------------------------------------------------------------ Debian's source package
+# ---------------------------------------------------------------------------------------------- Debian's source package
 
 def _fetch_source(tree: Path) -> None:
     """Unpacks Debian's source package `micropython` into `tree`; apt checks its signatures."""
@@ -283,7 +289,8 @@ def _fetch_source(tree: Path) -> None:
         (folder / name).mkdir(parents=True)
     # A private apt: the system's own sources and lists are neither read nor changed, and root is not needed.
     options = [f"Dir::Etc::SourceList={os.devnull}", f"Dir::Etc::SourceParts={folder / 'sources'}",
-               f"Dir::State::Lists={folder / 'lists'}", f"Dir::Cache={folder / 'cache'}", "APT::Sandbox::User="]
+               f"Dir::State::Lists={folder / 'lists'}", f"Dir::Cache={folder / 'cache'}", "APT::Sandbox::User=",
+               "APT::Update::Error-Mode=any"]
     apt = ["apt-get", "-q"] + [part for option in options for part in ("-o", option)]
     failures = []
     for pause in FETCH_PAUSES_S:
@@ -294,7 +301,8 @@ def _fetch_source(tree: Path) -> None:
                 f"Signed-By: {ARCHIVE_KEYRING}\n")
             _say(f"fetching MicroPython's source package from Debian's archive ({SOURCE_SUITE}) ...")
             for step in (["update"], ["source", "--download-only", "micropython"]):
-                done = subprocess.run(apt + step, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+                done = subprocess.run(apt + step, check=False, cwd=folder, capture_output=True, text=True,
+                                      stdin=subprocess.DEVNULL)
                 if done.returncode:
                     failures.append(done.stderr.strip())
                     break
@@ -309,15 +317,11 @@ def _fetch_source(tree: Path) -> None:
 
 
 def _debian_mirrors() -> list[str]:
-    """The archives that this machine's apt is configured for, without the security archive, which has no new suite."""
-    listed = subprocess.run(["apt-get", "indextargets", "--format", "$(RELEASE) $(REPO_URI)", "Component: main"],
-                            capture_output=True, text=True)
-    found = []
-    for line in listed.stdout.splitlines():
-        release, _, address = line.partition(" ")
-        if address and "security" not in release and address not in found:
-            found.append(address)
-    return found
+    """The archives this machine's apt is configured for, without the security archive, which holds updates only."""
+    # This asks nothing of the network and works before the first `apt-get update`, unlike `apt-get indextargets`.
+    listed = subprocess.run(["apt-get", "--print-uris", "update"], check=False, capture_output=True, text=True)
+    found = re.findall(r"^'(\S+/)dists/(\S+)/InRelease'", listed.stdout, re.MULTILINE)
+    return list(dict.fromkeys(address for address, suite in found if "security" not in suite))
 
 
 def _unpack(archive: Path, folder: Path, tree: Path) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import serial
 
-from shared_kernel import link, primitives
+from shared_kernel import link, primitives, requests
 from shared_kernel.errors import LinkError
 from shared_kernel.frames import words_bytes
 from shared_kernel.kernel import u32
@@ -179,7 +179,7 @@ class Link:
     def _attempt(self, op: int, payload: bytes, deadline: float) -> Answer | None:
         """Send a request once, in as many parts as it needs; return the answer, None if it or a part's was lost."""
         if self._stale_parts:  # the board may hold parts of an earlier attempt: any whole request clears them
-            if not self._exchange(link.INFO, b"", deadline):
+            if not self._exchange(requests.INFO, b"", deadline):
                 return None
             self._stale_parts = False
         pieces = parts(op, payload, self.limit)
@@ -261,7 +261,7 @@ class Link:
         repl, self._repl = self._repl, None
         if repl:
             with contextlib.suppress(QuipuError, OSError):
-                self.request(link.LEAVE, timeout=_FIRST_WAIT_S)
+                self.request(requests.LEAVE, timeout=_FIRST_WAIT_S)
                 repl.finish()
         self._port.close()
 
@@ -272,12 +272,12 @@ class Link:
         deadline = time.monotonic() + self.timeout
         wait = _GREETING_S
         while True:
-            answer = self._attempt(link.INFO, b"", min(time.monotonic() + wait, deadline))
+            answer = self._attempt(requests.INFO, b"", min(time.monotonic() + wait, deadline))
             if answer:
                 break
             if serve and (version := self._prompt(min(time.monotonic() + _PROMPT_S, deadline))):
                 self._start_service(version)
-                answer = Answer(0, 0, self.request(link.INFO))
+                answer = Answer(0, 0, self.request(requests.INFO))
                 break
             if time.monotonic() >= deadline:
                 raise PortError(f"{self.url}: nothing here answers as a Quipu board within {self.timeout:g} s"

@@ -40,10 +40,11 @@ def show(what: RenderableType) -> None:
 
 
 @contextmanager
-def progress(label: str) -> Iterator[Callable[[int, int], None]]:
-    """Give a function to call with (bytes done, bytes in all); it draws a bar on standard error, if that is a terminal."""
-    with Progress(TextColumn(label), BarColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn(), transient=True,
-                  console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+def progress(label: str, unit: str = "") -> Iterator[Callable[[int, int], None]]:
+    """Give a function to call with (done, in all); it draws a bar on standard error, if that is a terminal. unit: "" for bytes."""
+    amount = [TextColumn("{task.completed} of {task.total} " + unit)] if unit else [DownloadColumn(True), TransferSpeedColumn()]
+    with Progress(TextColumn(label), BarColumn(), *amount, transient=True, console=Console(stderr=True),
+                  disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
@@ -64,7 +65,7 @@ def octets(data: Data, name: str) -> str:
     return "0x" + data[name + "_hex"]
 
 
-def number(value: float | int) -> str:
+def number(value: float) -> str:
     """Return a component of a vector with at most 4 decimals, a smaller one by its power of ten."""
     text = f"{value:.4f}" if abs(value) >= 0.00005 else f"{value:.1e}"
     return text.rstrip("0").rstrip(".") if value % 1 and "e" not in text else text if value % 1 else str(int(value))
@@ -147,12 +148,16 @@ def info(data: Data) -> RenderableType:
             ("chain head", data["head"]),
             ("state root", data["root"]),
             ("contents", ", ".join(f"{data[each]} of {config[each]} {each}" for each in ("records", "nodes", "edges", "keys"))),
-            ("sizes", f"{config['dim']} dimensions, {config['meta_bytes']} B of metadata, {config['value_bytes']} B of value"),
+            ("sizes", _sizes(config)),
             ("log space", f"{size(data['log_free'])} of {size(data['log_size'])} free; when full: "
                           + ("stop" if data["policy"] == 0 else "overwrite")),
             ("snapshots", ", ".join(f"seq {each}" for each in data["snapshots"]) or "none"),
         ]
     return pairs(rows)
+
+
+def _sizes(config: Data) -> str:
+    return f"{config['dim']} dimensions, {config['meta_bytes']} B of metadata, {config['value_bytes']} B of value"
 
 
 def configured(data: Data) -> str:
@@ -259,18 +264,27 @@ def _meaning(data: Data) -> str:
     return "MISMATCH: something was altered, lost or repeated. Nothing from there on is proved."
 
 
-def synced(data: Data) -> str:
-    what = f"{data['frames']:,} frames, {data['log_bytes']:,} log bytes" if data["frames"] else "nothing new"
-    wire = f", {data['wire_bytes'] / data['log_bytes']:.2f} bytes on the wire for each" if data["log_bytes"] else ""
-    return what + wire
+def synced(data: Data) -> RenderableType:
+    pulled = "nothing new"
+    if data["log_bytes"]:
+        pulled = (f"{data['frames']:,} frames, {data['log_bytes']:,} log bytes, "
+                  f"{data['wire_bytes'] / data['log_bytes']:.2f} bytes on the wire for each")
+    return pairs([
+        ("board", data["board"]),
+        ("pulled", pulled),
+        ("snapshot", None if data["snapshot"] is None else f"of seq {data['snapshot']}"),
+        ("missing", f"seq {data['gap'][0]} to {data['gap'][1]}: recycled before they were pulled" if data["gap"] else None),
+        ("damage", data["damage"]),
+        ("archive", f"{data['archive']}{', new' if data['created'] else ''}, to seq {data['seq']}"),
+        ("chain head", data["head"]),
+        ("state root", data["root"]),
+    ])
 
 
 def state(data: Data, whole: bool = False) -> RenderableType:
     """Return root, counts and tables of the contents: ROWS of each, or all of it."""
     config, counts = data["config"], data["counts"]
-    head = pairs([("seq", data["seq"]), ("state root", data["root"]),
-                  ("sizes", f"{config['dim']} dimensions, {config['meta_bytes']} B of metadata, "
-                            f"{config['value_bytes']} B of value")])
+    head = pairs([("seq", data["seq"]), ("state root", data["root"]), ("sizes", _sizes(config))])
     lines: dict[str, tuple[tuple[str, ...], Callable[[Data], tuple[Any, ...]]]] = {
         "records": ((">id", ">tag", "metadata", "vector"),
                     lambda r: (r["id"], r["tag"], octets(r, "meta") if r["meta_hex"] else "", vector(r["vector"]))),

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from shared_kernel import snapshot
-from shared_kernel.errors import FormatError, LinkError, Mismatch, Refused
+from shared_kernel import snapshot_file
+from shared_kernel.errors import FormatError, LinkError, Mismatch
 from shared_kernel.frames import BOOT, HEADER, NO_HEAD, OVERHEAD, VERSION, largest_frame, length_at
 from shared_kernel.genesis import LARGEST as LARGEST_GENESIS
 from shared_kernel.kernel import Kernel, u32
@@ -280,8 +280,8 @@ class _Pass:
         self.snapshots.pop(0)
         self._end_beside(seq)
         try:
-            header, kernel = snapshot.load(self.archive.snapshot(seq))
-        except (FormatError, Refused) as e:
+            header, kernel = snapshot_file.load(self.archive.snapshot(seq))
+        except FormatError as e:
             raise Mismatch(seq, "snapshot", "a whole one", str(e)) from None
         replay = self.replay
         pairs: list[tuple[str, Any, Any]] = [("seq", seq, header.seq), ("log name", self.archive.log.hex(), header.name.hex()),

@@ -19,8 +19,8 @@ from mpremote.transport_serial import SerialTransport
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "host"))
 
-from quipu import images  # noqa: E402
-from quipu.emulator import Emulator, EmulatorError  # noqa: E402
+from quipu import images
+from quipu.emulator import Emulator, EmulatorError
 
 BOARDS = images.boards()
 LOG = "import emulated; log = emulated.Flash(1048576, 262144)\n"
@@ -47,8 +47,8 @@ class Prompt:
 
 
 def mpremote(emulator, *arguments):
-    done = subprocess.run([sys.executable, "-m", "mpremote", "connect", emulator.port, *arguments], capture_output=True,
-                          text=True, timeout=LIMIT_S)
+    done = subprocess.run([sys.executable, "-m", "mpremote", "connect", emulator.port, *arguments], check=False,
+                          capture_output=True, text=True, timeout=LIMIT_S)
     assert done.returncode == 0, done.stderr or done.stdout
     return done.stdout
 
@@ -292,6 +292,25 @@ def test_a_file_that_is_no_flash_is_refused_untouched(tmp_path):
         with pytest.raises(EmulatorError, match="expected"):
             Emulator(board, file, frozen=False).start()
         assert file.read_bytes() == b"somebody's"
+
+
+def test_a_flash_is_in_one_board_at_a_time(emulator):
+    with pytest.raises(EmulatorError, match="another board"):
+        Emulator(emulator.board, emulator.flash, frozen=False).start()
+    emulator.kill()
+    with Emulator(emulator.board, emulator.flash, frozen=False) as second, Prompt(second) as prompt:
+        assert prompt.run("print(1 + 1)") == "2"
+
+
+def test_what_cannot_start_says_so(tmp_path):
+    with pytest.raises(EmulatorError, match="no image"):
+        Emulator(BOARDS[0], image=tmp_path / "none.elf").start()
+    emulator = Emulator(BOARDS[0], frozen=False)
+    emulator.facts["machine"] = "no-such-machine"
+    with pytest.raises(EmulatorError, match="unsupported machine"):
+        emulator.start()
+    assert not emulator.running
+    emulator.close()
 
 
 def test_the_board_dies_with_the_one_who_started_it(tmp_path):

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from shared_kernel import errors, frames
+from shared_kernel import arena, errors, frames, graph, kernel, search, store
 from shared_kernel.arena import Arena, CHUNK, CHUNK_WORDS, CLEAN, DIRTY, UNSAVED
 from shared_kernel.config import CONFIG_LIMITS, CONFIG_NAMES, check_config
 from shared_kernel.kernel import INSERT, Kernel
@@ -29,6 +29,23 @@ def test_slots_lie_where_the_layout_says():
             for at in slots:
                 assert words > CHUNK_WORDS or at // CHUNK_WORDS == (at + words - 1) // CHUNK_WORDS  # straddles no chunk
         arena_rules.check(bytes(it.bytes))
+
+
+WORDS = {  # the words of the header and of the slots, as docs/format.md has them
+    "_MAGIC": 0x41505551, "_CONFIG_AT": 2, "_SEQ_AT": 9, "_POOLS_AT": 10, "_HEADER_WORDS": 32, "_HEAD": 0, "_ID": 1, "_NEXT": 2,
+    "_REFS": 3, "_TAG": 4, "_VECTOR": 5, "_KIND": 3, "_RECORD": 4, "_OUT": 5, "_IN": 6, "_NODE_WORDS": 7, "_FROM": 4, "_TO": 5,
+    "_NEXT_OUT": 6, "_PREV_OUT": 7, "_NEXT_IN": 8, "_PREV_IN": 9, "_EDGE_WORDS": 10, "_LENGTHS": 3, "_NAME": 4, "_VALUE": 10,
+    "_NAME_BYTES": 24, "_DIRTY": DIRTY}
+
+
+def test_each_file_that_repeats_a_word_of_the_layout_has_it_right():
+    seen = set()
+    for module in (arena, graph, kernel, search, store):
+        for name in sorted(WORDS):
+            if hasattr(module, name):
+                assert getattr(module, name) == WORDS[name], "%s.%s" % (module.__name__, name)
+                seen.add(name)
+    assert seen == set(WORDS)
 
 
 def test_words_and_bytes_are_one_memory_in_little_endian():

@@ -123,6 +123,21 @@ def test_an_update_of_nothing_is_refused():
         frames.update(1)
 
 
+def test_the_largest_frame_of_a_configuration():
+    """The largest of each type that the kernel takes, with a token: none is larger, and one is as large, than said."""
+    for dim in (1, 2, 3, 16, 4096):
+        for meta in (0, 1, 3, 255):
+            for value in (0, 1, 9, 4096):
+                config = (dim, 1, 2, 1, 1, meta, value)
+                sizes = [40, 8 + len(frames.insert([0] * dim, 0, bytes(meta))), 8 + len(frames.update(1, 1, bytes(meta))),
+                         8 + len(frames.put(b"n" * 24, bytes(value))), 8 + len(frames.delete_key(b"n" * 24)),
+                         8 + len(frames.create_edge(1, 1, 1)), 8 + len(frames.clock(1, 1)), len(frames.boot(1, HEAD, 1))]
+                assert frames.largest_frame(config) == frames.OVERHEAD + max(sizes), config
+                assert frames.window(config) >= max(1024, frames.largest_frame(config))
+    for identity in ("", "n" * 64):
+        assert frames.OVERHEAD + len(genesis.encode(CONFIG, ENTROPY, identity, 0, ORIGIN)) <= genesis.LARGEST
+
+
 # -- genesis --------------------------------------------------------------------------------------------------------------
 
 

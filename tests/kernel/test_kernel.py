@@ -1,5 +1,6 @@
 """Kernel and model agree after every command, valid or not; what is refused changes no byte; ids are for ever."""
 
+import itertools
 import random
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from shared_kernel import errors, frames
 from shared_kernel.kernel import (CREATE_EDGE, CREATE_NODE, DELETE, DELETE_EDGE, DELETE_KEY, DELETE_NODE, INSERT, Kernel, PUT,
                                   UPDATE)
+from tests.kernel import arena_rules
 from tests.kernel.world import SEED, VERBS, World, full_hash, wander
 from tests.model import contents_of
 
@@ -227,6 +229,32 @@ def test_deleting_a_node_takes_its_edges_and_frees_its_record():
     do(kernel, DELETE_NODE, frames.ident(2), 9)
     do(kernel, DELETE, frames.ident(1), 10)
     assert [each[0] for each in contents_of(kernel)["records"]] == [7]
+
+
+def test_edges_deleted_in_any_order_leave_both_lists_whole():
+    for order in itertools.permutations((3, 4, 5, 6)):
+        kernel = Kernel((1, 0, 2, 4, 0, 0, 0))
+        left = set(order)
+        for seq in (1, 2):
+            do(kernel, CREATE_NODE, frames.create_node(0), seq)
+        for seq in (3, 4, 5, 6):
+            do(kernel, CREATE_EDGE, frames.create_edge(seq, 1, 1 if seq == 4 else 2), seq)
+        for seq, edge in enumerate(order, 7):
+            do(kernel, DELETE_EDGE, frames.ident(edge), seq)
+            left.remove(edge)
+            arena_rules.check(bytes(kernel.arena.bytes))
+            assert {each[0] for each in contents_of(kernel)["edges"]} == left
+
+
+def test_names_that_differ_in_one_byte_are_two_keys():
+    names = [bytes(name) for n in (1, 2, 3) for name in itertools.product(b"abcd", repeat=n)] + [b"n" * 24, b"n" * 23]
+    kernel = Kernel((1, 0, 0, 0, len(names), 0, 4))  # full, so that many names share a bucket
+    for seq, name in enumerate(names, 1):
+        do(kernel, PUT, frames.put(name, name[-4:]), seq)
+    assert [kernel.key(name) for name in names] == [(seq, name[-4:]) for seq, name in enumerate(names, 1)]
+    for seq, name in enumerate(names, 1):
+        do(kernel, DELETE_KEY, frames.delete_key(name, seq), len(names) + seq)
+        assert kernel.keys.live() == len(names) - seq
 
 
 def test_asking_for_a_key_by_a_bad_name_is_refused():

@@ -1,0 +1,48 @@
+# One command for each habit. Every target sets up what it needs; `make help` lists them.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+.PHONY: help setup demo test lint conformance images clean
+
+help:
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 24
+
+setup: $(VENV)/ready ## Debian packages that are missing, and .venv with Quipu in it
+
+$(VENV)/ready: pyproject.toml
+	@missing="$$($(PYTHON) host/quipu/images.py packages)"; \
+	if [ -n "$$missing" ]; then \
+	    echo "installing $$missing"; \
+	    $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing; \
+	fi
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -qq --disable-pip-version-check -e '.[test,lint,ampy]'
+	@touch $@
+
+# Real recordings of a smart watch, read as files out of the wheel; its own dependencies are not wanted.
+$(VENV)/recordings: $(VENV)/ready
+	$(BIN)/pip install -qq --disable-pip-version-check --no-deps 'aeon==1.6.0'
+	@touch $@
+
+demo: $(VENV)/recordings ## a board records, loses power, goes on; the laptop pulls, replays and proves
+	$(BIN)/python host/demo/run.py
+
+images: setup ## MicroPython for every emulated board, and for this machine
+	$(BIN)/python host/quipu/images.py build
+
+test: images $(VENV)/recordings ## every test
+	$(BIN)/python -m pytest
+
+lint: setup ## ruff, mypy on host/, the kernel's determinism
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python tests/determinism.py
+
+conformance: images ## the same vectors on every interpreter: one table, build/reports/conformance.json
+	$(BIN)/python tests/conformance/run.py
+
+clean: ## removes what was built and installed here
+	rm -rf build $(VENV)
