@@ -151,7 +151,11 @@ class FlashSim:
             cut = self.cut_at - self.steps
             order = list(range(count)) if self.in_order else self.chance.shuffled(count)
             for i in order[:cut]:
-                self._put(first + i, data[i * unit : (i + 1) * unit])
+                part = data[i * unit : (i + 1) * unit]
+                self._put(first + i, part)
+                if all(each == 0xFF for each in part):  # written, and no reader can know
+                    self.units[first + i] = _TORN
+                    self.torn[first + i] = (part, part)
             i = order[cut]
             self._tear(first + i, data[i * unit : (i + 1) * unit])
             self.off = True

@@ -6,8 +6,7 @@
 #include "flash.h"
 #include "soc.h"
 
-// Also what a power cut may tear: the host's file takes a write in pieces of this size at most on the nRF51.
-#define CHUNK (256)
+#define CHUNK (256) // as much as is looked at or erased at a time: it lies on the stack
 
 flash_stats_t flash_stats;
 uint64_t flash_instructions;

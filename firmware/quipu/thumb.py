@@ -31,20 +31,21 @@ _D_VECTOR = const(24)  # the next vector's address
 def compress(r0, r1):
     """Compress a chunk or a parent: arguments work, what. Writes the chaining value to where _OUT says.
 
-    what is its size in bytes, 0 to 1024; plus 2^16 times the flags of its first block, where not 0 also means "begin with
-    the initial value, not with the chaining value"; plus 2^24 times the flags that its last block has besides.
+    what is its size in bytes, 0 to 1024, plus 2^12 times its flags: CHUNK_START or PARENT, which the first block has and
+    which also mean "begin with the initial value"; CHUNK_END and ROOT, which the last block has.
     """
     mov(r4, r0)  # r4 = v, column after column
     mov(r7, r4)
     add(r7, 128)  # r7 = the chaining value
-    lsl(r0, r1, 16)
-    lsr(r0, r0, 16)
+    lsl(r0, r1, 20)
+    lsr(r0, r0, 20)
     str(r0, [r7, _SIZE])
-    lsl(r0, r1, 8)
-    lsr(r0, r0, 24)
+    lsr(r1, r1, 12)
+    mov(r0, 5)  # CHUNK_START | PARENT
+    and_(r0, r1)
     str(r0, [r7, _FLAGS])
-    lsr(r0, r1, 24)
-    str(r0, [r7, _LAST_FLAGS])
+    eor(r1, r0)
+    str(r1, [r7, _LAST_FLAGS])
 
     label(NEXT_BLOCK)
     mov(r7, r4)

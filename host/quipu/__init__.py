@@ -15,6 +15,7 @@ from .sync import SyncResult
 from .values import q16, vector
 from .verify import Verdict, replay_to, state, verify
 
-__all__ = ["Archive", "Board", "SyncResult", "Verdict", "connect", "errors", "open_archive", "q16", "replay_to", "state", "vector", "verify"]
+__all__ = ["Archive", "Board", "SyncResult", "Verdict", "connect", "errors", "open_archive", "q16", "replay_to", "state", "vector",
+           "verify"]
 
 providers.install()

@@ -137,7 +137,7 @@ class Archive:
             # An interrupted creation leaves these, empty; anything else is not ours to write into.
             ours = each.is_dir() and each.name in ("frames", "snapshots") or each.name == "archive.json.new"
             if not ours and not (each.parent.name == "frames" and each.stat().st_size == 0):
-                raise ArchiveError(f"{path} is no archive, and not empty (it holds {each.relative_to(path)}): choose another folder")
+                raise ArchiveError(f"{path} is no archive, and not empty (it holds {each.relative_to(path)}): choose another")
 
     def __enter__(self) -> "Archive":
         return self
@@ -161,7 +161,8 @@ class Archive:
             if not isinstance(each, dict) or set(each) != {"first", "head"} or not _is_seq(each["first"]):
                 raise self._damage(0, "archive.json's segments", 'each of the form {"first": seq, "head": hex}', each)
             if segments and each["first"] <= segments[-1].first:
-                raise self._damage(each["first"], "archive.json's segments", f"a first seq above {segments[-1].first}", each["first"])
+                before = segments[-1].first
+                raise self._damage(each["first"], "archive.json's segments", f"a first seq above {before}", each["first"])
             segments.append(Segment(each["first"], self._hash("archive.json's segment head", each["first"], each["head"])))
         if not segments:
             raise self._damage(0, "archive.json's segments", "at least one", "none")
@@ -259,7 +260,8 @@ class Archive:
                     raise self._damage(e.seq, e.what, e.expected, e.found) from None
             total += end
         if chain.seq < noted:
-            raise self._damage(chain.seq + 1, "frame", f"frames up to seq {noted}, which the last sync noted", "the archive's end")
+            expected = f"frames up to seq {noted}, which the last sync noted"
+            raise self._damage(chain.seq + 1, "frame", expected, "the archive's end")
         if chain.name not in (None, self.log):
             raise self._damage(0, "archive.json's log name", str(chain.name and chain.name.hex()), self.log.hex())
         return Scan(chain, end, self.size(self.segments[-1]) - end, total / count if count else 0.0)
@@ -355,16 +357,16 @@ class Archive:
         except FileNotFoundError:
             return None
         facts = self._json("note.json", text, {"seq": int, "head": str, "root": str, "time": int, "check": str})
-        note = Note(facts["seq"], self._hash("note.json's head", 0, facts["head"]), self._hash("note.json's root", 0, facts["root"]),
-                    facts["time"])
+        note = Note(facts["seq"], self._hash("note.json's head", 0, facts["head"]),
+                    self._hash("note.json's root", 0, facts["root"]), facts["time"])
         if facts["check"] != _check(note):
             raise self._damage(0, "note.json's check", _check(note), facts["check"])
         return note
 
     def write_note(self, note: Note) -> None:
         """Say that everything up to note.seq is here and safe."""
-        _write_json(self.path / "note.json", {"seq": note.seq, "head": note.head.hex(), "root": note.root.hex(), "time": note.time,
-                                              "check": _check(note)})
+        _write_json(self.path / "note.json", {"seq": note.seq, "head": note.head.hex(), "root": note.root.hex(),
+                                              "time": note.time, "check": _check(note)})
 
 
 def open_archive(path: str | os.PathLike[str]) -> Archive:

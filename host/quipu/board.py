@@ -19,14 +19,14 @@ from shared_kernel.kernel import u32
 from shared_kernel.link import PROTOCOL
 
 from .archive import Archive, Chain
-from .errors import PortError
-from .link import Link, LostAnswer
+from .errors import LostAnswer, PortError
+from .link import Link
 
 if TYPE_CHECKING:
     from .sync import SyncResult
 
 _TRIES = 3  # of one change, each of which was certainly not carried out
-_SNAPSHOT_S = 120.0  # a board may have to erase and program many sectors
+_SLOW_S = 120.0  # for what erases and programs many sectors
 
 
 def connect(port: str, timeout: float = 10.0, output: Callable[[bytes], None] | None = None) -> "Board":
@@ -218,7 +218,8 @@ class Board:
         if len(entropy) != 16 or policy not in (frames.STOP, frames.OVERWRITE):
             raise Invalid(f"a genesis takes 16 bytes of entropy and policy 0 or 1, not {len(entropy)} bytes and {policy!r}")
         try:
-            self.link.request(requests.CONFIGURE, words_bytes(numbers) + bytes((policy,)) + entropy, timeout=_SNAPSHOT_S, repeat=False)
+            payload = words_bytes(numbers) + bytes((policy,)) + entropy
+            self.link.request(requests.CONFIGURE, payload, timeout=_SLOW_S, repeat=False)
         except LostAnswer:
             self.info()
             if self.log is None or entropy not in self.frames(0, NO_HEAD)[:OVERHEAD + 64]:
@@ -239,7 +240,7 @@ class Board:
     def snapshot(self) -> int:
         """Take a snapshot on the board now; return the seq of the last frame that it covers."""
         # Taken twice after a lost answer, it costs the flash some wear and changes nothing else.
-        return u32(self.link.request(requests.TAKE_SNAPSHOT, timeout=_SNAPSHOT_S), 0)
+        return u32(self.link.request(requests.TAKE_SNAPSHOT, timeout=_SLOW_S), 0)
 
     def frames(self, seq: int, head: bytes) -> bytes:
         """Return some whole frames from `seq` on, b"" at the log's end. head: the chain head before it (its first 8 bytes count).

@@ -3,12 +3,12 @@
 Raised where found, turned into text once, by the command line; `exit_code` says with what number it then ends.
 """
 
-from shared_kernel.errors import (Busy, Damage, FlashError, FormatError, Full, InUse, Invalid, LinkError, LogFull, Mismatch,
+from shared_kernel.errors import (Busy, Damage, FlashError, FormatError, Full, InUse, Invalid, LinkError, LogFull, Mismatch,  # isort: skip
                                   NotFound, QuipuError, Refused, TooLong, WrongDimension, by_code)
 
-__all__ = ["ArchiveDamage", "ArchiveError", "Busy", "Damage", "FlashError", "FormatError", "Full", "HostError", "InUse", "Invalid",
-           "LinkError", "LogFull", "Mismatch", "NotFound", "OtherLog", "PortError", "QuipuError", "Refused", "RolledBack", "TooLong",
-           "UsageError", "WrongDimension", "by_code", "exit_code"]
+__all__ = ["ArchiveDamage", "ArchiveError", "Busy", "CannotOpen", "Damage", "FlashError", "FormatError", "Full", "HostError",
+           "InUse", "Invalid", "LinkError", "LogFull", "LostAnswer", "Mismatch", "NotFound", "OtherLog", "PortError", "QuipuError",
+           "Refused", "RolledBack", "TooLong", "UsageError", "WrongDimension", "by_code", "exit_code"]
 
 WRONG, USAGE, PORT = 1, 2, 3  # exit codes: mismatch or damage; bad input; board or port trouble
 
@@ -29,6 +29,14 @@ class PortError(HostError):
     """A port that cannot be opened, a board that does not answer, or one that has no Quipu."""
 
     exit_code = PORT
+
+
+class CannotOpen(PortError):
+    """A port that is not there, or that another program holds."""
+
+
+class LostAnswer(PortError):
+    """No answer came: whether the request was carried out is not known."""
 
 
 class ArchiveError(HostError):

@@ -19,7 +19,7 @@ from shared_kernel.errors import LinkError
 from shared_kernel.frames import words_bytes
 from shared_kernel.kernel import u32
 
-from .errors import PortError, QuipuError, by_code
+from .errors import CannotOpen, LostAnswer, PortError, QuipuError, by_code
 
 if TYPE_CHECKING:
     from .repl import Repl
@@ -34,10 +34,6 @@ _START_S = 120.0  # how long a board may take to recover its log
 _DEFAULT_LIMIT = 240  # characters of a request, until the board has said what it takes
 _KEEP = 65536  # bytes of the application's output that are kept
 _BANNER = re.compile(rb"MicroPython (\S+)[^\r\n]*\r\n[^\r\n]*\r\n>>> $")
-
-
-class LostAnswer(PortError):
-    """No answer came: whether the request was carried out is not known."""
 
 
 class Answer(NamedTuple):
@@ -132,7 +128,7 @@ class Link:
         self._reader = AnswerReader(self._print)
         self._ids = self._sequence()
         self._stale_parts = False
-        self._repl: "Repl | None" = None
+        self._repl: Repl | None = None
         self._port = self._open()
         try:
             self.greeting = self._greet(serve)
@@ -173,8 +169,8 @@ class Link:
             if time.monotonic() >= deadline:
                 break
             wait *= 2
-        raise LostAnswer(f"{self.url}: no whole answer to request 0x{op:02x} within {limit:g} s: is the board still there, and does its "
-                         "application call quipu's verbs, poll() or serve() often enough?")
+        raise LostAnswer(f"{self.url}: no whole answer to request 0x{op:02x} within {limit:g} s: is the board still there, and does "
+                         "its application call quipu's verbs, poll() or serve() often enough?")
 
     def _attempt(self, op: int, payload: bytes, deadline: float) -> Answer | None:
         """Send a request once, in as many parts as it needs; return the answer, None if it or a part's was lost."""
@@ -232,7 +228,7 @@ class Link:
         try:
             return serial.serial_for_url(self.url, **options)
         except (OSError, ValueError) as e:  # pyserial's errors are OSErrors; ValueError is a malformed URL
-            raise PortError(f"{self.url}: cannot open this port: {e}") from None
+            raise CannotOpen(f"{self.url}: cannot open this port: {e}") from None
 
     def _read(self) -> bytes:
         try:
@@ -262,7 +258,10 @@ class Link:
         if repl:
             with contextlib.suppress(QuipuError, OSError):
                 self.request(requests.LEAVE, timeout=_FIRST_WAIT_S)
-                repl.finish()
+                for _ in self._answers(time.monotonic() + _PROMPT_S):
+                    if self.printed.endswith(b"\x04>"):  # how the raw REPL ends what it ran
+                        break
+                repl.leave()
         self._port.close()
 
     # -- who is there? ------------------------------------------------------------------------------------------------
@@ -280,23 +279,23 @@ class Link:
                 answer = Answer(0, 0, self.request(requests.INFO))
                 break
             if time.monotonic() >= deadline:
-                raise PortError(f"{self.url}: nothing here answers as a Quipu board within {self.timeout:g} s"
-                                + (f"; it said {bytes(self.printed[-60:])!r}" if self.printed else "") + ": is it the right port, is the board "
-                                "powered, and does its application call quipu's verbs, poll() or serve()?")
+                said = f" (it said {bytes(self.printed[-60:])!r})" if self.printed else ""
+                raise PortError(f"{self.url}: nothing here answered as a Quipu board within {self.timeout:g} s{said}: is it the right "
+                                "port, is the board powered, and does its application call quipu's verbs, poll() or serve()?")
             wait *= 2
         if answer.status:
             raise by_code(answer.status)(answer.payload.decode(errors="replace"))
         return answer.payload
 
     def _prompt(self, deadline: float) -> str | None:
-        """Return the MicroPython version if an idle REPL is there. Sends Return (our request reads as a comment) and Ctrl-B, which
-        makes a REPL, raw or friendly, print its banner; to an application they are two characters of input, never a Ctrl-C."""
+        """Return the MicroPython version if an idle REPL is there. Sends Return (our request reads as a comment) and Ctrl-B, on
+        which a REPL, raw or friendly, prints its banner; to an application they are two characters of input, never a Ctrl-C."""
         self.printed.clear()
         self._write(b"\r\x02")
         for answer in self._answers(deadline):
             if answer:  # a late one: no REPL
                 return None
-            if match := _BANNER.search(self.printed):
+            if match := _BANNER.search(bytes(self.printed)):
                 self.printed.clear()
                 return match[1].decode(errors="replace")
         return None

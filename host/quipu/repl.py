@@ -9,8 +9,8 @@ from typing import Any
 from mpremote.transport import TransportError
 from mpremote.transport_serial import SerialTransport
 
+from . import errors
 from .errors import PortError, QuipuError
-from .errors import __dict__ as _errors
 
 _READ_S = 1.0  # mpremote reads whole answers; a link's own reads are far shorter
 _DEVICE_ERROR = re.compile(r"^(\w+)(?:: (.*))?$")
@@ -32,7 +32,8 @@ class Repl:
         self.name = name
         # mpremote would open a port of its own; ours is open already, and only one can be.
         self._transport = SerialTransport.__new__(SerialTransport)
-        vars(self._transport).update(serial=port, in_raw_repl=False, use_raw_paste=True, device_name=name, mounted=False, is_pty=True)
+        vars(self._transport).update(serial=port, device_name=name, in_raw_repl=False, use_raw_paste=True, mounted=False,
+                                     is_pty=True)  # that is: wait for bytes by reading, not by polling
         self._timeout = port.timeout
         port.timeout = _READ_S
         try:
@@ -62,17 +63,14 @@ class Repl:
     def leave(self) -> None:
         """Go back to the friendly REPL; nothing may be running. The port is the caller's again."""
         port = self._transport.serial
+        port.timeout = _READ_S
         try:
             self._transport.exit_raw_repl()
             self._transport.read_until(1, b">>> ", timeout=_READ_S)
+        except (TransportError, OSError) as e:
+            raise PortError(f"{self.name}: the REPL broke off: {e}") from None
         finally:
             port.timeout = self._timeout
-
-    def finish(self) -> None:
-        """What `start` started has ended: read its end, then leave."""
-        self._transport.serial.timeout = _READ_S
-        self._transport.follow(_READ_S)
-        self.leave()
 
     def write_file(self, path: str, data: bytes) -> None:
         """Write a file on the board."""
@@ -98,7 +96,7 @@ class Repl:
         last = trace.strip().splitlines()[-1]
         match = _DEVICE_ERROR.match(last)
         name, text = (match[1], match[2] or "") if match else ("", last)
-        ours = _errors.get(name)
+        ours = getattr(errors, name, None)
         if isinstance(ours, type) and issubclass(ours, QuipuError) and name != "Mismatch":
             return ours(text)
         return DeviceError(f"{self.name}: on the board: {last}", name, text)

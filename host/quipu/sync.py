@@ -132,8 +132,8 @@ class _Pull:
             if part is not None:
                 raise RolledBack(f"{archive.path} has a frame of seq {part} that the board has not"
                                  + (f": its log ends at seq {info['seq']}" if part > info["seq"] else ", or not the same")
-                                 + ". The board was rolled back (or its log damaged); nothing was changed. Keep the archive, and sync "
-                                 "into another folder", part)
+                                 + ". The board was rolled back, or its log damaged; nothing was changed. Keep the archive, and "
+                                 "sync into another folder", part)
         target, header = _target(board)
         if scan.excess:
             archive.cut(scan.size)

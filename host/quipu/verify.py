@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared_kernel import snapshot_file
 from shared_kernel.errors import FormatError, LinkError, Mismatch
-from shared_kernel.frames import BOOT, HEADER, NO_HEAD, OVERHEAD, VERSION, largest_frame, length_at
+from shared_kernel.frames import BOOT, HEADER, NO_HEAD, OVERHEAD, VERSION, largest_frame
 from shared_kernel.genesis import LARGEST as LARGEST_GENESIS
 from shared_kernel.kernel import Kernel, u32
 from shared_kernel.replay import Replay
@@ -166,7 +166,7 @@ class _Pass:
         archive = self.archive
         try:
             if stranger := archive.undeclared():
-                raise ArchiveDamage(archive.path, archive.segments[0].first, "frames", "files that archive.json declares", stranger.name)
+                raise ArchiveDamage(archive.path, 0, "frames", "files that archive.json declares", stranger.name)
             for segment in archive.segments:
                 if until is not None and segment.first > until:
                     return self.replay
@@ -341,7 +341,8 @@ class _Pass:
         if self.note and (self.note.seq < first or any(low <= self.note.seq <= high for low, high in self.verdict.gaps)):
             raise Mismatch(self.note.seq, "note of the last sync", "one of a frame in the archive", f"seq {self.note.seq}")
         if self.snapshots:
-            raise Mismatch(seq + 1, "frame", f"frames up to seq {self.snapshots[0]}, of which there is a snapshot", "the archive's end")
+            expected = f"frames up to seq {self.snapshots[0]}, of which there is a snapshot"
+            raise Mismatch(seq + 1, "frame", expected, "the archive's end")
         if self.chain:
             raise Mismatch(seq, "snapshot", "one to go on from after the gap", "none")
         self._end_beside(seq)
@@ -352,6 +353,7 @@ class _Pass:
 
 def _compare_live(verdict: Verdict, archive: Archive, replay: Replay, board: "Board") -> None:
     """Hold a live board to the archive's end, then replay what it has beyond that, and compare its root."""
+    from .board import whole_frames
     from .sync import parting
 
     info = board.info()
@@ -367,17 +369,15 @@ def _compare_live(verdict: Verdict, archive: Archive, replay: Replay, board: "Bo
         return
     part = parting(archive, board, info, replay.seq, replay.head)
     if part is not None:
-        what = "log of the live board"
-        raise Mismatch(part, what, "the archive's frame", f"its end at seq {info['seq']}" if part > info["seq"] else "another frame")
+        found = f"its end at seq {info['seq']}" if part > info["seq"] else "another frame"
+        raise Mismatch(part, "log of the live board", "the archive's frame", found)
     while replay.seq < info["seq"]:
-        data = memoryview(board.frames(replay.seq + 1, replay.head))
+        data = board.frames(replay.seq + 1, replay.head)
         if not data:
             raise LinkError(f"the board says that its log ends at seq {info['seq']}, but gives nothing after seq {replay.seq}")
-        at = 0
-        while at < len(data) and replay.seq < info["seq"]:
-            end = at + length_at(data, at)
-            replay.step(data[at:end])
-            at = end
+        for frame in whole_frames(data):
+            if replay.seq < info["seq"]:
+                replay.step(frame)
     for what, ours, its in (("chain head", replay.head, live["head"]), ("state root", replay.kernel.root(), live["root"])):
         if ours.hex() != its:
             raise Mismatch(replay.seq, f"{what} of the live board", ours.hex(), its)

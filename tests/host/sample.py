@@ -5,6 +5,7 @@ from pathlib import Path
 
 from quipu.archive import Archive, Note
 from quipu.board import whole_frames
+
 from shared_kernel import frames as f
 from shared_kernel import kernel as k
 from shared_kernel import primitives
@@ -91,7 +92,7 @@ def wander(store, count, seed=0):
         elif rng.random() < 0.7:
             live.append(give(store, k.INSERT, f.insert([rng.randrange(-9, 9) << 16 for _ in range(4)], rng.randrange(4), b"m")))
         else:
-            give(store, k.PUT, f.put("k%d" % rng.randrange(3), bytes([rng.randrange(9)])))
+            give(store, k.PUT, f.put(f"k{rng.randrange(3)}", bytes([rng.randrange(9)])))
     for each in live:
         give(store, k.DELETE, f.ident(each))
 

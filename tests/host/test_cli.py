@@ -393,6 +393,12 @@ class Emulated:
         self.told = json.loads(self.process.stdout.readline())
         self.port = self.told["port"]
 
+    def configured(self):
+        """Begin a log if the board has not begun one itself; return self."""
+        if not answer("info", self.port)["configured"]:
+            assert re.fullmatch("[0-9a-f]{64}", answer("configure", self.port)["log"])
+        return self
+
     def end(self, how=signal.SIGTERM):
         self.process.send_signal(how)
         code = self.process.wait(30)
@@ -403,7 +409,7 @@ class Emulated:
 @pytest.fixture(scope="module")
 def board():
     images.image(BOARD)
-    it = Emulated(BOARD)
+    it = Emulated(BOARD).configured()
     yield it.port
     assert it.end() == 0
 
@@ -423,6 +429,7 @@ def test_emulate_keeps_the_flash_and_leaves_no_qemu(tmp_path, how):
     for value in ("first", "second"):
         it = Emulated(BOARD, "--flash", flash)
         try:
+            it.configured()
             if value == "second":
                 assert quipu("get", it.port, "run") == "first\n"
             quipu("put", it.port, "run", value)

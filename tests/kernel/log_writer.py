@@ -6,8 +6,18 @@ import zlib
 import blake3
 
 from shared_kernel import frames
-from shared_kernel.kernel import (CREATE_EDGE, CREATE_NODE, DELETE, DELETE_EDGE, DELETE_KEY, DELETE_NODE, INSERT, Kernel, PUT,
-                                  UPDATE)
+from shared_kernel.kernel import (
+    CREATE_EDGE,
+    CREATE_NODE,
+    DELETE,
+    DELETE_EDGE,
+    DELETE_KEY,
+    DELETE_NODE,
+    INSERT,
+    Kernel,
+    PUT,
+    UPDATE,
+)
 
 CONFIG = (2, 4, 4, 6, 3, 5, 7)
 TOKEN = 0x40

@@ -8,7 +8,7 @@ from shared_kernel import frames, graph
 from shared_kernel.errors import Invalid, NotFound, WrongDimension
 from shared_kernel.kernel import CREATE_EDGE, CREATE_NODE, DELETE, DELETE_EDGE, INSERT, Kernel
 from shared_kernel.search import search
-from tests.kernel.world import World, wander
+from tests.kernel.world import wander, World
 from tests.model import FARTHEST, Model
 
 MAX, MIN = 2**31 - 1, -(2**31)
@@ -160,7 +160,7 @@ def test_search_and_neighbourhoods_equal_the_model_on_random_walks():
 
 
 def some_graph():
-    """Nodes 1 to 5; 1 -> 2 (kind 7, edge 6), 1 -> 3 (8, 7), 2 -> 4 (7, 8), 4 -> 1 (7, 9), 3 -> 3 (7, 10), 1 -> 2 again (8, 11)."""
+    """Nodes 1 to 5 and edges 6 to 11: 1 -> 2 of kind 7, 1 -> 3 of 8, 2 -> 4 of 7, 4 -> 1 of 7, 3 -> 3 of 7, 1 -> 2 of 8."""
     kernel = Kernel((1, 0, 5, 6, 0, 0, 0))
     for seq in range(1, 6):
         kernel.apply(CREATE_NODE, frames.create_node(seq), 0, 8, seq)

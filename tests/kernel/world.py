@@ -11,10 +11,20 @@ import blake3
 from shared_kernel import blake3 as reference
 from shared_kernel import frames
 from shared_kernel.errors import Refused
-from shared_kernel.kernel import (CREATE_EDGE, CREATE_NODE, DELETE, DELETE_EDGE, DELETE_KEY, DELETE_NODE, INSERT, Kernel, PUT,
-                                  UPDATE)
+from shared_kernel.kernel import (
+    CREATE_EDGE,
+    CREATE_NODE,
+    DELETE,
+    DELETE_EDGE,
+    DELETE_KEY,
+    DELETE_NODE,
+    INSERT,
+    Kernel,
+    PUT,
+    UPDATE,
+)
 from tests.kernel import arena_rules
-from tests.model import Model, contents_of
+from tests.model import contents_of, Model
 
 SEED = 0x1234ABCD  # of the frames' CRC; any
 COMPONENTS = (0, 1, -1, 65536, -65536, 2**31 - 1, -(2**31), 0x12345678, -0x0FEDCBA9)
