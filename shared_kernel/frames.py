@@ -26,7 +26,7 @@ STOP, OVERWRITE = const(0), const(1)  # policy of a full log
 
 def largest_frame(config):
     """Return the length of the largest frame, genesis aside, that a log of this configuration can hold."""
-    return OVERHEAD + max(TOKEN_BYTES + max(max(4 + 4 * config[0], 9) + config[5], 30 + config[6]), 40)
+    return OVERHEAD + max(TOKEN_BYTES + max(6 + 4 * config[0] + config[5], 30 + config[6]), 40)
 
 
 def window(config):
@@ -106,7 +106,8 @@ def _name(name):
 
 
 def insert(vector, tag=0, meta=b""):
-    return bytes(words_bytes((_u32("tag", tag),)) + vector_bytes(vector) + bytes(meta))
+    dim = min(len(vector), 0xFFFF)
+    return bytes((dim & 255, dim >> 8)) + words_bytes((_u32("tag", tag),)) + vector_bytes(vector) + meta
 
 
 def update(ident, tag=None, meta=None):

@@ -67,6 +67,9 @@ def begin(region, epoch, config, entropy, identity, policy):
     frame[HEADER : HEADER + len(payload)] = payload
     seal(frame, 0, GENESIS, len(payload), 0, 0, 0)
     region.slot_sectors = slot
+    for sector in range(region.sectors):  # an earlier beginning, cut short
+        if not region.is_blank(sector * region.sector, (sector + 1) * region.sector):
+            region.flash.erase(sector)
     first = region.ring()
     region.erase(first)
     region.open(first, Open(epoch, 0, 0, 0, policy, primitives.hash(NO_HEAD + frame), NO_HEAD))

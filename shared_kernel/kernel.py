@@ -71,11 +71,13 @@ class Kernel:
         """Raise Refused if command `kind` with payload data[start:end] cannot be applied now."""
         size = end - start
         if kind == INSERT:
-            need = 4 + 4 * self.dim
-            if size < need:
-                raise WrongDimension("a vector has %d components here, not %d" % (self.dim, (size - 4) // 4))
-            if size - need > self.meta_bytes:
-                self._too_long("metadata", size - need, self.meta_bytes)
+            self._at_least(kind, size, 6)
+            dim = data[start] | data[start + 1] << 8
+            if dim != self.dim:
+                raise WrongDimension("a vector has %d components here, not %d" % (self.dim, dim))
+            self._at_least(kind, size, 6 + 4 * dim)
+            if size - 6 - 4 * dim > self.meta_bytes:
+                self._too_long("metadata", size - 6 - 4 * dim, self.meta_bytes)
             self.records.need_room()
         elif kind == UPDATE:
             self._at_least(kind, size, 9)
@@ -160,9 +162,9 @@ class Kernel:
         w = arena.words
         if kind == INSERT:
             at = self.records.take(seq, self.records.bucket(seq))
-            w[at + _REFS] = end - start - 4 - 4 * self.dim
+            w[at + _REFS] = end - start - 6 - 4 * self.dim
             # tag, vector and metadata lie in the slot as they do in the payload
-            primitives.copy(arena.bytes, 4 * (at + _TAG), data, start, end - start)
+            primitives.copy(arena.bytes, 4 * (at + _TAG), data, start + 2, end - start - 2)
         elif kind == UPDATE:
             at = self.records.at(self.records.find(u32(data, start)) - 1)
             self.records.touch(at)

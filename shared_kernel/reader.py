@@ -1,8 +1,10 @@
 """Reading a log off its sectors in order, over torn tails and retries. Writes nothing, applies nothing."""
 
 from .errors import Damage
-from .frames import BOOT, NO_HEAD, crc_fits
+from .frames import BOOT, NO_HEAD, VERSION, crc_fits
 from .kernel import u32
+
+_BOOT = bytes((VERSION, BOOT, 40, 0))  # how a boot frame begins
 
 
 class LogReader:
@@ -29,6 +31,7 @@ class LogReader:
         self.seq = record.first
         self.genesis_at = self.address if record.head == NO_HEAD else 0
         self._look_ahead()
+        self._find_boot()
         return record
 
     def _look_ahead(self):
@@ -37,19 +40,16 @@ class LogReader:
 
     def seek(self, seq):
         """Go to the last sector whose first seq is not above seq; return its Open record, None if seq is before the log."""
-        found = None
-        for sector in self.order:
-            record = self.region.opened(sector)
-            if record.first > seq:
-                break
-            found = sector
-        return None if found is None else self.enter(found)
+        for i in range(len(self.order) - 1, -1, -1):
+            if self.region.opened(self.order[i]).first <= seq:
+                return self.enter(self.order[i])
 
     def next(self, head=None):
         """Read the next frame into the buffer and return its length; 0 at the log's end. Damage if frames are missing.
 
-        head: the chain head before the frame, which then decides whether a boot frame or a sector header goes on from here;
-        None where the log has been recovered before, and its seq is enough.
+        head: the chain head before the frame, which then decides whether a sector header goes on from here; None where the
+        log has been recovered before, and its seq is enough. A boot frame of this seq goes before whatever else bears it:
+        the boot that wrote it found that unreadable, even if half-programmed units read well now.
         """
         self.cut = 0
         while True:
@@ -59,9 +59,16 @@ class LogReader:
             if after and after.first == self.seq and (head is None or head == after.head):
                 self.enter(self.order[self.order.index(self.sector) + 1])
                 continue
-            n = self.region.frame(self.address, self.limit, self.buffer, self.at)
-            if not n or not self._fits(n):
-                n = self._resume(head)
+            if self.boot_seq == self.seq:
+                self.cut = self.boot_at - self.address
+                self.address = self.boot_at
+            n = self.whole(self.address, self.limit, 0 if self.address == self.genesis_at else self.seed)
+            if n and u32(self.buffer, self.at + 4) != self.seq:
+                n = 0
+            if not n:
+                self._find_boot()
+                if self.boot_seq == self.seq and self.boot_at > self.address:
+                    continue
             if not n and after:
                 raise Damage("sector %d breaks off at seq %d, but the next one begins with seq %d"
                              % (self.sector, self.seq, after.first))
@@ -70,20 +77,19 @@ class LogReader:
                 self.seq += 1
             return n
 
-    def _fits(self, n):
-        crc_seed = 0 if self.address == self.genesis_at else self.seed  # a genesis cannot carry its own hash
-        return u32(self.buffer, self.at + 4) == self.seq and crc_fits(self.buffer, self.at, self.at + n, crc_seed)
+    def whole(self, address, limit, seed):
+        """Read the frame at address into the buffer and return its length; 0 if none with a fitting CRC stands there."""
+        n = self.region.frame(address, limit, self.buffer, self.at)
+        return n if n and crc_fits(self.buffer, self.at, self.at + n, seed) else 0
 
-    def _resume(self, head):
-        """Look in the rest of the sector for the boot frame that goes on from here; return its length, or 0."""
-        for address in self.region.candidates(self.address, self.limit):
-            n = self.region.frame(address, self.limit, self.buffer, self.at)
-            if n and self.buffer[self.at + 1] == BOOT and self._fits(n):
-                if head is None or bytes(self.buffer[self.at + 16 : self.at + 48]) == head:
-                    self.cut = address - self.address
-                    self.address = address
-                    return n
-        return 0
+    def _find_boot(self):
+        """Find the boot frame that comes next in this sector; of several with its seq the last, for those before were torn."""
+        self.boot_seq = -1
+        for address in self.region.candidates(self.address, self.limit, _BOOT):
+            if self.whole(address, self.limit, self.seed):
+                seq = u32(self.buffer, self.at + 4)
+                if seq >= self.seq and (self.boot_seq < 0 or seq <= self.boot_seq):
+                    self.boot_seq, self.boot_at = seq, address
 
 
 def frame_of(reader, n):

@@ -8,7 +8,7 @@ from . import primitives, snapshot
 from .arena import CHUNK, layout
 from .config import check_config
 from .errors import Damage, FormatError, Mismatch, Refused
-from .frames import NO_HEAD, crc_fits, largest_frame, window
+from .frames import BOOT, NO_HEAD, largest_frame, seed, window
 from .genesis import LARGEST
 from .kernel import Kernel, u32
 from .reader import LogReader, frame_of
@@ -16,9 +16,9 @@ from .replay import Replay
 
 
 def epochs(region):
-    """Return the log sectors of the newest log that bear consecutive epochs, oldest first, and its newest Open record.
+    """Return the sectors of the newest log in the order of their epochs, oldest first, and its newest Open record.
 
-    ([], None) where no sector is open.
+    ([], None) where no sector is open. A newest sector without a frame is left out: its header may be half programmed.
     """
     found = []
     for sector in range(region.ring(), region.sectors):
@@ -28,26 +28,26 @@ def epochs(region):
     found.sort()
     order, newest = [], None
     while found:
-        epoch, sector = found.pop()
+        sector = found.pop()[1]
+        start = sector * region.sector
+        if newest is None and found and region.is_blank(start + region.frames_at, start + region.sector):
+            continue
         each = region.opened(sector)
-        if newest and (each.epoch != newest.epoch - len(order) or each.name != newest.name):
-            break
         newest = newest or each
-        order.insert(0, sector)
+        if each.name == newest.name:
+            order.insert(0, sector)
     return order, newest
 
 
-def stray(reader, sector, address):
-    """Return (address, seq) of the last whole frame of this log in the sector, from `address`, with a seq at or past the
-    reader's; None if there is none."""
-    found = None
-    region, buffer, at = reader.region, reader.buffer, reader.at
-    limit = (sector + 1) * region.sector
-    for each in region.candidates(address, limit):
-        n = region.frame(each, limit, buffer, at)
-        if n and u32(buffer, at + 4) >= reader.seq and crc_fits(buffer, at, at + n, reader.seed):
-            found = (each, u32(buffer, at + 4))
-    return found
+def strays(reader, sector, address):
+    """Yield (address, length, seq) of the whole frames of this log in the sector, from `address`, with a seq at or past the
+    reader's. The reader's buffer has the frame."""
+    limit = (sector + 1) * reader.region.sector
+    for each in reader.region.candidates(address, limit):
+        n = reader.whole(each, limit, reader.seed)
+        seq = u32(reader.buffer, reader.at + 4)
+        if n and seq >= reader.seq:
+            yield each, n, seq
 
 
 class Recovery:
@@ -76,16 +76,13 @@ class Recovery:
         for sector in range(region.sectors):
             if region.erase_count(sector):
                 break
-        else:
-            if not region.is_blank(0, region.sectors * region.sector):
-                raise FormatError("the region holds something, but no Quipu log: erase it on purpose, or choose another")
-            return
         self.order, newest = epochs(region)
         if newest is None:
             self._unfinished()
             return
         self.epoch, self.acked, self.policy = newest.epoch, newest.acked, newest.policy
         self.replay = Replay(self._kernel)
+        self.replay.name, self.replay.seed = newest.name, seed(newest.name)
         try:
             self._load_snapshot(newest)
             self._replay()
@@ -93,12 +90,16 @@ class Recovery:
             self.damage = str(e)
 
     def _unfinished(self):
-        """A region that was erased but never got its first sector header is as good as blank, unless frames stand in it."""
+        """No sector has a header. As good as blank if at most one holds anything, neither the first nor with a genesis: a cut
+        while a log was begun leaves that."""
         region = self.region
-        for sector in range(region.ring(), region.sectors):
-            start = sector * region.sector
-            if not region.is_blank(start + region.frames_at, start + region.sector):
-                raise FormatError("sector %d holds data, but no sector has a header: this log is damaged" % sector)
+        region.slot_sectors = 0
+        used = [i for i in range(region.sectors) if not region.is_blank(i * region.sector, (i + 1) * region.sector)]
+        if used:
+            start = used[0] * region.sector
+            reader = LogReader(region, used, 0, bytearray(LARGEST), 0)
+            if len(used) > 1 or not start or reader.whole(start + region.frames_at, start + region.sector, 0):
+                raise FormatError("the region holds something, but no log that can be read: erase it on purpose, or choose another")
 
     def _load_snapshot(self, newest):
         region = self.region
@@ -152,12 +153,12 @@ class Recovery:
             first = reader.enter(self.order[0])
             if first.head != NO_HEAD:
                 raise Damage("no snapshot is valid and the log's beginning has been recycled: it starts at seq %d" % first.first)
-            n = region.frame(reader.address, reader.limit, self.buffer, 32)
-            if not n and not stray(reader, reader.sector, reader.address) and len(self.order) == 1:
-                self.replay = None  # the cut came between the first sector's header and the genesis: nothing was recorded
-                return
+            n = reader.next()
             if not n:
-                raise Damage("the genesis frame is damaged")
+                for _ in strays(reader, reader.sector, reader.address):
+                    raise Damage("the genesis frame is damaged")
+                self.replay = None  # the cut came before the genesis was whole: nothing was recorded
+                return
             replay.step(frame_of(reader, n))
         reader = self._reader(max(LARGEST, largest_frame(replay.kernel.config())))
         if replay.genesis:
@@ -178,7 +179,7 @@ class Recovery:
     def _skim(self, reader):
         """Go to the frame after the snapshot; the chain from its sector's header must lead to the snapshot's head."""
         replay = self.replay
-        first = reader.seek(replay.seq)
+        first = reader.seek(replay.seq + 1)
         if first is None:
             raise Damage("the log starts after seq %d, which the newest snapshot covers" % replay.seq)
         head = first.head
@@ -191,16 +192,21 @@ class Recovery:
             raise Mismatch(replay.seq, "chain head of the snapshot", head.hex(), replay.head.hex())
 
     def _end(self, reader):
-        """The last frame is read. Say where to go on; Damage if a later frame of this log stands beyond one torn window."""
+        """The last frame is read. Say where to go on; Damage if frames of this log stand after it that no cut can explain."""
         region, seq = self.region, reader.seq
-        found = stray(reader, reader.sector, reader.address)
-        if found and found[0] >= reader.address + window(self.replay.kernel.config()):
-            raise Damage("seq %d is missing, but seq %d stands after it" % (seq, found[1]))
+        region.slot_sectors = region.slot_size(self.replay.kernel.arena.size)
+        end = first = reader.address
+        for at, n, its in strays(reader, reader.sector, reader.address):
+            # A cut voids one group at most, and a boot frame is written only where all before it stands.
+            if at != end:
+                first = at
+            end = at + region.pad(n)
+            if end - first > window(self.replay.kernel.config()) or its > seq and self.buffer[33] == BOOT:
+                raise Damage("seq %d is missing, but seq %d stands after it" % (seq, its))
         for sector in range(region.ring(), region.sectors):
             if sector not in self.order:
-                found = stray(reader, sector, sector * region.sector + region.frames_at)
-                if found:
-                    raise Damage("seq %d is missing, but sector %d, which lacks its header, holds seq %d" % (seq, sector, found[1]))
+                for _, _, its in strays(reader, sector, sector * region.sector + region.frames_at):
+                    raise Damage("seq %d is missing, but sector %d, which lacks its header, holds seq %d" % (seq, sector, its))
         end = region.used_end(reader.address, reader.limit)
         if end > reader.address:  # a torn tail: go on at the next page, past any unit that the cut may have left half programmed
             page = region.flash.page

@@ -20,6 +20,7 @@ OPEN_MAGIC = const(0x4E504F51)  # "QOPN"
 _ERASE_BYTES = const(16)
 _OPEN_BYTES = const(92)
 _BLOCK = const(256)  # bytes looked at together when searching
+_FRAME = bytes((VERSION,))
 
 
 class Open:
@@ -68,10 +69,21 @@ class Region:
 
     # -- flash --------------------------------------------------------------------------------------------------------
 
+    def fetch(self, address, buffer):
+        """Fill buffer from the flash. A byte that cannot be read (of a unit with ECC, torn by a power cut) comes as 0."""
+        try:
+            self.flash.read(address, buffer)
+        except OSError:
+            for i in range(len(buffer)):
+                try:
+                    self.flash.read(address + i, memoryview(buffer)[i : i + 1])
+                except OSError:
+                    buffer[i] = 0
+
     def read(self, address, size):
         """Return size bytes."""
         data = bytearray(size)
-        self.flash.read(address, data)
+        self.fetch(address, data)
         return data
 
     def program(self, address, data):
@@ -90,7 +102,7 @@ class Region:
         while at < size:
             n = min(size - at, _BLOCK)
             part = self.block[:n]
-            self.flash.read(address + at, part)
+            self.fetch(address + at, part)
             if part != data[at : at + n]:
                 raise FlashError("flash at 0x%x does not read back what was programmed there" % (address + at))
             at += n
@@ -104,7 +116,7 @@ class Region:
         while end > address:
             n = min(_BLOCK, end - address)
             part = self.block[:n]
-            self.flash.read(end - n, part)
+            self.fetch(end - n, part)
             if part != self.blank[:n]:
                 while part[n - 1] == 0xFF:
                     n -= 1
@@ -137,7 +149,7 @@ class Region:
     def opened(self, sector):
         """Return the Open record of a sector, or None."""
         data = self.read(sector * self.sector + self.open_at, _OPEN_BYTES)
-        if u32(data, 0) != OPEN_MAGIC or primitives.crc32(data[:88], 0) != u32(data, 88) or not self.erase_count(sector):
+        if u32(data, 0) != OPEN_MAGIC or primitives.crc32(data[:88], 0) != u32(data, 88):
             return None
         return Open(u32(data, 4), u32(data, 8), u32(data, 12), u32(data, 16), u32(data, 20), bytes(data[24:56]),
                     bytes(data[56:88]))
@@ -155,20 +167,19 @@ class Region:
         if limit - address < OVERHEAD:
             return 0
         view = memoryview(buffer)
-        self.flash.read(address, view[at : at + HEADER])
+        self.fetch(address, view[at : at + HEADER])
         size = OVERHEAD + (buffer[at + 2] | buffer[at + 3] << 8)
         if buffer[at] != VERSION or size > limit - address or size > len(buffer) - at:
             return 0
-        self.flash.read(address + HEADER, view[at + HEADER : at + size])
+        self.fetch(address + HEADER, view[at + HEADER : at + size])
         return size
 
-    def candidates(self, address, limit):
-        """Yield the unit-aligned addresses in [address, limit) whose byte could begin a frame."""
-        marker = bytes((VERSION,))
+    def candidates(self, address, limit, marker=_FRAME):
+        """Yield the unit-aligned addresses in [address, limit) at which marker stands: where a frame may begin."""
         while address < limit:
             n = min(_BLOCK, limit - address)
             part = self.block[:n]
-            self.flash.read(address, part)
+            self.fetch(address, part)
             if part != self.blank[:n]:
                 part = bytes(part)
                 i = part.find(marker)
@@ -176,13 +187,13 @@ class Region:
                     if not (address + i) % self.unit:
                         yield address + i
                     i = part.find(marker, i + 1)
-            address += n
+            address += max(1, n - len(marker) + 1)
 
     # -- snapshot slots -----------------------------------------------------------------------------------------------
 
     def slot_read(self, slot, offset, buffer):
         """Fill buffer from a snapshot slot's data at offset."""
-        self._slot(slot, offset, buffer, self.flash.read)
+        self._slot(slot, offset, buffer, self.fetch)
 
     def slot_program(self, slot, offset, data):
         """Program data into a snapshot slot at offset and read it back."""

@@ -5,6 +5,7 @@ change, and the untouched rest one a step; the header is programmed last and mak
 """
 
 from .arena import CHUNK, CLEAN, UNSAVED
+from .errors import FlashError
 
 
 class Saver:
@@ -34,12 +35,14 @@ class Saver:
 
     def save(self, chunk):
         """Program a chunk to its place. A failure spoils the snapshot, never the command that is about to change the chunk."""
+        failed, self.failed = self.failed, True
         self.arena.touched[chunk] = CLEAN
         try:
             start = chunk * CHUNK
             self.region.slot_program(self.slot, start, memoryview(self.arena.bytes)[start : start + CHUNK])
-        except Exception:
-            self.failed = True
+            self.failed = failed
+        except (FlashError, OSError):
+            pass
 
     def save_next(self):
         """Save the next chunk that is still unsaved; return False if none was."""

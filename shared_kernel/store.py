@@ -7,7 +7,7 @@ between two bytecodes, MemoryError, a flash error) the next call rebuilds the st
 
 from . import primitives
 from .const import const
-from .errors import Busy, Damage, FlashError, FormatError, Invalid, LogFull, NotFound, Refused
+from .errors import Busy, Damage, FlashError, FormatError, Invalid, LogFull, NotFound, Refused, TooLong
 from .forget import forget
 from .frames import (BOOT, CHECKPOINT, CLOCK, HEADER, OVERHEAD, OVERWRITE, TOKEN, TOKEN_BYTES, boot, clock, largest_frame,
                      seal, window)
@@ -39,6 +39,7 @@ class Store:
         self.epoch = 0
         self.kernel = self.saver = self.reader = None
         self._inside = False
+        self.avoid = -1
         if found:
             self._take(found)
         else:
@@ -79,6 +80,9 @@ class Store:
         found = Recovery(self.region, spare)
         forget("shared_kernel", "recovery", "replay", "genesis", "config")
         self._take(found)
+        if self.name and self.address == self.avoid:  # nothing can be programmed there: on the next page, perhaps
+            page = self.region.flash.page
+            self.address = (self.address + page) // page * page
 
     def _take(self, found):
         """Take over what a Recovery found."""
@@ -120,9 +124,8 @@ class Store:
         """Count the sectors opened since the newest snapshot; set how many make the next one due."""
         newest = max([-1 if slot is None else slot.seq for slot in self.slots])
         self.since_snapshot = 0
-        for sector in self.order:
-            if self.region.opened(sector).first > newest:
-                self.since_snapshot += 1
+        while self.since_snapshot < len(self.order) and self.region.opened(self.order[-1 - self.since_snapshot]).first > newest:
+            self.since_snapshot += 1
         # two snapshots a turn, the older one done before its half is recycled: each slot wears like the ring
         self.distance = max(1, (self.region.sectors - self.region.ring() - 2) // 2)
 
@@ -181,8 +184,7 @@ class Store:
             at += TOKEN_BYTES
         end = at + len(payload)
         if end + 4 > len(frame):
-            kernel.check(kind, payload, 0, len(payload))  # names what is too long
-            raise Invalid("a payload of %d bytes is too long" % len(payload))
+            raise TooLong("a payload of %d bytes is longer than any that this configuration allows" % len(payload))
         primitives.copy(frame, at, payload, 0, len(payload))
         end = self._complete(kind, frame, at, end)
         kernel.check(kind, frame, at, end)
@@ -227,21 +229,21 @@ class Store:
         if kind not in (CLOCK, CHECKPOINT):
             raise Invalid("a log-only frame asked for from outside is a clock or a checkpoint, not 0x%02x" % kind)
         self._need_room(self.region.pad(OVERHEAD + 32) + self._due_size(), 0)
+        self.busy = True
         if kind == CHECKPOINT:
             self._checkpoint()
         else:
-            self.busy = True
             self._due()
             self._small(CLOCK, payload)
             self._flush()
             self.base = self.now()
-            self.busy = False
+        self.busy = False
         return self.seq
 
     def _due_size(self):
-        """Return the bytes of the frames that are due before the next one."""
+        """Return the bytes of the frames that may be due before the next one; the clock's at any moment."""
         pad = self.region.pad
-        return ((0 if self.booted else pad(OVERHEAD + 40)) + (pad(OVERHEAD + 12) if self._tick() > REBASE else 0)
+        return ((0 if self.booted else pad(OVERHEAD + 40)) + pad(OVERHEAD + 12)
                 + (pad(OVERHEAD + 32) if self.since_checkpoint >= CHECKPOINT_EVERY else 0))
 
     def _due(self):
@@ -250,6 +252,7 @@ class Store:
             self._small(BOOT, boot(self.boot + 1, self.head, self.skipped))
             self.boot += 1
             self.booted = True
+            self.reader = None  # what it knows of the log's end is no longer so
         if self._tick() > REBASE:
             self._small(CLOCK, clock(0, 0))  # wall time unknown: it only starts the ticks anew
             self.base = self.now()
@@ -294,6 +297,7 @@ class Store:
         try:
             self.region.program(self.address, data)
         except (FlashError, OSError):
+            self.avoid = self.address
             self._next_sector(self.group_first, self.group_head)
             self.region.program(self.address, data)
         self.address += self.group_size
@@ -310,20 +314,25 @@ class Store:
             return
         self._flush()
         if self.free_sectors() <= reserve:
-            self._cover()
+            self._cover(reserve)
             if self.free_sectors() <= reserve:
                 raise LogFull("the log is full at seq %d: sync it, so that its frames from seq %d on are acknowledged"
                               % (self.seq, self.acked))
         self._next_sector(self.seq + 1, self.head)
 
+    def _unused(self):
+        return self.region.sectors - self.region.ring() - len(self.order)
+
     def free_sectors(self):
         """Return how many ring sectors may be taken into use now."""
-        free = self.region.sectors - self.region.ring() - len(self.order)
-        for i in range(1, len(self.order)):
-            if not self._recyclable(self.region.opened(self.order[i]).first):
-                break
-            free += 1
-        return free
+        return self._unused() + self._spent()
+
+    def _spent(self):
+        """Return how many of the log's oldest sectors may be recycled."""
+        n = 1
+        while n < len(self.order) and self._recyclable(self.region.opened(self.order[n]).first):
+            n += 1
+        return n - 1
 
     def _recyclable(self, end):
         """Return whether the frames below seq `end` may go: both snapshots cover them, and the host has them."""
@@ -333,26 +342,32 @@ class Store:
         return self.policy == OVERWRITE or self.acked >= end
 
     def _next_sector(self, first, head):
-        """Take the next sector of the ring into use, for frames from seq `first` on; head: the chain head before it."""
+        """Take the next sector of the ring into use, for frames from seq `first` on; head: the chain head before it. One that
+        cannot be erased or programmed is passed by."""
         region = self.region
-        if not self.free_sectors():
-            raise FlashError("no sector is free to go on in")
         self.busy = True
-        sector = self.order[-1] + 1
-        if sector == region.sectors:
-            sector = region.ring()
-        if sector == self.order[0]:
-            self.order.pop(0)
         self.reader = None
-        start = sector * region.sector
-        if not region.erase_count(sector) or not region.is_blank(start + region.open_at, start + region.sector):
-            region.erase(sector)
-        self.epoch += 1
-        region.open(sector, Open(self.epoch, first, self.boot, self.acked, self.policy, self.name, head))
-        self.order.append(sector)
-        self.address = start + region.frames_at
-        self.skipped = 0
-        self.since_snapshot += 1
+        sector = self.order[-1]
+        for _ in range(region.ring(), region.sectors):
+            sector += 1
+            if sector == region.sectors:
+                sector = region.ring()
+            if sector in self.order:
+                n = self.order.index(sector) + 1
+                if n > self._spent():
+                    break
+                del self.order[:n]
+            self.epoch += 1
+            try:
+                region.erase(sector)
+                region.open(sector, Open(self.epoch, first, self.boot, self.acked, self.policy, self.name, head))
+            except (FlashError, OSError):
+                continue
+            self.order.append(sector)
+            self.address = sector * region.sector + region.frames_at
+            self.since_snapshot += 1
+            return
+        raise FlashError("no sector is free to go on in")
 
     # -- snapshots ----------------------------------------------------------------------------------------------------
 
@@ -382,12 +397,14 @@ class Store:
     def _step(self):
         """Do one step of the snapshot being taken: a sector's erase, its beginning, a chunk, or its header."""
         saver = self.saver
+        self.busy = True  # an interrupted step is forgotten like an interrupted command
+        begin = saver.header is None and saver.erased == self.region.slot_sectors
+        if begin and self.room() >= self.region.pad(OVERHEAD + 32) + self._due_size():
+            self._checkpoint()
         try:
             if saver.erased < self.region.slot_sectors:
                 saver.erase_next()
-            elif saver.header is None:
-                if self.room() >= self.region.pad(OVERHEAD + 32) + self._due_size():
-                    self._checkpoint()
+            elif begin:
                 other = self.slots[1 - saver.slot]
                 saver.begin(Header(self.seq, self.boot, other.generation + 1 if other else 1, self.kernel.arena.size, self.name,
                                    self.head, self.kernel.root()))
@@ -398,13 +415,12 @@ class Store:
         except (FlashError, OSError):
             saver.abandon()
             self.saver = None
+        self.busy = False
 
     def _checkpoint(self):
-        self.busy = True
         self._due()
         self._small(CHECKPOINT, self.kernel.root())
         self._flush()
-        self.busy = False
 
     def _work(self):
         """After a group: go on with the snapshot being taken, or begin the one that is due."""
@@ -412,11 +428,12 @@ class Store:
             self._saver()
             self._step()
 
-    def _cover(self):
-        """The ring is full: if snapshots are all that keeps its oldest sector from being recycled, take them now."""
-        if len(self.order) < 2:
+    def _cover(self, reserve):
+        """The ring is full: if snapshots are all that keeps enough of its oldest sectors from being recycled, take them now."""
+        n = reserve + 1 - self._unused()
+        if n >= len(self.order):
             return
-        end = self.region.opened(self.order[1]).first
+        end = self.region.opened(self.order[n]).first
         if self.policy != OVERWRITE and self.acked < end:
             return
         for _ in range(2):
@@ -473,6 +490,7 @@ class Store:
         return self.call(self._acknowledge, seq)
 
     def _acknowledge(self, seq):
+        self._kernel()
         if not 0 <= seq <= self.seq + 1:
             raise Invalid("seq %d cannot be acknowledged: the log ends at %d" % (seq, self.seq))
         self.acked = max(self.acked, seq)
@@ -487,12 +505,12 @@ class Store:
         return self.call(self._read_frames, seq, head)
 
     def _read_frames(self, seq, head):
-        self.log_name()
-        reader = self.reader
+        self._kernel()
+        reader, self.reader = self.reader, None
         if reader is None or reader.seq != seq:
             reader = self._seek(seq, head)
         reader.buffer, reader.at = self.group, 0  # no group is under way here
-        while len(self.group) - reader.at >= len(self.frame) - 32:
+        while reader.seq <= self.seq and len(self.group) - reader.at >= len(self.frame) - 32:
             n = reader.next()
             if not n:
                 break

@@ -151,11 +151,7 @@ class FlashSim:
             cut = self.cut_at - self.steps
             order = list(range(count)) if self.in_order else self.chance.shuffled(count)
             for i in order[:cut]:
-                part = data[i * unit : (i + 1) * unit]
-                self._put(first + i, part)
-                if all(each == 0xFF for each in part):  # written, and no reader can know
-                    self.units[first + i] = _TORN
-                    self.torn[first + i] = (part, part)
+                self._done(first + i, data[i * unit : (i + 1) * unit])
             i = order[cut]
             self._tear(first + i, data[i * unit : (i + 1) * unit])
             self.off = True
@@ -224,6 +220,13 @@ class FlashSim:
                 self.bytes[i * unit + k] = old[k] & data[k]
         self.units[i] = _WRITTEN
 
+    def _done(self, i, data):
+        """Program a unit, the last thing before a cut or nearly so."""
+        self._put(i, data)
+        if all(each == 0xFF for each in data):  # written, and no reader can know
+            self.units[i] = _TORN
+            self.torn[i] = (data, data)
+
     def _between(self, old, new):
         """Return old, new, or some of the bits in which they differ."""
         n = self.chance.below(3)
@@ -240,7 +243,7 @@ class FlashSim:
         if kind == "nothing":
             return
         if kind == "all":
-            self._put(i, data)
+            self._done(i, data)
             return
         self.units[i] = _TORN
         self.torn[i] = (old, bytes([a & b for a, b in zip(old, data)]))

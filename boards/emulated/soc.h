@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 // Common to all Cortex-M.
-void hal_init(void);             // clock and machine, once after reset
+void hal_init(void);            // clock and machine, once after reset
 uint32_t soc_irq_disable(void);
 void soc_irq_restore(uint32_t state);
 void soc_irq_enable_line(unsigned line);
@@ -22,8 +22,8 @@ void soc_wait(int timeout_ms);  // sleeps until an interrupt, or the time-out if
 void soc_uart_received(void);   // something is in the serial port: take it
 void soc_woken(void);           // soc_wait() must return
 
-// The machine's own. SOC_TICKS_PER_MS: the frequency of SysTick, in kHz.
-extern const uint32_t soc_ticks_per_ms;
+// The machine's own.
+extern const uint32_t soc_ticks_per_ms; // of SysTick: the processor's clock in kHz
 void soc_init(void);
 int soc_uart_rx(void);              // next byte, or -1
 void soc_uart_rx_irq(bool enable);

@@ -119,13 +119,13 @@ def insert(port: str, components: tuple[str, ...], q16: bool, tag: int | None, m
     if components != ("-",):
         vector = _vector(components, q16)
         with quipu.connect(port) as board:
-            _fits(board, vector)
             return {"id": board.insert(vector, tag or 0, given)}
     records = [_record_of(number, line, q16, tag or 0, given) for number, line in enumerate(sys.stdin, 1) if line.strip()]
     ids: list[int] = []
     with quipu.connect(port) as board, render.progress("inserting", "records") as progress:
-        for each in records:
-            _fits(board, each[0])
+        for vector, _, _ in records:
+            if board.config and len(vector) != board.config[0]:
+                raise errors.WrongDimension(f"a vector has {board.config[0]} components here, not {len(vector)}; nothing was inserted")
         for each in records:
             try:
                 ids.append(board.insert(*each))
@@ -134,12 +134,6 @@ def insert(port: str, components: tuple[str, ...], q16: bool, tag: int | None, m
                 raise
             progress(len(ids), len(records))
     return {"ids": ids}
-
-
-def _fits(board: quipu.Board, vector: list[int]) -> None:
-    """Raise WrongDimension before anything is sent: the link cannot tell a component too many from metadata."""
-    if board.config and len(vector) != board.config[0]:
-        raise errors.WrongDimension(f"a vector has {board.config[0]} components here, not {len(vector)}; nothing was inserted")
 
 
 def _meta(text: str | None, data: bytes | None) -> bytes | None:
@@ -428,7 +422,6 @@ def log(archive: str, types: tuple[str, ...], first: int, until: int | None, las
     """
     opened = quipu.open_archive(archive)
     out: list[Data] = []
-    dim = None
     for segment in opened.segments:
         chain = Chain(None if segment.head == NO_HEAD else opened.log, segment.first - 1, segment.head)
         for _, data in opened.split(segment):
@@ -437,9 +430,7 @@ def log(archive: str, types: tuple[str, ...], first: int, until: int | None, las
             except errors.Mismatch as error:
                 broken = {"seq": error.seq, "what": error.what, "expected": error.expected, "found": error.found}
                 return {"frames": out[-last:] if last else out, "broken": broken, "exit_code": 1}
-            frame = describe.frame(data, dim)
-            if "config" in frame:
-                dim = frame["config"]["dim"]
+            frame = describe.frame(data)
             if frame["seq"] >= first and (until is None or frame["seq"] <= until) and (not types or frame["type"] in types):
                 out.append(frame)
     return {"frames": out[-last:] if last else out, "broken": None}

@@ -9,6 +9,8 @@ import json
 import os
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +23,7 @@ from quipu.repl import Repl
 
 MAIN = "import quipu\nquipu.start()\nquipu.serve()\n"
 FOLDERS = ("/lib", "/lib/shared_kernel", "/lib/quipu")
+_SOFT_RESET = b"\x04"  # at the friendly prompt
 _SURVEY_S = 60.0  # a board may be that slow to hash its files
 # Runs on the board: the hash of each file in our folders, one a line. No hashlib: nothing, so everything is copied.
 _SURVEY = """
@@ -73,12 +76,12 @@ def files(facts: dict[str, Any], mpy_cross: str | Path | None = None) -> dict[st
             if mpy_cross is None:
                 out[f"/lib/{name}.py"] = source.read_bytes()
             else:
-                out[f"/lib/{name}.mpy"] = _compile(mpy_cross, source, name + ".py", facts["mpy_arch"])
+                out[f"/lib/{name}.mpy"] = compiled(mpy_cross, source, name + ".py", facts["mpy_arch"])
     out["/quipu.json"] = json.dumps(facts).encode()
     return out
 
 
-def _compile(mpy_cross: str | Path, source: Path, name: str, arch: str) -> bytes:
+def compiled(mpy_cross: str | Path, source: Path, name: str, arch: str) -> bytes:
     """Return a module as .mpy. -O3 leaves out assertions and line numbers; `name` is what tracebacks call it."""
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "out.mpy"
@@ -87,6 +90,21 @@ def _compile(mpy_cross: str | Path, source: Path, name: str, arch: str) -> bytes
         if done.returncode:
             raise images.ImageError(f"mpy-cross does not compile {source} for {arch}:\n{done.stderr.strip()}")
         return target.read_bytes()
+
+
+@contextmanager
+def opened(port: str) -> Iterator[Repl]:
+    """Give the raw REPL on `port`, which interrupts what runs there; then reset the board softly, which runs /main.py."""
+    try:
+        line = serial.serial_for_url(port, baudrate=115200, timeout=1)
+    except (OSError, ValueError) as error:
+        raise PortError(f"{port}: cannot open this port: {error}") from None
+    with line:
+        repl = Repl(line, port)
+        yield repl
+        repl.leave()
+        line.write(_SOFT_RESET)
+        line.flush()
 
 
 def deploy(port: str, facts: dict[str, Any], mpy_cross: str | Path | None = None, main: str | None = MAIN) -> Deployed:
@@ -98,12 +116,7 @@ def deploy(port: str, facts: dict[str, Any], mpy_cross: str | Path | None = None
     if main is not None:
         wanted["/main.py"] = main.encode()
     result = Deployed([], [], [])
-    try:
-        opened = serial.serial_for_url(port, baudrate=115200, timeout=1)
-    except (OSError, ValueError) as error:
-        raise PortError(f"{port}: cannot open this port: {error}") from None
-    with opened:
-        repl = Repl(opened, port)
+    with opened(port) as repl:
         there = {}
         for line in repl.run(_SURVEY % (("/", *FOLDERS),), _SURVEY_S).decode().splitlines():
             digest, _, path = line.partition(" ")
@@ -121,9 +134,4 @@ def deploy(port: str, facts: dict[str, Any], mpy_cross: str | Path | None = None
             else:
                 repl.write_file(path, content)
                 result.written.append(path)
-        # A blank log region gets its genesis at the next start, from this; a board with randomness of its own ignores it.
-        repl.write_file("/quipu.entropy", os.urandom(16))
-        repl.leave()
-        opened.write(b"\x04")  # at the friendly prompt: a soft reset, which runs /main.py
-        opened.flush()
     return result

@@ -80,11 +80,8 @@ def state(kernel: Kernel) -> dict[str, Any]:
 # -- what a frame says ----------------------------------------------------------------------------------------------------
 
 
-def frame(data: bytes | memoryview, dim: int | None) -> dict[str, Any]:
-    """Return seq, tick (ms since the last boot or clock frame), type and the payload's fields of one whole frame.
-
-    dim: of the log's vectors; None where the genesis that says it is not there: an insert then stays hexadecimal.
-    """
+def frame(data: bytes | memoryview) -> dict[str, Any]:
+    """Return seq, tick (ms since the last boot or clock frame), type and the payload's fields of one whole frame."""
     kind = data[1]
     payload = bytes(data[HEADER:-4])
     out: dict[str, Any] = {"seq": u32(data, 4), "tick": u32(data, 8), "bytes": len(data)}
@@ -94,7 +91,7 @@ def frame(data: bytes | memoryview, dim: int | None) -> dict[str, Any]:
         token, payload = payload[:TOKEN_BYTES], payload[TOKEN_BYTES:]
     out["type"] = frame_names.NAMES.get(kind, f"0x{kind:02x}")
     try:
-        out.update(_FIELDS[kind](payload, dim) if kind in _FIELDS else {"payload_hex": payload.hex()})
+        out.update(_FIELDS[kind](payload) if kind in _FIELDS else {"payload_hex": payload.hex()})
     except (IndexError, ValueError, FormatError, Refused):
         out["payload_hex"] = payload.hex()
     if token is not None:
@@ -102,7 +99,7 @@ def frame(data: bytes | memoryview, dim: int | None) -> dict[str, Any]:
     return out
 
 
-def _genesis(p: bytes, _: int | None) -> dict[str, Any]:
+def _genesis(p: bytes) -> dict[str, Any]:
     it = Genesis(p)
     out = {"board": it.identity, "rules": it.rules, "config": config(it.config), "policy": POLICIES[it.policy]}
     if it.origin:
@@ -111,16 +108,15 @@ def _genesis(p: bytes, _: int | None) -> dict[str, Any]:
     return out
 
 
-def _insert(p: bytes, dim: int | None) -> dict[str, Any]:
-    if dim is None:
-        return {"payload_hex": p.hex()}
-    vector = [int.from_bytes(p[4 + 4 * i : 8 + 4 * i], "little", signed=True) for i in range(dim)]
-    out = record(0, (u32(p, 0), vector, p[4 + 4 * dim :]))
+def _insert(p: bytes) -> dict[str, Any]:
+    dim = p[0] | p[1] << 8
+    vector = [int.from_bytes(p[6 + 4 * i : 10 + 4 * i], "little", signed=True) for i in range(dim)]
+    out = record(0, (u32(p, 2), vector, p[6 + 4 * dim :]))
     del out["id"]  # the frame's seq
     return out
 
 
-def _update(p: bytes, _: int | None) -> dict[str, Any]:
+def _update(p: bytes) -> dict[str, Any]:
     out: dict[str, Any] = {"id": u32(p, 0)}
     if p[8] & SET_TAG:
         out["tag"] = u32(p, 4)
@@ -129,28 +125,28 @@ def _update(p: bytes, _: int | None) -> dict[str, Any]:
     return out
 
 
-def _put(p: bytes, _: int | None) -> dict[str, Any]:
+def _put(p: bytes) -> dict[str, Any]:
     length = p[5]
     out = {**octets("name", p[6 : 6 + length]), "previous": u32(p, 0) or None}
     return {**out, "same": True} if p[4] else {**out, **octets("value", p[6 + length :])}
 
 
-def _ident(p: bytes, _: int | None) -> dict[str, Any]:
+def _ident(p: bytes) -> dict[str, Any]:
     return {"id": u32(p, 0)}
 
 
 _FIELDS = {
     frames.GENESIS: _genesis,
-    frames.BOOT: lambda p, _: {"boot": u32(p, 0), "head": p[4:36].hex(), "skipped": u32(p, 36)},
-    frames.CHECKPOINT: lambda p, _: {"root": p.hex()},
-    frames.CLOCK: lambda p, _: {"unix_ms": u32(p, 0) | u32(p, 4) << 32, "uncertainty_ms": u32(p, 8)},
+    frames.BOOT: lambda p: {"boot": u32(p, 0), "head": p[4:36].hex(), "skipped": u32(p, 36)},
+    frames.CHECKPOINT: lambda p: {"root": p.hex()},
+    frames.CLOCK: lambda p: {"unix_ms": u32(p, 0) | u32(p, 4) << 32, "uncertainty_ms": u32(p, 8)},
     INSERT: _insert,
     UPDATE: _update,
     DELETE: _ident,
-    CREATE_NODE: lambda p, _: {"kind": u32(p, 0), "record": u32(p, 4) or None},
+    CREATE_NODE: lambda p: {"kind": u32(p, 0), "record": u32(p, 4) or None},
     DELETE_NODE: _ident,
-    CREATE_EDGE: lambda p, _: {"kind": u32(p, 0), "from": u32(p, 4), "to": u32(p, 8)},
+    CREATE_EDGE: lambda p: {"kind": u32(p, 0), "from": u32(p, 4), "to": u32(p, 8)},
     DELETE_EDGE: _ident,
     PUT: _put,
-    DELETE_KEY: lambda p, _: {**octets("name", p[4:]), "previous": u32(p, 0)},
+    DELETE_KEY: lambda p: {**octets("name", p[4:]), "previous": u32(p, 0)},
 }

@@ -20,7 +20,8 @@ from rich.text import Text
 
 Data = dict[str, Any]
 
-WIDTH = 80  # columns
+WIDTH = 80  # columns, of a panel
+ENDLESS = 10000
 ROWS = 20  # of each table of `quipu state`, unless --all
 SHOWN_COMPONENTS = 3  # of a vector, in one line
 SHORT_HASH = 16  # hex digits
@@ -29,14 +30,18 @@ LOOKS = {"match": ("bold cyan", box.ROUNDED), "gap": ("bold yellow", box.HEAVY),
 
 
 def show(what: RenderableType) -> None:
-    """Print to standard output. Lines too long are cut in a terminal, never in a pipe."""
+    """Print to standard output. What is too long is cut in a terminal, never in a pipe."""
     console = Console(highlight=False, markup=False)
-    if isinstance(what, str) and not console.is_terminal:
-        print(what, flush=True)
+    if console.is_terminal:
+        lines = isinstance(what, str)
+        console.print(what, overflow="ellipsis" if lines else None, no_wrap=lines)
     elif isinstance(what, str):
-        console.print(what, overflow="ellipsis", no_wrap=True)
+        print(what, flush=True)
     else:
-        console.print(what)
+        console.width = ENDLESS
+        with console.capture() as captured:
+            console.print(what)
+        print("\n".join(line.rstrip() for line in captured.get().splitlines()), flush=True)
 
 
 @contextmanager

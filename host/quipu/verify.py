@@ -266,12 +266,16 @@ class _Pass:
             self._snapshot(seq, self.chain.head if self.chain else self.replay.head)
         note = self.note
         if note and note.seq == seq:
-            head = self.chain.head if self.chain else self.replay.head
-            if note.head != head:
-                raise Mismatch(seq, "chain head in the note of the last sync", head.hex(), note.head.hex())
-            root = None if self.chain else self.replay.kernel.root()
-            if note.root != root:
-                raise Mismatch(seq, "state root in the note of the last sync", root.hex() if root else "a state", note.root.hex())
+            if self.chain:
+                raise self._no_base(seq)
+            for what, expected, found in (("chain head", self.replay.head, note.head),
+                                          ("state root", self.replay.kernel.root(), note.root)):
+                if expected != found:
+                    raise Mismatch(seq, f"{what} in the note of the last sync", expected.hex(), found.hex())
+
+    @staticmethod
+    def _no_base(seq: int) -> Mismatch:
+        return Mismatch(seq, "snapshot", "one to go on from after the gap", "none")
 
     # -- snapshots ----------------------------------------------------------------------------------------------------
 
@@ -344,7 +348,7 @@ class _Pass:
             expected = f"frames up to seq {self.snapshots[0]}, of which there is a snapshot"
             raise Mismatch(seq + 1, "frame", expected, "the archive's end")
         if self.chain:
-            raise Mismatch(seq, "snapshot", "one to go on from after the gap", "none")
+            raise self._no_base(seq)
         self._end_beside(seq)
 
 

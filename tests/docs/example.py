@@ -19,7 +19,7 @@ PAYLOAD_FIELDS = {
     frames.GENESIS: (4, 4, 4, 4, 4, 4, 4, 4, 16, 1, 1, 7),
     frames.BOOT: (4, 32, 4),
     frames.CHECKPOINT: (32,),
-    kernel.INSERT: (4, 4, 4, 2),
+    kernel.INSERT: (2, 4, 4, 4, 2),
     kernel.CREATE_NODE: (4, 4),
     kernel.PUT: (4, 1, 1, 4, 4),
 }
@@ -145,7 +145,7 @@ def text():
     e = Example()
     out = ["The configuration is dim 2, 2 records, 2 nodes, 1 edge, 2 keys, 4 bytes of metadata, 4 of a value; the entropy is the bytes 00 to",
            "0f, the identity `example`, the policy 0. The region has 10 sectors of 512 bytes, pages of 256 and program units of 8.",
-           "", "### Frames", "", "A space stands between fields. `head` is the chain head after the frame, `root` the state root after it.", "", "```"]
+           "", "### Example: frames", "", "A space stands between fields. `head` is the chain head after the frame, `root` the state root after it.", "", "```"]
     for frame, head, root in zip(e.log, e.heads, e.roots(), strict=True):
         kind = frame[1]
         token = ", with a token" if kind & frames.TOKEN else ""
@@ -156,13 +156,13 @@ def text():
     out += ["", "The log's name is the first head; its CRC-32, with which the CRC of every later frame starts, is `%08x`."
             % frames.seed(e.heads[0]),
             "Frame 4 was written because a snapshot began, frames 5 and 6 because the board had started again.", "",
-            "### Arena", "", "All %d bytes after frame 7, without the words that are 0:" % len(e.kernel.arena.bytes), "",
+            "### Example: arena", "", "All %d bytes after frame 7, without the words that are 0:" % len(e.kernel.arena.bytes), "",
             "| offset | bytes | meaning |", "|---|---|---|"]
     arena = bytes(e.kernel.arena.bytes)
     for at in range(0, len(arena), 4):
         if any(arena[at : at + 4]):
             out.append("| %03x | `%s` | %s |" % (at, arena[at : at + 4].hex(), ARENA_LABELS[at]))
-    out += ["", "Its BLAKE3, the state root: `%s`." % e.kernel.root().hex(), "", "### Flash", ""]
+    out += ["", "Its BLAKE3, the state root: `%s`." % e.kernel.root().hex(), "", "### Example: flash", ""]
     region, data = e.region, e.flash.data
     slot, ring = region.slot_sectors, region.ring()
     out += ["A slot takes %d sectors, the ring begins with sector %d. Slot 0 holds the snapshot after frame %d, slot 1 is blank."
@@ -172,7 +172,7 @@ def text():
     at = (1024 // region.body) * region.sector + region.open_at + 1024 % region.body
     out += ["sector 2, address %04x, with 4 bytes of padding:" % at, "", "```"] + run(data, at, at + 128) + ["```", ""]
     out += ["Sector %d: erase record, open record, and the frames from %04x on:" % (ring, ring * region.sector + region.frames_at), "", "```"]
-    out += run(data, ring * region.sector, (ring + 1) * region.sector) + ["```", "", "### Link", ""]
+    out += run(data, ring * region.sector, (ring + 1) * region.sector) + ["```", "", "### Example: link", ""]
     out += ["Requests are shown with `^` for byte 1e. INFO, as request 1; then frame 7's put, as request 2:", "", "```"]
     for ident, op, payload in ((1, requests.INFO, b""), (2, kernel.PUT, TOKEN + frames.put("temp", b"21.5"))):
         body = bytes((ident, op)) + payload

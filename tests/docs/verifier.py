@@ -140,12 +140,13 @@ class State:
         struct.pack_into("<I", self.arena, 36, seq)
 
     def insert(self, p, seq):
-        size = len(p) - 4 - 4 * self.dim
-        need(0 <= size <= self.meta, "wrong length of an insert")
+        dim, = struct.unpack_from("<H", p)
+        size = len(p) - 6 - 4 * self.dim
+        need(dim == self.dim and 0 <= size <= self.meta, "wrong dimension or length of an insert")
         self.records.room()
         link = self.records.add(seq, self.records.bucket(seq))
         self.records[link, 3] = size
-        self.records.write(link, 4, p)
+        self.records.write(link, 4, p[2:])
 
     def update(self, p, seq):
         ident, tag, fields = struct.unpack_from("<IIB", p)

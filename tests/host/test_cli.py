@@ -207,7 +207,7 @@ def test_the_log_is_filtered(folder, filters, seqs):
 def test_the_log_in_json_says_all_that_a_frame_says(folder, log):
     frames = answer("log", "--archive", folder)["frames"]
     assert [frame["bytes"] for frame in frames] == [len(frame) for frame in log.frames]
-    assert frames[2] == {"seq": 2, "tick": 20, "bytes": 33, "type": "insert", "tag": 9, "vector": [1 / 65536, -2 / 65536],
+    assert frames[2] == {"seq": 2, "tick": 20, "bytes": 35, "type": "insert", "tag": 9, "vector": [1 / 65536, -2 / 65536],
                          "meta": "meta!", "meta_hex": b"meta!".hex()}
     assert frames[3]["token"] == b"8 bytes.".hex()
     assert frames[6]["root"] == log.roots[5].hex()

@@ -13,8 +13,8 @@ ENTROPY = b"0123456789abcdef"
 ORIGIN = (bytes([1] * 32), 0x55, bytes([2] * 32), bytes([3] * 32), bytes([4] * 32))
 
 GOLDEN = (
-    (lambda: frames.insert([1, -2], 9, b"m"), "09000000 01000000 feffffff 6d"),
-    (lambda: frames.insert([2**31 - 1, -(2**31)], 2**32 - 1), "ffffffff ffffff7f 00000080"),
+    (lambda: frames.insert([1, -2], 9, b"m"), "0200 09000000 01000000 feffffff 6d"),
+    (lambda: frames.insert([2**31 - 1, -(2**31)], 2**32 - 1), "0200 ffffffff ffffff7f 00000080"),
     (lambda: frames.update(5, 3), "05000000 03000000 01"),
     (lambda: frames.update(5, None, b"hi"), "05000000 00000000 02 6869"),
     (lambda: frames.update(5, 0, b""), "05000000 00000000 03"),
@@ -55,13 +55,13 @@ def test_the_numbers_of_the_types():
 def test_a_whole_frame_is_its_literal_bytes():
     """The CRC is zlib's of all before it, begun at the CRC of the log's name."""
     payload = frames.insert([1, -2], 9, b"m")
-    body = bytes.fromhex("01 10 0d00 2a000000 e8030000 09000000 01000000 feffffff 6d")
+    body = bytes.fromhex("01 10 0f00 2a000000 e8030000 0200 09000000 01000000 feffffff 6d")
     crc = zlib.crc32(body, zlib.crc32(HEAD))
     assert frames.seed(HEAD) == zlib.crc32(HEAD) == 0x91267E8A
     whole = frames.frame(0x10, payload, 42, 1000, frames.seed(HEAD))
     assert whole == body + struct.pack("<I", crc) == sealed(0x10, payload, 42, 1000, zlib.crc32(HEAD))
-    assert whole.hex() == body.hex() + "7101ad95"
-    assert frames.length_at(b"..." + whole, 3) == len(whole) == 29
+    assert whole.hex() == body.hex() + "4af15dac"
+    assert frames.length_at(b"..." + whole, 3) == len(whole) == 31
 
 
 def test_a_frame_in_a_buffer_is_sealed_where_it_stands():

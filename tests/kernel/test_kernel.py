@@ -126,9 +126,11 @@ def test_the_example_state_is_what_it_says():
 
 
 REFUSALS = [
-    ("an empty insert", INSERT, b"", errors.WrongDimension),
+    ("an empty insert", INSERT, b"", errors.Invalid),
     ("a vector one component short", INSERT, frames.insert([1]), errors.WrongDimension),
-    ("a vector one byte short", INSERT, frames.insert([1, 2])[:-1], errors.WrongDimension),
+    ("a vector one component short, whose metadata would fill it", INSERT, frames.insert([1], 0, b"meta"), errors.WrongDimension),
+    ("a vector one component long, which metadata would have room for", INSERT, frames.insert([1, 2, 3]), errors.WrongDimension),
+    ("a vector one byte short", INSERT, frames.insert([1, 2])[:-1], errors.Invalid),
     ("metadata one byte too long", INSERT, frames.insert([1, 2], 0, b"123456"), errors.TooLong),
     ("an update cut short", UPDATE, frames.update(1, 2)[:8], errors.Invalid),
     ("an update that sets nothing", UPDATE, word(1) + word(0) + b"\0", errors.Invalid),

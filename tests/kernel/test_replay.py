@@ -153,9 +153,9 @@ def test_an_alteration_with_a_fitting_crc_is_told_by_checkpoint_boot_or_head():
             told[(seq, at)] = found
     checkpoint = next(seq for seq in range(len(log.frames)) if log.frames[seq][1] == frames.CHECKPOINT)
     boot = next(seq for seq in range(2, len(log.frames)) if log.frames[seq][1] == frames.BOOT)
-    assert told[(2, 16)] == checkpoint  # a component: the state differs at the next checkpoint
+    assert told[(2, 18)] == checkpoint  # a component: the state differs at the next checkpoint
     assert told[(2, 8)] == boot  # a tick, which is not in the state: the chain differs at the next boot frame
-    assert told[(len(log.frames) - 1, 12)] == "head"
+    assert told[(len(log.frames) - 1, 14)] == "head"  # a tag after the last checkpoint
 
 
 def test_a_dropped_frame_with_all_later_ones_renumbered_is_told():

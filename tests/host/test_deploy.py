@@ -1,0 +1,72 @@
+"""Deploying over the raw REPL: what is there is not written again, what is stale goes, and the board then answers as Quipu."""
+
+import hashlib
+
+import pytest
+
+import quipu
+from quipu import deploy, images
+from quipu.emulator import Emulator
+
+BOARD = "MPS2_AN386"
+
+
+@pytest.fixture(scope="module")
+def emulator():
+    with Emulator(BOARD, frozen=False) as it:
+        yield it
+
+
+@pytest.fixture(scope="module")
+def compiler():
+    return images.mpy_cross()
+
+
+def on(emulator, code):
+    """Run code on the board; return what it printed."""
+    with deploy.opened(emulator.port) as repl:
+        return repl.run(code, 10).decode()
+
+
+def test_what_a_board_gets(compiler):
+    facts = images.board_facts(BOARD)
+    sources, compiled = deploy.files(facts), deploy.files(facts, compiler)
+    assert [path.replace(".mpy", ".py") for path in compiled] == list(sources)
+    assert {path.rpartition("/")[0] for path in sources} == {"/lib/shared_kernel", "/lib/quipu", ""}
+    assert b"def sub(" in sources["/lib/shared_kernel/fixed.py"] and compiled["/lib/shared_kernel/fixed.mpy"][:1] == b"M"
+    assert compiled == deploy.files(facts, compiler)  # the same bytes each time, or every deploy would write them anew
+    assert all(b"/" + str(images.checkout_root()).encode() not in content for content in compiled.values())
+
+
+def test_a_board_becomes_a_quipu_board(emulator, compiler):
+    facts = images.board_facts(BOARD)
+    with pytest.raises(quipu.errors.PortError, match="no Quipu"):
+        quipu.connect(emulator.port)
+
+    first = deploy.deploy(emulator.port, facts, compiler)
+    assert set(first.written) == {*deploy.files(facts, compiler), "/main.py"} and not first.kept and not first.removed
+    with quipu.connect(emulator.port) as board:
+        assert board.info()["board"].startswith(BOARD)
+
+    on(emulator, "open('/lib/quipu/memory.py', 'w').write('raise SystemExit')\n"  # MicroPython would take it before memory.mpy
+                 "open('/lib/quipu/viper.mpy', 'w').write('old')\nopen('/mine.py', 'w').write('1')")
+    second = deploy.deploy(emulator.port, facts, compiler, main=None)
+    assert second.written == ["/lib/quipu/viper.mpy"] and second.removed == ["/lib/quipu/memory.py"]
+    assert len(second.kept) == len(first.written) - 2
+    with quipu.connect(emulator.port) as board:
+        assert board.info()["provider"] == "viper"
+
+    digest = hashlib.sha256(deploy.MAIN.encode()).hexdigest()
+    assert on(emulator, "import os, hashlib\nprint(os.listdir('/').count('mine.py'), hashlib.sha256(open('/main.py').read()).digest().hex())"
+              ).split() == ["1", digest]
+
+
+def test_a_port_that_is_none(compiler):
+    with pytest.raises(quipu.errors.PortError, match="there-is-no-such-port"):
+        deploy.deploy("/dev/there-is-no-such-port", images.board_facts(BOARD), compiler)
+
+
+def test_a_file_that_does_not_compile_is_named(compiler, tmp_path, monkeypatch):
+    (tmp_path / "broken.py").write_text("def (:\n")
+    with pytest.raises(images.ImageError, match="broken.py"):
+        deploy.compiled(compiler, tmp_path / "broken.py", "broken.py", "armv7em")
