@@ -235,10 +235,3 @@ class Pool:
         w[at + _NEXT] = w[h + 1]
         w[h + 1] = link
         w[h] -= 1
-
-    def used(self):
-        """Yield (id, word offset) of every slot in use, in slot order."""
-        for slot in range(self.fresh()):
-            at = self.at(slot)
-            if self.words[at + _ID]:
-                yield self.words[at + _ID], at

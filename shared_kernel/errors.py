@@ -99,12 +99,3 @@ class Mismatch(QuipuError):
         self.what = what
         self.expected = expected
         self.found = found
-
-
-def by_code(code):
-    """Return the class of a code from the link; QuipuError for one this version does not know."""
-    for each in (Refused, Invalid, WrongDimension, TooLong, NotFound, Full, InUse, LogFull, Busy, FlashError, Damage,
-                 FormatError, LinkError):
-        if each.code == code:
-            return each
-    return QuipuError

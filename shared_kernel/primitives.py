@@ -19,56 +19,32 @@ whole = False
 name = "plain"
 
 
-def copy(to, to_at, of, of_at, count):
-    """Copy count bytes."""
-    to[to_at : to_at + count] = of[of_at : of_at + count]
-
-
-def hash(data):
-    _reference()
-    return hash(data)
-
-
-def chunk_cv(data, at, counter, out, out_at):
-    _reference()
-    chunk_cv(data, at, counter, out, out_at)
-
-
-def parent_cv(cvs, left, right, out, out_at, root):
-    _reference()
-    parent_cv(cvs, left, right, out, out_at, root)
-
-
-def crc32(data, seed):
-    _reference()
-    return crc32(data, seed)
-
-
-def distances(words, first, stride, dim, count, query, out):
-    _reference()
-    distances(words, first, stride, dim, count, query, out)
-
-
-_PLACEHOLDERS = {each: globals()[each] for each in NAMES}
-
-
-def _reference():
-    """Put the plain-Python reference in the place of every function that no provider has given."""
-    from . import blake3
-    from . import distances as plain_distances
-
-    found = {"hash": blake3.hash, "chunk_cv": blake3.chunk_cv, "parent_cv": blake3.parent_cv, "crc32": blake3.crc32,
-             "distances": plain_distances.distances}
-    here = globals()
-    for each in NAMES:
-        if each in found and here[each] is _PLACEHOLDERS[each]:
-            here[each] = found[each]
-
-
 def use(provider):
-    """Install provider's functions (any object with some of NAMES); what it lacks falls back to the reference."""
+    """Install provider's functions (any object with some of NAMES; None: none); what it lacks falls back to the reference."""
     here = globals()
     for each in NAMES:
-        here[each] = getattr(provider, each, _PLACEHOLDERS[each])
+        here.pop(each, None)
+        if hasattr(provider, each):
+            here[each] = getattr(provider, each)
     here["whole"] = getattr(provider, "whole", False)
     here["name"] = getattr(provider, "name", "plain")
+
+
+def __getattr__(each):
+    """Return, and install, the reference of a function that no provider has given: it is loaded only where it is needed."""
+    if each == "copy":
+        found = _copy
+    elif each == "distances":
+        from .distances import distances as found
+    elif each in NAMES:
+        from . import blake3
+
+        found = getattr(blake3, each)
+    else:
+        raise AttributeError(each)
+    globals()[each] = found
+    return found
+
+
+def _copy(to, to_at, of, of_at, count):
+    to[to_at : to_at + count] = of[of_at : of_at + count]

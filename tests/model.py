@@ -5,6 +5,7 @@ takes the seq of its frame first, changes the model and returns None, or raises 
 the kernel must raise and changes nothing. `contents` of a Model and `contents_of` a Kernel are equal for equal states.
 """
 
+from shared_kernel.contents import used
 from shared_kernel import graph
 from shared_kernel.errors import Full, InUse, Invalid, NotFound, TooLong, WrongDimension
 
@@ -197,19 +198,19 @@ class Model:
 def contents_of(kernel):
     """Return what Model.contents does, read out of a Kernel by slot; every thing must be found by its id or name too."""
     records, nodes, edges, keys = [], [], [], []
-    for ident, at in kernel.records.used():
+    for ident, at in used(kernel.records):
         tag, vector, meta = kernel.record_at(at)
         assert kernel.record(ident) == (tag, vector, meta)
         records.append((ident, tag, tuple(vector), meta))
-    for ident, at in kernel.nodes.used():
+    for ident, at in used(kernel.nodes):
         kind, record = kernel.node_at(at)
         assert kernel.node(ident) == (kind, record)
         nodes.append((ident, kind, record, graph.edges_of(kernel, ident, graph.OUT), graph.edges_of(kernel, ident, graph.IN)))
-    for ident, at in kernel.edges.used():
+    for ident, at in used(kernel.edges):
         kind, origin, target = kernel.edge_at(at)
         assert kernel.edge(ident) == (kind, origin, target)
         edges.append((ident, kind, origin, target))
-    for last_write, at in kernel.keys.used():
+    for last_write, at in used(kernel.keys):
         name, seq, value = kernel.key_at(at)
         assert kernel.key(name) == (seq, value) and seq == last_write
         keys.append((name, seq, value))

@@ -5,7 +5,6 @@ which the last 8 are BLAKE3's initial value, put there once by the caller. compr
 message m (16), the chaining value (8) and what the next names say, by their byte offsets from the chaining value.
 """
 
-# ruff: noqa: F821  (registers, labels and instructions are no Python names)
 import micropython
 from micropython import const
 

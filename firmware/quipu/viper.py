@@ -142,4 +142,4 @@ def distances(words, first, stride, dim, count, query, out):
 try:
     from binascii import crc32
 except ImportError:
-    from .crc32 import crc32
+    from .crc32 import crc32  # noqa: F401

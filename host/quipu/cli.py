@@ -19,6 +19,7 @@ from shared_kernel import frame_names
 from shared_kernel.config import CONFIG_LIMITS, CONFIG_NAMES
 
 DEFAULT_CONFIG = (16, 256, 64, 128, 32, 16, 16)  # as in boards/*/board.json
+TYPES = tuple(frame_names.NAMES.values())
 EXIT_REFUSED, EXIT_USAGE = 1, 2
 EXIT_INTERRUPTED = 130  # what a shell says of a command that Ctrl-C ended
 
@@ -156,8 +157,8 @@ VERBS: dict[str, Verb] = {
         option("--allow-gap", "exit code 0 for a gap as well", is_flag=True))),
     "log": Verb(PROVE, do.log, render.log, (
         ARCHIVE,
-        option("--type types", "only frames of this type; may be given again: " + ", ".join(frame_names.NAMES.values()), multiple=True,
-               type=click.Choice(list(frame_names.NAMES.values())), metavar="TYPE"),
+        option("--type types", "only frames of this type; may be given again: " + ", ".join(TYPES), multiple=True,
+               type=click.Choice(TYPES), metavar="TYPE"),
         option("--from first", "the first seq to print", type=U32, default=0, metavar="SEQ"),
         option("--to until", "the last seq to print", type=U32, metavar="SEQ"),
         option("--last", "only the last N of them", type=Number(1, 0xFFFF), metavar="N"))),

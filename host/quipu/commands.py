@@ -52,7 +52,7 @@ def emulate(say: Callable[[Data], None], board: str, flash: str | None, bare: bo
         with Emulator(board, flash, frozen=not bare) as emulator:
             say({"port": emulator.port, "board": board, "cpu": emulator.facts["cpu"], "flash": flash, "bare": bare,
                  "pid": emulator.pid})
-            os.waitid(os.P_PID, emulator.pid, os.WEXITED | os.WNOWAIT)
+            os.waitid(os.P_PID, emulator.pid or 0, os.WEXITED | os.WNOWAIT)
             raise EmulatorError(f"QEMU ended by itself: the emulated {board} is off")
     except KeyboardInterrupt:
         return
@@ -125,7 +125,8 @@ def insert(port: str, components: tuple[str, ...], q16: bool, tag: int | None, m
     with quipu.connect(port) as board, render.progress("inserting", "records") as progress:
         for vector, _, _ in records:
             if board.config and len(vector) != board.config[0]:
-                raise errors.WrongDimension(f"a vector has {board.config[0]} components here, not {len(vector)}; nothing was inserted")
+                raise errors.WrongDimension(f"a vector has {board.config[0]} components here, not {len(vector)}; "
+                                            "nothing was inserted")
         for each in records:
             try:
                 ids.append(board.insert(*each))
@@ -318,7 +319,8 @@ def edge(port: str, ident: int) -> Data:
 def search(port: str, components: tuple[str, ...], q16: bool, k: int, tag: int | None) -> Data:
     """Find the records nearest to X, nearest first.
 
-    The board searches, exactly; equal distances come in the order of their ids.     In JSON, `distance` is exact: the squared distance in units of 2^-32; `l2` is its root as a number.
+    The board searches, exactly; equal distances come in the order of their ids. In JSON, `distance` is exact: the squared
+    distance in units of 2^-32; `l2` is its root as a number.
 
     \b
     Example:
@@ -384,7 +386,8 @@ def snapshot(port: str) -> Data:
 def sync(port: str, archive: str) -> Data:
     """Pull what is new from the board into an archive.
 
-    That is frames and the newest snapshot.     DIR is made if it does not exist. Each run is checked before it is kept; a broken pull goes on where it stopped.
+    That is frames and the newest snapshot. DIR is made if it does not exist. Each run is checked before it is kept; a broken
+    pull goes on where it stopped.
 
     \b
     Example:

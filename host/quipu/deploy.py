@@ -1,7 +1,7 @@
 """Puts Quipu's files on a board's file system, over the raw REPL: compiled if there is a compiler, else as source.
 
-Writes /lib/shared_kernel, /lib/quipu, /quipu.json, /quipu.entropy and perhaps /main.py, touches nothing else there and never the log. A file
-that is there already is not written again.
+Writes /lib/shared_kernel, /lib/quipu, /quipu.json, /quipu.entropy and perhaps /main.py; touches nothing else there, and never
+the log. A file that is there already is not written again.
 """
 
 import hashlib
@@ -134,4 +134,6 @@ def deploy(port: str, facts: dict[str, Any], mpy_cross: str | Path | None = None
             else:
                 repl.write_file(path, content)
                 result.written.append(path)
+        # A blank log region gets its genesis at the next start, from this; a board with randomness of its own ignores it.
+        repl.write_file("/quipu.entropy", os.urandom(16))
     return result

@@ -6,14 +6,15 @@ and `x_hex` is always there. Vectors are numbers, each of them exact: a Q16.16 i
 
 from typing import Any
 
+from shared_kernel.contents import used
 from shared_kernel import frame_names, frames
+from shared_kernel import kernel as k
 from shared_kernel.config import CONFIG_NAMES
 from shared_kernel.errors import FormatError, Refused
 from shared_kernel.fixed import ONE
 from shared_kernel.frames import HEADER, TOKEN, TOKEN_BYTES
 from shared_kernel.genesis import Genesis
-from shared_kernel.kernel import (CREATE_EDGE, CREATE_NODE, DELETE, DELETE_EDGE, DELETE_KEY, DELETE_NODE, INSERT, PUT, SET_META,
-                                  SET_TAG, UPDATE, Kernel, u32)
+from shared_kernel.kernel import Kernel, u32
 
 POOLS = ("records", "nodes", "edges", "keys")
 POLICIES = ("stop", "overwrite")
@@ -61,7 +62,7 @@ def state(kernel: Kernel) -> dict[str, Any]:
     """Return configuration, counts, root and contents; contents in the order of their ids, keys in that of their names."""
     pools = [getattr(kernel, each) for each in POOLS]
     of = [kernel.record_at, kernel.node_at, kernel.edge_at, kernel.key_at]
-    contents: list[Any] = [[(ident, read(at)) for ident, at in pool.used()] for pool, read in zip(pools, of, strict=True)]
+    contents: list[Any] = [[(ident, read(at)) for ident, at in used(pool)] for pool, read in zip(pools, of, strict=True)]
     for each in contents[:3]:
         each.sort(key=lambda pair: pair[0])
     contents[3].sort(key=lambda pair: pair[1])
@@ -118,9 +119,9 @@ def _insert(p: bytes) -> dict[str, Any]:
 
 def _update(p: bytes) -> dict[str, Any]:
     out: dict[str, Any] = {"id": u32(p, 0)}
-    if p[8] & SET_TAG:
+    if p[8] & k.SET_TAG:
         out["tag"] = u32(p, 4)
-    if p[8] & SET_META:
+    if p[8] & k.SET_META:
         out.update(octets("meta", p[9:]))
     return out
 
@@ -140,13 +141,13 @@ _FIELDS = {
     frames.BOOT: lambda p: {"boot": u32(p, 0), "head": p[4:36].hex(), "skipped": u32(p, 36)},
     frames.CHECKPOINT: lambda p: {"root": p.hex()},
     frames.CLOCK: lambda p: {"unix_ms": u32(p, 0) | u32(p, 4) << 32, "uncertainty_ms": u32(p, 8)},
-    INSERT: _insert,
-    UPDATE: _update,
-    DELETE: _ident,
-    CREATE_NODE: lambda p: {"kind": u32(p, 0), "record": u32(p, 4) or None},
-    DELETE_NODE: _ident,
-    CREATE_EDGE: lambda p: {"kind": u32(p, 0), "from": u32(p, 4), "to": u32(p, 8)},
-    DELETE_EDGE: _ident,
-    PUT: _put,
-    DELETE_KEY: lambda p: {**octets("name", p[4:]), "previous": u32(p, 0)},
+    k.INSERT: _insert,
+    k.UPDATE: _update,
+    k.DELETE: _ident,
+    k.CREATE_NODE: lambda p: {"kind": u32(p, 0), "record": u32(p, 4) or None},
+    k.DELETE_NODE: _ident,
+    k.CREATE_EDGE: lambda p: {"kind": u32(p, 0), "from": u32(p, 4), "to": u32(p, 8)},
+    k.DELETE_EDGE: _ident,
+    k.PUT: _put,
+    k.DELETE_KEY: lambda p: {**octets("name", p[4:]), "previous": u32(p, 0)},
 }

@@ -4,7 +4,7 @@ Raised where found, turned into text once, by the command line; `exit_code` says
 """
 
 from shared_kernel.errors import (Busy, Damage, FlashError, FormatError, Full, InUse, Invalid, LinkError, LogFull, Mismatch,  # isort: skip
-                                  NotFound, QuipuError, Refused, TooLong, WrongDimension, by_code)
+                                  NotFound, QuipuError, Refused, TooLong, WrongDimension)
 
 __all__ = ["ArchiveDamage", "ArchiveError", "Busy", "CannotOpen", "Damage", "FlashError", "FormatError", "Full", "HostError",
            "InUse", "Invalid", "LinkError", "LogFull", "LostAnswer", "Mismatch", "NotFound", "OtherLog", "PortError", "QuipuError",
@@ -64,6 +64,15 @@ class RolledBack(ArchiveError):
     def __init__(self, message: str, seq: int):
         super().__init__(message)
         self.seq = seq
+
+
+def by_code(code: int) -> type[QuipuError]:
+    """Return the class of a code that came over the link; QuipuError for one that this version does not know."""
+    for each in (Refused, Invalid, WrongDimension, TooLong, NotFound, Full, InUse, LogFull, Busy, FlashError, Damage, FormatError,
+                 LinkError):
+        if each.code == code:
+            return each
+    return QuipuError
 
 
 def exit_code(error: BaseException) -> int:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 _POLL_S = 0.05  # how long one read of the port waits
 _STALL_S = 0.5  # a silence inside an answer that long means that bytes of it were lost
-_FIRST_WAIT_S = 2.0  # for an answer before a request is repeated; doubled each time
+_FIRST_WAIT_S = 1.0  # for an answer before a request is repeated; doubled each time
+_ARRIVING_S = 6.0  # what the longest answer takes at 115200 baud
 _ATTEMPTS = 8  # of one request: damage is noticed at once, so that waiting alone would not bound them
 _GREETING_S = 0.4  # how long a first request may take before the REPL is looked for
 _PROMPT_S = 1.0
@@ -56,11 +57,16 @@ def parts(op: int, payload: bytes, limit: int) -> list[tuple[int, bytes]]:
 
 
 class AnswerReader:
-    """Takes the bytes that a board sends; gives answers, and hands everything else to `output`."""
+    """Takes the bytes that a board sends; gives answers, and hands everything else to `output`.
+
+    asked: ids of requests whose answers may come. Others are no answers: an application prints what it likes, and what
+    looks like the head of a long answer would hide the true ones behind it until its end.
+    """
 
     def __init__(self, output: Callable[[bytes], None]):
         self.output = output
         self.buffer = bytearray()
+        self.asked = {0}  # 0: what a board answers to a request that it could not read
         self.damaged = 0  # what began like an answer and was none, or not whole
 
     def feed(self, data: bytes) -> list[Answer]:
@@ -73,14 +79,12 @@ class AnswerReader:
             mark = buffer.find(link.MARK, at)
             self._out(at, len(buffer) if mark < 0 else mark)
             at = len(buffer) if mark < 0 else mark
-            left = len(buffer) - at
-            if left < 2 or left < 6 and buffer[at + 1] == link.ANSWER:
-                break
-            end = at + 10 + (buffer[at + 4] | buffer[at + 5] << 8) if buffer[at + 1] == link.ANSWER else 0
+            end = self._end(at)
             if end > len(buffer):
                 break
             if end and primitives.crc32(memoryview(buffer)[at + 2 : end - 4], 0) == u32(buffer, end - 4):
                 answers.append(Answer(buffer[at + 2], buffer[at + 3], bytes(buffer[at + 6 : end - 4])))
+                self.asked -= {buffer[at + 2]} - {0}
                 at = end
             else:
                 self.damaged += 1 if end else 0
@@ -88,6 +92,14 @@ class AnswerReader:
                 at += 1
         del buffer[:at]
         return answers
+
+    def _end(self, at: int) -> int:
+        """Return where the answer that may begin at `at` ends, or some place past the buffer while that is not known; 0 if none
+        begins there."""
+        head = self.buffer[at : at + 6]
+        if head[1:2] not in (b"", bytes((link.ANSWER,))) or len(head) > 2 and head[2] not in self.asked:
+            return 0
+        return at + 10 + (head[4] | head[5] << 8) if len(head) == 6 else len(self.buffer) + 1
 
     def waiting(self) -> bool:
         """Return whether something that may be an answer has begun and not ended."""
@@ -169,7 +181,7 @@ class Link:
             if time.monotonic() >= deadline:
                 break
             wait *= 2
-        raise LostAnswer(f"{self.url}: no whole answer to request 0x{op:02x} within {limit:g} s: is the board still there, and does "
+        raise LostAnswer(f"{self.url}: no whole answer to request 0x{op:02x} within {limit:g} s: is the board there, and does "
                          "its application call quipu's verbs, poll() or serve() often enough?")
 
     def _attempt(self, op: int, payload: bytes, deadline: float) -> Answer | None:
@@ -192,6 +204,7 @@ class Link:
         """Send one request and return its answer; None if it is not there at the deadline, or if one of the two was damaged."""
         ident = next(self._ids)
         damaged = self._reader.damaged
+        self._reader.asked.add(ident)
         self._write(encode_request(ident, op, payload))
         for answer in self._answers(deadline):
             if answer and answer.id == ident:
@@ -203,7 +216,7 @@ class Link:
         return None
 
     def _answers(self, deadline: float) -> Iterator[Answer | None]:
-        """Yield answers as they come, and None where the board pauses, until the deadline."""
+        """Yield answers as they come, and None where the board pauses, until the deadline; a little longer while one is coming."""
         heard = time.monotonic()
         while True:
             data = self._read()
@@ -216,7 +229,9 @@ class Link:
                     yield from self._reader.give_up()
             else:
                 yield None
-            if now >= deadline:
+            if now >= deadline and not (self._reader.waiting() and now - heard < _STALL_S and now < deadline + _ARRIVING_S):
+                while self._reader.waiting():  # what has begun may hide what came whole
+                    yield from self._reader.give_up()
                 return
 
     # -- the port -----------------------------------------------------------------------------------------------------
@@ -280,8 +295,8 @@ class Link:
                 break
             if time.monotonic() >= deadline:
                 said = f" (it said {bytes(self.printed[-60:])!r})" if self.printed else ""
-                raise PortError(f"{self.url}: nothing here answered as a Quipu board within {self.timeout:g} s{said}: is it the right "
-                                "port, is the board powered, and does its application call quipu's verbs, poll() or serve()?")
+                raise PortError(f"{self.url}: nothing here answered as a Quipu board within {self.timeout:g} s{said}: is it the "
+                                "right port, is the board powered, and does its application call quipu's verbs, poll() or serve()?")
             wait *= 2
         if answer.status:
             raise by_code(answer.status)(answer.payload.decode(errors="replace"))

@@ -46,7 +46,7 @@ def show(what: RenderableType) -> None:
 
 @contextmanager
 def progress(label: str, unit: str = "") -> Iterator[Callable[[int, int], None]]:
-    """Give a function to call with (done, in all); it draws a bar on standard error, if that is a terminal. unit: "" for bytes."""
+    """Give a function to call with (done, in all); it draws a bar on standard error if that is a terminal. unit: "": bytes."""
     amount = [TextColumn("{task.completed} of {task.total} " + unit)] if unit else [DownloadColumn(True), TransferSpeedColumn()]
     with Progress(TextColumn(label), BarColumn(), *amount, transient=True, console=Console(stderr=True),
                   disable=not sys.stderr.isatty()) as bar:

@@ -3,7 +3,6 @@
 import random
 import shutil
 import subprocess
-import sys
 import zlib
 from array import array
 from pathlib import Path
@@ -12,15 +11,12 @@ import blake3 as published
 import pytest
 from mpremote.transport import TransportExecError
 from mpremote.transport_serial import SerialTransport
+from quipu import images
+from quipu.emulator import Emulator
 
 from shared_kernel import blake3, distances, primitives
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "host"))
-
-from quipu import images  # noqa: E402
-from quipu.emulator import Emulator  # noqa: E402
-
 MODULES = ("thumb", "viper", "crc32")
 # The same text makes the same bytes on both sides.
 DATA = "bytes((i * 167 ^ i >> 8) & 255 for i in range(7200))"
@@ -138,7 +134,8 @@ def test_distances_at_the_edge_of_saturation(board):
         differences = edge + rest
         words = array("I", [0x80000000 + d & 0xFFFFFFFF for d in differences + differences[::-1]])
         check_distances(board, words, 0, 9, 9, 2, array("I", [0x80000000] * 9))
-    for pair in ((1 << 31, 1 << 31), (1 << 31, (1 << 31) - 1), (0xFFFFFFFF, 0xFFFFFFFF), (0xB504F333, 0xFFFF), (3036962500, 0xB505FFFF)):
+    for pair in ((1 << 31, 1 << 31), (1 << 31, (1 << 31) - 1), (0xFFFFFFFF, 0xFFFFFFFF), (0xB504F333, 0xFFFF),
+                 (3036962500, 0xB505FFFF)):
         words = array("I", [0x80000000 + d & 0xFFFFFFFF for d in pair])
         check_distances(board, words, 0, 2, 2, 1, array("I", [0x80000000] * 2))
 

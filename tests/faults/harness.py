@@ -203,11 +203,15 @@ class Witness:
     def pull(self, store):
         """Read the frames that are new, replay them, and return (seq, kind, token, payload) of the commands."""
         got = []
+        tries = 40  # half-programmed units may hide a frame from one reading and show it to the next
         seq, head = (0, bytes(32)) if self.replay.seq is None else (self.replay.seq + 1, self.replay.head)
         while True:
             data = bytes(store.read_frames(seq, head))
             if not data:
-                break
+                tries -= 1
+                if seq > store.seq or not tries:
+                    break
+                continue
             at = 0
             while at < len(data):
                 end = at + frames.length_at(data, at)

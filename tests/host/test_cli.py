@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from quipu import archive, cli, images
+
 from shared_kernel import snapshot_file
 from shared_kernel.replay import Replay
 from tests.kernel.log_writer import every_type
@@ -302,7 +302,8 @@ def test_every_command_has_help_with_an_example_and_json(verb):
 
 @pytest.mark.parametrize("arguments", [
     (), ("no-such-command",), ("verify",), ("insert",), ("insert", NOWHERE), ("record", NOWHERE, "seven"),
-    ("record", NOWHERE, 2**32), ("record", NOWHERE, -1), ("insert", NOWHERE, 1, "--tag", 2**32), ("configure", NOWHERE, "--dim", 0),
+    ("record", NOWHERE, 2**32), ("record", NOWHERE, -1), ("insert", NOWHERE, 1, "--tag", 2**32),
+    ("configure", NOWHERE, "--dim", 0),
     ("update", NOWHERE, 1, "--meta", "a", "--meta-hex", "61"), ("insert", NOWHERE, 1, "--meta-hex", "0"),
     ("put", NOWHERE, "k", "zz", "--hex"), ("log", "--archive", "x", "--type", "nonsense"), ("search", NOWHERE, 1, "-k", 0),
     ("verify", "--archive", "x", "--expect-root", "12"), ("verify", "--archive", "x", "--expect-head", "z" * 64),
@@ -321,9 +322,9 @@ def test_only_finite_decimals_are_components(component):
 
 
 @pytest.mark.parametrize("line, says", [
-    ("[1, NaN]", "NaN"), ("[1, -Infinity]", "Infinity"), ("[1, true]", "True"), ("{}", "expected"), ("7", "expected"), ("[1", "line 2"),
-    ('{"vector": [1], "tga": 3}', "tga"), ('{"vector": [1], "meta": 3}', "line 2"), ('{"vector": [1], "meta_hex": "0"}', "line 2"),
-    ('{"vector": "12"}', "expected"), ('{"vector": [1], "tag": "3"}', "tag"),
+    ("[1, NaN]", "NaN"), ("[1, -Infinity]", "Infinity"), ("[1, true]", "True"), ("{}", "expected"), ("7", "expected"),
+    ("[1", "line 2"), ('{"vector": [1], "tga": 3}', "tga"), ('{"vector": [1], "meta": 3}', "line 2"),
+    ('{"vector": [1], "meta_hex": "0"}', "line 2"), ('{"vector": "12"}', "expected"), ('{"vector": [1], "tag": "3"}', "tag"),
 ])
 def test_a_bad_line_stops_all_of_the_input(line, says):
     kind, message = error("insert", NOWHERE, "-", input=f"[1, 2]\n{line}\n", code=1)
@@ -357,8 +358,14 @@ def test_a_seq_that_the_archive_has_not(folder):
 def test_a_port_that_is_none():
     for arguments in (("info", NOWHERE), ("insert", NOWHERE, -1), ("sync", NOWHERE, "--archive", "x"), ("info", "nonsense://x")):
         kind, message = error(*arguments, code=3)
-        assert kind == "PortError" and arguments[1] in message
+        assert kind == "CannotOpen" and arguments[1] in message
     assert not Path("x").exists()
+
+
+def test_ports_are_listed():
+    told = answer("ports")
+    assert isinstance(told["ports"], list) and all({"port", "answer"} <= set(each) for each in told["ports"])
+    assert quipu("ports").startswith("no serial port found" if not told["ports"] else " port")
 
 
 def test_a_port_without_a_board(folder, tmp_path):

@@ -3,7 +3,6 @@
 import hashlib
 
 import pytest
-
 import quipu
 from quipu import deploy, images
 from quipu.emulator import Emulator
@@ -46,7 +45,8 @@ def test_a_board_becomes_a_quipu_board(emulator, compiler):
     first = deploy.deploy(emulator.port, facts, compiler)
     assert set(first.written) == {*deploy.files(facts, compiler), "/main.py"} and not first.kept and not first.removed
     with quipu.connect(emulator.port) as board:
-        assert board.info()["board"].startswith(BOARD)
+        info = board.info()
+        assert info["board"].startswith(BOARD) and info["configured"]
 
     on(emulator, "open('/lib/quipu/memory.py', 'w').write('raise SystemExit')\n"  # MicroPython would take it before memory.mpy
                  "open('/lib/quipu/viper.mpy', 'w').write('old')\nopen('/mine.py', 'w').write('1')")
@@ -57,8 +57,8 @@ def test_a_board_becomes_a_quipu_board(emulator, compiler):
         assert board.info()["provider"] == "viper"
 
     digest = hashlib.sha256(deploy.MAIN.encode()).hexdigest()
-    assert on(emulator, "import os, hashlib\nprint(os.listdir('/').count('mine.py'), hashlib.sha256(open('/main.py').read()).digest().hex())"
-              ).split() == ["1", digest]
+    code = "import os, hashlib\nprint('mine.py' in os.listdir(), hashlib.sha256(open('/main.py').read()).digest().hex())"
+    assert on(emulator, code).split() == ["True", digest]
 
 
 def test_a_port_that_is_none(compiler):

@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from shared_kernel.contents import used
 from shared_kernel import arena, errors, frames, graph, kernel, search, store
 from shared_kernel.arena import Arena, CHUNK, CHUNK_WORDS, CLEAN, DIRTY, UNSAVED
 from shared_kernel.config import check_config, CONFIG_LIMITS, CONFIG_NAMES
@@ -86,7 +87,7 @@ def test_a_pool_of_none_holds_nothing():
     kernel = Kernel((1, 0, 0, 0, 0, 0, 0))
     assert kernel.arena.chunks == 1
     for pool in (kernel.records, kernel.nodes, kernel.edges):
-        assert pool.find(1) == 0 and list(pool.used()) == []
+        assert pool.find(1) == 0 and list(used(pool)) == []
         with pytest.raises(errors.Full):
             pool.need_room()
     assert kernel.find_key(b"a", 0, 1) == 0

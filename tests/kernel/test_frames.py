@@ -5,6 +5,7 @@ import zlib
 
 import pytest
 
+from quipu.errors import by_code
 from shared_kernel import errors, frame_names, frames, genesis
 from tests.kernel.log_writer import CONFIG, every_type, sealed
 
@@ -184,5 +185,5 @@ def test_each_error_crosses_the_link_as_itself():
     assert len({each.code for each in classes}) == len(classes) == 15
     for each in classes:
         if each not in (errors.QuipuError, errors.Mismatch):  # the laptop alone finds mismatches
-            assert errors.by_code(each.code) is each
-    assert errors.by_code(1) is errors.by_code(0) is errors.by_code(250) is errors.QuipuError
+            assert by_code(each.code) is each
+    assert by_code(1) is by_code(0) is by_code(250) is errors.QuipuError

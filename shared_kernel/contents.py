@@ -1,0 +1,11 @@
+"""Walking through everything that a state holds. Never loaded on a board."""
+
+_ID = 1  # word of a slot, see kernel.py
+
+
+def used(pool):
+    """Yield (id, word offset) of every slot in use, in slot order."""
+    for slot in range(pool.fresh()):
+        at = pool.at(slot)
+        if pool.words[at + _ID]:
+            yield pool.words[at + _ID], at
