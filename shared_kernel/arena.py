@@ -27,11 +27,17 @@ _POOLS_AT = const(10)
 _HEADER_WORDS = const(32)
 
 # Words of a slot: all pools', and how many a slot has before its vector, in all, in all, before its value.
-_ID, _NEXT = const(1), const(2)
-_VECTOR, _NODE_WORDS, _EDGE_WORDS, _VALUE = const(5), const(7), const(10), const(10)
+_ID = const(1)
+_NEXT = const(2)
+_VECTOR = const(5)
+_NODE_WORDS = const(7)
+_EDGE_WORDS = const(10)
+_VALUE = const(10)
 
 # What `touched` holds for each chunk.
-CLEAN, DIRTY, UNSAVED = const(0), const(1), const(2)
+CLEAN = const(0)
+DIRTY = const(1)
+UNSAVED = const(2)
 
 
 def layout(config):

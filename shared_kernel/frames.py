@@ -16,12 +16,17 @@ HEADER = const(12)
 OVERHEAD = const(16)  # header and CRC
 TOKEN_BYTES = const(8)
 
-GENESIS, BOOT, CHECKPOINT, CLOCK = const(0x01), const(0x02), const(0x03), const(0x84)
+GENESIS = const(0x01)
+BOOT = const(0x02)
+CHECKPOINT = const(0x03)
+CLOCK = const(0x84)
 # Reserved for later: code 0x85, summary 0x86, capability 0x87, quarantine 0x88.
-SKIPPABLE, TOKEN = const(0x80), const(0x40)
+SKIPPABLE = const(0x80)
+TOKEN = const(0x40)
 
 NO_HEAD = bytes(32)
-STOP, OVERWRITE = const(0), const(1)  # policy of a full log
+STOP = const(0)  # policy of a full log
+OVERWRITE = const(1)
 
 
 def largest_frame(config):

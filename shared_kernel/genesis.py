@@ -10,7 +10,10 @@ from .kernel import u32
 from .region import Open
 
 LARGEST = const(264)  # bytes that hold any genesis frame
-_ENTROPY_AT, _POLICY_AT, _LENGTH_AT, _IDENTITY_AT = const(32), const(48), const(49), const(50)
+_ENTROPY_AT = const(32)
+_POLICY_AT = const(48)
+_LENGTH_AT = const(49)
+_IDENTITY_AT = const(50)
 _ORIGIN_BYTES = const(132)
 _IDENTITY_BYTES = const(64)
 

@@ -3,11 +3,19 @@
 from .const import const
 from .errors import Invalid
 
-OUT, IN, BOTH = const(1), const(2), const(3)
+OUT = const(1)
+IN = const(2)
+BOTH = const(3)
 
 # Words of a node's and an edge's slot, see kernel.py.
-_ID, _KIND, _OUT, _IN = const(1), const(3), const(5), const(6)
-_FROM, _TO, _NEXT_OUT, _NEXT_IN = const(4), const(5), const(6), const(8)
+_ID = const(1)
+_KIND = const(3)
+_OUT = const(5)
+_IN = const(6)
+_FROM = const(4)
+_TO = const(5)
+_NEXT_OUT = const(6)
+_NEXT_IN = const(8)
 
 
 def edges_of(kernel, node, directions=BOTH):

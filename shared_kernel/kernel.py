@@ -12,23 +12,45 @@ from .errors import InUse, Invalid, NotFound, TooLong, WrongDimension
 from .root import RootTree
 
 # Command types, the low six bits of a frame's type.
-INSERT, UPDATE, DELETE = const(0x10), const(0x11), const(0x12)
-CREATE_NODE, DELETE_NODE = const(0x14), const(0x15)
-CREATE_EDGE, DELETE_EDGE = const(0x18), const(0x19)
-PUT, DELETE_KEY = const(0x1C), const(0x1D)
+INSERT = const(0x10)
+UPDATE = const(0x11)
+DELETE = const(0x12)
+CREATE_NODE = const(0x14)
+DELETE_NODE = const(0x15)
+CREATE_EDGE = const(0x18)
+DELETE_EDGE = const(0x19)
+PUT = const(0x1C)
+DELETE_KEY = const(0x1D)
 
 # Which fields an update sets.
-SET_TAG, SET_META = const(1), const(2)
+SET_TAG = const(1)
+SET_META = const(2)
 
 # The header's words and the slots' (arena.py has their sum). A record: how many nodes refer to it << 8 | metadata length,
 # tag, vector, metadata. A node: kind, record, first out-edge, first in-edge. An edge: kind, from, to, next and previous
 # of the same `from`, next and previous of the same `to`. A key: name length | value length << 8, name, value.
-_CONFIG_AT, _SEQ_AT = const(2), const(9)
-_HEAD, _ID, _NEXT = const(0), const(1), const(2)
-_REFS, _TAG, _VECTOR = const(3), const(4), const(5)
-_KIND, _RECORD, _OUT, _IN = const(3), const(4), const(5), const(6)
-_FROM, _TO, _NEXT_OUT, _PREV_OUT, _NEXT_IN, _PREV_IN = const(4), const(5), const(6), const(7), const(8), const(9)
-_LENGTHS, _NAME, _VALUE, _NAME_BYTES = const(3), const(4), const(10), const(24)
+_CONFIG_AT = const(2)
+_SEQ_AT = const(9)
+_HEAD = const(0)
+_ID = const(1)
+_NEXT = const(2)
+_REFS = const(3)
+_TAG = const(4)
+_VECTOR = const(5)
+_KIND = const(3)
+_RECORD = const(4)
+_OUT = const(5)
+_IN = const(6)
+_FROM = const(4)
+_TO = const(5)
+_NEXT_OUT = const(6)
+_PREV_OUT = const(7)
+_NEXT_IN = const(8)
+_PREV_IN = const(9)
+_LENGTHS = const(3)
+_NAME = const(4)
+_VALUE = const(10)
+_NAME_BYTES = const(24)
 _DIRTY = const(1)
 
 

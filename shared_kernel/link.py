@@ -14,7 +14,10 @@ from .errors import LinkError
 from .kernel import put_u32, u32
 
 PROTOCOL = const(1)
-MARK, OPEN, CLOSE, ANSWER = const(0x1E), const(0x23), const(0x21), const(0x51)
+MARK = const(0x1E)
+OPEN = const(0x23)
+CLOSE = const(0x21)
+ANSWER = const(0x51)
 MORE = const(0x80)
 
 

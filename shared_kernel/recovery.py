@@ -34,7 +34,7 @@ def epochs(region):
             continue
         each = region.opened(sector)
         newest = newest or each
-        if each.name == newest.name:
+        if each and each.name == newest.name:
             order.insert(0, sector)
     return order, newest
 

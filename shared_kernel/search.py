@@ -12,7 +12,9 @@ from .errors import Invalid, WrongDimension
 from .frames import vector_bytes
 from .kernel import u32
 
-_ID, _TAG, _VECTOR = const(1), const(4), const(5)  # words of a record's slot, see kernel.py
+_ID = const(1)  # words of a record's slot, see kernel.py
+_TAG = const(4)
+_VECTOR = const(5)
 
 
 def query_words(kernel, query):

@@ -17,7 +17,9 @@ from .region import Open, Region
 from .saver import Saver
 from .snapshot import Header
 
-_ID, _LENGTHS, _VALUE = const(1), const(3), const(10)  # words of a key's slot, see kernel.py
+_ID = const(1)  # words of a key's slot, see kernel.py
+_LENGTHS = const(3)
+_VALUE = const(10)
 CHECKPOINT_EVERY = const(64)  # commands
 TICKS_MASK = const(0x3FFFFFFF)  # what `now` counts modulo: MicroPython's ticks_ms
 REBASE = const(0x1FFFFFFF)  # a tick past this is due for a clock frame

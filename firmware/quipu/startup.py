@@ -59,6 +59,14 @@ def entropy():
         return None
 
 
+class Plain:
+    """Some attributes of an object, without the code behind it: so that recovery's can be dropped."""
+
+    def __init__(self, of, names):
+        for each in names:
+            setattr(self, each, getattr(of, each))
+
+
 def open_memory(facts):
     """Recover the log and return it as a Memory. A blank region gets a genesis if there is entropy for one; otherwise the
     laptop configures it (`quipu configure`).
@@ -93,6 +101,11 @@ def open_memory(facts):
         begin = None
         found = Recovery(region, spare)
         found.fresh = True
+    replay = found.replay
+    if replay:
+        replay = Plain(replay, ("kernel", "name", "seed", "seq", "head", "boot"))
+    found = Plain(found, ("region", "order", "epoch", "acked", "policy", "address", "skipped", "cuts", "damage", "slots", "fresh"))
+    found.replay = replay
     Recovery = spare = None
     forget("shared_kernel", "recovery", "replay", "genesis", "config")
     from .memory import Memory

@@ -2,7 +2,7 @@
 
 Ask usable() before installing it: without Thumb (a 64-bit port, RISC-V, Xtensa) nothing here may be called. Leaves nothing
 on the heap but what hash and crc32 return. Has one set of buffers, so no call may interrupt another: not from an interrupt
-handler, not from a second core. An argument out of range raises IndexError, a buffer of words at an odd address ValueError.
+handler, not from a second core. An argument out of range raises IndexError, words that lie at no multiple of 4 ValueError.
 What the functions do is said in shared_kernel/primitives.py and, for each, by its reference.
 """
 
@@ -51,6 +51,7 @@ def copy(to, to_at: int, of, of_at: int, count: int):
         raise IndexError
     a = int(ptr8(to)) + to_at
     b = int(ptr8(of)) + of_at
+    # From the end down: where the two overlap the result is not defined.
     if (a | b | count) & 3:
         a8 = ptr8(a)
         b8 = ptr8(b)

@@ -6,10 +6,10 @@ and `x_hex` is always there. Vectors are numbers, each of them exact: a Q16.16 i
 
 from typing import Any
 
-from shared_kernel.contents import used
 from shared_kernel import frame_names, frames
 from shared_kernel import kernel as k
 from shared_kernel.config import CONFIG_NAMES
+from shared_kernel.contents import used
 from shared_kernel.errors import FormatError, Refused
 from shared_kernel.fixed import ONE
 from shared_kernel.frames import HEADER, TOKEN, TOKEN_BYTES

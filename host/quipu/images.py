@@ -4,8 +4,8 @@ Standard library only, for it runs before anything is installed. Everything it m
 checkout; it never installs a package, never touches the system's apt configuration, and never writes into a MicroPython
 checkout that a person points at with QUIPU_MICROPYTHON.
 
-    python3 -m quipu.images packages             prints the Debian packages that are missing, on one line
-    python3 -m quipu.images build [TARGET ...]   TARGET: a board, `unix` or `mpy-cross`; all of them without one
+    python3 host/quipu/images.py packages             prints the Debian packages that are missing, on one line
+    python3 host/quipu/images.py build [TARGET ...]   TARGET: a board, `unix` or `mpy-cross`; all of them without one
 """
 
 import argparse
@@ -335,7 +335,7 @@ def _unpack(archive: Path, folder: Path, tree: Path) -> None:
 # -------------------------------------------------------------------------------------------------------- command line
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="quipu.images", description="Builds images of the emulated boards.")
+    parser = argparse.ArgumentParser(prog="images.py", description="Builds images of the emulated boards.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("packages", help="print the Debian packages that are missing, on one line")
     build = commands.add_parser("build", help="build images, mpy-cross and the unix port")

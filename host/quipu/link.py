@@ -140,6 +140,7 @@ class Link:
         self._reader = AnswerReader(self._print)
         self._ids = self._sequence()
         self._stale_parts = False
+        self._complete = 0  # id of the last request of which all parts were sent
         self._repl: Repl | None = None
         self._port = self._open()
         try:
@@ -167,22 +168,43 @@ class Link:
     def request(self, op: int, payload: bytes = b"", *, timeout: float | None = None, repeat: bool = True) -> bytes:
         """Send a request and return the answer's payload, or raise the error that the board answered with.
 
-        repeat: send it again when no answer comes (only where that changes nothing twice). LostAnswer if none came in time.
+        repeat: send it again when no answer comes, only where that changes nothing twice. Without: LostAnswer as soon as it is
+        certain that none will come, and the request has been carried out or never will be. LostAnswer, too, after `timeout` s.
         """
         limit = timeout or self.timeout
         deadline = time.monotonic() + limit
-        wait = _FIRST_WAIT_S if repeat else limit
-        for _ in range(_ATTEMPTS if repeat else 1):
+        wait = _FIRST_WAIT_S
+        for _ in range(_ATTEMPTS):
             answer = self._attempt(op, payload, min(time.monotonic() + wait, deadline))
+            if not answer and not repeat:
+                answer = self._settle(deadline)
             if answer:
                 if answer.status:
                     raise by_code(answer.status)(answer.payload.decode(errors="replace"))
                 return answer.payload
-            if time.monotonic() >= deadline:
+            if not repeat or time.monotonic() >= deadline:
                 break
             wait *= 2
         raise LostAnswer(f"{self.url}: no whole answer to request 0x{op:02x} within {limit:g} s: is the board there, and does "
                          "its application call quipu's verbs, poll() or serve() often enough?")
+
+    def _settle(self, deadline: float) -> Answer | None:
+        """Wait for the answer to the last request; None once it is certain that it was lost. Requests are answered in order: if the
+        board answers a later one, which changes nothing, the last one is over."""
+        lost = self._complete
+        wait = _FIRST_WAIT_S
+        while time.monotonic() < deadline:
+            info = next(self._ids)
+            self._reader.asked.add(info)
+            self._write(encode_request(info, requests.INFO, b""))
+            for answer in self._answers(min(time.monotonic() + wait, deadline)):
+                if answer and answer.id == lost:
+                    return answer
+                if answer and answer.id == info:
+                    self._stale_parts = False
+                    return None
+            wait *= 2
+        return None
 
     def _attempt(self, op: int, payload: bytes, deadline: float) -> Answer | None:
         """Send a request once, in as many parts as it needs; return the answer, None if it or a part's was lost."""
@@ -192,17 +214,19 @@ class Link:
             self._stale_parts = False
         pieces = parts(op, payload, self.limit)
         self._stale_parts = len(pieces) > 1
+        self._complete = 0
         for each, piece in pieces[:-1]:
             answer = self._exchange(each, piece, deadline)
             if not answer or answer.status:
                 return answer
-        answer = self._exchange(*pieces[-1], deadline)
+        self._complete = next(self._ids)
+        answer = self._exchange(*pieces[-1], deadline, self._complete)
         self._stale_parts = self._stale_parts and answer is None
         return answer
 
-    def _exchange(self, op: int, payload: bytes, deadline: float) -> Answer | None:
+    def _exchange(self, op: int, payload: bytes, deadline: float, ident: int = 0) -> Answer | None:
         """Send one request and return its answer; None if it is not there at the deadline, or if one of the two was damaged."""
-        ident = next(self._ids)
+        ident = ident or next(self._ids)
         damaged = self._reader.damaged
         self._reader.asked.add(ident)
         self._write(encode_request(ident, op, payload))

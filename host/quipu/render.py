@@ -86,6 +86,10 @@ def size(count: int) -> str:
     return f"{count / 1024:.1f} KiB" if count >= 1024 else f"{count} B"
 
 
+def count(n: int, what: str) -> str:
+    return f"{n:,} {what}" + ("" if n == 1 else "s")
+
+
 def moment(unix_ms: int) -> str:
     """Return milliseconds since 1970 as date and time, UTC."""
     try:
@@ -149,7 +153,8 @@ def info(data: Data) -> RenderableType:
     if config:
         rows += [
             ("log", data["log"]),
-            ("seq", f"{data['seq']}, boot {data['boot']}" + (f", {data['cuts']} cuts found" if data["cuts"] else "")),
+            ("seq", f"{data['seq']}, boot {data['boot']}"),
+            ("power cuts", ", ".join(f"after seq {seq} ({size(torn)})" for seq, torn in data["cuts"]) or None),
             ("chain head", data["head"]),
             ("state root", data["root"]),
             ("contents", ", ".join(f"{data[each]} of {config[each]} {each}" for each in ("records", "nodes", "edges", "keys"))),
@@ -172,7 +177,7 @@ def configured(data: Data) -> str:
 def inserted(data: Data) -> str:
     if "ids" in data:
         ids = data["ids"]
-        return f"{len(ids)} records: {ids[0]} to {ids[-1]}" if ids else "no record: the input was empty"
+        return f"{count(len(ids), 'record')}: {ids[0]} to {ids[-1]}" if ids else "no record: the input was empty"
     return f"record {data['id']}"
 
 
@@ -235,10 +240,10 @@ def verdict(data: Data) -> RenderableType:
     rows: list[tuple[str, Any]] = [
         ("board", data["board"]),
         ("log", data["log"]),
-        ("frames", f"{data['frames']:,} of {data['boots']:,} boots" + _to(data["seq"])),
+        ("frames", f"{data['frames']:,}" + (f", to seq {data['seq']}; {count(data['boots'], 'boot')}" if data["frames"] else "")),
         ("log bytes", f"{data['log_bytes']:,}"),
         ("checkpoints", f"{data['checkpoints']:,} compared"),
-        ("snapshots", f"{data['snapshots']:,} compared, and replayed from"),
+        ("snapshots", f"{data['snapshots']:,} compared, and replayed from" if data["snapshots"] else "none"),
         ("power cuts", ", ".join(f"at seq {cut['seq']}" for cut in data["cuts"]) or None),
         ("missing", ", ".join(f"seq {low} to {high}" for low, high in data["gaps"]) or None),
         ("torn", f"{data['torn']} bytes of a sync that broke off; the next one replaces them" if data["torn"] else None),
@@ -254,10 +259,6 @@ def verdict(data: Data) -> RenderableType:
                  ("found", first["found"])]
     return Panel(Group(pairs(rows), Text(""), Text(_meaning(data))), title=Text(data["verdict"].upper(), style=style),
                  title_align="left", box=frame, border_style=style, padding=(0, 1), width=WIDTH)
-
-
-def _to(seq: int | None) -> str:
-    return "" if seq is None else f", to seq {seq:,}"
 
 
 def _meaning(data: Data) -> str:

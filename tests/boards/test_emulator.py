@@ -12,28 +12,31 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
 from mpremote.transport import TransportExecError
 from mpremote.transport_serial import SerialTransport
-
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "host"))
+import pytest
 
 from quipu import images
 from quipu.emulator import Emulator, EmulatorError
 
+ROOT = Path(__file__).resolve().parents[2]
 BOARDS = images.boards()
 LOG = "import emulated; log = emulated.Flash(1048576, 262144)\n"
 SECTOR = 4096
 LIMIT_S = 30.0
 
 
+def connect(emulator):
+    # On a pty, mpremote's own time-outs work only between reads, and without this a read never returns.
+    return SerialTransport(emulator.port, timeout=0.1)
+
+
 class Prompt:
     """The raw REPL of a running emulator."""
 
-    def __init__(self, emulator, soft_reset=True):
-        self.transport = SerialTransport(emulator.port)
-        self.transport.enter_raw_repl(soft_reset=soft_reset)
+    def __init__(self, emulator):
+        self.transport = connect(emulator)
+        self.transport.enter_raw_repl()
 
     def __enter__(self):
         return self
@@ -350,7 +353,7 @@ def start_main(emulator, code):
     with Prompt(emulator) as prompt:
         prompt.transport.fs_writefile("/main.py", code)
     emulator.restart()
-    return SerialTransport(emulator.port)
+    return connect(emulator)
 
 
 def test_main_py_starts_and_ctrl_c_stops_it(emulator):

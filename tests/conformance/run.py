@@ -34,6 +34,7 @@ REPORT = ROOT / "build" / "reports" / "conformance.json"
 SMALL = tuple(sorted((HERE / "vectors" / "small").glob("*.txt")))
 LARGE = tuple(sorted((HERE / "vectors" / "large").glob("*.txt")))
 ROOT_OF = "small/commands.txt"  # every runtime runs it: its last root is the one in the table
+BOARDS = ("MICROBIT_M0", "MPS2_AN385", "MPS2_AN386", "MPS2_AN500")  # Cortex-M0, M3, M4, M7
 MINORS = range(10, 20)  # of Python 3
 SILENCE_S = 300  # a board says nothing while it runs a file
 PACKAGE = "@micropython/micropython-webassembly-pyscript"
@@ -214,6 +215,8 @@ def execute(job: Job) -> list[Row]:
     for row, files in zip(job.rows, job.files, strict=True):
         try:
             judge(row, files, next(outputs))
+        except StopIteration:
+            row.error = "not run, for the one before it broke off"
         except Exception as e:
             row.error = str(e) if isinstance(e, NotRun) else f"{type(e).__name__}: {e}"
         row.seconds, last = round(time.monotonic() - last, 1), time.monotonic()
@@ -242,7 +245,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not SMALL or not LARGE:
         print(f"there are no vectors in {HERE / 'vectors'}", file=sys.stderr)
         return 1
-    jobs = [*cpythons(), unix(), webassembly(), *(board(name) for name in ("MICROBIT_M0", "MPS2_AN385", "MPS2_AN386", "MPS2_AN500"))]
+    jobs = [*cpythons(), unix(), webassembly(), *map(board, BOARDS)]
     if only:
         jobs = [job for job in jobs if only in job.rows[0].runtime]
     with concurrent.futures.ThreadPoolExecutor(2) as pool:

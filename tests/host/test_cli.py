@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from quipu import archive, cli, images
+from quipu import archive, cli, images, render
 
 from shared_kernel import snapshot_file
 from shared_kernel.replay import Replay
@@ -114,7 +114,7 @@ def test_a_match_is_shown_as_a_panel(folder, log):
 ╭─ MATCH ──────────────────────────────────────────────────────────────────────╮
 │ board       test                                                             │
 │ log         {log.name.hex()} │
-│ frames      24 of 3 boots, to seq 23                                         │
+│ frames      24, to seq 23; 3 boots                                           │
 │ log bytes   {sum(map(len, log.frames))}                                                              │
 │ checkpoints 2 compared                                                       │
 │ snapshots   1 compared, and replayed from                                    │
@@ -297,11 +297,32 @@ def test_every_command_has_help_with_an_example_and_json(verb):
     assert max(map(len, text.splitlines())) <= 80
 
 
+INFO = {"board": "B/1", "machine": "M", "firmware": "0.1.0", "micropython": "1.25.0", "provider": "viper", "heap_used": 2048,
+        "heap_free": 100, "damage": None, "configured": False}
+LOG = {"configured": True, "log": "ab", "policy": 1, "cuts": [[7, 12]], "snapshots": [5], "seq": 9, "head": "cd", "root": "ef",
+       "boot": 2, "records": 1, "nodes": 2, "edges": 3, "keys": 4, "log_free": 1024, "log_size": 2048,
+       "config": {"dim": 2, "records": 9, "nodes": 9, "edges": 9, "keys": 9, "meta_bytes": 5, "value_bytes": 6}}
+
+
+@pytest.mark.parametrize("board, lines", [
+    ({}, ["log      none yet: the region is blank; begin one with `quipu configure PORT`"]),
+    ({"damage": "sector 3", "configured": True, "log": "ab"}, ["damage   sector 3"]),
+    (LOG, ["seq        9, boot 2", "power cuts after seq 7 (12 B)",
+           "contents   1 of 9 records, 2 of 9 nodes, 3 of 9 edges, 4 of 9 keys",
+           "log space  1.0 KiB of 2.0 KiB free; when full: overwrite", "snapshots  seq 5"]),
+])
+def test_what_a_board_says_of_itself_is_shown(board, lines, capsys):
+    render.show(render.info({**INFO, **board}))
+    shown = capsys.readouterr().out.splitlines()
+    assert set(lines) <= set(shown)
+    assert any("none yet" in line for line in shown) is not bool(board)
+
+
 # -- bad input ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("arguments", [
-    (), ("no-such-command",), ("verify",), ("insert",), ("insert", NOWHERE), ("record", NOWHERE, "seven"),
+    ("--no-such-option",), ("no-such-command",), ("verify",), ("insert",), ("insert", NOWHERE), ("record", NOWHERE, "seven"),
     ("record", NOWHERE, 2**32), ("record", NOWHERE, -1), ("insert", NOWHERE, 1, "--tag", 2**32),
     ("configure", NOWHERE, "--dim", 0),
     ("update", NOWHERE, 1, "--meta", "a", "--meta-hex", "61"), ("insert", NOWHERE, 1, "--meta-hex", "0"),
@@ -538,6 +559,21 @@ def test_what_a_board_refuses_changes_nothing(board):
     assert error("insert", board, "-", input=f"{[1] * dim}\n{[1] * (dim - 1)}\n", code=1)[0] == "WrongDimension"
     after = answer("info", board)
     assert [after[name] for name in ("seq", "head", "root")] == [before[name] for name in ("seq", "head", "root")]
+
+
+def test_a_full_pool_is_refused_and_says_how_far_it_came():
+    images.image(BOARD)
+    it = Emulated(BOARD)
+    try:
+        assert answer("configure", it.port, "--dim", 2, "--records", 3)["config"]["records"] == 3
+        kind, message = error("insert", it.port, "-", input="[1, 2]\n" * 5, code=1)
+        assert kind == "Full" and "all 3 record slots" in message and "of 5 records, the first 3 were inserted" in message
+        info = answer("info", it.port)
+        assert (info["records"], info["config"]["dim"]) == (3, 2)
+        assert error("insert", it.port, 1, 2, code=1)[0] == "Full"
+        assert answer("info", it.port)["head"] == info["head"]
+    finally:
+        assert it.end() == 0
 
 
 def test_an_archive_of_another_board_is_not_touched(board, folder):

