@@ -49,7 +49,8 @@ class FlashSim:
     """sectors of `sector` bytes, programmed by `unit` within `page`. All attributes below may be set at any time.
 
     write_once: False allows a written unit to be programmed again, from 1 to 0 (NOR without ECC). flicker: units that a cut
-    left half programmed read as before, as after or in between, anew at each read. ecc: they raise OSError instead.
+    left half programmed read as before, as after or in between, anew at each read ("before" or "after": always so; they may
+    settle later). ecc: they raise OSError instead.
     in_order: units of a page are programmed one after the other; False lets a cut leave any of them. forbidden: programs and
     erases are breaches for now. stuck: sector -> (what a program does, what an erase does): None as it should, "raise",
     "nothing" (silently), "wrong" (a program leaves one bit, an erase one page as it was).
@@ -113,7 +114,10 @@ class FlashSim:
                 if i in self.torn:
                     if self.ecc:
                         raise OSError(5)
-                    data = self._between(*self.torn[i])
+                    if self.flicker in ("before", "after"):
+                        data = self.torn[i][self.flicker == "after"]
+                    else:
+                        data = self._between(*self.torn[i])
                     for k in range(self.unit):
                         at = i * self.unit + k - address
                         if 0 <= at < n:

@@ -140,7 +140,7 @@ VERBS: dict[str, Verb] = {
     "node": Verb(ASK, do.node, render.node, (PORT, ID)),
     "edge": Verb(ASK, do.edge, render.edge, (PORT, ID)),
     "search": Verb(ASK, do.search, render.results, (
-        PORT, VECTOR, Q16, option("-k", "how many", type=Number(1, 0xFFFF), default=5, show_default=True),
+        PORT, VECTOR, Q16, option("-k", "how many, at most 128", type=Number(1, 128), default=5, show_default=True),
         option("--tag", "only records of this tag", type=U32))),
     "neighbours": Verb(ASK, do.neighbours, render.neighbours, (
         PORT, argument("node", "NODE", U32),

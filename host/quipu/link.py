@@ -185,7 +185,7 @@ class Link:
             if not repeat or time.monotonic() >= deadline:
                 break
             wait *= 2
-        raise LostAnswer(f"{self.url}: no whole answer to request 0x{op:02x} within {limit:g} s: is the board there, and does "
+        raise LostAnswer(f"{self.url}: no whole answer to request 0x{op:02x} (limit {limit:g} s): is the board there, and does "
                          "its application call quipu's verbs, poll() or serve() often enough?")
 
     def _settle(self, deadline: float) -> Answer | None:
@@ -198,7 +198,7 @@ class Link:
             self._reader.asked.add(info)
             self._write(encode_request(info, requests.INFO, b""))
             for answer in self._answers(min(time.monotonic() + wait, deadline)):
-                if answer and answer.id == lost:
+                if answer and lost and answer.id == lost:
                     return answer
                 if answer and answer.id == info:
                     self._stale_parts = False

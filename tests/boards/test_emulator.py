@@ -12,10 +12,9 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from mpremote.transport import TransportExecError
 from mpremote.transport_serial import SerialTransport
-import pytest
-
 from quipu import images
 from quipu.emulator import Emulator, EmulatorError
 

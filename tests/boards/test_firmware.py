@@ -21,7 +21,7 @@ from quipu.errors import (FormatError, Full, InUse, Invalid, LinkError, NotFound
 from quipu.link import encode_request
 from quipu.repl import Repl
 
-from shared_kernel import frames, kernel, requests
+from shared_kernel import frames, kernel, requests, snapshot
 from shared_kernel.frames import words_bytes
 from tests.model import Model, contents_of
 
@@ -167,7 +167,7 @@ def test_the_board_holds_what_it_was_told_and_nothing_else(each):
     assert contents_of(quipu.state(each.archive)) == expected
     info = each.board.info()
     assert [info[pool] for pool in ("records", "nodes", "edges", "keys")] == list(CONFIG[1:5])
-    assert info["state_seq"] == expected["seq"] and tuple(info["config"].values()) == CONFIG
+    assert info["state_seq"] == expected["seq"] and each.board.config == CONFIG
 
 
 def test_every_question_is_answered_as_the_model_answers(each):
@@ -193,21 +193,222 @@ def test_every_question_is_answered_as_the_model_answers(each):
             assert found == model.search(query, k, tag) and (found or tag == 4321)
 
 
-def test_the_log_reads_back_frame_by_frame_and_the_snapshot_byte_by_byte(each):
+def test_log_and_snapshot_read_back_byte_by_byte(each):
     board = each.board
-    archived = list(quipu.open_archive(each.archive).frames())
-    assert board.frames(0, frames.NO_HEAD)[:len(archived[0])] == archived[0]
+    archive = quipu.open_archive(each.archive)
+    first = next(iter(archive.frames()))
+    assert board.frames(0, frames.NO_HEAD)[:len(first)] == first
     slot, header = board.snapshot_header()
-    taken = quipu.open_archive(each.archive).snapshot(each.snapshot)
+    taken = archive.snapshot(each.snapshot)
     assert taken[:len(header)] == header
-    generation, length = kernel.u32(header, 12), len(taken) - len(header)
-    found = [g for g in range(3) for _ in [0] if _snapshot_part(board, slot, g, 100, 50) == taken[len(header) + 100:][:50]]
-    assert found and length % 1024 == 0, generation
+    found = snapshot.decode(header)
+    assert found.seq == each.snapshot == each.checkpoint - 1 and len(taken) == len(header) + found.length
+    assert board.snapshot_data(slot, found.generation, 100, 50) == taken[len(header) + 100:][:50] != bytes(50)
     board.acknowledge(each.last)
+    assert board.info()["acknowledged"] >= each.last
 
 
-def _snapshot_part(board, slot, generation, offset, size):
+def test_no_verb_is_left_out(told):
+    for name in BOARDS:
+        test_every_question_is_answered_as_the_model_answers(told(name))
+        test_log_and_snapshot_read_back_byte_by_byte(told(name))
+        verbs = {verb for verb in vars(Board) if not verb.startswith("_")}
+        assert verbs - told(name).board.called == {"close"}
+
+
+def test_the_same_commands_lead_to_the_same_root_on_every_board(told):
+    roots = {told(name).board.info()["root"] for name in BOARDS}
+    assert len(roots) == 1
+    assert len({told(name).board.info()["board"] for name in BOARDS}) == 3
+    # One bit of one command makes another.
+    other = quipu.state(told(FROZEN).archive)
+    payload = frames.put("a", b"the enc", other.key(b"a")[0])
+    other.check(kernel.PUT, payload, 0, len(payload))
+    other.apply(kernel.PUT, payload, 0, len(payload), told(FROZEN).last)
+    assert other.root().hex() not in roots
+
+
+# -- what a board refuses -------------------------------------------------------------------------------------------------
+
+
+def raw(op, payload):
+    """A request past the host's own checks."""
+    return lambda board, ids: board.link.request(op, payload, repeat=False)
+
+
+REFUSALS = {
+    "a vector of more dimensions": (WrongDimension, lambda board, ids: board.insert([1] * 5)),
+    "a vector of fewer dimensions": (WrongDimension, lambda board, ids: board.insert([1] * 3, 0, b"4444")),
+    "a vector of none": (WrongDimension, lambda board, ids: board.insert([])),
+    "a vector longer than any frame": (Refused, lambda board, ids: board.insert([1] * 100)),
+    "a query of another dimension": (WrongDimension, lambda board, ids: board.search([1] * 5, 1)),
+    "a NaN": (Invalid, lambda board, ids: board.insert(quipu.vector([1, 2, math.nan, 4]))),
+    "an infinity": (Invalid, lambda board, ids: board.search(quipu.vector([math.inf, 2, 3, 4]))),
+    "a float that nobody converted": (Invalid, lambda board, ids: board.insert([0.5, 0, 0, 0])),
+    "a component beyond 32 bits": (Invalid, lambda board, ids: board.insert([2**31, 0, 0, 0])),
+    "a tag beyond 32 bits": (Invalid, lambda board, ids: board.insert([0] * 4, 2**32)),
+    "long metadata": (TooLong, lambda board, ids: board.update(ids["record"], None, b"9 bytes..")),
+    "a record too many": (Full, lambda board, ids: board.insert([0] * 4)),
+    "a node too many": (Full, lambda board, ids: board.create_node(1)),
+    "an edge too many": (Full, lambda board, ids: board.create_edge(1, ids["node"], ids["node"])),
+    "a key too many": (Full, lambda board, ids: board.put("one more", b"")),
+    "a long name": (TooLong, lambda board, ids: board.put("n" * 25, b"")),
+    "a long name, past the host": (TooLong, raw(kernel.PUT, TOKEN + bytes((0, 0, 0, 0, 0, 25)) + b"n" * 25)),
+    "no name": (TooLong, raw(kernel.PUT, TOKEN + bytes(6))),
+    "a long value": (TooLong, lambda board, ids: board.put("a", b"9 bytes..")),
+    "reading a deleted record": (NotFound, lambda board, ids: board.record(ids["stale_record"])),
+    "updating a deleted record": (NotFound, lambda board, ids: board.update(ids["stale_record"], 1)),
+    "deleting a record twice": (NotFound, lambda board, ids: board.delete(ids["stale_record"])),
+    "a node for a deleted record": (NotFound, lambda board, ids: board.create_node(1, ids["stale_record"])),
+    "deleting what a node refers to": (InUse, lambda board, ids: board.delete(ids["referred"])),
+    "a record's id for a node": (NotFound, lambda board, ids: board.node(ids["record"])),
+    "reading a deleted node": (NotFound, lambda board, ids: board.node(ids["stale_node"])),
+    "deleting a node twice": (NotFound, lambda board, ids: board.delete_node(ids["stale_node"])),
+    "an edge from a deleted node": (NotFound, lambda board, ids: board.create_edge(1, ids["stale_node"], ids["node"])),
+    "an edge to a deleted node": (NotFound, lambda board, ids: board.create_edge(1, ids["node"], ids["stale_node"])),
+    "the edges of a deleted node": (NotFound, lambda board, ids: board.edges_of(ids["stale_node"])),
+    "the neighbours of a deleted node": (NotFound, lambda board, ids: board.neighbourhood(ids["stale_node"], 2)),
+    "reading a deleted edge": (NotFound, lambda board, ids: board.edge(ids["stale_edge"])),
+    "deleting an edge twice": (NotFound, lambda board, ids: board.delete_edge(ids["stale_edge"])),
+    "a deleted key": (NotFound, lambda board, ids: board.get("b")),
+    "deleting a key twice": (NotFound, lambda board, ids: board.delete_key("b")),
+    "an id that was never given": (NotFound, lambda board, ids: board.record(0xFFFFFFFF)),
+    "id 0": (NotFound, lambda board, ids: board.record(0)),
+    "an unknown command": (Invalid, raw(0x1F, TOKEN)),
+    "an unknown request": (LinkError, raw(0x7E, b"")),
+    "a command cut short": (Invalid, raw(kernel.INSERT, TOKEN + b"\4")),
+    "a command without its whole token": (Invalid, raw(kernel.DELETE, TOKEN[:5])),
+    "a clock cut short": (QuipuError, raw(requests.CLOCK, bytes(11))),
+    "a clock too long": (QuipuError, raw(requests.CLOCK, bytes(150))),
+    "a question cut short": (QuipuError, raw(requests.RECORD, b"")),
+    "a search for more than an answer holds": (LinkError, lambda board, ids: board.search([0] * 4, 129)),
+    "a genesis over a log": (Invalid, lambda board, ids: board.configure(CONFIG)),
+    "frames of another log": (LinkError, raw(requests.FRAMES, words_bytes((0,)) + bytes(16))),
+    "frames after another history": (FormatError, lambda board, ids: board.frames(9, b"rewritten")),
+    "frames that are not written yet": (NotFound, lambda board, ids: board.frames(board.info()["seq"] + 2, bytes(8))),
+    "acknowledging what is not there": (Invalid, lambda board, ids: board.acknowledge(board.info()["seq"] + 2)),
+    "a snapshot that never was": (NotFound, lambda board, ids: board.snapshot_data(1, 99, 0, 10)),
+}
+
+
+@pytest.mark.parametrize("what", REFUSALS)
+def test_a_refusal_is_a_typed_error_and_changes_nothing(each, what):
+    error, act = REFUSALS[what]
+    before = each.place()
+    with pytest.raises(error) as caught:
+        act(each.board, each.ids)
+    assert type(caught.value) in (error, TooLong if error is Refused else error) and len(str(caught.value)) > 10
+    assert each.place() == before
+
+
+def test_a_change_changes_seq_head_root_and_flash(each):
+    # The other way round: so what test_a_refusal... compares can differ.
+    before = each.place()
+    each.tell("put", "a", b"changed")
+    assert all(was != now for was, now in zip(before, each.place()))
+
+
+def test_noise_on_the_line_is_refused_and_the_next_request_answered(each):
+    before = each.place()
+    whole = encode_request(77, kernel.PUT, TOKEN + frames.put("a", b"noise"))
+    for noise in (whole[:-1], whole[:9] + b"?" + whole[10:], whole[1:], b"\x1e", b"\x1e#", b"\x1e#!", b"\x1e#" + b"A" * 300 + b"!", b"\xff\0 \r\n"):
+        each.board.link._write(noise)
+        assert each.place() == before
+    each.tell("put", "a", b"clear")
+    assert each.place() != before
+
+
+def test_a_blank_board_takes_only_a_genesis_that_fits():
+    with Emulator("MPS2_AN386") as emulator, quipu.connect(emulator.port) as board:
+        def blank():
+            log = emulator.facts["log"]
+            with emulator.flash.open("rb") as file:
+                file.seek(log["start"])
+                return file.read(log["size"]).count(0xFF) == log["size"]
+
+        good = words_bytes(CONFIG)
+        for error, act in ((NotFound, lambda: board.insert([0] * 4)), (NotFound, lambda: board.get("a")), (NotFound, board.checkpoint),
+                           (NotFound, lambda: board.sync("/nowhere")),
+                           (Invalid, lambda: board.link.request(kernel.INSERT, TOKEN + frames.insert([0] * 4), repeat=False)),
+                           (Invalid, lambda: board.configure((0, *CONFIG[1:]))),
+                           (Invalid, lambda: board.link.request(requests.CONFIGURE, words_bytes((0, *CONFIG[1:])) + bytes(17))),
+                           (Invalid, lambda: board.configure((4096, 1 << 20, 0, 0, 0, 0, 0))),
+                           (QuipuError, lambda: board.link.request(requests.CONFIGURE, good + bytes(16))),
+                           (QuipuError, lambda: board.link.request(requests.CONFIGURE, good + b"\2" + bytes(16)))):
+            with pytest.raises(error):
+                act()
+            assert blank() and not board.info()["configured"]
+        board.configure(CONFIG)
+        assert not blank() and board.insert([0] * 4) == 1
+
+
+# -- what verify and sync notice of a live board --------------------------------------------------------------------------
+
+
+def test_a_board_that_went_another_way_is_named_with_the_seq(told, tmp_path):
+    ways = []
+    for value in (b"one way", b"other"):
+        flash = tmp_path / f"{value.decode()}.bin"
+        shutil.copy(told(FROZEN).emulator.flash, flash)
+        with Emulator("MPS2_AN386", flash) as emulator, quipu.connect(emulator.port) as board:
+            start = board.info()["seq"]
+            board.put("a", b"both")  # and a boot frame and a checkpoint before it
+            parting = board.put("a", value)
+            assert parting > start
+            if not ways:
+                board.sync(tmp_path / "archive")
+                assert quipu.verify(tmp_path / "archive", board).verdict == "match"
+                kept = {path: path.read_bytes() for path in (tmp_path / "archive").rglob("*") if path.is_file()}
+                ways.append(parting)
+                continue
+            verdict = quipu.verify(tmp_path / "archive", board)
+            assert (verdict.verdict, verdict.exit_code) == ("mismatch", 1)
+            # The ticks of the two runs differ already in the boot frame, or in what follows it.
+            assert start < verdict.first_divergence["seq"] <= parting == ways[0]
+            before = board.info()
+            with pytest.raises(RolledBack) as caught:
+                board.sync(tmp_path / "archive")
+            assert caught.value.seq == verdict.first_divergence["seq"]
+            assert (board.info()["seq"], board.info()["root"]) == (before["seq"], before["root"])
+            assert kept == {path: path.read_bytes() for path in (tmp_path / "archive").rglob("*") if path.is_file()}
+
+
+def test_a_bit_that_flips_in_a_boards_memory_is_noticed(told, tmp_path):
+    flash = tmp_path / "flash.bin"
+    shutil.copy(told(FROZEN).emulator.flash, flash)
+    with Emulator("MPS2_AN386", flash) as emulator:
+        with quipu.connect(emulator.port) as board:
+            board.sync(tmp_path / "archive")
+            assert quipu.verify(tmp_path / "archive", board).verdict == "match"
+        with serial.Serial(emulator.port, 115200, timeout=1) as port:
+            repl = Repl(port, emulator.port)
+            repl.run("arena = quipu.memory.store.kernel.arena\narena.touch(200)\narena.bytes[800] ^= 4", 10)
+            repl.leave()
+        with quipu.connect(emulator.port) as board:
+            verdict = quipu.verify(tmp_path / "archive", board)
+            assert verdict.verdict == "mismatch" and verdict.first_divergence["what"] == "state root of the live board"
+
+
+# -- ports without Quipu --------------------------------------------------------------------------------------------------
+
+
+def test_a_board_with_other_firmware_is_told_apart_and_left_at_its_prompt():
+    with Emulator("MPS2_AN386", frozen=False) as emulator:
+        with pytest.raises(PortError, match=r"MicroPython \S+ is here, but no Quipu .*flash it first"):
+            quipu.connect(emulator.port)
+        with serial.Serial(emulator.port, 115200, timeout=10) as port:
+            port.write(b"print('still', 6 * 7)\r")
+            assert port.read_until(b"still 42\r\n>>> ").endswith(b"still 42\r\n>>> ")
+
+
+def test_a_silent_port_is_given_up_within_the_limit():
+    master, slave = pty.openpty()
     try:
-        return board.snapshot_data(slot, generation, offset, size)
-    except NotFound:
-        return None
+        tty.setraw(slave)
+        started = time.monotonic()
+        with pytest.raises(PortError, match="nothing here answered as a Quipu board within 2 s"):
+            quipu.connect(os.ttyname(slave), timeout=2)
+        assert 2 <= time.monotonic() - started < 2 + 5
+    finally:
+        os.close(slave)
+        os.close(master)

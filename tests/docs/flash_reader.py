@@ -5,7 +5,7 @@ import zlib
 
 from blake3 import blake3
 
-from tests.docs.verifier import Broken, need, plan
+from tests.docs.verifier import need, plan
 
 
 class Image:
@@ -17,26 +17,24 @@ class Image:
         self.sectors = len(data) // sector
         self.open_at = self.pad(16)
         self.frames_at = self.open_at + self.pad(92)
-        erased = [self.erase_record(i) for i in range(self.sectors)]
-        slots = {each[2] for each in erased if each}
-        need(len(slots) == 1, "erase records of %d sizes of slots" % len(slots))
-        self.slot_sectors = slots.pop()
-        opened = {}
-        for i in range(2 * self.slot_sectors, self.sectors):
-            record = self.open_record(i)
-            if record and erased[i]:
-                opened[record["epoch"]] = i, record
+        self.slot_sectors = next(each[2] for each in map(self.erase_record, range(self.sectors)) if each)
+        opened = [(i, self.open_record(i)) for i in range(2 * self.slot_sectors, self.sectors)]
+        opened = sorted([each for each in opened if each[1]], key=lambda each: each[1]["epoch"])
         need(opened, "no sector is open")
-        epoch = max(opened)
-        name = opened[epoch][1]["name"]
-        self.order = []
-        while epoch in opened and opened[epoch][1]["name"] == name:
-            self.order.insert(0, opened[epoch])
-            epoch -= 1
-        self.name = name
+        while len(opened) > 1 and not self.data[self.first(opened[-1]) : self.limit(opened[-1])].strip(b"\xff"):
+            opened.pop()
+        self.name = opened[-1][1]["name"]
+        self.order = [each for each in opened if each[1]["name"] == self.name]
 
     def pad(self, size):
         return -(-size // self.unit) * self.unit
+
+    def first(self, place):
+        """Return the address of the first frame of (sector, open record)."""
+        return place[0] * self.sector + self.frames_at
+
+    def limit(self, place):
+        return (place[0] + 1) * self.sector
 
     def erase_record(self, i):
         """Return (erase count, sectors, slot_sectors), or None."""
@@ -92,36 +90,42 @@ class Image:
         seed = b"" if genesis else self.name
         return frame if zlib.crc32(seed + frame[:-4]) == struct.unpack("<I", frame[-4:])[0] else None
 
+    def whole(self, start, end):
+        """Yield (address, frame, seq) of every whole frame of this log in [start, end)."""
+        for at in range(start, end, self.unit):
+            frame = self.frame(at, end, None)
+            if frame:
+                yield at, frame, struct.unpack_from("<I", frame, 4)[0]
+
+    def enter(self, place):
+        """Return (address of the first frame, end, the sector's boot frames by seq) of a sector."""
+        first, limit = self.first(place), self.limit(place)
+        return first, limit, {seq: at for at, frame, seq in self.whole(first, limit) if frame[1] == 2}
+
     def frames(self):
         """Return the frames from the oldest sector on. `end` is then where the next one would be programmed, `cuts` the
         [(seq, bytes)] that power cuts voided. Broken if frames are missing."""
         out, self.cuts = [], []
-        i = 0
-        seq, head = self.order[0][1]["first"], self.order[0][1]["head"]
+        places = list(self.order)
+        seq, head = places[0][1]["first"], places[0][1]["head"]
         genesis = head == bytes(32)
-        at = self.order[0][0] * self.sector + self.frames_at
+        at, limit, boots = self.enter(places.pop(0))
         while True:
-            limit = (self.order[i][0] + 1) * self.sector
-            after = self.order[i + 1] if i + 1 < len(self.order) else None
-            if after and after[1]["first"] == seq and after[1]["head"] == head:
-                i, at = i + 1, after[0] * self.sector + self.frames_at
+            if places and (places[0][1]["first"], places[0][1]["head"]) == (seq, head):
+                at, limit, boots = self.enter(places.pop(0))
                 continue
+            if boots.get(seq, 0) > at:
+                self.cuts.append((seq, boots[seq] - at))
+                at = boots[seq]
             frame = self.frame(at, limit, seq, genesis)
             if not frame:
-                for later in range(at, limit, self.unit):
-                    frame = self.frame(later, limit, seq)
-                    if frame and frame[1] == 2 and frame[16:48] == head:
-                        self.cuts.append((seq, later - at))
-                        at = later
-                        break
-                    frame = None
-            if not frame:
-                need(not after, "frames are missing before sector %d" % (after[0] if after else 0))
                 break
-            genesis = False
+            need(frame[1] != 2 or frame[16:48] == head, "a boot frame of another head")
             out.append(frame)
+            genesis = False
             seq, head = seq + 1, blake3(head + frame).digest()
             at += self.pad(len(frame))
+        need(not places, "frames are missing before sector %d" % (places[0][0] if places else 0))
         self.seq, self.head = seq - 1, head
         self.finish(at, limit)
         return out
@@ -129,18 +133,19 @@ class Image:
     def finish(self, at, limit):
         """Tell a torn tail from damage, and find where to go on."""
         config = struct.unpack_from("<7I", self.config())
-        window = max(1024, 16 + max(8 + max(4 + 4 * config[0] + config[5], 30 + config[6]), 40))
-        open_now = [each for each, _ in self.order]
+        window = max(1024, 16 + max(8 + max(6 + 4 * config[0] + config[5], 30 + config[6]), 40))
+        start = end = at
+        for later, frame, seq in self.whole(at, limit):
+            if seq > self.seq:
+                start = start if later == end else later
+                end = later + self.pad(len(frame))
+                need(end - start <= window, "frames that no cut voided stand at 0x%x" % later)
+                need(frame[1] != 2 or seq == self.seq + 1, "a later boot frame stands at 0x%x" % later)
+        inside = [i for i, _ in self.order]
         for i in range(2 * self.slot_sectors, self.sectors):
-            start, end = i * self.sector + self.frames_at, (i + 1) * self.sector
-            if i == open_now[-1]:
-                start = at + window
-            elif i in open_now:
-                continue
-            for later in range(-(-start // self.unit) * self.unit, end, self.unit):
-                frame = self.frame(later, end, None)
-                if frame and struct.unpack_from("<I", frame, 4)[0] > self.seq:
-                    raise Broken("seq %d is missing, but a later frame stands at 0x%x" % (self.seq + 1, later))
+            if i not in inside:
+                for later, _, seq in self.whole(self.first((i, None)), self.limit((i, None))):
+                    need(seq <= self.seq, "a later frame stands at 0x%x, in a sector without a header" % later)
         used = self.data[at:limit].rstrip(b"\xff")
         self.end = min(-(-(at + len(used)) // self.page) * self.page, limit) if used else at
         if used:

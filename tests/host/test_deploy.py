@@ -48,7 +48,7 @@ def test_a_board_becomes_a_quipu_board(emulator, compiler):
         info = board.info()
         assert info["board"].startswith(BOARD) and info["configured"]
 
-    on(emulator, "open('/lib/quipu/memory.py', 'w').write('raise SystemExit')\n"  # MicroPython would take it before memory.mpy
+    on(emulator, "open('/lib/quipu/memory.py', 'w').write('raise ValueError')\n"  # MicroPython would take it before memory.mpy
                  "open('/lib/quipu/viper.mpy', 'w').write('old')\nopen('/mine.py', 'w').write('1')")
     second = deploy.deploy(emulator.port, facts, compiler, main=None)
     assert second.written == ["/lib/quipu/viper.mpy"] and second.removed == ["/lib/quipu/memory.py"]
