@@ -20,6 +20,7 @@
 #define FLASH_OTP_ID (0)
 #define FLASH_ID_LEN (8)
 #define FLASH_OTP_HEAP (8) // u32: bytes of heap; 0 or 0xFFFFFFFF: as built
+#define FLASH_OTP_SEED (16) // u64: new at every start, for os.urandom
 
 typedef struct {
     uint64_t bytes;

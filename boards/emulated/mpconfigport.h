@@ -45,6 +45,8 @@
 #define MICROPY_PY_ASYNCIO (1)
 #define MICROPY_PY_OS_UNAME (1)
 #define MICROPY_PY_OS_SYNC (1)
+#define MICROPY_PY_OS_URANDOM (1)
+#define MICROPY_PY_OS_INCLUDEFILE "modos_port.h"
 #define MICROPY_PY_BINASCII_CRC32 (1)
 // The board has no source of entropy; seeding `random` from one would break repeatable runs.
 #define MICROPY_PY_RANDOM_SEED_INIT_FUNC (0)

@@ -220,7 +220,7 @@ def exit_code(error: BaseException) -> int:
         return EXIT_USAGE
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return EXIT_INTERRUPTED
-    if isinstance(error, errors.Refused | OSError):  # a board's no; a file that cannot be read
+    if isinstance(error, OSError):  # a file that cannot be read
         return EXIT_REFUSED
     return errors.exit_code(error)
 

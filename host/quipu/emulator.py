@@ -1,9 +1,10 @@
 """Runs an emulated board: one QEMU process, its serial port, and the host file that is its flash.
 
 The file is the board's flash byte for byte: 2 MiB from offset 0 (0xFF is erased; file system first, the log region
-where board.json says), then one page that stands for one-time-programmable memory: 8 bytes of unique id and a u32 with
-the size of the heap (0xFFFFFFFF: as built). On MPS2 boards the file is 16 MiB, the size of the memory it backs; the
-rest is zero and unused. It holds what was written when QEMU dies, however it dies.
+where board.json says), then one page for what a chip has beside its flash: 8 bytes of unique id, a u32 with the size of the
+heap (0xFFFFFFFF: as built), 4 unused bytes, and 8 random bytes, new at every start, from which os.urandom draws. On MPS2
+boards the file is 16 MiB, the size of the memory it backs; the rest is zero and unused. It holds what was written when
+QEMU dies, however it dies.
 
 Never talks to the board: that is the business of whoever opens the port.
 """
@@ -16,6 +17,7 @@ import struct
 import subprocess
 import tempfile
 import time
+import tty
 from io import BufferedRandom
 from pathlib import Path
 
@@ -26,6 +28,7 @@ PORT_LINE = "char device redirected to "
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 5.0
 UNIQUE_ID_LEN = 8
+SEED_LEN = 8
 # QEMU executes one instruction in each nanosecond of virtual time: the same run takes the same count.
 ICOUNT = ("-icount", "shift=0")
 
@@ -104,6 +107,7 @@ class Emulator:
         # looks for a new reader once a second only.
         try:
             self._held = os.open(self.port, os.O_RDWR | os.O_NOCTTY)
+            tty.setraw(self._held)  # or the board's first words would be echoed to it as if typed
         except OSError as error:
             port = self.port
             self.kill()
@@ -175,7 +179,7 @@ class Emulator:
             self._release()
             raise EmulatorError(f"{self.flash} is the flash of another board that is running") from None
         file.seek(layout["size"] + UNIQUE_ID_LEN)
-        file.write(heap)
+        file.write(heap.ljust(8, b"\xff") + os.urandom(SEED_LEN))
         file.flush()
 
     def _command(self) -> list[str]:

@@ -76,11 +76,8 @@ def by_code(code: int) -> type[QuipuError]:
 
 
 def exit_code(error: BaseException) -> int:
-    """Return the exit code for an error: 1 something is wrong with a log, 2 bad input, 3 board or port trouble."""
+    """Return the exit code for an error: 1 a command was refused or something is wrong with a log, 2 usage, 3 board or port
+    trouble."""
     if isinstance(error, HostError):
         return error.exit_code
-    if isinstance(error, (Damage, FormatError, Mismatch)):
-        return WRONG
-    if isinstance(error, Refused) and not isinstance(error, LogFull):
-        return USAGE
-    return PORT
+    return WRONG if isinstance(error, (Damage, FormatError, Mismatch, Refused)) else PORT

@@ -21,7 +21,6 @@ from quipu.emulator import Emulator, EmulatorError
 ROOT = Path(__file__).resolve().parents[2]
 BOARDS = images.boards()
 LOG = "import emulated; log = emulated.Flash(1048576, 262144)\n"
-SECTOR = 4096
 LIMIT_S = 30.0
 
 
@@ -419,6 +418,14 @@ def test_input_waits_for_a_board_that_does_not_read(emulator):
         prompt.transport.serial.write(sent)
         out, error = prompt.transport.follow(timeout=LIMIT_S)
         assert (out, error) == (sent, b"")
+
+
+def test_output_waits_for_a_slow_reader(emulator):
+    with Prompt(emulator) as prompt:
+        prompt.transport.exec_raw_no_follow("for i in range(2000): print('%0100d' % i)\n")
+        time.sleep(0.7)  # meanwhile the board fills what the kernel keeps for the port, and has to stop
+        out, error = prompt.transport.follow(timeout=LIMIT_S)
+        assert (out.split(), error) == ([b"%0100d" % i for i in range(2000)], b"")
 
 
 def test_poll_tells_whether_input_is_there(emulator):

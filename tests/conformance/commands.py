@@ -15,6 +15,7 @@ def commands():
     refusals(file)
     capacity(file)
     queries(file)
+    changed_chunks(file)
     walk(file)
     return file
 
@@ -190,6 +191,26 @@ def queries(file):
     for node in (1, 3, 5, 7):
         world.near(node, 3, None, 3)
         world.edges(node)
+    world.arena()
+
+
+def changed_chunks(file):
+    file.section("The root after each command, while only a few chunks change: pools lie across chunks here.")
+    world = World(file, (58, 9, 20, 30, 16, 4, 20))
+    for i in range(9):
+        world.insert([i] * 58, i)
+    for i in range(20):
+        world.create_node(i, world.ids["record"][i % 7])
+    nodes = world.ids["node"]
+    for i in range(28):
+        world.create_edge(i, nodes[i % 3 * 9], nodes[19 - i % 4 * 6])
+    for i in range(12):
+        world.put(b"key %d" % i, b"value")
+    world.root()
+    walk = Walk(world, 4, ("insert", "update", "delete", "create_node", "delete_node", "create_edge", "create_edge", "delete_edge",
+                           "delete_edge", "put", "put_same", "delete_key"))
+    walk.NAMES = (b"key 0", b"key 1", b"key 4", b"key 9", b"key 11")
+    walk.go(45, root=1, chain=99, question=99)
     world.arena()
 
 

@@ -495,6 +495,7 @@ class Board:
 
     def work(self, groups):
         """Give groups of commands, and acknowledge what they wrote."""
+        self.keep()  # a start-up forgets what was acknowledged since the newest sector was opened
         self.wanderer.log = self.store
         ids = self.wanderer.ids
         for _ in range(groups):

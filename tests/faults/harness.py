@@ -13,7 +13,7 @@ from shared_kernel.kernel import (CREATE_EDGE, CREATE_NODE, DELETE, DELETE_EDGE,
 from shared_kernel.replay import Replay
 from shared_kernel.snapshot import HEADER
 from shared_kernel.store import REBASE, Store
-from tests.flashsim import Chance, PowerCut
+from tests.flashsim import Chance, ERASE_STEPS, PowerCut
 from tests.model import Model, contents_of
 
 CONFIG = (2, 7, 5, 6, 4, 3, 5)
@@ -129,9 +129,11 @@ def same(kind, found, asked):
 
 
 class Witness:
-    """What a store owes. model: None before the genesis. pending: the action that was never acknowledged, or None."""
+    """What a store owes. model: None before the genesis. pending: the action that was never acknowledged, or None. acted: how
+    many commands of the last action found room in the log. history, if a dict: (chain head, arena) after each seq."""
 
-    def __init__(self):
+    def __init__(self, history=None):
+        self.history = history
         self.model = None
         self.replay = Replay()
         self.pending = None
@@ -217,6 +219,8 @@ class Witness:
                 end = at + frames.length_at(data, at)
                 frame = data[at:end]
                 self.replay.step(frame)
+                if self.history is not None:
+                    self.history[self.replay.seq] = self.replay.head, bytes(self.replay.kernel.arena.bytes)
                 kind = frame[1]
                 if 0x10 <= kind & 0x3F and kind < 0x80:
                     token = frame[12:20] if kind & frames.TOKEN else None
@@ -266,12 +270,12 @@ class Run:
     action; `pending` of a mark's witness is the action that follows.
     """
 
-    def __init__(self, sim, seed, actions, policy=0, config=CONFIG, acknowledges=True):
+    def __init__(self, sim, seed, actions, policy=0, config=CONFIG, acknowledges=True, history=None):
         self.start = sim.clone(seed)
         self.sim = sim
         sim.trace = self.trace = []
         self.marks = []
-        self.witness = witness = Witness()
+        self.witness = witness = Witness(history)
         self.store = store = mount(sim, Clock(seed))
         self.refused = 0
         application = Application(Chance(seed), acknowledges)
@@ -287,18 +291,16 @@ class Run:
         sim.trace = None
 
     def steps(self):
-        """Yield (index in the trace, step within) of every place where the power can be cut."""
-        from tests.flashsim import ERASE_STEPS
-
-        for i, (address, data) in enumerate(self.trace):
-            for step in range(ERASE_STEPS if data is None else len(data) // self.start.unit):
-                yield i, step
+        """Return (index in the trace, step within) of every place where the power can be cut."""
+        unit = self.start.unit
+        return [(i, step) for i, (_, data) in enumerate(self.trace)
+                for step in range(ERASE_STEPS if data is None else len(data) // unit)]
 
     def cuts(self, chosen):
-        """Yield (flash, witness, place) for each chosen place, in order: the flash as the cut there leaves it."""
+        """Yield (flash, witness, place) for each of the chosen places, ascending: the flash as the cut there leaves it."""
         base = self.start.clone(0)
         mark = done = 0
-        for place, (i, step) in enumerate(chosen):
+        for i, step in chosen:
             while done < i:
                 do(base, self.trace[done])
                 done += 1

@@ -359,6 +359,6 @@ def test_over_the_network(tmp_path, rfc2217):
 
 def test_usage_errors_have_their_own_exit_code():
     assert (UsageError.exit_code, PortError.exit_code) == (2, 3)
-    codes = {quipu.errors.Full("x"): 2, quipu.errors.LogFull("x"): 3, quipu.errors.Damage("x"): 1, quipu.errors.Busy("x"): 3,
+    codes = {quipu.errors.Full("x"): 1, quipu.errors.LogFull("x"): 1, quipu.errors.Damage("x"): 1, quipu.errors.Busy("x"): 3,
              quipu.errors.ArchiveError("x"): 1, quipu.errors.Mismatch(1, "a", "b", "c"): 1, OSError(): 3}
     assert {each: quipu.errors.exit_code(each) for each in codes} == codes
