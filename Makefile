@@ -34,7 +34,7 @@ images: setup ## MicroPython for every emulated board, and for this machine
 	$(BIN)/python host/quipu/images.py build
 
 test: images $(VENV)/recordings ## every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: setup ## ruff, mypy on host/, the kernel's determinism
 	$(BIN)/ruff check .

@@ -68,7 +68,7 @@ class Replay:
             try:
                 kernel.check(kind, frame, start, end)
             except Refused as e:
-                raise Mismatch(seq, "command", "one that the state allows", str(e))
+                raise Mismatch(seq, "command", "one that the state allows", str(e)) from None
             kernel.apply(kind, frame, start, end, seq)
         else:
             self._log_only(kind, seq, frame[start:end])
@@ -83,7 +83,7 @@ class Replay:
         try:
             self.genesis = Genesis(frame[HEADER:end])
         except (FormatError, Refused, ValueError) as e:
-            raise Mismatch(seq, "genesis", "one this version can read", str(e))
+            raise Mismatch(seq, "genesis", "one this version can read", str(e)) from None
         origin = self.genesis.origin
         due = 0 if origin is None else origin[1] + 1
         if seq != due:

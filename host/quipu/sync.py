@@ -278,7 +278,10 @@ def _agrees(board: "Board", info: dict[str, Any], seq: int, head: bytes) -> bool
     # A board compares heads only where its reading begins anew. So it is first sent to its log's end.
     if seq == info["seq"]:
         return head[:8].hex() == info["head"][:16]
-    board.frames(info["seq"] + 1, bytes.fromhex(info["head"]))
+    try:
+        board.frames(info["seq"] + 1, bytes.fromhex(info["head"]))
+    except FormatError as e:
+        raise Mismatch(info["seq"], "chain head that the board states", "that of its log", f"{info['head']} ({e})") from None
     try:
         board.frames(seq + 1, head)
     except FormatError:

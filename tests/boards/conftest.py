@@ -40,4 +40,6 @@ def place(emulator, files):
             if content is None:
                 repl.run(f"import os\nos.remove({path!r})", 10)
             else:
+                if path.count("/") == 2:
+                    repl.make_folder(path.rpartition("/")[0])
                 repl.write_file(path, content if isinstance(content, bytes) else content.encode())

@@ -207,8 +207,9 @@ def changed_chunks(file):
     for i in range(12):
         world.put(b"key %d" % i, b"value")
     world.root()
-    walk = Walk(world, 4, ("insert", "update", "delete", "create_node", "delete_node", "create_edge", "create_edge", "delete_edge",
-                           "delete_edge", "put", "put_same", "delete_key"))
+    # With this seed every touch() of the kernel is needed for one of the roots.
+    walk = Walk(world, 12, ("insert", "update", "delete", "create_node", "delete_node", "create_edge", "create_edge",
+                            "delete_edge", "delete_edge", "put", "put_same", "delete_key"))
     walk.NAMES = (b"key 0", b"key 1", b"key 4", b"key 9", b"key 11")
     walk.go(45, root=1, chain=99, question=99)
     world.arena()

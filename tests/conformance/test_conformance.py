@@ -166,7 +166,7 @@ def test_a_disagreement_is_named_and_makes_the_exit_code_1(monkeypatch, capsys):
     def unix():
         row = run.Row("MicroPython unix", "", "any", "plain")
         text = a_report() + "conformance differs /small/more.txt line 3: add 1 2: expected 3, found 4\n"
-        return run.Job([row], [SMALL], lambda files: iter([text]))
+        return run.Job([row], [SMALL], lambda files: (each for each in [text]))
 
     monkeypatch.setattr(run, "unix", unix)
     assert run.main(["--only", "unix"]) == 1

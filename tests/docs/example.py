@@ -31,7 +31,8 @@ ARENA_LABELS = {
     0x84: "record slot 0, `id` 1", 0x8C: "1 reference, 2 bytes of metadata", 0x90: "tag 7", 0x94: "component 0: 1.0",
     0x98: "component 1: -0.5", 0x9C: "metadata `hi`", 0xA0: "record slot 1, `head`: bucket 1 begins with slot 0",
     0xC4: "node slot 0, `head`: bucket 0 begins with slot 0", 0xC8: "`id` 2", 0xD0: "kind 3", 0xD4: "record: link 1, slot 0",
-    0x160: "key slot 0, `head`: bucket 0 begins with slot 0", 0x164: "`id` 7: seq of the last write", 0x16C: "name of 4 bytes, value of 4 bytes", 0x170: "name `temp`",
+    0x160: "key slot 0, `head`: bucket 0 begins with slot 0",
+    0x164: "`id` 7: seq of the last write", 0x16C: "name of 4 bytes, value of 4 bytes", 0x170: "name `temp`",
     0x188: "value `21.5`",
 }
 
@@ -140,12 +141,8 @@ def run(data, at, end):
     return out
 
 
-def text():
-    """Return the page's section."""
-    e = Example()
-    out = ["The configuration is dim 2, 2 records, 2 nodes, 1 edge, 2 keys, 4 bytes of metadata, 4 of a value; the entropy is the bytes 00 to",
-           "0f, the identity `example`, the policy 0. The region has 10 sectors of 512 bytes, pages of 256 and program units of 8.",
-           "", "### Example: frames", "", "A space stands between fields. `head` is the chain head after the frame, `root` the state root after it.", "", "```"]
+def frames_text(e):
+    out = ["A space stands between fields. `head` is the chain head after the frame, `root` the state root after it.", "", "```"]
     for frame, head, root in zip(e.log, e.heads, e.roots(), strict=True):
         kind = frame[1]
         token = ", with a token" if kind & frames.TOKEN else ""
@@ -153,37 +150,64 @@ def text():
         out += ["      " + line for line in wrapped(fields(frame))]
         out += ["head  " + head.hex(), "root  " + root.hex(), ""]
     out[-1] = "```"
-    out += ["", "The log's name is the first head; its CRC-32, with which the CRC of every later frame starts, is `%08x`."
-            % frames.seed(e.heads[0]),
-            "Frame 4 was written because a snapshot began, frames 5 and 6 because the board had started again.", "",
-            "### Example: arena", "", "All %d bytes after frame 7, without the words that are 0:" % len(e.kernel.arena.bytes), "",
-            "| offset | bytes | meaning |", "|---|---|---|"]
+    return out + ["", "The log's name is the first head; its CRC-32, with which the CRC of every later frame starts, is `%08x`."
+                  % frames.seed(e.heads[0]),
+                  "Frame 4 was written because a snapshot began, frames 5 and 6 because the board had started again."]
+
+
+def arena_text(e):
     arena = bytes(e.kernel.arena.bytes)
+    out = ["All %d bytes after frame 7, without the words that are 0:" % len(arena), "",
+           "| offset | bytes | meaning |", "|---|---|---|"]
     for at in range(0, len(arena), 4):
         if any(arena[at : at + 4]):
             out.append("| %03x | `%s` | %s |" % (at, arena[at : at + 4].hex(), ARENA_LABELS[at]))
-    out += ["", "Its BLAKE3, the state root: `%s`." % e.kernel.root().hex(), "", "### Example: flash", ""]
+    return out + ["", "Its BLAKE3, the state root: `%s`." % e.kernel.root().hex()]
+
+
+def flash_text(e):
     region, data = e.region, e.flash.data
-    slot, ring = region.slot_sectors, region.ring()
-    out += ["A slot takes %d sectors, the ring begins with sector %d. Slot 0 holds the snapshot after frame %d, slot 1 is blank."
-            % (slot, ring, e.snapshot.seq), "The bytes of sector 0's beginning (erase record, then the arena's first bytes):", "", "```"]
-    out += run(data, 0, 64) + ["```", "", "The snapshot's header is at offset 1024 of the slot's data, of which each sector holds %d bytes: in"
-                               % region.body]
-    at = (1024 // region.body) * region.sector + region.open_at + 1024 % region.body
-    out += ["sector 2, address %04x, with 4 bytes of padding:" % at, "", "```"] + run(data, at, at + 128) + ["```", ""]
-    out += ["Sector %d: erase record, open record, and the frames from %04x on:" % (ring, ring * region.sector + region.frames_at), "", "```"]
-    out += run(data, ring * region.sector, (ring + 1) * region.sector) + ["```", "", "### Example: link", ""]
-    out += ["Requests are shown with `^` for byte 1e. INFO, as request 1; then frame 7's put, as request 2:", "", "```"]
-    for ident, op, payload in ((1, requests.INFO, b""), (2, kernel.PUT, TOKEN + frames.put("temp", b"21.5"))):
-        body = bytes((ident, op)) + payload
-        body += primitives.crc32(body, 0).to_bytes(4, "little")
-        line = b"#" + binascii.b2a_base64(body, newline=False) + b"!"
-        reader = link.RequestReader(240)
-        assert [reader.feed(c) for c in b"\x1e" + line][-1] == (ident, op, payload)
-        out.append("^" + line.decode())
+    ring = region.ring()
+    sector, inside = divmod(len(e.kernel.arena.bytes), region.body)
+    header = sector * region.sector + region.open_at + inside
+    return [
+        "A slot takes %d sectors, the ring begins with sector %d. Slot 0 holds the snapshot after frame %d, slot 1 is blank."
+        % (region.slot_sectors, ring, e.snapshot.seq),
+        "Sector 0 begins with its erase record, then come the arena's first bytes:", "", "```", *run(data, 0, 64), "```", "",
+        "The snapshot's header is at offset 1024 of the slot's data, of which a sector holds %d bytes: in sector %d, at %04x,"
+        % (region.body, sector, header), "with 4 bytes of padding:", "", "```", *run(data, header, header + 128), "```", "",
+        "Sector %d: erase record, open record, and the frames from %04x on:" % (ring, ring * region.sector + region.frames_at),
+        "", "```", *run(data, ring * region.sector, (ring + 1) * region.sector), "```"]
+
+
+def request(ident, op, payload):
+    """Return (body, line after the marker) of a request, which the board's reader has read."""
+    body = bytes((ident, op)) + payload
+    body += primitives.crc32(body, 0).to_bytes(4, "little")
+    line = b"#" + binascii.b2a_base64(body, newline=False) + b"!"
+    reader = link.RequestReader(240)
+    assert [reader.feed(c) for c in b"\x1e" + line][-1] == (ident, op, payload)
+    return body, line.decode()
+
+
+def link_text():
+    _, info = request(1, requests.INFO, b"")
+    body, put = request(2, kernel.PUT, TOKEN + frames.put("temp", b"21.5"))
     answer = io.BytesIO()
     link.answer(answer, 2, 0, (7).to_bytes(4, "little"))
-    out += ["```", "", "Request 2 without base64 is `%s`." % body.hex(), "Its answer, that the frame has seq 7, is `%s`." % answer.getvalue().hex()]
+    return ["`^` stands for the byte 1e. INFO, as request 1; then frame 7's put, as request 2:", "", "```", "^" + info, "^" + put,
+            "```", "", "Request 2 without base64 is `%s`." % body.hex(),
+            "Its answer, that the frame has seq 7, is `%s`." % answer.getvalue().hex()]
+
+
+def text():
+    """Return the page's section."""
+    e = Example()
+    out = ["The configuration is dim 2, 2 records, 2 nodes, 1 edge, 2 keys, 4 bytes of metadata, 4 of a value; the entropy",
+           "is the bytes 00 to 0f, the identity `example`, the policy 0. The region has 10 sectors of 512 bytes, pages of 256",
+           "and program units of 8."]
+    for name, part in (("frames", frames_text(e)), ("arena", arena_text(e)), ("flash", flash_text(e)), ("link", link_text())):
+        out += ["", "### Example: " + name, ""] + part
     return "\n".join(out) + "\n"
 
 

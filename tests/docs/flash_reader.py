@@ -78,6 +78,10 @@ class Image:
                 found.append((struct.unpack_from("<I", header, 8)[0], header + data[:size]))
         return [each for _, each in sorted(found)]
 
+    def covered(self):
+        """Return the seq of the newest snapshot, -1 if there is none."""
+        return max([struct.unpack_from("<I", each, 8)[0] for each in self.snapshots()], default=-1)
+
     # -- frames -------------------------------------------------------------------------------------------------------
 
     def frame(self, at, limit, seq, genesis=False):
@@ -103,8 +107,8 @@ class Image:
         return first, limit, {seq: at for at, frame, seq in self.whole(first, limit) if frame[1] == 2}
 
     def frames(self):
-        """Return the frames from the oldest sector on. `end` is then where the next one would be programmed, `cuts` the
-        [(seq, bytes)] that power cuts voided. Broken if frames are missing."""
+        """Return the frames from the oldest sector on that leads to the end. `end` is then where the next one would be
+        programmed, `cuts` the [(seq, bytes)] that power cuts voided. Broken if frames are missing."""
         out, self.cuts = [], []
         places = list(self.order)
         seq, head = places[0][1]["first"], places[0][1]["head"]
@@ -118,6 +122,10 @@ class Image:
                 self.cuts.append((seq, boots[seq] - at))
                 at = boots[seq]
             frame = self.frame(at, limit, seq, genesis)
+            if not frame and places and places[0][1]["first"] <= self.covered() + 1:  # a cut came while these were recycled
+                out, self.cuts, genesis = [], [], False
+                seq, head = places[0][1]["first"], places[0][1]["head"]
+                continue
             if not frame:
                 break
             need(frame[1] != 2 or frame[16:48] == head, "a boot frame of another head")

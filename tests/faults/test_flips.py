@@ -1,0 +1,126 @@
+"""Flipped bits: over whole flash images, each flip is harmless (the same state) or reported (damage, or a cut); none leads to a
+state that never was, and none to a state that is older without a word."""
+
+import pytest
+
+from shared_kernel.errors import FormatError
+from tests.faults.harness import Application, Chance, Clock, Run, Witness, attempt, genesis, mount
+from tests.flashsim import FlashSim
+
+
+def flip_all(sim, history, addresses, chance):
+    """Flip one bit at each address and boot. Returns how many flips were (harmless, damage, cut, refused)."""
+    clean = mount(sim.clone(0), Clock(1))
+    counts = [0, 0, 0, 0]
+    for address in addresses:
+        flipped = sim.clone(address)
+        bit = chance.below(8)
+        flipped.flip(address, bit)
+        where = "bit %d of 0x%x" % (bit, address)
+        try:
+            store = mount(flipped, Clock(1))
+        except FormatError:
+            counts[3] += 1
+            continue
+        if store.kernel is None:
+            assert store.damage, "%s: a log became a blank region" % where
+            counts[1] += 1
+            continue
+        assert (store.head, bytes(store.kernel.arena.bytes)) == history[store.seq], "%s: a state that never was" % where
+        if store.damage:
+            counts[1] += 1
+        elif store.cuts != clean.cuts:
+            counts[2] += 1
+        else:
+            assert store.seq == clean.seq, "%s: seq %d is called the last, not %d, without a word" % (where, store.seq, clean.seq)
+            counts[0] += 1
+    return counts
+
+
+def image(geometry, seed, actions):
+    unit, sector, sectors, page = geometry
+    history = {}
+    run = Run(FlashSim(sectors, sector, page, unit, seed=seed), seed, actions, history=history)
+    return run, history
+
+
+@pytest.mark.parametrize("geometry", [(1, 512, 9, 256), (4, 1024, 7, 256)])
+def test_every_byte_of_a_log_that_came_round(geometry):
+    run, history = image(geometry, 3, 150 if geometry[1] == 512 else 250)
+    assert run.store.epoch > geometry[2] and all(run.store.slots)
+    harmless, damage, cut, refused = flip_all(run.sim, history, range(0, len(run.sim.bytes), 1 + (geometry[1] > 512)), Chance(3))
+    assert harmless > 1000 and damage > 20 and cut > 20 and not refused
+
+
+def test_every_byte_of_a_young_log():
+    """No snapshot yet: all rests on the frames. With every flip in what was written noticed, but for erase records."""
+    run, history = image((4, 1024, 12, 256), 5, 30)
+    sim, region = run.sim, run.store.region
+    assert run.store.epoch > 1 and not any(run.store.slots)
+    start = region.ring() * region.sector
+    harmless, damage, cut, refused = flip_all(sim, history, range(start, start + 2 * region.sector), Chance(5))
+    assert damage > 800 and cut > 50
+
+
+def test_a_single_frame():
+    """Only the genesis: a flip in it leaves a region that is as good as blank, or is refused; `configure` must not be stuck."""
+    run, history = image((4, 1024, 12, 256), 6, 1)
+    start = run.store.region.ring() * 1024
+    blank = 0
+    for address in range(start, start + 400):
+        flipped = run.sim.clone(1)
+        flipped.flip(address, address % 8)
+        try:
+            store = mount(flipped, Clock(1))
+        except FormatError:
+            continue
+        if store.damage is None and store.kernel is None:
+            witness = Witness()
+            attempt(witness, store, genesis())
+            blank += 1
+        elif store.kernel:
+            assert (store.head, bytes(store.kernel.arena.bytes)) == history[0]
+    assert blank > 50
+
+
+def test_after_a_harmless_flip_the_log_goes_on():
+    run, history = image((4, 1024, 12, 256), 8, 200)
+    chance = Chance(8)
+    went = 0
+    for _ in range(150):
+        flipped = run.sim.clone(chance.bits())
+        flipped.flip(chance.below(len(flipped.bytes)), chance.below(8))
+        store = mount(flipped.clone(1), Clock(1))
+        if not store.damage and store.kernel and store.seq == run.store.seq:
+            witness = run.witness.clone()
+            witness.booted(store)
+            attempt(witness, store, Application(chance).action(witness.model))
+            went += 1
+    assert went > 50
+
+
+def test_two_flips_may_not_make_a_third_state():
+    run, history = image((8, 512, 12, 256), 9, 120)
+    chance = Chance(9)
+    for _ in range(300):
+        flipped = run.sim.clone(chance.bits())
+        for _ in range(2 + chance.below(6)):
+            flipped.flip(chance.below(len(flipped.bytes)), chance.below(8))
+        try:
+            store = mount(flipped, Clock(1))
+        except FormatError:
+            continue
+        assert store.kernel is None or (store.head, bytes(store.kernel.arena.bytes)) == history[store.seq]
+
+
+def test_a_flip_in_free_space_is_a_cut():
+    """A flip after the log's end looks like a torn tail: it is jumped over and told in the boot frame."""
+    run, _ = image((4, 1024, 12, 256), 10, 40)
+    sim = run.sim.clone(1)
+    sim.flip(run.store.address + 8, 3)
+    store = mount(sim, Clock(1))
+    assert store.cuts[-1][0] == store.seq + 1 and store.skipped
+    witness = run.witness.clone()
+    witness.booted(store)
+    attempt(witness, store, Application(Chance(1)).action(witness.model))
+    assert mount(sim, Clock(1)).cuts == store.cuts

@@ -1,0 +1,83 @@
+"""Bad sectors: programs or erases that fail, lie or leave a bit. Nothing acknowledged is lost, and the log goes round them."""
+
+import pytest
+
+from shared_kernel.errors import FlashError, LogFull
+from tests.faults.harness import Application, Chance, Clock, Witness, genesis, mount
+from tests.flashsim import FlashSim
+
+MODES = [("raise", None), ("nothing", None), ("wrong", None), (None, "raise"), (None, "nothing"), (None, "wrong"),
+         ("raise", "raise"), ("nothing", "nothing")]
+
+
+def work(bad, mode, when, actions, geometry=(4, 1024, 12, 256)):
+    """Let a sector go bad after some actions; return (store, how many commands found the log full, how often a call failed)."""
+    unit, sector, sectors, page = geometry
+    seed = bad * 100 + when
+    sim = FlashSim(sectors, sector, page, unit, seed=seed)
+    witness, clock = Witness(), Clock(seed)
+    store = mount(sim, clock)
+    witness.act(store, genesis())
+    application = Application(Chance(seed))
+    full = failed = 0
+    for i in range(actions):
+        if i == when:
+            sim.stuck[bad] = mode
+        action = application.action(witness.model)
+        for _ in range(3):
+            try:
+                result = witness.act(store, action)
+                full += action[0] == "execute" and sum([isinstance(each, LogFull) for each in result])
+                break
+            except (FlashError, OSError):
+                failed += 1
+                witness.booted(store)
+        else:
+            assert action[0] == "snapshot", "the store is stuck in %r" % (action,)
+        if i % 40 == 39:
+            store = mount(sim, clock)
+            witness.booted(store)
+    return store, full, failed
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_bad_sector_of_the_ring_is_passed_by(mode):
+    for bad in range(4, 12):
+        store, full, _ = work(bad, mode, 3 + 11 * bad % 60, 110)
+        assert not full
+        assert store.epoch > 8 or bad in store.order
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_bad_sector_of_a_snapshot_slot_loses_nothing(mode):
+    """Known limit: with a slot dead for good the ring can no longer be recycled, and the log fills up."""
+    for bad in range(0, 4):
+        work(bad, mode, 20, 90)
+
+
+def test_the_other_snapshot_stays_when_one_cannot_be_written():
+    store, _, failed = work(1, ("nothing", None), 60, 120)
+    assert failed or store.slots[1]
+    assert store.newest_snapshot()
+
+
+def test_a_transient_failure_is_over_when_it_is_over():
+    sim = FlashSim(12, 1024, 256, 4, seed=1)
+    witness, clock = Witness(), Clock(1)
+    store = mount(sim, clock)
+    witness.act(store, genesis())
+    application = Application(Chance(1))
+    for i in range(60):
+        action = application.action(witness.model)
+        if i % 10 == 5:
+            sim.stuck = {each: ("raise", "raise") for each in range(12)}
+            with pytest.raises((FlashError, OSError)):
+                witness.act(store, ("checkpoint",))
+            sim.stuck = {}
+            witness.booted(store)
+        try:
+            witness.act(store, action)
+        except FlashError:
+            assert action[0] == "snapshot"
+            witness.booted(store)
+    assert not store.damage
