@@ -94,7 +94,7 @@ class Mismatch(QuipuError):
     code = 15
 
     def __init__(self, seq, what, expected, found):
-        QuipuError.__init__(self, "seq %d: %s: expected %s, found %s" % (seq, what, expected, found))
+        super().__init__("seq %d: %s: expected %s, found %s" % (seq, what, expected, found))
         self.seq = seq
         self.what = what
         self.expected = expected

@@ -50,7 +50,7 @@ def from_ratio(numerator, denominator):
 
 def from_text(text):
     """Return decimal text ("-1.5", "3", ".25", "1e-3") in Q16.16; Invalid for anything else, NaN and infinity included."""
-    body = text.strip()
+    body = text.strip(" \t\n\r\v\f")  # bare strip() takes more of Unicode off on CPython
     sign = 1
     if body[:1] in ("-", "+"):
         sign = -1 if body[0] == "-" else 1

@@ -5,8 +5,7 @@ Board recovery and the laptop's verify both run this. It reads no flash and no f
 
 from . import primitives
 from .errors import FormatError, Mismatch, Refused
-from .frames import (BOOT, CHECKPOINT, CLOCK, GENESIS, HEADER, NO_HEAD, SKIPPABLE, TOKEN, TOKEN_BYTES, VERSION,
-                     crc_fits, length_at, seed)
+from .frames import BOOT, CHECKPOINT, CLOCK, GENESIS, HEADER, NO_HEAD, SKIPPABLE, TOKEN, TOKEN_BYTES, VERSION, crc_fits, length_at, seed
 from .genesis import Genesis
 from .kernel import Kernel, u32
 

@@ -9,8 +9,7 @@ from . import primitives
 from .const import const
 from .errors import Busy, Damage, FlashError, FormatError, Invalid, LogFull, NotFound, Refused, TooLong
 from .forget import forget
-from .frames import (BOOT, CHECKPOINT, CLOCK, HEADER, OVERHEAD, OVERWRITE, TOKEN, TOKEN_BYTES, boot, clock, largest_frame,
-                     seal, window)
+from .frames import BOOT, CHECKPOINT, CLOCK, HEADER, OVERHEAD, OVERWRITE, TOKEN, TOKEN_BYTES, boot, clock, largest_frame, seal, window
 from .kernel import DELETE_KEY, PUT, put_u32
 from .reader import LogReader, frame_of
 from .region import Open, Region

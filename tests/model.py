@@ -5,8 +5,8 @@ takes the seq of its frame first, changes the model and returns None, or raises 
 the kernel must raise and changes nothing. `contents` of a Model and `contents_of` a Kernel are equal for equal states.
 """
 
-from shared_kernel.contents import used
 from shared_kernel import graph
+from shared_kernel.contents import used
 from shared_kernel.errors import Full, InUse, Invalid, NotFound, TooLong, WrongDimension
 
 FARTHEST = 2**63 - 1

@@ -8,6 +8,7 @@ import select
 import sys
 
 from micropython import const
+
 from shared_kernel import kernel, link
 from shared_kernel.errors import LinkError, QuipuError
 from shared_kernel.frames import CHECKPOINT, CLOCK, TOKEN_BYTES, words_bytes
@@ -111,6 +112,7 @@ class Service:
             return words_bytes((result,))
         if op == _INFO:
             import json
+
             from . import report
 
             return json.dumps(report.info(memory, LIMIT)).encode()

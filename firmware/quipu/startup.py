@@ -40,6 +40,7 @@ def open_flash(facts):
 def identity(facts):
     """Return the board's name and unique id as text."""
     import binascii
+
     import machine
 
     return facts["name"] + "/" + binascii.hexlify(machine.unique_id()).decode()

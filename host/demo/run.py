@@ -18,6 +18,7 @@ from quipu import deploy, images, render
 from quipu.emulator import Emulator
 from quipu.errors import PortError
 from rich.console import Console
+
 from shared_kernel.search import search
 
 BOARD = "MPS2_AN386"

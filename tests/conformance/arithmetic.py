@@ -7,7 +7,7 @@ import zlib
 
 from shared_kernel import blake3 as reference
 from shared_kernel.errors import Invalid, TooLong
-from tests.conformance.encoding import commas, hashed, insert, MAX, MIN, pattern, put, to_hex, TOP, u32s, update
+from tests.conformance.encoding import MAX, MIN, TOP, commas, hashed, insert, pattern, put, to_hex, u32s, update
 from tests.conformance.walk import Pick
 from tests.conformance.world import File, World
 

@@ -1,7 +1,7 @@
 """small/commands.txt: every command and every refusal, in few enough vectors for a Cortex-M0 in plain Python."""
 
 from shared_kernel.errors import FormatError, InUse, Invalid, NotFound, TooLong, WrongDimension
-from tests.conformance.encoding import BOOT, CHECKPOINT, hashed, insert, MAX, MIN, put, recrc, to_hex, TOP, u32s, update
+from tests.conformance.encoding import BOOT, CHECKPOINT, MAX, MIN, TOP, hashed, insert, put, recrc, to_hex, u32s, update
 from tests.conformance.walk import ALL, Walk
 from tests.conformance.world import File, World
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from quipu.providers import Fast
+
 from shared_kernel import primitives
 from tests.conformance import generate, run, runner
 

@@ -4,7 +4,7 @@ import zlib
 
 from shared_kernel.errors import NotFound, Refused, TooLong
 from shared_kernel.kernel import Kernel
-from tests.conformance.encoding import commas, frame, GENESIS, genesis_payload, hashed, insert, KINDS, put, to_hex, u32s, update
+from tests.conformance.encoding import GENESIS, KINDS, commas, frame, genesis_payload, hashed, insert, put, to_hex, u32s, update
 from tests.model import Model
 
 

@@ -152,7 +152,7 @@ def every_type():
     log.add(frames.CLOCK, frames.clock(1_700_000_000_000, 50))
     log.add(frames.CLOCK, frames.clock(1_700_000_001_000, 50), b"a third.")
     put = add(k.PUT, frames.put("temp", b"21.5"))
-    add(k.PUT, frames.put("t", b""), b"a fourth")
+    log.two, log.t = two, add(k.PUT, frames.put("t", b""), b"a fourth")
     same = add(k.PUT, put.to_bytes(4, "little") + b"\1\4temp")
     log.add(0x85, b"of a later version, to be skipped")
     log.boot(skipped=12)

@@ -11,7 +11,7 @@ from shared_kernel.recovery import Recovery
 from shared_kernel.store import Store
 from tests.docs import verifier
 from tests.docs.flash_reader import Image
-from tests.docs.logs import b3, Wanderer
+from tests.docs.logs import Wanderer, b3
 from tests.docs.verifier import Broken, verify
 from tests.flashsim import FlashSim, PowerCut
 
@@ -126,7 +126,7 @@ def test_the_page_alone_reads_over_power_cuts(geometry):
         board.mount()
         image = board.image()
         image.frames()
-        assert (image.seq, image.head) == (board.store.seq, board.store.head)
+        assert (image.seq, image.head, image.end) == (board.store.seq, board.store.head, board.store.address)
         covered = max([each.seq for each in board.store.slots if each], default=-1)  # where the store began to read
         assert [each for each in image.cuts if each[0] > covered] == board.store.cuts
         cuts = max(cuts, len(image.cuts))
@@ -168,6 +168,16 @@ def test_a_boot_frame_goes_before_a_torn_frame_that_reads_well_again():
     board.flash.bytes[end - 4 : end] = last  # and how it may read later
     assert torn in [each for _, each, _ in board.image().whole(0, len(board.flash.bytes))]
     board.compare()
+
+
+def test_a_boot_frame_of_another_head_is_damage_to_both():
+    board = Board(GEOMETRIES[0])
+    board.work(2)
+    boot = frames.frame(frames.BOOT, frames.boot(1, b3(b"another"), 0), board.store.seq + 1, 0, frames.seed(board.store.name))
+    board.flash.bytes[board.store.address : board.store.address + len(boot)] = boot
+    with pytest.raises(Broken):
+        board.image().frames()
+    assert "chain head in the boot frame" in Recovery(board.store.region).damage
 
 
 def test_missing_frames_on_flash_are_damage_to_both():

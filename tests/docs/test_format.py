@@ -11,14 +11,14 @@ import pytest
 
 from shared_kernel import errors, frames, genesis, link, region, requests, snapshot, snapshot_file, store
 from shared_kernel import kernel as k
-from shared_kernel.arena import layout, RULES
+from shared_kernel.arena import RULES, layout
 from shared_kernel.config import CONFIG_LIMITS, CONFIG_NAMES
 from shared_kernel.errors import Mismatch
-from shared_kernel.frame_names import is_command, NAMES
+from shared_kernel.frame_names import NAMES, is_command
 from shared_kernel.replay import Replay
 from tests.docs import example, verifier
 from tests.docs.flash_reader import Image
-from tests.docs.logs import b3, COMMANDS, every_type, Log, Wanderer
+from tests.docs.logs import COMMANDS, Log, Wanderer, b3, every_type
 from tests.docs.verifier import Broken, Verifier, verify
 
 PAGE = example.PAGE.read_text()
@@ -199,6 +199,68 @@ def test_the_verifier_follows_a_continuation():
     for each in (None, base):
         with pytest.raises(Broken):
             verify(b"".join(new.frames), base=each)
+
+
+@pytest.mark.parametrize("seq", [0xFFF0, 0xFFFFFF, 0x7FFFFFF0, 0xFFFFF000])
+def test_large_seqs_go_to_the_same_buckets(seq):
+    base = k.Kernel(CONFIGS[1])
+    log = Log(CONFIGS[1], (bytes(32), seq, bytes(32), bytes(32), base.root()), base)
+    wanderer = Wanderer(log, seq)
+    for _ in range(300):
+        wanderer.step()
+    assert log.seq > seq + 100
+    assert verify(b"".join(log.frames), base=verifier.State(CONFIGS[1])) == log.end()
+
+
+def wrong_frames(log):
+    """Yield what may not come next in a log made by `every_type`, each with a CRC that fits."""
+    seed = frames.seed(log.heads[0])
+    head = log.heads[-1]
+    yield log.frames[0]
+    for seq in (log.seq, log.seq + 2, 0):
+        yield frames.frame(frames.CLOCK, bytes(12), seq, 0, seed)
+    for kind, payload, token in (
+        (frames.GENESIS, log.frames[0][12:-4], b""),
+        (frames.BOOT, frames.boot(log.boots, head, 0), b""),
+        (frames.BOOT, frames.boot(log.boots + 2, head, 0), b""),
+        (frames.BOOT, frames.boot(log.boots + 1, log.heads[-2], 0), b""),
+        (frames.BOOT, frames.boot(log.boots + 1, head, 0) + b"\0", b""),
+        (frames.BOOT, frames.boot(log.boots + 1, head, 0)[:-1], b""),
+        (frames.CHECKPOINT, log.roots[-1][:-1], b""),
+        (frames.CHECKPOINT, log.roots[-1] + b"\0", b""),
+        (frames.CLOCK, bytes(11), b""),
+        (frames.CLOCK, bytes(13), b""),
+        (frames.CLOCK, b"", b"a token."),
+        (0x00, b"", b""), (0x05, b"", b""), (0x0F, bytes(12), b"a token."), (0x13, bytes(4), b""), (0x3F, bytes(8), b""),
+        (k.UPDATE, log.two.to_bytes(4, "little") + bytes((0, 0, 0, 0, 0)), b""),
+        (k.UPDATE, log.two.to_bytes(4, "little") + bytes((1, 0, 0, 0, 4)), b""),
+        (k.UPDATE, log.two.to_bytes(4, "little") + bytes((1, 0, 0, 0, 2)), b""),
+        (k.UPDATE, log.two.to_bytes(4, "little") + bytes((1, 0, 0, 0, 1)) + b"m", b""),
+        (k.PUT, log.t.to_bytes(4, "little") + b"\2\1t", b""),
+        (k.PUT, log.t.to_bytes(4, "little") + b"\1\1tv", b""),
+        (k.PUT, log.t.to_bytes(4, "little") + b"\0\2t", b""),
+        (k.PUT, b"\0\0\0\0\0\0v", b""),
+        (k.PUT, b"\0\0\0\0\1\3new", b""),
+        (k.DELETE, log.two.to_bytes(4, "little")[:3], b""),
+    ):
+        yield log.make(kind, payload, token)
+    good = bytearray(log.make(frames.CLOCK, bytes(12)))
+    good[0] = 2
+    yield resealed(bytes(good), log.heads[0])
+    yield log.make(k.DELETE | frames.TOKEN, bytes(7))
+
+
+def test_what_may_not_come_next_is_refused_by_both():
+    log = every_type()
+    count = 0
+    for wrong in wrong_frames(log):
+        for each in (Replay(), Verifier()):
+            for frame in log.frames:
+                each.step(frame)
+            with pytest.raises((Broken, Mismatch)):
+                each.step(wrong)
+        count += 1
+    assert count > 30
 
 
 def test_the_verifier_as_a_program(tmp_path):

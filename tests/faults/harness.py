@@ -8,12 +8,11 @@ state. Chance comes from seeds only.
 from shared_kernel import frames, primitives
 from shared_kernel.config import check_config
 from shared_kernel.errors import FlashError, LogFull, Refused
-from shared_kernel.kernel import (CREATE_EDGE, CREATE_NODE, DELETE, DELETE_EDGE, DELETE_KEY, DELETE_NODE, INSERT, Kernel, PUT,
-                                  UPDATE, u32)
+from shared_kernel.kernel import CREATE_EDGE, CREATE_NODE, DELETE, DELETE_EDGE, DELETE_KEY, DELETE_NODE, INSERT, PUT, UPDATE, Kernel, u32
 from shared_kernel.replay import Replay
 from shared_kernel.snapshot import HEADER
 from shared_kernel.store import REBASE, Store
-from tests.flashsim import Chance, ERASE_STEPS, PowerCut
+from tests.flashsim import ERASE_STEPS, Chance, PowerCut
 from tests.model import Model, contents_of
 
 CONFIG = (2, 7, 5, 6, 4, 3, 5)

@@ -10,7 +10,7 @@ MODES = [("raise", None), ("nothing", None), ("wrong", None), (None, "raise"), (
          ("raise", "raise"), ("nothing", "nothing")]
 
 
-def work(bad, mode, when, actions, geometry=(4, 1024, 12, 256)):
+def work(bad, mode, when, actions, geometry=(8, 512, 14, 256)):
     """Let a sector go bad after some actions; return (store, how many commands found the log full, how often a call failed)."""
     unit, sector, sectors, page = geometry
     seed = bad * 100 + when
@@ -42,23 +42,22 @@ def work(bad, mode, when, actions, geometry=(4, 1024, 12, 256)):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_bad_sector_of_the_ring_is_passed_by(mode):
-    for bad in range(4, 12):
-        store, full, _ = work(bad, mode, 3 + 11 * bad % 60, 110)
+    for bad in range(6, 14):
+        store, full, failed = work(bad, mode, 3 + 11 * bad % 40, 130)
+        assert store.region.ring() == 6 and store.epoch > 8, "the workload does not come round the ring"
         assert not full
-        assert store.epoch > 8 or bad in store.order
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_bad_sector_of_a_snapshot_slot_loses_nothing(mode):
     """Known limit: with a slot dead for good the ring can no longer be recycled, and the log fills up."""
-    for bad in range(0, 4):
+    for bad in range(0, 6):
         work(bad, mode, 20, 90)
 
 
 def test_the_other_snapshot_stays_when_one_cannot_be_written():
-    store, _, failed = work(1, ("nothing", None), 60, 120)
-    assert failed or store.slots[1]
-    assert store.newest_snapshot()
+    store, _, _ = work(1, ("nothing", None), 60, 150)
+    assert store.newest_snapshot()[0] == 1
 
 
 def test_a_transient_failure_is_over_when_it_is_over():

@@ -4,10 +4,10 @@ import json
 import shutil
 
 import pytest
-
 from quipu import archive as archives
 from quipu.archive import Archive, Note
 from quipu.errors import ArchiveDamage, ArchiveError
+
 from shared_kernel.frames import length_at
 from tests.host.sample import sample
 
@@ -108,9 +108,19 @@ def test_every_broken_frame_is_named(path):
         log_of(path).write_bytes(broken)
         with pytest.raises(ArchiveDamage) as e:
             Archive(path).scan()
-        assert e.value.seq == seq
+        assert e.value.seq == seq and e.value.what == "frame CRC"
         at = end
     assert at == len(whole)
+
+
+def test_frames_out_of_order_are_named(path):
+    whole = frames_of(path)
+    for seq in (1, 50, len(whole) - 2):
+        for frames in (whole[:seq] + whole[seq + 1 :], whole[:seq] + [whole[seq + 1], whole[seq]] + whole[seq + 2 :]):
+            log_of(path).write_bytes(b"".join(frames))
+            with pytest.raises(ArchiveDamage) as e:
+                Archive(path).scan()
+            assert (e.value.seq, e.value.what) == (seq, "sequence number")
 
 
 def test_a_file_of_frames_that_is_not_declared_is_damage(path):

@@ -3,14 +3,14 @@
 import random
 
 import pytest
-
 import quipu
 from quipu import deploy, images, ports
 from quipu.board import whole_frames
 from quipu.emulator import Emulator
-from quipu.errors import (Full, Invalid, InUse, LinkError, LostAnswer, NotFound, PortError, Refused, TooLong, WrongDimension)
+from quipu.errors import Full, InUse, Invalid, LinkError, LostAnswer, NotFound, PortError, Refused, TooLong, WrongDimension
 from quipu.link import encode_request
 from quipu.repl import DeviceError, Repl
+
 from shared_kernel import graph, search
 from shared_kernel.frames import NO_HEAD, TOKEN
 from shared_kernel.kernel import u32

@@ -4,14 +4,14 @@ import socket
 import threading
 
 import pytest
+import quipu
 import serial
 import serial.rfc2217
 from hypothesis import given
 from hypothesis import strategies as st
-
-import quipu
 from quipu.errors import CannotOpen, LostAnswer, PortError, QuipuError, UsageError
 from quipu.link import Answer, AnswerReader, Link, encode_request, parts
+
 from shared_kernel import link as kernel_link
 from shared_kernel import requests
 from tests.host.unix_board import Flip, Lose, UnixBoard, Wire

@@ -10,12 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
-
 import quipu
 from quipu import deploy, images
 from quipu.archive import Archive
 from quipu.emulator import Emulator
 from quipu.errors import ArchiveDamage, ArchiveError, NotFound, OtherLog, PortError, QuipuError, RolledBack
+
 from tests.host.unix_board import Flip, Lose, UnixBoard, Wire
 
 CONFIG = (4, 200, 8, 8, 8, 8, 8)
@@ -403,10 +403,17 @@ def test_a_sync_whose_end_is_not_what_the_board_said_keeps_nothing(board, tmp_pa
     before = tree(tmp_path / "a")
     fill(board, 30)
     real = board.info
-    board.info = lambda: {**real(), "head": "00" * 32}
-    with pytest.raises(QuipuError, match="chain head"):
+    calls = []
+
+    def later():
+        calls.append(1)
+        return {**real(), "head": "00" * 32} if len(calls) > 1 else real()
+
+    board.info = later
+    with pytest.raises(QuipuError, match="chain head of the board"):
         board.sync(tmp_path / "a")
     board.info = real
+    assert len(calls) > 1
     assert tree(tmp_path / "a") == before
     board.sync(tmp_path / "a")
     assert quipu.verify(tmp_path / "a", board=board).verdict == "match"

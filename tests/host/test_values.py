@@ -5,12 +5,12 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
+import quipu
 from hypothesis import given
 from hypothesis import strategies as st
-
-import quipu
 from quipu.errors import Invalid
 from quipu.providers import Fast
+
 from shared_kernel import blake3, distances, fixed
 
 

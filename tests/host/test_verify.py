@@ -4,11 +4,11 @@ import json
 import shutil
 
 import pytest
-
 import quipu
 from quipu import verify as _  # noqa: F401  (the module; `quipu.verify` is the function)
 from quipu.archive import Archive, Note
 from quipu.errors import ArchiveError, UsageError
+
 from shared_kernel import frames, snapshot_file
 from shared_kernel.frame_names import NAMES
 from shared_kernel.frames import CHECKPOINT, TOKEN, length_at
@@ -380,6 +380,10 @@ def test_the_snapshot_that_stands_in_for_a_gap(gap):
     whole = archive.snapshot(base)
     archive.snapshot_file(base).unlink()
     assert "snapshot" in mismatch(path, allow_gap=True)["what"]
+    note = (path / "note.json").read_bytes()
+    (path / "note.json").unlink()
+    assert "snapshot" in mismatch(path, allow_gap=True)["what"]
+    (path / "note.json").write_bytes(note)
     header = decode(whole)
     header.head = bytes(32)
     archive.snapshot_file(base).write_bytes(header.encode() + whole[SNAPSHOT_HEADER:])

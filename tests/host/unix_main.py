@@ -13,6 +13,7 @@ ROOT = __file__.rsplit("/", 3)[0] or "."
 sys.path[:] = [ROOT, ROOT + "/firmware"]
 
 from quipu.memory import Memory  # noqa: E402
+
 from shared_kernel.recovery import Recovery  # noqa: E402
 from shared_kernel.region import Region  # noqa: E402
 

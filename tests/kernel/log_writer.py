@@ -14,9 +14,9 @@ from shared_kernel.kernel import (
     DELETE_KEY,
     DELETE_NODE,
     INSERT,
-    Kernel,
     PUT,
     UPDATE,
+    Kernel,
 )
 
 CONFIG = (2, 4, 4, 6, 3, 5, 7)

@@ -4,15 +4,15 @@ import random
 
 import pytest
 
-from shared_kernel.contents import used
 from shared_kernel import arena, errors, frames, graph, kernel, search, store
-from shared_kernel.arena import Arena, CHUNK, CHUNK_WORDS, CLEAN, DIRTY, UNSAVED
-from shared_kernel.config import check_config, CONFIG_LIMITS, CONFIG_NAMES
+from shared_kernel.arena import CHUNK, CHUNK_WORDS, CLEAN, DIRTY, UNSAVED, Arena
+from shared_kernel.config import CONFIG_LIMITS, CONFIG_NAMES, check_config
+from shared_kernel.contents import used
 from shared_kernel.kernel import INSERT, Kernel
 from shared_kernel.words import Words
 from tests.kernel import arena_rules
 from tests.kernel.test_kernel import CONFIGS
-from tests.kernel.world import wander, World
+from tests.kernel.world import World, wander
 
 pytestmark = pytest.mark.usefixtures("incremental")
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared_kernel.distances import distances, LIMIT
+from shared_kernel.distances import LIMIT, distances
 
 LOW, HIGH = -(1 << 31), (1 << 31) - 1
 component = st.one_of(st.integers(LOW, HIGH), st.sampled_from((LOW, LOW + 1, -1, 0, 1, 0xFFFF, 0x10000, HIGH - 1, HIGH)))

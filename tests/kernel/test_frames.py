@@ -4,8 +4,8 @@ import struct
 import zlib
 
 import pytest
-
 from quipu.errors import by_code
+
 from shared_kernel import errors, frame_names, frames, genesis
 from tests.kernel.log_writer import CONFIG, every_type, sealed
 

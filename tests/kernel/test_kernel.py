@@ -6,7 +6,7 @@ import random
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, invariant, precondition, rule, RuleBasedStateMachine
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from shared_kernel import errors, frames
 from shared_kernel.kernel import (
@@ -17,12 +17,12 @@ from shared_kernel.kernel import (
     DELETE_KEY,
     DELETE_NODE,
     INSERT,
-    Kernel,
     PUT,
     UPDATE,
+    Kernel,
 )
 from tests.kernel import arena_rules
-from tests.kernel.world import full_hash, SEED, VERBS, wander, World
+from tests.kernel.world import SEED, VERBS, World, full_hash, wander
 from tests.model import contents_of
 
 pytestmark = pytest.mark.usefixtures("incremental")

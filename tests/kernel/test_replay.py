@@ -9,7 +9,7 @@ from shared_kernel import errors, frame_names, frames
 from shared_kernel.errors import Mismatch
 from shared_kernel.kernel import INSERT, Kernel
 from shared_kernel.replay import Replay
-from tests.kernel.log_writer import CONFIG, every_type, LogWriter, sealed
+from tests.kernel.log_writer import CONFIG, LogWriter, every_type, sealed
 from tests.model import contents_of
 
 

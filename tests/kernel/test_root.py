@@ -8,7 +8,7 @@ from shared_kernel import frames, primitives
 from shared_kernel.arena import CHUNK
 from shared_kernel.kernel import INSERT, Kernel
 from tests.kernel.test_kernel import some_state
-from tests.kernel.world import full_hash, wander, World
+from tests.kernel.world import World, full_hash, wander
 
 pytestmark = pytest.mark.usefixtures("incremental")
 

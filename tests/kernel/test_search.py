@@ -8,7 +8,7 @@ from shared_kernel import frames, graph
 from shared_kernel.errors import Invalid, NotFound, WrongDimension
 from shared_kernel.kernel import CREATE_EDGE, CREATE_NODE, DELETE, DELETE_EDGE, INSERT, Kernel
 from shared_kernel.search import search
-from tests.kernel.world import wander, World
+from tests.kernel.world import World, wander
 from tests.model import FARTHEST, Model
 
 MAX, MIN = 2**31 - 1, -(2**31)

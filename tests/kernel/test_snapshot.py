@@ -8,8 +8,8 @@ import pytest
 
 from shared_kernel import errors, frames, snapshot, snapshot_file
 from shared_kernel.kernel import INSERT
-from tests.kernel.test_kernel import do, SMALL, some_state
-from tests.kernel.world import full_hash, World
+from tests.kernel.test_kernel import SMALL, do, some_state
+from tests.kernel.world import World, full_hash
 from tests.model import contents_of
 
 NAME, HEAD = bytes(range(32)), bytes(range(32, 64))

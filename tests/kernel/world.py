@@ -19,12 +19,12 @@ from shared_kernel.kernel import (
     DELETE_KEY,
     DELETE_NODE,
     INSERT,
-    Kernel,
     PUT,
     UPDATE,
+    Kernel,
 )
 from tests.kernel import arena_rules
-from tests.model import contents_of, Model
+from tests.model import Model, contents_of
 
 SEED = 0x1234ABCD  # of the frames' CRC; any
 COMPONENTS = (0, 1, -1, 65536, -65536, 2**31 - 1, -(2**31), 0x12345678, -0x0FEDCBA9)
