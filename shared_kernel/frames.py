@@ -34,9 +34,9 @@ def largest_frame(config):
     return OVERHEAD + max(TOKEN_BYTES + max(6 + 4 * config[0] + config[5], 30 + config[6]), 40)
 
 
-def window(config):
-    """Return the bytes that one group may span: what a power cut may void at the log's end."""
-    return max(1024, largest_frame(config))
+def window(config, unit):
+    """Return the bytes that one group may span on flash of this program unit: what a power cut may void at the log's end."""
+    return max(1024, (largest_frame(config) + unit - 1) // unit * unit)
 
 
 def seed(name):

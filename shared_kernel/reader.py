@@ -59,6 +59,8 @@ class LogReader:
             if after and after.first == self.seq and (head is None or head == after.head):
                 self.enter(self.order[self.order.index(self.sector) + 1])
                 continue
+            if 0 <= self.boot_seq < self.seq:
+                self._find_boot()
             if self.boot_seq == self.seq:
                 self.cut = self.boot_at - self.address
                 self.address = self.boot_at

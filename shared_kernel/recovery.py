@@ -56,8 +56,8 @@ class Recovery:
     replay: state, name, seq, chain head and boot number at the end (None: the region is blank); order: the log's sectors,
     oldest first; epoch, acked, policy: of the newest sector; address: where the next frame may be programmed; skipped: bytes jumped
     over since the last frame; cuts: [(seq, bytes)] of the torn tails on the way; damage: None, or what is wrong; slots: for
-    each snapshot slot the Header it holds or None. fresh: the log began in this very boot. spare:
-    an arena whose memory may be used again.
+    each snapshot slot the Header it holds or None; hollow: 1 if the oldest sector lacks frames, as a cut while it was being
+    recycled leaves it, else 0; fresh: the log began in this very boot. spare: an arena whose memory may be used again.
     """
 
     def __init__(self, region, spare=None):
@@ -73,6 +73,7 @@ class Recovery:
         self.damage = None
         self.slots = [None, None]
         self.fresh = False
+        self.hollow = 0
         for sector in range(region.sectors):
             if region.erase_count(sector):
                 break
@@ -147,7 +148,7 @@ class Recovery:
         return LogReader(self.region, self.order, self.replay.seed, self.buffer, 32)
 
     def _replay(self):
-        region, replay = self.region, self.replay
+        replay = self.replay
         if replay.kernel is None:
             reader = self._reader(LARGEST)
             first = reader.enter(self.order[0])
@@ -165,6 +166,7 @@ class Recovery:
             reader.enter(self.order[0])
             reader.next()
         else:
+            self.hollow = self._oldest_lacks(reader)
             self._skim(reader)
         while True:
             seq = reader.seq
@@ -175,6 +177,15 @@ class Recovery:
                 break
             replay.step(frame_of(reader, n))
         self._end(reader)
+
+    def _oldest_lacks(self, reader):
+        try:
+            reader.enter(self.order[0])
+            while reader.next() and reader.sector == self.order[0]:
+                pass
+            return 0
+        except Damage:
+            return 1
 
     def _skim(self, reader):
         """Go to the frame after the snapshot; the chain from its sector's header must lead to the snapshot's head."""
@@ -201,7 +212,7 @@ class Recovery:
             if at != end:
                 first = at
             end = at + region.pad(n)
-            if end - first > window(self.replay.kernel.config()) or its > seq and self.buffer[33] == BOOT:
+            if end - first > window(self.replay.kernel.config(), region.unit) or its > seq and self.buffer[33] == BOOT:
                 raise Damage("seq %d is missing, but seq %d stands after it" % (seq, its))
         for sector in range(region.ring(), region.sectors):
             if sector not in self.order:

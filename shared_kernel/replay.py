@@ -5,7 +5,7 @@ Board recovery and the laptop's verify both run this. It reads no flash and no f
 
 from . import primitives
 from .errors import FormatError, Mismatch, Refused
-from .frames import BOOT, CHECKPOINT, CLOCK, GENESIS, HEADER, NO_HEAD, SKIPPABLE, TOKEN, TOKEN_BYTES, VERSION, crc_fits, length_at, seed
+from .frames import BOOT, CHECKPOINT, CLOCK, GENESIS, HEADER, NO_HEAD, SKIPPABLE, TOKEN, TOKEN_BYTES, VERSION, length_at, seed
 from .genesis import Genesis
 from .kernel import Kernel, u32
 
@@ -14,7 +14,8 @@ class Replay:
     """The state after the frames so far.
 
     kernel: None before the genesis (unless started from a snapshot); name: the log's 32 bytes; seq: the last frame's; head:
-    the chain head after it; boot: boot number; checkpoints: how many roots were compared. new_kernel: what makes a kernel of a configuration.
+    the chain head after it; boot: boot number; checkpoints: how many roots were compared. new_kernel: what makes a kernel
+    of a configuration.
     """
 
     def __init__(self, new_kernel=Kernel):
@@ -37,11 +38,6 @@ class Replay:
         self.head = head
         self.boot = boot
 
-    def fits(self, buffer, start, end):
-        """Return whether buffer[start:end] is this log's next frame by version, length, seq and CRC."""
-        return (end - start >= 16 and buffer[start] == VERSION and length_at(buffer, start) == end - start
-                and u32(buffer, start + 4) == self.seq + 1 and crc_fits(buffer, start, end, self.seed))
-
     def step(self, frame):
         """Check one whole frame (bytes or memoryview) against the chain so far and apply it; Mismatch says what parts."""
         end = len(frame) - 4
@@ -62,6 +58,8 @@ class Replay:
         if kind & TOKEN:
             kind &= ~TOKEN
             start += TOKEN_BYTES
+            if start > end:
+                raise Mismatch(seq, "token", "8 bytes", "%d" % (end - HEADER))
         if 0x10 <= kind < 0x40:
             kernel = self.kernel
             try:

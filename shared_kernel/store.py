@@ -94,6 +94,7 @@ class Store:
         self.epoch = found.epoch
         self.acked = found.acked
         self.policy = found.policy
+        self.hollow = found.hollow
         self.booted = found.fresh  # whether this boot's boot frame is written; the boot that wrote the genesis needs none
         if found.replay is None:
             self.seq = self.name = None
@@ -119,7 +120,7 @@ class Store:
             config = self.kernel.config()
             self.frame = bytearray(32 + largest_frame(config))  # [chain head][frame]
             self.small = bytearray(_SMALL)
-            self.group = bytearray(window(config))
+            self.group = bytearray(window(config, self.region.unit))
 
     def _since_snapshot(self):
         """Count the sectors opened since the newest snapshot; set how many make the next one due."""
@@ -229,6 +230,8 @@ class Store:
         self._ready()
         if kind not in (CLOCK, CHECKPOINT):
             raise Invalid("a log-only frame asked for from outside is a clock or a checkpoint, not 0x%02x" % kind)
+        if kind == CLOCK and len(payload) != 12:
+            raise Invalid("a clock frame's payload has 12 bytes, not %d" % len(payload))
         self._need_room(self.region.pad(OVERHEAD + 32) + self._due_size(), 0)
         self.busy = True
         if kind == CHECKPOINT:
@@ -358,6 +361,7 @@ class Store:
                 if n > self._spent():
                     break
                 del self.order[:n]
+                self.hollow = 0
             self.epoch += 1
             try:
                 region.erase(sector)
@@ -463,6 +467,10 @@ class Store:
             raise NotFound("there is no log yet: configure the board first")
         return self.name
 
+    def first(self):
+        """Return the Open record from which on the log can be read."""
+        return self.region.opened(self.order[self.hollow])
+
     def newest_snapshot(self):
         """Return (slot, Header) of the newest committed snapshot; NotFound if there is none."""
         best = None
@@ -525,7 +533,7 @@ class Store:
         reader = LogReader(self.region, self.order, self.seed, self.group, 0)
         first = reader.seek(seq)
         if first is None:
-            raise NotFound("the frames before seq %d have been recycled" % self.region.opened(self.order[0]).first)
+            raise NotFound("the frames before seq %d have been recycled" % self.first().first)
         found = first.head
         while reader.seq < seq:
             n = reader.next()

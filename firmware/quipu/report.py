@@ -38,7 +38,7 @@ def info(memory, limit):
 
 def _log(store):
     region, kernel = store.region, store.kernel
-    first = region.opened(store.order[0])
+    first = store.first()
     out = {
         "log": store.name.hex(),
         "policy": store.policy,

@@ -36,6 +36,7 @@ _CONFIGURE = const(0x48)
 # A request must fit the smallest receive buffer that a port has (stm32 UART: 256 bytes), marks included.
 LIMIT = 240
 _ANSWER = const(1536)  # bytes of payload that an answer may have
+_LARGEST = const(32768)  # bytes of a request, all parts together
 _WAIT_MS = const(20)  # how long a begun request may pause before the application goes on
 
 
@@ -86,16 +87,17 @@ class Service:
         link.answer(self.output, ident, status, payload)
 
     def _answer(self, ident, op, payload):
-        if op & link.MORE:
-            if len(self.parts) + len(payload) > 32768:
-                self.parts = b""
-            self.parts += payload
-            return self._send(ident, 0, b"")
-        if self.parts:
-            payload = self.parts + payload
-            self.parts = b""
+        payload = self.parts + payload
+        self.parts = b""
         try:
-            status, out = 0, self._do(op, payload)
+            if len(payload) > _LARGEST:
+                raise LinkError("a request has at most %d bytes, not %d" % (_LARGEST, len(payload)))
+            if op & link.MORE:
+                self.parts, status, out = payload, 0, b""
+            else:
+                status, out = 0, self._do(op, payload)
+                if len(out) > 0xFFFF:
+                    raise LinkError("the answer has %d bytes, and room for 65535: ask for less" % len(out))
         except QuipuError as e:
             status, out = e.code, str(e).encode()
         except Exception as e:  # a request must never end the application
@@ -160,8 +162,6 @@ class Service:
         if op == _CHECKPOINT:
             return words_bytes((store.log_only(CHECKPOINT, b""),))
         if op == _CLOCK:
-            if len(p) != 12:
-                raise LinkError("a clock has 12 bytes, not %d" % len(p))
             return words_bytes((store.log_only(CLOCK, p),))
         if op == _ACKNOWLEDGE:
             store.acknowledge(u32(p, 0))

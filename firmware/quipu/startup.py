@@ -105,7 +105,8 @@ def open_memory(facts):
     replay = found.replay
     if replay:
         replay = Plain(replay, ("kernel", "name", "seed", "seq", "head", "boot"))
-    found = Plain(found, ("region", "order", "epoch", "acked", "policy", "address", "skipped", "cuts", "damage", "slots", "fresh"))
+    found = Plain(found, ("region", "order", "epoch", "acked", "policy", "address", "skipped", "cuts", "damage", "slots", "fresh",
+                          "hollow"))
     found.replay = replay
     Recovery = spare = None
     forget("shared_kernel", "recovery", "replay", "genesis", "config")

@@ -77,11 +77,13 @@ class Chain:
 
 class Scan(NamedTuple):
     """What `Archive.scan` found. chain: after the last whole frame; size: bytes of the last segment that hold whole frames;
-    excess: bytes after them, of a sync that broke off; mean: bytes of a frame, on average (0 if there is none)."""
+    excess: bytes after them, of a sync that broke off; problem: what is wrong with them, if they are more than a torn frame;
+    mean: bytes of a frame, on average (0 if there is none)."""
 
     chain: Chain
     size: int
     excess: int
+    problem: ArchiveDamage | None
     mean: float
 
 
@@ -242,6 +244,7 @@ class Archive:
         if stranger := self.undeclared():
             raise self._damage(_number(stranger.stem), "frames", "files that archive.json declares", stranger.name)
         chain = Chain(self.log, -1, NO_HEAD)
+        problem = None
         end = count = total = 0
         for segment in self.segments:
             if segment.first <= chain.seq:
@@ -256,15 +259,16 @@ class Archive:
                     end = offset + len(frame)
                     count += 1
             except Mismatch as e:
+                problem = self._damage(e.seq, e.what, e.expected, e.found)
                 if e.seq <= noted or segment is not self.segments[-1]:
-                    raise self._damage(e.seq, e.what, e.expected, e.found) from None
+                    raise problem from None
             total += end
         if chain.seq < noted:
             expected = f"frames up to seq {noted}, which the last sync noted"
             raise self._damage(chain.seq + 1, "frame", expected, "the archive's end")
         if chain.name not in (None, self.log):
             raise self._damage(0, "archive.json's log name", str(chain.name and chain.name.hex()), self.log.hex())
-        return Scan(chain, end, self.size(self.segments[-1]) - end, total / count if count else 0.0)
+        return Scan(chain, end, self.size(self.segments[-1]) - end, problem, total / count if count else 0.0)
 
     def append(self, data: bytes | memoryview) -> None:
         """Append whole frames, checked by the caller, to the last segment. They are durable after `flush`."""

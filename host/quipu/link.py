@@ -34,7 +34,7 @@ _PROMPT_S = 1.0
 _START_S = 120.0  # how long a board may take to recover its log
 _DEFAULT_LIMIT = 240  # characters of a request, until the board has said what it takes
 _KEEP = 65536  # bytes of the application's output that are kept
-_BANNER = re.compile(rb"MicroPython (\S+)[^\r\n]*\r\n[^\r\n]*\r\n>>> $")
+_BANNER = re.compile(rb"MicroPython (\S+)[^\r\n]*\r\n(?:[^\r\n]*\r\n)?>>> $")
 
 
 class Answer(NamedTuple):

@@ -127,6 +127,8 @@ class _Pull:
         scan = archive.scan()
         chain = scan.chain
         gap = info["first_seq"] > chain.seq + 1
+        if gap and scan.problem:  # what would be cut off, this board can no longer give
+            raise scan.problem
         if not gap:
             part = parting(archive, board, info, chain.seq, chain.head)
             if part is not None:

@@ -35,7 +35,7 @@ def run():
         records.append(memory.insert([n] * 16, n & 3))
         if len(records) > 40:
             memory.delete(records.pop(0))
-        print("line %d, as the application printed it: \\x1eQ" % n)
+        print("line %d, as the application printed it: \\x1e?" % n)
         memory.sleep_ms(2)
 
 while True:
@@ -46,7 +46,7 @@ while True:
         memory.sleep_ms(5)
 run()
 """
-LINE = re.compile(rb"line (\d+), as the application printed it: \x1eQ")
+LINE = re.compile(rb"line (\d+), as the application printed it: \x1e\?")
 
 
 class Person:
@@ -111,26 +111,33 @@ def running(flash, tmp_path, copied):
         yield emulator
 
 
+def goes_on(board, seq):
+    """Ask until the application has recorded beyond seq; return how far it is."""
+    while (now := board.info()["seq"]) <= seq:
+        pass
+    return now
+
+
 def test_a_recording_application_is_asked_synced_and_searched_while_it_goes_on(running, tmp_path):
     output = []
     with quipu.connect(running.port, LIMIT_S, output.append) as board:
         board.put("go", b"")
-        seqs = [board.info()["seq"]]
+        goes_on(board, 40)
         for archive in ("one", "one", "two"):
-            board.sync(tmp_path / archive)
+            synced = board.sync(tmp_path / archive)
+            assert synced.log_bytes > 0 and goes_on(board, synced.seq) > synced.seq
             verdict = quipu.verify(tmp_path / archive, board)
-            assert verdict.verdict == "match" and verdict.live["ahead"] > 0, "it recorded on while the log was replayed"
-            seqs.append(verdict.live["seq"])
+            assert verdict.verdict == "match" and verdict.live["ahead"] > 0
             found = board.search([0] * 16, 5)
             assert len(found) == 5 and found == sorted(found)
             tag, vector, _ = board.record(board.search([10**6] * 16)[0][1])
             assert len(set(vector)) == 1 and vector[0] & 3 == tag
-            board.put("asked", archive.encode())
+            put = board.put("asked", archive.encode())
             n = int(board.get("n"))
-            seqs.append(board.info()["seq"])
-        assert all(b - a >= 3 for a, b in zip(seqs, seqs[1:])), "the application records between any two requests"
+            goes_on(board, put + 6)
+            assert int(board.get("n")) > n
     numbers = numbers_of(output)
-    assert numbers[0] == 1 and numbers[-1] >= n - 1 > 20, "every line came, from the first on, and only they"
+    assert numbers[0] == 1 and numbers[-1] >= n > 20, "every line came, from the first on, and only they"
 
 
 def test_ctrl_c_reaches_the_application_and_what_it_recorded_stays(running, tmp_path):
@@ -186,6 +193,8 @@ def test_mpremote_interrupts_a_running_application(running):
 
 def test_a_request_at_the_prompt_is_a_comment(running):
     asked = encode_request(7, requests.INFO, b"")
+    with quipu.connect(running.port, LIMIT_S):
+        pass  # a Ctrl-C that comes before the board is up is nobody's
     with Person(running) as person:
         person.interrupt()
         for typed in (asked, asked * 3, b"x = 1 " + asked):

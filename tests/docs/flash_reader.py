@@ -141,7 +141,7 @@ class Image:
     def finish(self, at, limit):
         """Tell a torn tail from damage, and find where to go on."""
         config = struct.unpack_from("<7I", self.config())
-        window = max(1024, 16 + max(8 + max(6 + 4 * config[0] + config[5], 30 + config[6]), 40))
+        window = max(1024, self.pad(16 + max(8 + max(6 + 4 * config[0] + config[5], 30 + config[6]), 40)))
         start = end = at
         for later, frame, seq in self.whole(at, limit):
             if seq > self.seq:

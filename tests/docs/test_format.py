@@ -96,7 +96,8 @@ def test_the_pages_formulas_are_the_codes():
         dim, _, _, _, _, meta, value = config
         largest = 16 + max(8 + max(6 + 4 * dim + meta, 30 + value), 40)
         assert frames.largest_frame(config) == largest
-        assert frames.window(config) == max(1024, largest)
+        assert frames.window(config, 1) == max(1024, largest)
+        assert frames.window(config, 32) == max(1024, -(-largest // 32) * 32)
     assert store.CHECKPOINT_EVERY == 64 and store.REBASE == 2**29 - 1 and store.TICKS_MASK == 2**30 - 1
     identity = genesis.encode(CONFIGS[0], bytes(16), "x" * 99, origin=(bytes(32), 0, bytes(32), bytes(32), bytes(32)))
     assert 16 + len(identity) == 262 <= genesis.LARGEST

@@ -128,7 +128,7 @@ def test_the_board_goes_on_recording_meanwhile(tmp_path):
         fill(board, 100)
     with UnixBoard(tmp_path / "flash", "app") as unix, quipu.connect(unix.port) as board:
         at_start = board.info()["seq"]
-        for turn in range(3):
+        for _ in range(3):
             result = board.sync(tmp_path / "a")
             assert result.seq > at_start
             assert board.info()["seq"] > result.seq or int(board.get("n")) > 0

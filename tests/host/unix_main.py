@@ -5,9 +5,7 @@
   micropython unix_main.py FLASH quiet N               answers nothing before N other bytes have come in, then serves
 """
 
-import os
 import sys
-import time
 
 ROOT = __file__.rsplit("/", 3)[0] or "."
 sys.path[:] = [ROOT, ROOT + "/firmware"]

@@ -136,7 +136,9 @@ def test_the_largest_frame_of_a_configuration():
                          8 + len(frames.put(b"n" * 24, bytes(value))), 8 + len(frames.delete_key(b"n" * 24)),
                          8 + len(frames.create_edge(1, 1, 1)), 8 + len(frames.clock(1, 1)), len(frames.boot(1, HEAD, 1))]
                 assert frames.largest_frame(config) == frames.OVERHEAD + max(sizes), config
-                assert frames.window(config) >= max(1024, frames.largest_frame(config))
+                for unit in (1, 4, 8, 16, 32):
+                    window = frames.window(config, unit)
+                    assert window >= 1024 and window % unit == 0 and 0 <= window - max(1024, frames.largest_frame(config)) < unit
     for identity in ("", "n" * 64):
         assert frames.OVERHEAD + len(genesis.encode(CONFIG, ENTROPY, identity, 0, ORIGIN)) <= genesis.LARGEST
 

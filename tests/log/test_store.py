@@ -3,13 +3,12 @@
 import pytest
 
 from shared_kernel import arena, frames, kernel
-from shared_kernel.errors import Busy, Damage, FlashError, FormatError, Invalid, LogFull, NotFound, Refused, TooLong, WrongDimension
+from shared_kernel.errors import Busy, Damage, FormatError, Invalid, LogFull, NotFound, Refused, TooLong, WrongDimension
 from shared_kernel.region import Region
 from shared_kernel.saver import Saver
 from shared_kernel.store import Store
 from tests.faults.harness import CONFIG, ENTROPY, Application, Chance, Clock, Run, Witness, attempt, genesis, mount, slots_hold
 from tests.flashsim import FlashSim, PowerCut, SimulatorError
-from tests.model import contents_of
 
 GEOMETRIES = [(1, 512, 12, 256), (4, 1024, 12, 256), (8, 512, 14, 512), (32, 1024, 10, 256)]
 
@@ -74,13 +73,13 @@ def test_ids_and_tokens():
 
 
 def test_an_acknowledgement_outlives_a_boot_with_the_next_sector():
-    store, witness = fresh(flash(sectors=7))
+    store, witness = fresh(flash(sectors=9))
     while store.epoch < 3:
-        store.execute([put(store.seq)])
+        assert isinstance(store.execute([put(store.seq)])[0], int)
     store.acknowledge(store.seq)
     acked = store.acked
     while store.epoch < 4:
-        store.execute([put(store.seq)])
+        assert isinstance(store.execute([put(store.seq)])[0], int)
     assert mount(store.region.flash, Clock(1)).acked == acked
     with pytest.raises(Invalid):
         store.acknowledge(store.seq + 2)
@@ -182,10 +181,12 @@ def fill(store, witness):
 def test_a_full_log_refuses_keeps_all_and_goes_on_once_acknowledged(geometry):
     store, witness = fresh(flash(*geometry))
     assert fill(store, witness) > 20
-    store.execute([put(1)])
+    for _ in range(20):  # a snapshot may be under way
+        assert isinstance(store.execute([put(1)])[0], LogFull)
     before = bytes(store.region.flash.bytes), bytes(store.kernel.arena.bytes), store.seq
     assert isinstance(store.execute([put(1)])[0], LogFull)
     assert (bytes(store.region.flash.bytes), bytes(store.kernel.arena.bytes), store.seq) == before
+    witness.booted(store)
     witness.act(store, ("checkpoint",))  # the reserve is for these
     again = mount(store.region.flash, Clock(1))
     assert isinstance(again.execute([put(1)])[0], LogFull)
@@ -227,13 +228,12 @@ def test_overwrite_waives_the_acknowledgement_but_not_the_snapshots():
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_wear_is_even_over_many_turns(geometry):
     store, witness = fresh(flash(*geometry))
-    application = Application(Chance(5))
     sim, region = store.region.flash, store.region
     ring = range(region.ring(), region.sectors)
     while store.epoch < 25 * len(ring):
         store.acknowledge(store.seq + 1)
         for _ in range(4):
-            store.execute([each[:3] for each in application.action(witness.model)[1]] if False else [put(store.seq)] * 3)
+            store.execute([put(store.seq)] * 3)
     assert max(sim.erases[i] for i in ring) - min(sim.erases[i] for i in ring) <= 2
     mean = sum(sim.erases) / len(sim.erases)
     assert max(sim.erases) / mean <= 2, (max(sim.erases), mean, sim.erases)
@@ -388,7 +388,7 @@ def torn_log():
 
 def test_frames_are_read_from_any_seq():
     store, all_frames, heads = torn_log()
-    assert len(mount(store.region.flash, Clock(1)).cuts) > 5 and store.epoch > 3
+    assert store.boot > 10 and store.epoch > 3 and len(store.order) == store.epoch
     for seq in range(store.seq + 1):
         data = bytes(store.read_frames(seq, heads[seq]))
         expected = b""
@@ -416,9 +416,9 @@ def test_a_wrong_head_or_seq_is_refused():
 
 
 def test_a_damaged_log_is_served_up_to_the_damage_and_takes_nothing_new():
-    run = Run(flash(sectors=20), 3, 60, acknowledges=False, history={})
+    run = Run(flash(sectors=40), 3, 60, acknowledges=False, history={})
     store = run.store
-    assert len(store.order) > 3 and not any(store.slots)
+    assert len(store.order) > 2 and not any(store.slots)
     victim = store.order[1] * 1024 + store.region.frames_at + 40
     sim = run.sim.clone(1)
     sim.flip(victim, 0)
@@ -478,14 +478,14 @@ def test_a_call_inside_a_call_is_busy():
     store.now = now
     sim.read = lambda *a: (intrude(), read(*a))[1]
     witness.booted(store)
-    assert len(tries) > 300
+    assert len(tries) > 100
     sim.read = read
     witness.act(store, ("snapshot",))
 
 
 def test_a_clock_that_leaps_between_two_looks_cannot_overfill_a_sector():
     """The clock frame may become due between the check for room and the frame."""
-    for extra in range(0, 120, 4):
+    for before in range(30):
         sim = flash(sectors=14)
         witness = Witness()
         ms = [0]
@@ -498,8 +498,8 @@ def test_a_clock_that_leaps_between_two_looks_cannot_overfill_a_sector():
 
         store = Store(sim, now)
         witness.act(store, genesis())
-        while store.room() > 120 - extra:
-            store.execute([put(store.seq)])
+        for n in range(before):
+            store.execute([put(n)])
         leap[0] = True
         store.execute([put(1)])
         leap[0] = False
@@ -525,4 +525,3 @@ def test_the_simulator_enforces_the_rules():
     with pytest.raises(OSError):
         sim.erase(0)
     assert sim.bytes[:4] == b"1234"
-    assert contents_of and FlashError
