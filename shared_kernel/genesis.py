@@ -5,7 +5,7 @@ from .arena import CHUNK, RULES, layout
 from .config import check_config
 from .const import const
 from .errors import FormatError, Invalid
-from .frames import GENESIS, HEADER, NO_HEAD, OVERHEAD, STOP, largest_frame, seal, words_bytes
+from .frames import GENESIS, HEADER, NO_HEAD, OVERHEAD, OVERWRITE, STOP, largest_frame, seal, words_bytes
 from .kernel import u32
 from .region import Open
 
@@ -23,6 +23,8 @@ def encode(config, entropy, identity, policy=STOP, origin=None):
     origin, of a log that continues another: (its name, seq, chain head and root there, root of the state to start with)."""
     if len(entropy) != 16:
         raise Invalid("a genesis takes 16 bytes of entropy, not %d" % len(entropy))
+    if policy not in (STOP, OVERWRITE):
+        raise Invalid("the policy of a full log is 0 (stop) or 1 (overwrite), not %d" % policy)
     while len(identity.encode()) > _IDENTITY_BYTES:  # cut between characters: half of one could not be read back
         identity = identity[:-1]
     identity = identity.encode()

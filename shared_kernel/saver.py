@@ -22,8 +22,8 @@ class Saver:
 
     def erase_next(self):
         """Erase the slot's next sector; return whether there are more."""
-        self.region.erase(self.slot * self.region.slot_sectors + self.erased)
-        self.erased += 1
+        self.erased += 1  # from the last, which has the header: a slot without its arena must not look whole
+        self.region.erase((self.slot + 1) * self.region.slot_sectors - self.erased)
         return self.erased < self.region.slot_sectors
 
     def begin(self, header):

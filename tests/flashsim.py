@@ -97,6 +97,12 @@ class FlashSim:
         self.off = False
         self.cut_at = None
 
+    def half_erase(self, sector, keep):
+        """Leave a sector as an erase may that was cut: its first `keep` bytes as they were, the rest 0xFF but not erased."""
+        start, end = sector * self.sector, (sector + 1) * self.sector
+        self.bytes[start + keep : end] = b"\xff" * (end - start - keep)
+        self.units[start // self.unit : end // self.unit] = bytes([_TORN]) * (self.sector // self.unit)
+
     def flip(self, address, bit):
         self.bytes[address] ^= 1 << bit
 

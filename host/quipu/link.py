@@ -157,10 +157,11 @@ class Link:
 
     @staticmethod
     def _sequence() -> Iterator[int]:
-        """Yield request ids for ever. The start is random, so that a late answer to an earlier program is nobody's."""
+        """Yield request ids for ever. The start is random, so that a late answer to an earlier program is nobody's. An id is one
+        of the 64 bytes that cannot follow a letter in UTF-8: what an application prints then never looks like our answer."""
         ident = os.urandom(1)[0]
         while True:
-            ident = ident % 255 + 1
+            ident = 0x80 | ident + 1 & 0x3F
             yield ident
 
     # -- requests -----------------------------------------------------------------------------------------------------

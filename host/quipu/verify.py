@@ -187,8 +187,10 @@ class _Pass:
     def _enter(self, segment: Segment) -> None:
         """Go on with another file of frames."""
         last = self._at()
-        whole = segment.head == NO_HEAD  # it begins with a genesis
-        if segment is not self.archive.segments[0]:
+        if segment is self.archive.segments[0]:
+            if segment.head == NO_HEAD:  # it begins with a genesis
+                return
+        else:
             if segment.first <= last:
                 raise Mismatch(segment.first, "archive.json's segments", f"a first seq above {last}", segment.first)
             if segment.first == last + 1:
@@ -196,15 +198,10 @@ class _Pass:
                 if segment.head != head:
                     raise Mismatch(segment.first, "archive.json's segment head", head.hex(), segment.head.hex())
                 return
-            whole = False
-        if whole:
-            if segment.first:  # the genesis of a log that goes on from another
-                self.replay.seq = None
-            return
         self.verdict.gaps.append([last + 1, segment.first - 1])
         self.verdict.verdict = GAP
         self._end_beside(last)
-        while self.snapshots and self.snapshots[0] < segment.first - 1:
+        if self.snapshots and self.snapshots[0] < segment.first - 1:
             raise Mismatch(self.snapshots[0], "snapshot", "one of a frame in the archive", "one from a declared gap")
         self.chain = Chain(self.archive.log, segment.first - 1, segment.head)
         if self.snapshots[:1] == [segment.first - 1]:

@@ -28,6 +28,7 @@ def copied(template, tmp_path_factory):
         if files:
             with Emulator(BOARD, flash, frozen=False) as emulator:
                 place(emulator, files)
+            blank_log(flash)
         return flash
 
     return copy
@@ -43,3 +44,11 @@ def place(emulator, files):
                 if path.count("/") == 2:
                     repl.make_folder(path.rpartition("/")[0])
                 repl.write_file(path, content if isinstance(content, bytes) else content.encode())
+
+
+def blank_log(flash):
+    """Erase the log region of a flash whose board is off: a main.py may have begun a log when it was put there."""
+    log = images.board_facts(BOARD)["log"]
+    with flash.open("r+b") as file:
+        file.seek(log["start"])
+        file.write(b"\xff" * log["size"])

@@ -25,8 +25,9 @@ LIMIT_S = 30.0
 
 
 def connect(emulator):
-    # On a pty, mpremote's own time-outs work only between reads, and without this a read never returns.
-    return SerialTransport(emulator.port, timeout=0.1)
+    # On a pty, mpremote looks at its time-outs only between reads, and without this one a read never returns; a short
+    # one would break its raw-paste handshake on a busy machine.
+    return SerialTransport(emulator.port, timeout=LIMIT_S)
 
 
 class Prompt:

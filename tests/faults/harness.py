@@ -136,11 +136,11 @@ class Witness:
         self.model = None
         self.replay = Replay()
         self.pending = None
-        self.acted = 0
+        self.acted = self.acked = 0
 
     def clone(self):
         new = Witness()
-        new.pending = self.pending
+        new.pending, new.acked = self.pending, self.acked
         if self.model:
             m = Model(self.model.config)
             m.seq = self.model.seq
@@ -157,6 +157,8 @@ class Witness:
         """Carry out an action and check all that it promises."""
         self.pending = action
         result = perform(store, action)
+        if action[0] == "acknowledge":
+            self.acked = max(self.acked, store.seq + 1 - action[1])
         self.acted = 1 if action[0] != "execute" else len([each for each in result if not isinstance(each, LogFull)])
         commands = []
         if action[0] == "configure":
@@ -231,6 +233,8 @@ class Witness:
 
     def agree(self, store, deep=True):
         replay = self.replay
+        if store.policy == frames.STOP:
+            assert store.first().first <= self.acked, "frames from seq %d on are not acknowledged, but gone" % self.acked
         assert (store.seq, store.head, store.boot) == (replay.seq, replay.head, replay.boot)
         assert store.kernel.arena.bytes == replay.kernel.arena.bytes, "the store's state is not the log's"
         if deep:

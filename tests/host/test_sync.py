@@ -496,7 +496,7 @@ while True:
     if n > 50:
         memory.delete(record)
     n += 1
-    memory.sleep_ms(5)
+    memory.sleep_ms(1 if n < 200 else 40)
 """
 
 
@@ -514,7 +514,7 @@ def test_an_emulated_board_that_records_is_pulled_and_killed(tmp_path, monkeypat
     with Emulator("MPS2_AN386", tmp_path / "flash", frozen=False) as emulator:
         deploy.deploy(emulator.port, {**emulator.facts, "driver": "emulated"}, images.mpy_cross(), MAIN)
         with quipu.connect(emulator.port, timeout=30) as board:
-            until(board, board.info()["seq"] + 150)
+            until(board, 400)  # the last answer may hold up to 1 KiB that is newer than what was asked for
             board.snapshot()
             result = board.sync(path)
             assert result.wire_bytes <= 1.10 * result.log_bytes and result.snapshot
