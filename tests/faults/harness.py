@@ -67,23 +67,23 @@ class Application:
             vector, tag, meta = [below(1 << 20) - (1 << 19) for _ in range(m.dim)], below(9), bytes([below(256)] * below(5))
             return (INSERT, frames.insert(vector, tag, meta), token, lambda m, seq: m.insert(seq, vector, tag, meta))
         if n == 4:
-            ident, tag, meta = self.pick(list(m.records)), below(1 << 16), b"xyz"[: below(4)] if below(2) else None
+            ident, tag, meta = self.pick(sorted(m.records)), below(1 << 16), b"xyz"[: below(4)] if below(2) else None
             return (UPDATE, frames.update(ident, tag, meta), token, lambda m, seq: m.update(seq, ident, tag, meta))
         if n == 5:
-            ident = self.pick(list(m.records))
+            ident = self.pick(sorted(m.records))
             return (DELETE, frames.ident(ident), token, lambda m, seq: m.delete(seq, ident))
         if n < 8:
-            kind, record = below(5), self.pick(list(m.records), 0)
+            kind, record = below(5), self.pick(sorted(m.records), 0)
             return (CREATE_NODE, frames.create_node(kind, record), token, lambda m, seq: m.create_node(seq, kind, record))
         if n == 8:
-            ident = self.pick(list(m.nodes))
+            ident = self.pick(sorted(m.nodes))
             return (DELETE_NODE, frames.ident(ident), token, lambda m, seq: m.delete_node(seq, ident))
         if n < 11:
-            kind, origin, target = below(5), self.pick(list(m.nodes)), self.pick(list(m.nodes))
+            kind, origin, target = below(5), self.pick(sorted(m.nodes)), self.pick(sorted(m.nodes))
             return (CREATE_EDGE, frames.create_edge(kind, origin, target), token,
                     lambda m, seq: m.create_edge(seq, kind, origin, target))
         if n == 11:
-            ident = self.pick(list(m.edges))
+            ident = self.pick(sorted(m.edges))
             return (DELETE_EDGE, frames.ident(ident), token, lambda m, seq: m.delete_edge(seq, ident))
         name = NAMES[below(len(NAMES))]
         if n == 15:
@@ -165,7 +165,7 @@ class Witness:
             self.model = Model(check_config(action[1]))
         if action[0] == "execute":
             assert len(result) == len(action[1])
-            for (kind, payload, token, told), seq in zip(action[1], result):
+            for (kind, _, token, told), seq in zip(action[1], result):
                 if isinstance(seq, LogFull):
                     continue
                 refusal = seq
@@ -282,7 +282,7 @@ class Run:
         self.store = store = mount(sim, Clock(seed))
         self.refused = 0
         application = Application(Chance(seed), acknowledges)
-        for i in range(actions):
+        for _ in range(actions):
             action = application.action(witness.model) if witness.model else genesis(config, policy)
             mark = witness.clone()
             mark.pending = action

@@ -65,7 +65,7 @@ def test_configure_cut_short_works_again(geometry, record_property):
     """At every step of it, then at every step of the next attempt, and once more: blank or configured, never stuck."""
     run = Run(flash(geometry, 9), 9, 1)
     cuts = 0
-    for sim, witness, place in run.cuts(run.steps()[:: 1 if geometry[0] > 4 else 7]):
+    for sim, _, place in run.cuts(run.steps()[:: 1 if geometry[0] > 4 else 7]):
         store = mount(sim, Clock(1))
         assert store.damage is None
         for again in range(0, 60, 1 if geometry[0] > 4 else 4):

@@ -45,7 +45,7 @@ class Situation:
     """A flash, what is owed, and a few actions; the last one is the one to be interrupted."""
 
     def __init__(self, sim, witness, seed, call=None, warm=3):
-        self.sim, self.witness, self.seed, self.call, self.warm = sim, witness, seed, call, warm
+        self.sim, self.witness, self.seed, self.make, self.warm = sim, witness, seed, call, warm
 
     def run(self, at, error=KeyboardInterrupt):
         """Return (lines of the last action, store, witness, whether it was interrupted)."""
@@ -57,6 +57,7 @@ class Situation:
         for _ in range(self.warm):
             witness.act(store, application.action(witness.model))
         lines = Lines(at, error)
+        self.call = Reading() if self.make is Reading else self.make
         witness.pending = action = self.call or application.action(witness.model)
         interrupted = False
         try:
@@ -72,16 +73,23 @@ class Situation:
         return lines.seen, store, witness, interrupted, sim, application
 
 
-def read_all(store):
-    seq, head = store.region.opened(store.order[0]).first, b""
-    while True:
-        data = bytes(store.read_frames(seq, head))
-        if not data:
-            return
-        at = 0
-        while at < len(data):
-            at += 16 + (data[at + 2] | data[at + 3] << 8)
-            seq += 1
+class Reading:
+    """Reads the whole log, frame by frame; can be called again to go on where it was interrupted."""
+
+    def __init__(self):
+        self.got = []
+
+    def __call__(self, store):
+        first = store.first().first
+        while True:
+            data = bytes(store.read_frames(first + len(self.got), b""))
+            at = 0
+            while at < len(data):
+                end = at + 16 + (data[at + 2] | data[at + 3] << 8)
+                self.got.append(data[at:end])
+                at = end
+            if not data:
+                return
 
 
 def rebuild(store):
@@ -103,7 +111,7 @@ def situations():
         if i > 20 and i % 9 == 0:
             out.append(Situation(sim.clone(i), witness, i))
         if i in (100, 130):
-            for call in (("snapshot",), ("checkpoint",), ("clock",), ("acknowledge", 0), read_all, rebuild):
+            for call in (("snapshot",), ("checkpoint",), ("clock",), ("acknowledge", 0), Reading, rebuild):
                 out.append(Situation(sim.clone(i), witness, i, call))
     return out
 
@@ -136,6 +144,11 @@ def test_an_error_at_any_line(error, record_property):
         seen, store, witness, interrupted, sim, application = situation.run(n, error)
         where = "%s:%d" % (os.path.basename(seen[-1][0]), seen[-1][1]) if seen else "?"
         try:
+            if isinstance(situation.call, Reading):
+                situation.call(store)
+                again = Reading()
+                again(mount(sim.clone(1), Clock(1)))
+                assert situation.call.got == again.got
             witness.booted(store)
             other = mount(sim.clone(1), Clock(1))
             assert (other.seq, other.head) == (store.seq, store.head)
