@@ -132,16 +132,21 @@ class Store:
         self.distance = max(1, (self.region.sectors - self.region.ring() - 2) // 2)
 
     def configure(self, config, entropy, identity, policy=0):
-        """Begin a log on a blank region: program its genesis. Invalid if the region is not blank or too small for config."""
+        """Begin a log: program its genesis. Invalid if the region is too small for config, or holds a log with anything in it;
+        one of a genesis alone is begun anew."""
         return self.call(self._configure, config, entropy, identity, policy)
 
     def _configure(self, config, entropy, identity, policy):
-        from .genesis import begin
+        from .genesis import begin, check
 
         if self.name is not None:
-            raise Invalid("this region holds log %s: a genesis needs a blank region" % self.name.hex()[:16])
+            if self.seq or self.damage or len(self.order) > 1:
+                raise Invalid("this region holds log %s: a genesis needs a blank region" % self.name.hex()[:16])
+            check(self.region, config)
+            self.busy = True
+            self.region.flash.erase(self.order[0])
         begin(self.region, self.epoch + 1, config, entropy, identity, policy)
-        begin = None
+        begin = check = None
         self._rebuild()
         self.booted = True
 
