@@ -55,8 +55,9 @@ class Genesis:
                            bytes(payload[at + 68 : at + 100]), bytes(payload[at + 100 : at + 132]))
 
 
-def check(region, config):
-    """Return how many sectors a snapshot slot takes; Invalid if the region is too small for the configuration."""
+def begin(region, epoch, config, entropy, identity, policy):
+    """Program the beginning of a log: the first sector's records, then the genesis frame. Invalid, and nothing done, if the
+    region is too small for the configuration."""
     slot = region.slot_size(CHUNK * layout(check_config(config))[1])
     pad = region.pad  # a sector must hold a genesis; and a command with all that may be due before it
     least = max(pad(LARGEST), pad(largest_frame(config)) + pad(OVERHEAD + 40) + pad(OVERHEAD + 32) + pad(OVERHEAD + 12))
@@ -66,13 +67,6 @@ def check(region, config):
     if region.sectors < 2 * slot + 3:
         raise Invalid("this configuration needs %d sectors (two snapshots of %d and a ring of 3), the region has %d"
                       % (2 * slot + 3, slot, region.sectors))
-    return slot
-
-
-def begin(region, epoch, config, entropy, identity, policy):
-    """Program the beginning of a log: the first sector's records, then the genesis frame. Invalid, and nothing done, if the
-    region is too small for the configuration."""
-    slot = check(region, config)
     payload = encode(config, entropy, identity, policy)
     frame = bytearray(OVERHEAD + len(payload))
     frame[HEADER : HEADER + len(payload)] = payload

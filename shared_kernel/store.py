@@ -132,21 +132,16 @@ class Store:
         self.distance = max(1, (self.region.sectors - self.region.ring() - 2) // 2)
 
     def configure(self, config, entropy, identity, policy=0):
-        """Begin a log: program its genesis. Invalid if the region is too small for config, or holds a log with anything in it;
-        one of a genesis alone is begun anew."""
+        """Begin a log on a blank region: program its genesis. Invalid if the region is not blank or too small for config."""
         return self.call(self._configure, config, entropy, identity, policy)
 
     def _configure(self, config, entropy, identity, policy):
-        from .genesis import begin, check
+        from .genesis import begin
 
         if self.name is not None:
-            if self.seq or self.damage or len(self.order) > 1:
-                raise Invalid("this region holds log %s: a genesis needs a blank region" % self.name.hex()[:16])
-            check(self.region, config)
-            self.busy = True
-            self.region.flash.erase(self.order[0])
+            raise Invalid("this region holds log %s: a genesis needs a blank region" % self.name.hex()[:16])
         begin(self.region, self.epoch + 1, config, entropy, identity, policy)
-        begin = check = None
+        begin = None
         self._rebuild()
         self.booted = True
 
