@@ -565,12 +565,12 @@ def test_a_full_pool_is_refused_and_says_how_far_it_came():
     images.image(BOARD)
     it = Emulated(BOARD)
     try:
-        assert answer("configure", it.port, "--dim", 2, "--records", 3)["config"]["records"] == 3
-        kind, message = error("insert", it.port, "-", input="[1, 2]\n" * 5, code=1)
-        assert kind == "Full" and "all 3 record slots" in message and "of 5 records, the first 3 were inserted" in message
+        vector = [1] * 16
+        kind, message = error("insert", it.port, "-", input=f"{vector}\n" * 258, code=1)
+        assert kind == "Full" and "all 256 record slots" in message and "of 258 records, the first 256 were inserted" in message
         info = answer("info", it.port)
-        assert (info["records"], info["config"]["dim"]) == (3, 2)
-        assert error("insert", it.port, 1, 2, code=1)[0] == "Full"
+        assert (info["records"], info["config"]["dim"]) == (256, 16)
+        assert error("insert", it.port, *vector, code=1)[0] == "Full"
         assert answer("info", it.port)["head"] == info["head"]
     finally:
         assert it.end() == 0
