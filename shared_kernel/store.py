@@ -81,9 +81,8 @@ class Store:
         found = Recovery(self.region, spare)
         forget("shared_kernel", "recovery", "replay", "genesis", "config")
         self._take(found)
-        if self.name and self.address == self.avoid:  # nothing can be programmed there: on the next page, perhaps
-            page = self.region.flash.page
-            self.address = (self.address + page) // page * page
+        if self.name and self.address == self.avoid:  # nothing can be programmed there: on in the next sector, once one is free
+            self.address += self.room()
 
     def _take(self, found):
         """Take over what a Recovery found."""
@@ -317,19 +316,20 @@ class Store:
         if self.room() >= size:
             return
         self._flush()
-        if self.free_sectors() <= reserve:
-            self._cover(reserve)
-            if self.free_sectors() <= reserve:
-                raise LogFull("the log is full at seq %d: sync it, so that its frames from seq %d on are acknowledged"
-                              % (self.seq, self.acked))
-        self._next_sector(self.seq + 1, self.head)
-
-    def _unused(self):
-        return self.region.sectors - self.region.ring() - len(self.order)
+        for _ in range(2):
+            if self.free_sectors() > reserve:
+                try:
+                    self._next_sector(self.seq + 1, self.head)
+                    return
+                except FlashError:  # those that seemed free are bad
+                    pass
+            self._cover()
+        raise LogFull("the log is full at seq %d: sync it, so that its frames from seq %d on are acknowledged"
+                      % (self.seq, self.acked))
 
     def free_sectors(self):
         """Return how many ring sectors may be taken into use now."""
-        return self._unused() + self._spent()
+        return self.region.sectors - self.region.ring() - len(self.order) + self._spent()
 
     def _spent(self):
         """Return how many of the log's oldest sectors may be recycled."""
@@ -433,16 +433,14 @@ class Store:
             self._saver()
             self._step()
 
-    def _cover(self, reserve):
-        """The ring is full: if snapshots are all that keeps enough of its oldest sectors from being recycled, take them now."""
-        n = reserve + 1 - self._unused()
-        if n >= len(self.order):
-            return
+    def _cover(self):
+        """The ring is full: if snapshots are all that keeps its older sectors from being recycled, take them now."""
+        n = len(self.order) - 1
+        while n and self.policy != OVERWRITE and self.acked < self.region.opened(self.order[n]).first:
+            n -= 1
         end = self.region.opened(self.order[n]).first
-        if self.policy != OVERWRITE and self.acked < end:
-            return
         for _ in range(2):
-            if not self._recyclable(end):
+            if n and not self._recyclable(end):
                 saver = self._saver()
                 while self.saver is saver:
                     self._step()

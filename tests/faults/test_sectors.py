@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared_kernel.errors import FlashError, LogFull
+from shared_kernel.errors import FlashError, LogFull, Refused
 from tests.faults.harness import Application, Chance, Clock, Witness, genesis, mount
 from tests.flashsim import FlashSim
 
@@ -60,23 +60,58 @@ def test_the_other_snapshot_stays_when_one_cannot_be_written():
     assert store.newest_snapshot()[0] == 1
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_a_bad_sector_is_no_room_for_a_full_log(mode):
+    """It does not count as free: a full log is refused as full (once found bad), and goes on when acknowledged."""
+    sim = FlashSim(14, 512, 256, 8, seed=3)
+    witness = Witness()
+    store = mount(sim, Clock(3))
+    witness.act(store, genesis())
+    application = Application(Chance(3), acknowledges=False)
+    sim.stuck[9] = mode
+    for turn in range(4):
+        full = failed = 0
+        for _ in range(400):
+            try:
+                result = witness.act(store, application.action(witness.model))
+            except FlashError:
+                failed += 1
+                witness.booted(store)
+                continue
+            full += isinstance(result, LogFull) or isinstance(result, list) and any([isinstance(each, LogFull) for each in result])
+            if full > 5:
+                break
+        assert full and failed <= 3, (full, failed)
+        witness.act(store, ("acknowledge", 0))
+        if turn == 1:
+            store = mount(sim, Clock(4))
+            witness.booted(store)
+            witness.act(store, ("acknowledge", 0))
+    assert store.epoch > 12
+
+
 def test_a_transient_failure_is_over_when_it_is_over():
     sim = FlashSim(12, 1024, 256, 4, seed=1)
     witness, clock = Witness(), Clock(1)
     store = mount(sim, clock)
     witness.act(store, genesis())
     application = Application(Chance(1))
+    failed = 0
     for i in range(60):
         action = application.action(witness.model)
         if i % 10 == 5:
             sim.stuck = {each: ("raise", "raise") for each in range(12)}
-            with pytest.raises((FlashError, OSError)):
-                witness.act(store, ("checkpoint",))
+            seq = store.seq
+            try:
+                assert isinstance(store.execute([application.command(witness.model)[:3]])[0], Refused)
+            except (FlashError, OSError):
+                failed += 1
             sim.stuck = {}
+            assert store.call(lambda: store.seq) == seq
             witness.booted(store)
         try:
             witness.act(store, action)
         except FlashError:
             assert action[0] == "snapshot"
             witness.booted(store)
-    assert not store.damage
+    assert not store.damage and failed > 2
