@@ -36,9 +36,9 @@ def test_a_cut_anywhere_in_a_short_life(geometry, record_property):
     """Exhaustive: configure, commands, groups, checkpoints, a snapshot, a sector's end."""
     run = Run(flash(geometry, 1), 1, 44 if geometry[1] == 512 else 60)
     places = run.steps()
-    cuts = survive(run, places[:: 5 if geometry[0] == 1 else 1])
+    cuts = survive(run, places[:: 3 if geometry[0] == 1 else 1])
     record_property("cuts", cuts)
-    assert cuts > len(places) / 5 and run.store.epoch > 2
+    assert cuts > len(places) / 3 and run.store.epoch > 2
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -48,7 +48,7 @@ def test_cuts_over_turns_of_the_ring(geometry, seed, record_property):
     ring = geometry[2] - run.store.region.ring()
     assert run.store.epoch > ring or geometry[1] >= 4096, "the workload does not come round the ring"
     places = run.steps()
-    chosen = sorted(random.Random(seed).sample(places, min(len(places), 70)))
+    chosen = sorted(random.Random(seed).sample(places, min(len(places), 100)))
     record_property("cuts", survive(run, chosen, ecc=seed == 1, in_order=seed == 2))
 
 
