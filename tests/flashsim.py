@@ -1,9 +1,9 @@
 """A NOR flash that holds its user to the part's rules and fails as parts fail. For tests, on CPython and MicroPython.
 
 Rules: a program is aligned to the unit, stays within a page, and meets only erased units; a breach is a SimulatorError, which
-no handler of the code under test catches. Faults: a power cut at any program unit or within an erase, units that a cut left
-half programmed (they read otherwise each time, or not at all), sectors that refuse or lie, flipped bits. All of it follows
-from `seed`, and the flash keeps what it holds from one Store to the next.
+no handler of the code under test catches. Faults: a power cut at any program unit, within an erase or at any read, units that a
+cut left half programmed (they read otherwise each time, or not at all), sectors that refuse, lie or wear out, flipped bits, at
+rest or in one reading. All of it follows from `seed`, and the flash keeps what it holds from one Store to the next.
 """
 
 ERASE_STEPS = 3  # a cut within an erase: near its beginning, amid it, near its end
@@ -53,16 +53,28 @@ class FlashSim:
     settle later). ecc: they raise OSError instead.
     in_order: units of a page are programmed one after the other; False lets a cut leave any of them. forbidden: programs and
     erases are breaches for now. stuck: sector -> (what a program does, what an erase does): None as it should, "raise",
-    "nothing" (silently), "wrong" (a program leaves one bit, an erase one page as it was).
-    steps, bytes_programmed, programs, erases: counters. trace: a list that receives every program and erase.
+    "nothing" (silently), "wrong" (a program leaves one bit, an erase one page as it was). endurance: erases that a sector bears
+    (0: any number); one more, and it is stuck as `worn` says. read_flips: one read in so many returns a flipped bit (0: none).
+    steps, bytes_programmed, programs and erases (for each sector), cuts (power cuts so far): counters. trace: a list that
+    receives every program and erase.
+    image: the bytes to begin with. file: path of a file that holds the flash: read if it is there, which it must be in full
+    size; every change goes to it at once. Units that read 0xFF in them count as erased.
     """
 
-    def __init__(self, sectors, sector, page, unit, write_once=True, seed=1, image=None):
+    def __init__(self, sectors, sector, page, unit, write_once=True, seed=1, image=None, file=None):
+        size = sectors * sector
+        self.file = None
+        if file:
+            image = image or _contents(file)
+            self.file = open(file, "r+b" if _contents(file) else "w+b")
+        if image and len(image) != size:
+            raise ValueError("an image of %d bytes is not the flash of %d sectors of %d, %d bytes"
+                             % (len(image), sectors, sector, size))
         self.sectors, self.sector, self.page, self.unit = sectors, sector, page, unit
         self.write_once = write_once
         self.flicker = self.ecc = self.in_order = self.forbidden = self.off = False
         self.chance = Chance(seed)
-        self.bytes = bytearray(image or b"\xff" * (sectors * sector))
+        self.bytes = bytearray(image or b"\xff" * size)
         self.units = bytearray(len(self.bytes) // unit)
         if image:
             for i in range(len(self.units)):
@@ -71,9 +83,11 @@ class FlashSim:
         self.torn = {}  # unit number: (its bytes before, its bytes after), of half-programmed units
         self.stuck = {}
         self.trace = None
-        self.cut_at = self.tear = None
-        self.steps = self.bytes_programmed = 0
+        self.cut_at = self.cut_at_read = self.tear = None
+        self.steps = self.reads = self.bytes_programmed = self.cuts = self.endurance = self.read_flips = 0
+        self.worn = ("raise", "raise")
         self.programs, self.erases = [0] * sectors, [0] * sectors
+        self._keep(0, size)
 
     def clone(self, seed):
         """Return a copy of the flash as it is, with chances of its own."""
@@ -82,6 +96,7 @@ class FlashSim:
         new.flicker, new.ecc, new.in_order = self.flicker, self.ecc, self.in_order
         new.bytes, new.units, new.torn = bytearray(self.bytes), bytearray(self.units), dict(self.torn)
         new.stuck = dict(self.stuck)
+        new.endurance, new.worn, new.read_flips = self.endurance, self.worn, self.read_flips
         new.programs, new.erases = list(self.programs), list(self.erases)
         return new
 
@@ -89,22 +104,34 @@ class FlashSim:
 
     def cut_after(self, steps, tear=None):
         """Cut the power after that many more program units and erase steps. tear: what the unit or erase in hand leaves:
-        "nothing", "all" (done, but nobody was told), "some" (any of its bits), or None for one of them by chance."""
+        "nothing", "all" (done, but nobody was told), "some" (any of its bits), "head" (its first bytes), or None for one of them
+        by chance."""
         self.cut_at = self.steps + steps
         self.tear = tear
 
+    def cut_after_reads(self, reads):
+        """Cut the power at a read, after that many more: within a recovery, which writes nothing."""
+        self.cut_at_read = self.reads + reads
+
     def power_on(self):
         self.off = False
-        self.cut_at = None
+        self.cut_at = self.cut_at_read = None
+
+    def _cut(self):
+        self.off = True
+        self.cuts += 1
+        raise PowerCut()
 
     def half_erase(self, sector, keep):
         """Leave a sector as an erase may that was cut: its first `keep` bytes as they were, the rest 0xFF but not erased."""
         start, end = sector * self.sector, (sector + 1) * self.sector
         self.bytes[start + keep : end] = b"\xff" * (end - start - keep)
         self.units[start // self.unit : end // self.unit] = bytes([_TORN]) * (self.sector // self.unit)
+        self._keep(start, end)
 
     def flip(self, address, bit):
         self.bytes[address] ^= 1 << bit
+        self._keep(address, address + 1)
 
     # -- what the store sees ------------------------------------------------------------------------------------------
 
@@ -114,6 +141,9 @@ class FlashSim:
         n = len(buffer)
         if address < 0 or address + n > len(self.bytes):
             raise SimulatorError("read of %d bytes at 0x%x, outside of the flash" % (n, address))
+        self.reads += 1
+        if self.cut_at_read is not None and self.reads > self.cut_at_read:
+            self._cut()
         buffer[:] = self.bytes[address : address + n]
         if self.torn and n and (self.ecc or self.flicker):
             for i in range(address // self.unit, (address + n - 1) // self.unit + 1):
@@ -128,6 +158,8 @@ class FlashSim:
                         at = i * self.unit + k - address
                         if 0 <= at < n:
                             buffer[at] = data[k]
+        if self.read_flips and n and self.chance.below(self.read_flips) == 0:
+            buffer[self.chance.below(n)] ^= 1 << self.chance.below(8)
 
     def program(self, address, data):
         data = bytes(data)
@@ -153,10 +185,10 @@ class FlashSim:
         if mode == "nothing":
             return
         first, count = address // unit, n // unit
-        for i in range(count):
-            if not other:
+        erased = self.units[first : first + count] == bytes(count)
+        if not erased and not other:
+            for i in range(count):
                 self._may_program(first + i, data[i * unit : (i + 1) * unit])
-        cut = None
         if self.cut_at is not None and self.cut_at < self.steps + count:
             cut = self.cut_at - self.steps
             order = list(range(count)) if self.in_order else self.chance.shuffled(count)
@@ -164,14 +196,19 @@ class FlashSim:
                 self._done(first + i, data[i * unit : (i + 1) * unit])
             i = order[cut]
             self._tear(first + i, data[i * unit : (i + 1) * unit])
-            self.off = True
-            raise PowerCut()
+            self._keep(address, address + n)
+            self._cut()
         self.steps += count
         self.bytes_programmed += n
         if mode == "wrong":
             data = bytes([data[0] ^ (0x80 >> self.chance.below(8))]) + data[1:]
-        for i in range(count):
-            self._put(first + i, data[i * unit : (i + 1) * unit])
+        if erased:
+            self.bytes[address : address + n] = data
+            self.units[first : first + count] = bytes([_WRITTEN]) * count
+        else:
+            for i in range(count):
+                self._put(first + i, data[i * unit : (i + 1) * unit])
+        self._keep(address, address + n)
 
     def erase(self, sector):
         if self.off:
@@ -183,6 +220,8 @@ class FlashSim:
         if self.trace is not None:
             self.trace.append((sector, None))
         self.erases[sector] += 1
+        if self.endurance and self.erases[sector] > self.endurance:
+            self.stuck[sector] = self.worn
         mode = self.stuck.get(sector, (None, None))[1]
         if mode == "raise":
             raise OSError(5)
@@ -193,16 +232,24 @@ class FlashSim:
         old = bytes(self.bytes[start : start + self.page]) if mode == "wrong" else b""
         if self.cut_at is not None and self.cut_at < self.steps + ERASE_STEPS:
             self._tear_erase(start, end, self.cut_at - self.steps)
-            self.off = True
-            raise PowerCut()
+            self._keep(start, end)
+            self._cut()
         self.steps += ERASE_STEPS
         self.bytes[start:end] = b"\xff" * (end - start)
         self.units[first:last] = bytes(last - first)
         self._forget(first, last)
         if old:
             self.bytes[start : start + self.page] = old
+        self._keep(start, end)
 
     # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _keep(self, start, end):
+        """Bring bytes that have changed to the file, if there is one."""
+        if self.file:
+            self.file.seek(start)
+            self.file.write(self.bytes[start:end])
+            self.file.flush()
 
     def _may_program(self, i, data):
         state = self.units[i]
@@ -249,15 +296,16 @@ class FlashSim:
 
     def _tear(self, i, data):
         old = bytes(self.bytes[i * self.unit : (i + 1) * self.unit])
-        kind = self.tear or ("nothing", "all", "some", "some")[self.chance.below(4)]
+        kind = self.tear or ("nothing", "all", "some", "head")[self.chance.below(4)]
         if kind == "nothing":
             return
         if kind == "all":
             self._done(i, data)
             return
         self.units[i] = _TORN
-        self.torn[i] = (old, bytes([a & b for a, b in zip(old, data)]))
-        self.bytes[i * self.unit : (i + 1) * self.unit] = self._between(*self.torn[i])
+        old, new = self.torn[i] = (old, bytes([a & b for a, b in zip(old, data)]))
+        n = self.chance.below(self.unit + 1)
+        self.bytes[i * self.unit : (i + 1) * self.unit] = new[:n] + old[n:] if kind == "head" else self._between(old, new)
 
     def _tear_erase(self, start, end, step):
         """Leave parts of the sector as they were, parts erased and parts noise; at the first step it may be untouched, at the
@@ -286,3 +334,12 @@ class FlashSim:
         for i in list(self.torn):
             if first <= i < last:
                 del self.torn[i]
+
+
+def _contents(file):
+    """Return the bytes of a file, none if it is not there."""
+    try:
+        with open(file, "rb") as f:
+            return f.read()
+    except OSError:
+        return b""
