@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import click
 
 from quipu import commands as do
-from quipu import describe, errors, render
+from quipu import commands_flash, describe, errors, render, render_flash
 from quipu.emulator import EmulatorError
 from quipu.images import ImageError
 from shared_kernel import frame_names
@@ -63,6 +63,18 @@ class Number(click.ParamType):
         return number
 
 
+class Size(click.ParamType):
+    """A number of bytes: 4096, 0x1000, 4k or 1M."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return commands_flash.size(value)
+        except ValueError as error:
+            self.fail(str(error))
+
+
 U32 = Number(0, 0xFFFFFFFF)
 
 
@@ -89,6 +101,12 @@ KEY = argument("key", "KEY")
 META = (option("--meta", "metadata: text", metavar="TEXT"),
         option("--meta-hex", "metadata: bytes in hex", metavar="HEX", type=HexBytes()))
 TAG = option("--tag", "tag of the record", type=U32)
+REGION = (option("--board", "the image is of a board of boards/: region and geometry are its", metavar="NAME"),
+          option("--sector", "bytes of a sector", metavar="N", type=Size()),
+          option("--page", "bytes that one program may not cross", metavar="N", type=Size()),
+          option("--unit", "bytes that a program is a multiple of", metavar="N", type=Size()),
+          option("--start", "where in the image the region begins", metavar="N", type=Size()),
+          option("--size length", "bytes of the region", metavar="N", type=Size()))
 JSON = option("--json", "print one JSON object, errors too", is_flag=True)
 
 
@@ -106,6 +124,7 @@ class Verb(NamedTuple):
 
 
 BOARD, CHANGE, ASK, PROVE = "Boards", "Change the memory on a board", "Ask it", "Pull its log and prove it"
+FLASH = "Look into its flash"
 
 VERBS: dict[str, Verb] = {
     "emulate": Verb(BOARD, do.emulate, render.emulating, (
@@ -165,6 +184,9 @@ VERBS: dict[str, Verb] = {
     "state": Verb(PROVE, do.state, render.state, (
         ARCHIVE, option("--at", "the state after this seq", type=U32, metavar="SEQ"),
         option("--all whole", f"print whole tables, not {render.ROWS} rows of each", is_flag=True)), ("whole",)),
+
+    "flash-map": Verb(FLASH, commands_flash.flash_map, render_flash.flash_map, (argument("source", "PORT|IMAGE"), *REGION)),
+    "recover": Verb(FLASH, commands_flash.recover, render_flash.recovered, (argument("image", "IMAGE"), ARCHIVE, *REGION)),
 }
 
 
