@@ -31,7 +31,8 @@ class Store:
     flash: see region.py. now: a function that returns milliseconds, counting modulo 2^30. found: the Recovery of the flash
     if it has been done. After construction the log is
     mounted: `kernel` is None if the region is blank (then `configure`); `damage` is None or says what is wrong, in which
-    case nothing is appended. seq, head, name, boot: of the last frame; acked: first seq that the host has not acknowledged.
+    case nothing is appended. seq, head, name, boot: of the last frame; acked: first seq that the host has not acknowledged;
+    watch: None, or what is told of each command (watch.py).
     """
 
     def __init__(self, flash, now, found=None):
@@ -39,6 +40,7 @@ class Store:
         self.now = now
         self.epoch = 0
         self.kernel = self.saver = self.reader = None
+        self.watch = None
         self._inside = False
         self.avoid = -1
         if found:
@@ -103,6 +105,8 @@ class Store:
             self.skipped = found.skipped
             self._since_snapshot()
         self.base = self.now()
+        if self.watch:
+            self.watch.lost(self.kernel)
         self.busy = False
 
     def _adopt(self, replay):
@@ -192,7 +196,12 @@ class Store:
         self._need_room(self.region.pad(end + 4 - 32) + self._due_size(), 1)
         self.busy = True
         self._due()
+        watch = self.watch
+        if watch:
+            watch.before(kind, frame, at, end)
         kernel.apply(kind, frame, at, end, self.seq + 1)
+        if watch:
+            watch.after(kind, frame, at, end, self.seq + 1)
         self._append(frame, kind | TOKEN if token else kind, end - 32 - HEADER)
         self.since_checkpoint += 1
         return self.seq

@@ -15,6 +15,10 @@ def _ticks():
     return time.ticks_ms() & 0x3FFFFFFF
 
 
+def _name(name):
+    return name.encode() if isinstance(name, str) else name
+
+
 class Memory:
     """A log, its state, and the service that answers the laptop. found: the shared_kernel.recovery.Recovery of its flash.
     facts: the board's, as startup.board_facts gives them."""
@@ -89,7 +93,7 @@ class Memory:
 
     def get(self, name):
         """Return the value of a key; NotFound if there is none."""
-        return self._ask(kernel.Kernel.key, name.encode() if isinstance(name, str) else name)[1]
+        return self._ask(kernel.Kernel.key, _name(name))[1]
 
     def record(self, ident):
         """Return (tag, vector, metadata) of a record."""
@@ -121,6 +125,39 @@ class Memory:
 
         return self._ask(edges_of, node, directions)
 
+    def history(self, name, limit=10):
+        """Return the History of a key: `versions`, [(seq, value)], newest first; `archived`, None or the seq before which older
+        ones have left the flash (shared_kernel/history.py)."""
+        from shared_kernel.history import history
+
+        return self.store.call(history, self.store, _name(name), limit)
+
+    def get_at(self, name, seq):
+        """Return the value that a key had after frame `seq`; Archived if that has left the flash."""
+        from shared_kernel.history import value_at
+
+        return self.store.call(value_at, self.store, _name(name), seq)[1]
+
+    def select(self, filter):
+        """Return the ids of the records, or the names of the keys, that a Filter means (shared_kernel/query.py)."""
+        from shared_kernel.query import select
+
+        return self._ask(select, filter)
+
+    def aggregate(self, filter, field=None):
+        """Return the Aggregate (count, sum, least, greatest, mean()) of a field over what a Filter means."""
+        from shared_kernel.query import aggregate
+
+        return self._ask(aggregate, filter, field)
+
+    def watch(self):
+        """Return the Watch of this memory: views and subscriptions, kept up to date as changes come (shared_kernel/watch.py)."""
+        if self.store.watch is None:
+            from shared_kernel.watch import Watch
+
+            self.store.watch = Watch(self.store.kernel)
+        return self.store.watch
+
     # -- the log ------------------------------------------------------------------------------------------------------
 
     def checkpoint(self):
@@ -138,7 +175,10 @@ class Memory:
     # -- the laptop ---------------------------------------------------------------------------------------------------
 
     def poll(self):
-        """Answer what the laptop asked, if anything; takes some microseconds if it did not."""
+        """Tell subscribers what became durable, and answer what the laptop asked; takes some microseconds if nothing did."""
+        store = self.store
+        if store.watch and not store.busy:
+            store.watch.deliver()
         service = self.service
         if service is None:
             from .service import Service

@@ -23,6 +23,8 @@ _EDGE = const(0x33)
 _KEY = const(0x34)
 _NEIGHBOURHOOD = const(0x35)
 _EDGES_OF = const(0x36)
+_HISTORY = const(0x37)
+_KEY_AT = const(0x38)
 _FRAMES = const(0x40)
 _SNAPSHOT = const(0x41)
 _SNAPSHOT_DATA = const(0x42)
@@ -148,6 +150,10 @@ class Service:
             from shared_kernel.graph import edges_of
 
             return words_bytes(store.ask(edges_of, u32(p, 0), p[4]))
+        if op == _HISTORY or op == _KEY_AT:
+            from . import past
+
+            return past.answer(store, op, p)
         if op == _FRAMES:
             if p[12:20] != store.log_name()[:8]:
                 raise LinkError("this board's log is %s..., not %s..." % (store.log_name()[:8].hex(), p[12:20].hex()))

@@ -15,6 +15,7 @@ from shared_kernel import frames, kernel, requests
 from shared_kernel.config import CONFIG_NAMES, check_config
 from shared_kernel.errors import Invalid, LinkError, NotFound
 from shared_kernel.frames import CHECKPOINT, CLOCK, HEADER, NO_HEAD, OVERHEAD, TOKEN, TOKEN_BYTES, length_at, words_bytes
+from shared_kernel.history import History
 from shared_kernel.kernel import u32
 from shared_kernel.link import PROTOCOL
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from .sync import SyncResult
 
 _TRIES = 3  # of one change, each of which was certainly not carried out
+_NO_VALUE = 0xFFFF  # length of a version whose value has left the flash
 _SLOW_S = 120.0  # for what erases and programs many sectors
 
 
@@ -162,7 +164,7 @@ class Board:
 
     def get(self, name: str | bytes) -> bytes:
         """Return the value of a key; NotFound if there is none."""
-        return self.link.request(requests.KEY, name.encode() if isinstance(name, str) else bytes(name))[4:]
+        return self.link.request(requests.KEY, _name(name))[4:]
 
     def record(self, ident: int) -> tuple[int, list[int], bytes]:
         """Return (tag, vector, metadata) of a record."""
@@ -227,6 +229,23 @@ class Board:
         self.info()
         return self._log()
 
+    def history(self, name: str | bytes, limit: int = 10) -> History:
+        """Return the newest versions of a key that are on the board, at most 255; `archived` says whether older ones were."""
+        data = self.link.request(requests.HISTORY, bytes((limit,)) + _name(name))
+        out = History()
+        out.archived = u32(data, 0) - 1 if u32(data, 0) else None
+        at = 4
+        while at < len(data):
+            size = data[at + 4] | data[at + 5] << 8
+            held = 0 if size == _NO_VALUE else size
+            out.versions.append((u32(data, at), None if size == _NO_VALUE else data[at + 6 : at + 6 + held]))
+            at += 6 + held
+        return out
+
+    def get_at(self, name: str | bytes, seq: int) -> bytes:
+        """Return the value that a key had after frame `seq`; Archived if that has left the board's flash."""
+        return self.link.request(requests.KEY_AT, bytes(words_bytes((seq,))) + _name(name))[4:]
+
     def checkpoint(self) -> int:
         """Append a frame with the state root; return its seq."""
         self.info()  # a checkpoint looks like any other: if the answer is lost, only those from here on count
@@ -283,6 +302,10 @@ def whole_frames(data: bytes) -> Iterable[memoryview]:
             raise LinkError(f"the board sent {len(data)} bytes that are not whole frames: the frame at byte {at} is cut off")
         yield view[at:end]
         at = end
+
+
+def _name(name: str | bytes) -> bytes:
+    return name.encode() if isinstance(name, str) else bytes(name)
 
 
 def _signed(value: int) -> int:

@@ -5,8 +5,9 @@ Raised where found, turned into text once, by the command line; `exit_code` says
 
 from shared_kernel.errors import (Busy, Damage, FlashError, FormatError, Full, InUse, Invalid, LinkError, LogFull, Mismatch,  # isort: skip
                                   NotFound, QuipuError, Refused, TooLong, WrongDimension)
+from shared_kernel.history import Archived
 
-__all__ = ["ArchiveDamage", "ArchiveError", "Busy", "CannotOpen", "Damage", "FlashError", "FormatError", "Full", "HostError",
+__all__ = ["ArchiveDamage", "ArchiveError", "Archived", "Busy", "CannotOpen", "Damage", "FlashError", "FormatError", "Full", "HostError",
            "InUse", "Invalid", "LinkError", "LogFull", "LostAnswer", "Mismatch", "NotFound", "OtherLog", "PortError", "QuipuError",
            "Refused", "RolledBack", "TooLong", "UsageError", "WrongDimension", "by_code", "exit_code"]
 
@@ -69,7 +70,7 @@ class RolledBack(ArchiveError):
 def by_code(code: int) -> type[QuipuError]:
     """Return the class of a code that came over the link; QuipuError for one that this version does not know."""
     for each in (Refused, Invalid, WrongDimension, TooLong, NotFound, Full, InUse, LogFull, Busy, FlashError, Damage, FormatError,
-                 LinkError):
+                 LinkError, Archived):
         if each.code == code:
             return each
     return QuipuError

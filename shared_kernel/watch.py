@@ -1,0 +1,187 @@
+"""What follows the changes: views, which are running aggregates, and subscriptions, which are told. Derived, outside the arena.
+
+The store calls `before` and `after` around each command that it applies, and `lost` when it had to read its state back from
+flash. Views are then found anew from the arena, so they are exact after anything. Subscribers are called by `deliver`, when
+the store is done and the changes are durable; what a callback changes is told after it has returned, never inside it.
+"""
+
+from .const import const
+from .errors import Invalid
+from .kernel import CREATE_NODE, DELETE_KEY, INSERT, PUT, u32
+from .query import KEYS, RECORDS, aggregate, check_field
+
+QUEUE = const(32)  # changes that wait for their subscribers, at most
+_DELETE = const(0x12)
+_DELETE_NODE = const(0x15)
+_LENGTHS = const(3)  # words of a slot, see kernel.py
+_TAG = const(4)
+_KIND = const(3)
+_NAME = const(4)
+
+
+class View:
+    """A running aggregate of a field over what a filter means. count, sum and mean cost the same for any number of records;
+    least and greatest look again only when that extreme has gone."""
+
+    def __init__(self, kernel, filter, field=None):
+        self.filter = filter
+        self.field = None if field is None else check_field(field)
+        self.old = None
+        self.find(kernel)
+
+    def find(self, kernel):
+        """Compute it anew."""
+        self.sums = aggregate(kernel, self.filter, self.field)
+
+    def value(self, kernel, at):
+        """Return what the slot at word `at` adds to this view; None if nothing, or if there is no slot (0)."""
+        if not at or not self.filter.matches(kernel, at):
+            return None
+        return self.filter.value(kernel, at, self.field) if self.field else 0
+
+    def change(self, new):
+        old = self.old
+        if old != new:
+            if old is not None:
+                self.sums.remove(old)
+            if new is not None:
+                self.sums.add(new)
+
+    def result(self, kernel):
+        """Return the Aggregate as of now."""
+        if self.sums.stale:
+            self.find(kernel)
+        return self.sums
+
+
+class Change:
+    """A durable change, as a subscriber is told of it. kind: of the command; seq: of its frame; what: the record's or node's id,
+    or the key's name; label: the record's tag or the node's kind, 0 for a key."""
+
+    def __init__(self, kind, seq, what, label):
+        self.kind = kind
+        self.seq = seq
+        self.what = what
+        self.label = label
+
+
+class Watch:
+    """Views and subscriptions of one store. dropped: changes that were never told, because the queue was full or the store
+    had to be read back from flash."""
+
+    def __init__(self, kernel):
+        self.kernel = kernel
+        self.views = []
+        self.subscriptions = []
+        self.queue = []
+        self.dropped = 0
+        self.delivering = False
+
+    def view(self, filter, field=None):
+        """Return a new View; `result` gives its value."""
+        view = View(self.kernel, filter, field)
+        self.views.append(view)
+        return view
+
+    def subscribe(self, callback, prefix=None, tag=None, kind=None):
+        """Have callback(Change) called for each change of keys with this prefix, of records with this tag, or of nodes of this
+        kind; return what `unsubscribe` takes."""
+        if (prefix is None) + (tag is None) + (kind is None) != 2:
+            raise Invalid("subscribe to one of: a prefix of keys, a tag of records, a kind of nodes")
+        what = (KEYS, bytes(prefix)) if prefix is not None else (RECORDS, tag) if tag is not None else (2, kind)
+        self.subscriptions.append((callback, what[0], what[1]))
+        return self.subscriptions[-1]
+
+    def unsubscribe(self, subscription):
+        self.subscriptions.remove(subscription)
+
+    # -- called by the store ------------------------------------------------------------------------------------------
+
+    def _slot(self, kind, data, start, end, seq):
+        """Return the word offset of the slot that a command is about, 0 if there is none (yet, or any more)."""
+        kernel = self.kernel
+        if kind >= PUT:
+            name = start + 6 if kind == PUT else start + 4
+            pool = kernel.keys
+            link = kernel.find_key(data, name, data[start + 5] if kind == PUT else end - name)
+        else:
+            pool = kernel.records if kind < CREATE_NODE else kernel.nodes
+            link = pool.find(seq if kind in (INSERT, CREATE_NODE) else u32(data, start))
+        return pool.at(link - 1) if link else 0
+
+    def before(self, kind, data, start, end):
+        """A command is about to be applied."""
+        self.at = 0
+        self.told = None
+        if kind in (INSERT, CREATE_NODE):
+            for view in self.views:
+                view.old = None
+        elif kind < CREATE_NODE or kind >= PUT or kind == _DELETE_NODE:
+            self.at = at = self._slot(kind, data, start, end, 0)
+            over = KEYS if kind >= PUT else RECORDS
+            for view in self.views:
+                view.old = view.value(self.kernel, at) if view.filter.over == over and kind != _DELETE_NODE else None
+            if self.subscriptions:
+                self.told = self._about(kind, at) if at else None
+
+    def after(self, kind, data, start, end, seq):
+        """It has been applied."""
+        if kind in (INSERT, CREATE_NODE) or kind == PUT and not self.at:
+            self.at = self._slot(kind, data, start, end, seq)
+        gone = kind in (_DELETE, DELETE_KEY)
+        over = KEYS if kind >= PUT else RECORDS
+        if kind < CREATE_NODE or kind >= PUT:
+            for view in self.views:
+                if view.filter.over == over:
+                    view.change(None if gone else view.value(self.kernel, self.at))
+        if self.subscriptions and (kind <= _DELETE_NODE or kind >= PUT):
+            was, now = self.told, None if gone or kind == _DELETE_NODE else self._about(kind, self.at)
+            self._tell(kind, seq, was, now)
+
+    def lost(self, kernel):
+        """The state was read back from flash. None: there is none."""
+        self.dropped += len(self.queue)
+        self.queue = []
+        self.kernel = kernel
+        if kernel:
+            for view in self.views:
+                view.find(kernel)
+
+    # -- telling ------------------------------------------------------------------------------------------------------
+
+    def _about(self, kind, at):
+        """Return (pool, id or name, tag or kind) of the slot at word `at`."""
+        w = self.kernel.arena.words
+        if kind >= PUT:
+            name = 4 * (at + _NAME)
+            return KEYS, bytes(self.kernel.arena.bytes[name : name + (w[at + _LENGTHS] & 255)]), 0
+        return (2, w[at + 1], w[at + _KIND]) if kind >= CREATE_NODE else (RECORDS, w[at + 1], w[at + _TAG])
+
+    def _tell(self, kind, seq, was, now):
+        """Queue the change for each subscription that it touches, by what the thing was or by what it is now."""
+        about = now or was
+        for subscription in self.subscriptions:
+            if self._wants(subscription, was) or self._wants(subscription, now):
+                if len(self.queue) < QUEUE:
+                    self.queue.append((subscription, Change(kind, seq, about[1], about[2])))
+                else:
+                    self.dropped += 1
+
+    def _wants(self, subscription, about):
+        if not about or about[0] != subscription[1]:
+            return False
+        return about[1].startswith(subscription[2]) if about[0] == KEYS else about[2] == subscription[2]
+
+    def deliver(self):
+        """Call the subscribers of what has become durable, in the order of the changes. An error of a callback reaches the caller,
+        and what comes after it is told at the next turn."""
+        if self.delivering:
+            return
+        self.delivering = True
+        try:
+            while self.queue:
+                subscription, change = self.queue.pop(0)
+                if subscription in self.subscriptions:
+                    subscription[0](change)
+        finally:
+            self.delivering = False
