@@ -5,10 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup demo test lint conformance images clean
+.PHONY: help setup demo test lint conformance images bench-flash clean
 
 help:
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 24
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
 
 setup: $(VENV)/ready ## Debian packages that are missing, and .venv with Quipu in it
 
@@ -43,6 +43,9 @@ lint: setup ## ruff, mypy on host/, the kernel's determinism
 
 conformance: images ## the same vectors on every interpreter: one table, build/reports/conformance.json
 	$(BIN)/python tests/conformance/run.py
+
+bench-flash: images ## what a record costs the flash, beside littlefs: one table, build/reports/flash.json
+	$(BIN)/python -m tests.bench.flash
 
 clean: ## removes what was built and installed here
 	rm -rf build $(VENV)
