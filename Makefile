@@ -5,14 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup demo test lint conformance images bench-flash clean
+.PHONY: help setup demo test lint conformance images bench-flash faults clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
 
 setup: $(VENV)/ready ## Debian packages that are missing, and .venv with Quipu in it
 
-$(VENV)/ready: pyproject.toml
+$(VENV)/ready: pyproject.toml setup.py $(wildcard host/native/*.* host/native/types/* shared_kernel/*.py)
 	@missing="$$($(PYTHON) host/quipu/images.py packages)"; \
 	if [ -n "$$missing" ]; then \
 	    echo "installing $$missing"; \
@@ -44,8 +44,14 @@ lint: setup ## ruff, mypy on host/, the kernel's determinism
 conformance: images ## the same vectors on every interpreter: one table, build/reports/conformance.json
 	$(BIN)/python tests/conformance/run.py
 
-bench-flash: images ## what a record costs the flash, beside littlefs: one table, build/reports/flash.json
+bench-flash: images ## what a record costs the flash, beside littlefs, and how long an insert may take: build/reports/flash.json
 	$(BIN)/python -m tests.bench.flash
+	$(BIN)/python -m tests.bench.blocking
+
+SEEDS ?= 3
+JOBS ?= 2
+faults: images ## power cuts, bad bits, bad sectors, kills, breakages: one table, build/reports/faults.json; SEEDS= JOBS= CUT=
+	$(BIN)/python tests/faults/run.py --seeds $(SEEDS) --jobs $(JOBS) $(if $(CUT),--cut $(CUT))
 
 clean: ## removes what was built and installed here
 	rm -rf build $(VENV)
