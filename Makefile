@@ -5,14 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup demo test lint conformance images bench-flash faults clean
+.PHONY: help setup kernel bench demo test lint conformance images bench-flash faults clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
 
 setup: $(VENV)/ready ## Debian packages that are missing, and .venv with Quipu in it
 
-$(VENV)/ready: pyproject.toml setup.py $(wildcard host/native/*.* host/native/types/* shared_kernel/*.py)
+$(VENV)/ready: pyproject.toml setup.py
 	@missing="$$($(PYTHON) host/quipu/images.py packages)"; \
 	if [ -n "$$missing" ]; then \
 	    echo "installing $$missing"; \
@@ -21,6 +21,9 @@ $(VENV)/ready: pyproject.toml setup.py $(wildcard host/native/*.* host/native/ty
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -qq --disable-pip-version-check -e '.[test,lint,ampy]'
 	@touch $@
+
+kernel: $(VENV)/ready ## the laptop's compiled kernel, again: after a change of shared_kernel/ its files run as they are
+	$(BIN)/pip install -qq --disable-pip-version-check --no-deps -e .
 
 # Real recordings of a smart watch, read as files out of the wheel; its own dependencies are not wanted.
 $(VENV)/recordings: $(VENV)/ready
@@ -53,5 +56,8 @@ JOBS ?= 2
 faults: images ## power cuts, bad bits, bad sectors, kills, breakages: one table, build/reports/faults.json; SEEDS= JOBS= CUT=
 	$(BIN)/python tests/faults/run.py --seeds $(SEEDS) --jobs $(JOBS) $(if $(CUT),--cut $(CUT))
 
+bench: images kernel ## every figure beside its peers, under 10 minutes: a table, build/reports/bench.json and charts
+	$(BIN)/python -m tests.bench.run
+
 clean: ## removes what was built and installed here
-	rm -rf build $(VENV)
+	rm -rf build host/quipu/compiled $(VENV)

@@ -20,6 +20,14 @@ ENTROPY = b"sixteen of chaos"
 NAMES = (b"a", b"temperature", b"n" * 24, b"\0", b"e", b"f")
 
 
+class LostAcked(AssertionError):
+    """Something that was acknowledged is gone."""
+
+
+class HalfApplied(AssertionError):
+    """Something is there that is no whole command that was asked for: a state that never was, or frames of nobody."""
+
+
 class Clock:
     """Milliseconds that mostly crawl and sometimes leap past what a tick may be."""
 
@@ -137,6 +145,7 @@ class Witness:
         self.replay = Replay()
         self.pending = None
         self.acted = self.acked = 0
+        self.kinds = set()  # types of the frames so far
 
     def clone(self):
         new = Witness()
@@ -176,8 +185,10 @@ class Witness:
                 else:
                     assert isinstance(seq, int), "refused what the model takes: %r" % refusal
                     commands.append((seq, kind, token))
-        got = self.pull(store)
-        assert [(seq, kind, token) for seq, kind, token, _ in got] == commands, (got, commands)
+        got = [each[:3] for each in self.pull(store)]
+        if len(got) < len(commands):
+            raise LostAcked("%r were acknowledged, but the log has %r" % (commands, got))
+        assert got == commands, (got, commands)
         self.pending = None
         self.agree(store, store.seq % 8 == 0)  # the model's turn is slow: seldom, and at every boot
         return result
@@ -185,17 +196,21 @@ class Witness:
     def booted(self, store):
         """After a power cut: all that was acknowledged is there, and of the call in hand the first commands, each whole."""
         store.call(lambda: None)  # if the last call failed, the store reads its flash again
+        if store.damage and self.replay.seq is not None and (store.seq is None or store.seq < self.replay.seq):
+            raise LostAcked("seq %d was acknowledged, but: %s" % (self.replay.seq, store.damage))
         assert store.damage is None, store.damage
         if self.model is None:
             if store.kernel is None:
                 return  # the genesis never came to be
             self.model = Model(store.kernel.config())
-        assert store.kernel is not None, "an acknowledged log is gone"
-        if self.replay.seq is not None:
-            assert store.seq >= self.replay.seq, "seq %d was acknowledged, but %d is the last" % (self.replay.seq, store.seq)
+        if store.kernel is None:
+            raise LostAcked("an acknowledged log is gone")
+        if self.replay.seq is not None and store.seq < self.replay.seq:
+            raise LostAcked("seq %d was acknowledged, but %d is the last" % (self.replay.seq, store.seq))
         got = self.pull(store)
         if got:
-            assert self.pending and self.pending[0] == "execute", (got, self.pending)
+            if not self.pending or self.pending[0] != "execute":
+                raise HalfApplied("frames that nobody asked for: %r" % (got,))
             for kind, payload, token, told in self.pending[1]:  # in order; what was refused is left out
                 if got and got[0][1:3] == (kind, token) and same(kind, got[0][3], payload):
                     try:
@@ -203,7 +218,8 @@ class Witness:
                         got.pop(0)
                     except Refused:
                         pass
-            assert not got, "frames that nobody asked for: %r" % (got,)
+            if got:
+                raise HalfApplied("frames that nobody asked for, or not in that order: %r" % (got,))
         self.pending = None
         self.agree(store)
 
@@ -227,6 +243,7 @@ class Witness:
                 if self.history is not None:
                     self.history[self.replay.seq] = self.replay.head, bytes(self.replay.kernel.arena.bytes)
                 kind = frame[1]
+                self.kinds.add(kind & ~frames.TOKEN)
                 if 0x10 <= kind & 0x3F and kind < 0x80:
                     token = frame[12:20] if kind & frames.TOKEN else None
                     got.append((u32(frame, 4), kind & 0x3F, token, frame[20 if token else 12 : -4]))
@@ -237,19 +254,25 @@ class Witness:
 
     def agree(self, store, deep=True):
         replay = self.replay
-        if store.policy == frames.STOP:
-            assert store.first().first <= self.acked, "frames from seq %d on are not acknowledged, but gone" % self.acked
+        if store.policy == frames.STOP and store.first().first > self.acked:
+            raise LostAcked("frames from seq %d on are not on the host, but gone" % self.acked)
         assert (store.seq, store.head, store.boot) == (replay.seq, replay.head, replay.boot)
-        assert store.kernel.arena.bytes == replay.kernel.arena.bytes, "the store's state is not the log's"
-        if deep:
-            assert contents_of(store.kernel) == self.model.contents(), "the store's state is not the model's"
+        if store.kernel.arena.bytes != replay.kernel.arena.bytes:
+            raise HalfApplied("the store's state is not the log's")
+        if deep and contents_of(store.kernel) != self.model.contents():
+            raise HalfApplied("the store's state is not the model's")
         assert store.kernel.root() == replay.kernel.root()
 
 
 def slots_hold(store):
     """Assert that the newest snapshot which the store counts on is whole on flash. (Of the older one, recovery checks only the
     header: an erase that was cut may have left just that. The next snapshot goes there.)"""
-    slot, header = store.newest_snapshot()
+    slot_holds(store, store.newest_snapshot()[0])
+
+
+def slot_holds(store, slot):
+    """Assert that the snapshot in a slot is what its header says."""
+    header = store.slots[slot]
     arena = bytearray(header.length)
     store.region.slot_read(slot, 0, arena)
     assert primitives.hash(arena) == header.root, "the snapshot in slot %d is not what its header says" % slot
@@ -261,9 +284,10 @@ def slots_hold(store):
 def mount(sim, clock):
     """Mount a store; recovery must write nothing."""
     sim.forbidden = True
-    store = Store(sim, clock)
-    sim.forbidden = False
-    return store
+    try:
+        return Store(sim, clock)
+    finally:
+        sim.forbidden = False
 
 
 def genesis(config=CONFIG, policy=0):
@@ -274,10 +298,11 @@ class Run:
     """A workload recorded as the flash saw it, so that a cut at any step of it can be made afterwards.
 
     start: the flash before; trace: its programs and erases; marks: (how many of them, what was owed by then), one before each
-    action; `pending` of a mark's witness is the action that follows.
+    action; `pending` of a mark's witness is the action that follows. It goes on until there were `actions` of them and the log
+    came `turns` times round its ring.
     """
 
-    def __init__(self, sim, seed, actions, policy=0, config=CONFIG, acknowledges=True, history=None):
+    def __init__(self, sim, seed, actions, policy=0, config=CONFIG, acknowledges=True, history=None, turns=0):
         self.start = sim.clone(seed)
         self.sim = sim
         sim.trace = self.trace = []
@@ -286,7 +311,7 @@ class Run:
         self.store = store = mount(sim, Clock(seed))
         self.refused = 0
         application = Application(Chance(seed), acknowledges)
-        for _ in range(actions):
+        while len(self.marks) < actions or store.epoch <= turns * (sim.sectors - store.region.ring()):
             action = application.action(witness.model) if witness.model else genesis(config, policy)
             mark = witness.clone()
             mark.pending = action
@@ -294,6 +319,7 @@ class Run:
             result = witness.act(store, action)
             if isinstance(result, LogFull) or action[0] == "execute" and any(isinstance(each, LogFull) for each in result):
                 self.refused += 1
+                assert not turns or self.refused < 1000, "the log is full and stays so"
         self.marks.append((len(self.trace), witness.clone()))
         sim.trace = None
 
@@ -332,13 +358,20 @@ def do(sim, op):
 
 
 def live_on(sim, witness, seed, actions=6, cuts=2):
-    """Boot, check, go on with commands, cut again within them, and so on; at last everything is acknowledged, a snapshot is
-    taken and a last boot checked. Returns how many cuts there were."""
+    """Boot, check, go on with commands, cut again within them, and so on, half of the times within the recovery first; at last
+    everything is acknowledged, a snapshot is taken and a last boot checked. Returns how many cuts there were."""
     chance = Chance(seed)
     clock = Clock(seed)
     application = Application(chance)
     done = 0
     while True:
+        if cuts and chance.below(2):
+            sim.cut_after_reads(chance.below(100))
+            try:
+                mount(sim, clock)
+            except PowerCut:
+                done += 1
+            sim.power_on()
         store = mount(sim, clock)
         witness.booted(store)
         if any(store.slots):

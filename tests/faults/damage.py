@@ -1,0 +1,209 @@
+"""Flipped bits and bad sectors, one after the other: what came of each. Prints and writes nothing. (Power cuts: sweep.py.)"""
+
+import functools
+
+from shared_kernel.errors import FlashError, FormatError, LogFull, QuipuError
+from shared_kernel.frames import GENESIS, length_at
+from tests.faults.harness import Application, Chance, Clock, Run, Witness, genesis, mount, slot_holds, slots_hold
+from tests.faults.sweep import KINDS, HalfApplied, LostAcked, collected
+from tests.flashsim import FlashSim
+
+# sectors, sector, page, unit, acknowledges: a log from its genesis on, and one that came round its ring
+IMAGES = {"young": (16, 1024, 256, 4, False), "turned": (14, 512, 256, 8, True)}
+MODES = [("raise", None), ("nothing", None), ("wrong", None), (None, "raise"), (None, "nothing"), (None, "wrong"),
+         ("raise", "raise"), ("nothing", "nothing")]
+SECTORS, SECTOR, PAGE, UNIT = 14, 512, 256, 8  # two slots of 3 and a ring of 8
+
+
+# -- flipped bits ---------------------------------------------------------------------------------------------------------
+
+
+def pull(store, seq):
+    """Return the frames from seq on as a host gets them."""
+    out = []
+    while True:
+        data = bytes(store.read_frames(seq, b""))
+        at = 0
+        while at < len(data):
+            out.append(data[at : at + length_at(data, at)])
+            at += len(out[-1])
+            seq += 1
+        if not data:
+            return out
+
+
+@functools.lru_cache(2)
+def image(name):
+    """Return (flash, history, store, frames) of a log with every type of frame and both snapshots; history: see Witness."""
+    sectors, sector, page, unit, acknowledges = IMAGES[name]
+    history = {}
+    run = Run(FlashSim(sectors, sector, page, unit, seed=6), 6, 100, acknowledges=acknowledges, history=history,
+              turns=acknowledges)
+    application = Application(Chance(7), acknowledges)
+    wanted = KINDS - {GENESIS} if acknowledges else KINDS
+    store = mount(run.sim, Clock(7))
+    run.witness.booted(store)
+    for _ in range(300):
+        frames = pull(store, store.first().first)
+        if all(store.slots) and wanted <= {each[1] & ~0x40 for each in frames}:
+            return run.sim, history, mount(run.sim, Clock(1)), frames
+        run.witness.act(store, application.action(run.witness.model))
+    raise AssertionError("the image %s never holds both snapshots and every type of frame" % name)
+
+
+def place_of(name, address):
+    """Return what stands at an address: "erase record", "sector header", "frame", "unused", "newer snapshot" or "older snapshot"."""
+    sim, _, store, frames = image(name)
+    region = store.region
+    sector, offset = divmod(address, region.sector)
+    if offset < region.open_at:
+        return "erase record" if offset < 16 and region.erase_count(sector) else "unused"
+    if sector < region.ring():
+        slot = sector // region.slot_sectors
+        inside = sector % region.slot_sectors * region.body + offset - region.open_at
+        if inside >= store.kernel.arena.size + 124:
+            return "unused"
+        return "newer snapshot" if slot == store.newest_snapshot()[0] else "older snapshot"
+    if offset < region.frames_at:
+        return "sector header" if offset < region.open_at + 92 and sector in store.order else "unused"
+    return "frame" if address in frame_bytes(name) else "unused"
+
+
+@functools.lru_cache(2)
+def frame_bytes(name):
+    """Return the addresses of the bytes of all frames that the log consists of."""
+    sim, _, store, frames = image(name)
+    found = set()
+    for frame in frames:
+        for sector in store.order:
+            start = sector * sim.sector
+            at = bytes(sim.bytes).find(frame, start, start + sim.sector)
+            if at >= 0:
+                found.update(range(at, at + len(frame)))
+    return found
+
+
+def flipped(name, address, bit):
+    """Flip a bit, boot, pull the log and both snapshots. Return how it showed: "damage", "cut", "refused", "other snapshot" (the boot
+    passed one over), "pull" (the boot had no need of it) or "not at all"; HalfApplied or LostAcked where it leads to another state
+    or log that is called good."""
+    sim, history, clean, frames = image(name)
+    sim = sim.clone(address)
+    sim.flip(address, bit)
+    try:
+        store = mount(sim, Clock(1))
+    except FormatError:
+        return "refused"
+    if store.kernel is None:
+        if not store.damage:
+            raise LostAcked("a log became a blank region")
+        return "damage"
+    if (store.head, bytes(store.kernel.arena.bytes)) != history[store.seq]:
+        raise HalfApplied("a state that never was")
+    if store.damage:
+        return "damage"
+    if store.cuts != clean.cuts:
+        return "cut"
+    if store.seq != clean.seq:
+        raise LostAcked("seq %d is called the last, not %d, without a word" % (store.seq, clean.seq))
+    if not all(store.slots):
+        return "other snapshot"
+    try:
+        found = pull(store, clean.first().first)
+        for slot in (0, 1):
+            slot_holds(store, slot)
+    except (QuipuError, AssertionError):
+        return "pull"
+    if found != frames[: len(found)]:
+        raise HalfApplied("the host is given other frames")
+    return "not at all" if len(found) == len(frames) else "pull"
+
+
+def flips(name, k=0, parts=1, thin=1):
+    """Flip one bit of each byte of an image: of the k-th of `parts`, of one byte in `thin`. Return counts by place and how it showed,
+    and the list of Failures: a flip in a frame or a snapshot that nothing shows is one."""
+    failures, classes = [], {}
+    chance = Chance(k)
+    addresses = range(0, len(image(name)[0].bytes), thin)[k::parts]
+    for address in addresses:
+        bit = chance.below(8)
+        with collected(failures, "FLIP=%s:0x%x:%d" % (name, address, bit)):
+            place, how = place_of(name, address), flipped(name, address, bit)
+            classes[place + ": " + how] = classes.get(place + ": " + how, 0) + 1
+            assert how != "not at all" or place in ("erase record", "unused"), "a flip in a %s goes unnoticed" % place
+    return {"tried": len(addresses), "survived": len(addresses) - len(failures), "classes": classes}, failures
+
+
+# -- bad sectors ----------------------------------------------------------------------------------------------------------
+
+
+def life(sim, seed, actions, bad, mode, when):
+    """Work for so many actions; from the one numbered `when` on, sector `bad` is stuck as `mode` says. Return (commands that found
+    the log full, calls that failed)."""
+    witness, clock = Witness(), Clock(seed)
+    store = mount(sim, clock)
+    witness.act(store, genesis())
+    application = Application(Chance(seed))
+    full = failed = 0
+    for i in range(actions):
+        if i == when:
+            sim.stuck[bad] = mode
+        action = application.action(witness.model)
+        for _ in range(3):
+            try:
+                result = witness.act(store, action)
+                full += action[0] == "execute" and sum([isinstance(each, LogFull) for each in result])
+                break
+            except (FlashError, OSError):
+                failed += 1
+                witness.booted(store)
+        else:
+            assert action[0] == "snapshot", "the store is stuck in %r" % (action[0],)
+        if i % 40 == 39:
+            store = mount(sim, clock)
+            witness.booted(store)
+            if any(store.slots):
+                slots_hold(store)
+    assert bytes(sim.bytes) != b"\xff" * len(sim.bytes)
+    return full, failed
+
+
+def bad_sector(sector, when):
+    """Let a sector go bad in every mode after `when` actions. Return the figures, and the list of Failures."""
+    failures = []
+    full = failed = 0
+    for mode in MODES:
+        seed = sector * 100 + when
+        sim = FlashSim(SECTORS, SECTOR, PAGE, UNIT, seed=seed)
+        with collected(failures, "sector %d, %s at action %d" % (sector, mode, when)):
+            each = life(sim, seed, 130, sector, mode, when)
+            full, failed = full + each[0], failed + each[1]
+            assert sector < 6 or not each[0], "one bad sector of 8 fills the log"
+    return {"tried": len(MODES), "survived": len(MODES) - len(failures), "found_full": full, "calls_failed": failed}, failures
+
+
+def worn(seed):
+    """Let every sector bear only so many erases. When the log takes no more, all that was acknowledged is still there."""
+    failures = []
+    taken = 0
+    for mode in (("raise", "raise"), ("nothing", "nothing"), (None, "raise")):
+        sim = FlashSim(SECTORS, SECTOR, PAGE, UNIT, seed=seed)
+        sim.endurance, sim.worn = 4 + seed, mode
+        with collected(failures, "endurance %d, %s" % (4 + seed, mode)):
+            witness, clock = Witness(), Clock(seed)
+            store = mount(sim, clock)
+            witness.act(store, genesis())
+            application = Application(Chance(seed))
+            refused = 0
+            while refused < 20:
+                action = application.action(witness.model)
+                assert taken < 100000, "worn-out sectors are still written"
+                try:
+                    result = witness.act(store, action)
+                    taken += 1
+                    refused += action[0] == "execute" and any([isinstance(each, LogFull) for each in result])
+                except (FlashError, OSError):
+                    refused += 1
+                    witness.booted(store)
+            witness.booted(mount(sim, clock))
+    return {"tried": 3, "survived": 3 - len(failures), "actions_taken": taken}, failures
