@@ -76,6 +76,7 @@ class Found:
 
     def __init__(self, flash: Any):
         region = self.region = _Mended(flash)
+        self._without_headers()
         self.recovery = Recovery(region)
         if self.recovery.replay is None:
             raise NotFound("nothing was ever recorded in this region")
@@ -123,6 +124,20 @@ class Found:
         reader = LogReader(region, [], crc_seed, bytearray(LARGEST), 0)
         n = reader.whole(start + region.frames_at, start + region.sector, crc_seed)
         return frame_of(reader, n) if n else None
+
+    def _without_headers(self) -> None:
+        """If no sector of the ring has a header left, the genesis frame still names the log."""
+        region = self.region
+        if not any(region.erase_count(i) for i in range(region.sectors)):
+            return
+        ring = range(region.ring(), region.sectors)
+        if any(region.opened(i) for i in ring):
+            return
+        for sector in ring:
+            frame = self._first_frame(sector, 0)
+            if frame and frame[1] == GENESIS:
+                region.mended[sector] = Open(1, u32(frame, 4), 0, 0, 0, primitives.hash(NO_HEAD + frame), NO_HEAD)
+                return
 
     def _mend_first(self) -> None:
         """The log's very first sector is known by its genesis, whatever its header says."""

@@ -215,6 +215,18 @@ def test_a_lost_header_costs_nothing(log, tmp_path):
         assert (verdict.verdict, verdict.frames) == ("match", len(log.frames))
 
 
+def test_without_any_header_the_genesis_leads_on(log, tmp_path):
+    image = log.image()
+    for sector in log.order:
+        image[sector * 4096 + 20] ^= 4
+    read = found(image, log.flash)
+    assert read.mended == log.order and [(run.first, run.last) for run in read.runs] == [(0, log.store.seq)]
+    assert recover.recover(read, tmp_path)[1].verdict == "match"
+    image[log.at(0) + 20] ^= 1
+    with pytest.raises(errors.FormatError, match="no log that can be read"):
+        found(image, log.flash)
+
+
 def test_a_broken_frame_ends_what_is_proved_until_something_names_a_head(log, tmp_path):
     seq = log.first(log.order[1]) + 5
     image = log.image()
