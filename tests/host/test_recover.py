@@ -298,11 +298,10 @@ def test_a_rotten_snapshot_is_left_out_and_said(log, tmp_path):
     assert result.snapshots == [] and (verdict.verdict, verdict.frames) == ("match", len(log.frames))
 
 
-def test_nothing_is_ever_invented(log, tmp_path):
-    """Whatever happens to the flash: what is recovered is what was there, and what is not recovered is declared missing."""
-    chance = random.Random(11)
+def damaged(log, seed):
+    """Yield images that something happened to: bits, bytes, pages and sectors flipped, erased or overwritten."""
+    chance = random.Random(seed)
     ring = log.order[0] * 4096
-    kept = broken = 0
     for turn in range(300):
         image = log.image()
         for _ in range(chance.choice((1, 1, 3, 10))):
@@ -310,21 +309,65 @@ def test_nothing_is_ever_invented(log, tmp_path):
             kind = chance.randrange(3)
             for i in range(at, min(at + n, len(image))):
                 image[i] = (image[i] ^ 1 << chance.randrange(8), 0xFF, chance.randrange(256))[kind]
+        yield image
+
+
+def only_what_was_there(log, read):
+    assert all(a.last < b.first for a, b in zip(read.runs, read.runs[1:]))
+    for run in read.runs:
+        assert run.frames == log.frames[run.first : run.last + 1]
+        assert run.heads == [log_head(log, seq) for seq in range(run.first, run.last + 1)]
+
+
+def test_nothing_is_ever_invented(log, tmp_path):
+    """Whatever happens to the flash: what is recovered is what was there, and what is not recovered is declared missing."""
+    kept = refused = 0
+    for turn, image in enumerate(damaged(log, 11)):
         try:
             read = found(image, log.flash)
         except errors.QuipuError:
-            broken += 1
+            refused += 1
             continue
-        for run in read.runs:
-            assert run.frames == log.frames[run.first : run.last + 1]
-            assert run.heads == [log_head(log, seq) for seq in range(run.first, run.last + 1)]
+        only_what_was_there(log, read)
         kept += 1
         if turn % 10 == 0:
-            _, verdict = recover.recover(read, tmp_path / str(turn))
-            whole = verdict.frames == len(log.frames)
-            assert whole or verdict.seq is None or verdict.verdict != "match" or read.runs[-1].last < log.store.seq
-            assert all(a.last < b.first for a, b in zip(read.runs, read.runs[1:]))
-    assert kept > 150 and broken < 100
+            result, verdict = recover.recover(read, tmp_path / str(turn))
+            lost = log.store.seq + 1 - sum(len(run.frames) for run in read.runs)
+            assert verdict.verdict != "match" if result.missing or read.runs[0].first else lost == log.store.seq - read.runs[-1].last
+    assert kept > 150 and refused < 100
+
+
+def no_crc(monkeypatch):
+    monkeypatch.setattr("shared_kernel.reader.crc_fits", lambda *_: True)
+
+
+def a_run_may_begin_anywhere(monkeypatch):
+    monkeypatch.setattr(Found, "_begin", lambda self, first, head, proof: self.runs.append(recover.Run(0, head, proof)) or True)
+
+
+@pytest.mark.parametrize("breakage", [no_crc, a_run_may_begin_anywhere])
+def test_inventing_would_be_seen(log, monkeypatch, breakage):
+    breakage(monkeypatch)
+    seen = 0
+    for image in damaged(log, 11):
+        try:
+            only_what_was_there(log, found(image, log.flash))
+        except errors.QuipuError:
+            pass
+        except AssertionError:
+            seen += 1
+            break
+    assert seen
+
+
+def test_what_the_archive_has_already_closes_the_gap(tmp_path):
+    log = Log(RamFlash())
+    pulled(log.store, tmp_path)
+    wander(log.store, 100, 9)
+    image = log.image()
+    erase(image, log.order[1])
+    result, verdict = recover.recover(found(image, log.flash), tmp_path)
+    assert result.missing and (verdict.verdict, verdict.seq, verdict.gaps) == ("match", log.store.seq, [])
 
 
 def log_head(log, seq):
