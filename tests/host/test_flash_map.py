@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from quipu import render_flash
+from quipu import commands_flash, errors, render_flash
 from quipu.flash_image import FlashImage
 from quipu.flash_map import STATES, survey
 
@@ -134,6 +134,42 @@ def test_a_region_that_holds_no_log_is_said_to(life):
     flash.memory[:] = bytes(len(flash.memory))
     data = look(flash)
     assert set(states(data)) == {"foreign"} and "no log that can be read" in data["damage"]
+
+
+class FakeBoard:
+    """A board that answers READ_REGION from a flash, in parts of at most 700 bytes; `link` is itself."""
+
+    def __init__(self, flash, silent_from=None):
+        self.flash, self.silent_from, self.link = flash, silent_from, self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        pass
+
+    def info(self):
+        return {"sector": self.flash.sector, "sectors": self.flash.sectors, "unit": self.flash.unit}
+
+    def request(self, op, payload):
+        assert op == commands_flash.READ_REGION and len(payload) == 6
+        address, size = int.from_bytes(payload[:4], "little"), int.from_bytes(payload[4:], "little")
+        if self.silent_from is not None and address >= self.silent_from:
+            return b""
+        return bytes(self.flash.memory[address : address + min(size, 700)])
+
+
+def test_the_map_of_a_live_board_is_that_of_its_flash(life, monkeypatch):
+    _, flash = life
+    monkeypatch.setattr("quipu.connect", lambda port: FakeBoard(flash))
+    told = commands_flash.flash_map("/dev/board", None, None, None, None, None, None)
+    assert {**told, "source": None} == {**look(flash), "source": None, "exit_code": 0}
+
+
+def test_a_board_that_stops_giving_its_flash_is_an_error(life, monkeypatch):
+    monkeypatch.setattr("quipu.connect", lambda port: FakeBoard(life[1], 70_000))
+    with pytest.raises(errors.FlashError, match="gives nothing of its flash region from 70,000 on, of 98,304 bytes"):
+        commands_flash.flash_map("/dev/board", None, None, None, None, None, None)
 
 
 # -- as a person sees it --------------------------------------------------------------------------------------------------
