@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup kernel bench demo test lint conformance images bench-flash faults clean
+.PHONY: help setup kernel bench demo test lint conformance images bench-flash faults fuzz clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -58,6 +58,13 @@ faults: images ## power cuts, bad bits, bad sectors, kills, breakages: one table
 
 bench: images kernel ## every figure beside its peers, under 10 minutes: a table, build/reports/bench.json and charts
 	$(BIN)/python -m tests.bench.run
+
+SECONDS ?= 60
+FUZZED := frame first_frame command snapshot_header whole_snapshot boot log_reader records dump requests answers archive
+fuzz: setup ## any bytes at all to every decoder, SECONDS= of each, by atheris where it can be installed
+	@$(BIN)/pip install -qq --disable-pip-version-check atheris || true
+	@for each in $(FUZZED); do echo "== $$each"; \
+	    $(BIN)/python tests/faults/fuzz.py $$each -max_total_time=$(SECONDS) -artifact_prefix=build/ -verbosity=0 || exit 1; done
 
 clean: ## removes what was built and installed here
 	rm -rf build host/quipu/compiled $(VENV)

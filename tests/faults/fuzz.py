@@ -1,0 +1,299 @@
+"""Every decoder that reads flash, link or archive bytes, each as a function of any bytes at all: TARGETS.
+
+A target returns, or raises an error of the project's own (QuipuError): anything else is a finding. The bytes tell how to spoil
+something valid (`spoil`), for bytes of pure chance never get past the first check; check sums can be made good again, to come to
+what stands behind them. tests/faults/test_fuzz.py feeds the targets from hypothesis; as a program this file feeds one of
+them to atheris for as long as wanted:
+
+    python tests/faults/fuzz.py TARGET [options of libFuzzer, such as -max_total_time=60]
+"""
+
+import functools
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+if __name__ == "__main__":
+    sys.path[:0] = [str(ROOT), str(ROOT / "host")]
+
+import quipu  # noqa: E402
+from quipu import flash_image  # noqa: E402
+from quipu.link import AnswerReader, encode_request  # noqa: E402
+from quipu.recover import Found  # noqa: E402
+
+import tests.conftest  # noqa: E402, F401  (fast hashes)
+from shared_kernel import frames, link, primitives, snapshot, snapshot_file  # noqa: E402
+from shared_kernel.errors import LinkError, QuipuError  # noqa: E402
+from shared_kernel.kernel import Kernel, put_u32  # noqa: E402
+from shared_kernel.reader import LogReader, frame_of  # noqa: E402
+from shared_kernel.region import ERASE_MAGIC, OPEN_MAGIC, Region  # noqa: E402
+from shared_kernel.replay import Replay  # noqa: E402
+from tests.faults.damage import image, pull  # noqa: E402
+from tests.faults.harness import CONFIG, Clock, mount  # noqa: E402
+from tests.flashsim import FlashSim  # noqa: E402
+from tests.host.sample import sample  # noqa: E402
+
+PIECE = 6  # bytes that tell of one edit
+
+
+def spoil(valid, how):
+    """Return valid bytes, edited as `how` tells, PIECE bytes an edit: what to do, where (3), how much, with what. No edits: as it was."""
+    out = bytearray(valid)
+    for i in range(0, len(how) - PIECE + 1, PIECE):
+        what, n, value = how[i] % 6, how[i + 4], how[i + 5]
+        at = int.from_bytes(how[i + 1 : i + 4], "little") % (len(out) + 1)
+        if what == 0:
+            out[at : at + 1] = bytes([value])
+        elif what == 1:
+            out[at : at + 4] = (value * 0x01010101).to_bytes(4, "little")
+        elif what == 2:
+            out[at : at + n] = bytes([value]) * n
+        elif what == 3:
+            del out[at : at + n]
+        elif what == 4:
+            out[at:at] = out[value : value + n]
+        else:
+            del out[at:]
+    return bytes(out)
+
+
+# -- frames and snapshots ---------------------------------------------------------------------------------------------------------
+
+
+@functools.lru_cache(1)
+def parts():
+    """Return (genesis frame, frames after it, whole snapshot), of the log that never came round its ring."""
+    _, _, store, log = image("young")
+    slot, header = store.newest_snapshot()
+    arena = bytearray(header.length)
+    store.region.slot_read(slot, 0, arena)
+    return log[0], log[1:], header.encode() + bytes(arena)
+
+
+def frame(data):
+    """One frame after a genesis and some commands, or in its place: spoiled, its CRC made good."""
+    first, log, _ = parts()
+    replay = Replay()
+    replay.step(first)
+    n = data[0] % 20 if data else 0
+    for each in log[:n]:
+        replay.step(each)
+    spoiled = bytearray(spoil(log[n], data[2:]))
+    if len(data) > 1 and data[1] & 1 and len(spoiled) >= frames.OVERHEAD:
+        spoiled[2], spoiled[3] = (len(spoiled) - 16) & 255, len(spoiled) - 16 >> 8 & 255
+        put_u32(spoiled, len(spoiled) - 4, primitives.crc32(spoiled[:-4], replay.seed))
+    replay.step(bytes(spoiled))
+
+
+def first_frame(data):
+    """A genesis: spoiled, its CRC made good, its capacities small or left as they came."""
+    spoiled = bytearray(spoil(parts()[0], data[1:]))
+    if data and data[0] & 1 and len(spoiled) >= 60:
+        spoiled[2], spoiled[3] = (len(spoiled) - 16) & 255, len(spoiled) - 16 >> 8 & 255
+        put_u32(spoiled, len(spoiled) - 4, primitives.crc32(spoiled[:-4], 0))
+    Replay(small_kernel).step(bytes(spoiled))
+
+
+def small_kernel(config):
+    """A Kernel, unless its arena would be larger than any board's: that a genesis may ask for, and a laptop must give."""
+    if config[0] * config[1] + config[2] + config[3] + config[4] * (10 + config[6]) > 100000:
+        raise QuipuError("too large for this test")
+    return Kernel(config)
+
+
+def command(data):
+    """A payload as an application or the link hands it in."""
+    kernel = Kernel(CONFIG)
+    if data:
+        kernel.check(data[0] & 0x3F, data, 1, len(data))
+        kernel.apply(data[0] & 0x3F, data, 1, len(data), 1)
+        kernel.root()
+
+
+def snapshot_header(data):
+    snapshot.decode(sealed(bytearray(spoil(parts()[2][: snapshot.HEADER], data[1:])), data, snapshot.HEADER))
+
+
+def whole_snapshot(data):
+    """A .snap file: header and arena, the root made good too."""
+    spoiled = bytearray(spoil(parts()[2], data[1:]))
+    if data and data[0] & 2 and len(spoiled) > snapshot.HEADER:
+        spoiled[88:120] = primitives.hash(bytes(spoiled[snapshot.HEADER :]))
+        put_u32(spoiled, 20, len(spoiled) - snapshot.HEADER)
+    snapshot_file.load(bytes(sealed(spoiled, data, snapshot.HEADER)))
+
+
+def sealed(data, how, end):
+    """Return data, with the CRC-32 in the last four of its first `end` bytes made good if the first byte of `how` is odd."""
+    if how and how[0] & 1 and len(data) >= end:
+        put_u32(data, end - 4, primitives.crc32(data[: end - 4], 0))
+    return data
+
+
+# -- flash ----------------------------------------------------------------------------------------------------------------------
+
+
+def spoiled_flash(data):
+    """Return a FlashSim with an image that was spoiled, its length kept; the records' CRCs may be good all the same."""
+    sim = image(("young", "turned")[data[0] & 1 if data else 0])[0]
+    size = len(sim.bytes)
+    spoiled = bytearray((spoil(sim.bytes, data[1:]) + b"\xff" * size)[:size])
+    if data and data[0] & 2:
+        region = Region(sim)
+        for at in range(0, size, sim.sector):
+            if int.from_bytes(spoiled[at : at + 4], "little") == ERASE_MAGIC:
+                put_u32(spoiled, at + 12, primitives.crc32(spoiled[at : at + 12], 0))
+            at += region.open_at
+            if int.from_bytes(spoiled[at : at + 4], "little") == OPEN_MAGIC:
+                put_u32(spoiled, at + 88, primitives.crc32(spoiled[at : at + 88], 0))
+    return FlashSim(sim.sectors, sim.sector, sim.page, sim.unit, image=bytes(spoiled))
+
+
+def boot(data):
+    """Recovery of a spoiled flash; then what a host asks."""
+    store = mount(spoiled_flash(data), Clock(1))
+    store.log_name()
+    pull(store, store.first().first)
+    slot, header = store.newest_snapshot()
+    store.read_snapshot(slot, header.generation, 0, 1024)
+
+
+def log_reader(data):
+    """Reading a spoiled flash as if it had been recovered, from any sector on."""
+    region = Region(spoiled_flash(data))
+    clean = image(("young", "turned")[data[0] & 1 if data else 0])[2]
+    order = [each for each in clean.order if region.opened(each)]
+    if order:
+        reader = LogReader(region, order, clean.seed, bytearray(32 + 1024), 32)
+        reader.enter(order[len(data) % len(order)])
+        for _ in range(len(region.flash.bytes) // frames.OVERHEAD):  # there cannot be more
+            n = reader.next()
+            if not n:
+                return
+            frame_of(reader, n)
+        raise AssertionError("the reader goes on and on")
+
+
+def records(data):
+    """A sector's records, and candidates, at any place."""
+    sim = spoiled_flash(data)
+    region = Region(sim)
+    for sector in range(sim.sectors):
+        region.opened(sector)
+        list(region.candidates(sector * sim.sector, (sector + 1) * sim.sector))
+        region.erase_count(sector)
+
+
+def dump(data):
+    """`recover` of a raw dump: spoiled, or of any bytes."""
+    raw = data[1:] if data and data[0] & 4 else bytes(spoiled_flash(data).bytes)
+    Found(flash_image.locate(raw))
+
+
+# -- link -----------------------------------------------------------------------------------------------------------------------
+
+
+def requests(data):
+    """What a board receives: spoiled requests among anything, and one whole request that must come through after it."""
+    reader = link.RequestReader(240)
+    stream = spoil(encode_request(1, 0x10, bytes(60)) + b"print(1)\r\n" + encode_request(2, 0x90, b"more"), data)
+    for each in stream + encode_request(3, 0x11, b"whole"):
+        try:
+            got = reader.feed(each)
+        except LinkError:
+            got = None
+    assert got and (got[0], got[1], bytes(got[2])) == (3, 0x11, b"whole"), "a whole request is passed over"
+
+
+class Output(bytearray):
+    def write(self, data):
+        self.extend(data)
+
+
+def answers(data):
+    """What a laptop receives: spoiled answers among an application's output, in pieces; nothing of the output is lost."""
+    wire = Output()
+    link.answer(wire, 1, 0, bytes(100))
+    wire += b"an application prints\x1eQ"
+    link.answer(wire, 2, 7, b"refused")
+    stream = spoil(bytes(wire), data[1:])
+    output = bytearray()
+    reader = AnswerReader(output.extend)
+    reader.asked |= {1, 2}
+    got = []
+    step = 1 + (data[0] if data else 0)
+    for at in range(0, len(stream), step):
+        got += reader.feed(stream[at : at + step])
+    for _ in range(len(stream) + 1):
+        if not reader.waiting():
+            break
+        got += reader.give_up()
+    assert not reader.waiting()
+    assert len(output) + sum(10 + len(each.payload) for each in got) == len(stream), "bytes got lost, or came twice"
+
+
+# -- archives -------------------------------------------------------------------------------------------------------------------
+
+
+@functools.lru_cache(1)
+def template():
+    """Return the folder of a valid archive, kept until the process ends."""
+    folder = tempfile.TemporaryDirectory()
+    sample(Path(folder.name) / "archive")
+    return folder
+
+
+def archive(data):
+    """`verify` of an archive of which one file was spoiled: archive.json, note.json, frames or a snapshot."""
+    source = Path(template().name) / "archive"
+    files = sorted(each for each in source.rglob("*") if each.is_file())
+    with tempfile.TemporaryDirectory() as folder:
+        there = Path(folder) / "archive"
+        shutil.copytree(source, there)
+        if data:
+            file = there / files[data[0] % len(files)].relative_to(source)
+            file.write_bytes(spoil(file.read_bytes(), data[1:]))
+            same = file.read_bytes() == (source / file.relative_to(there)).read_bytes()
+            verdict = quipu.verify(there)
+            assert verdict.verdict in ("match", "gap", "mismatch")
+            if not same and verdict.verdict == "match":  # spaces in JSON change nothing
+                assert file.suffix == ".json", "%s was altered, and matches" % file.name
+                assert json.loads(file.read_bytes()) == json.loads((source / file.relative_to(there)).read_bytes())
+            with quipu.open_archive(there) as opened:
+                opened.scan()
+
+
+TARGETS = {each.__name__: each for each in (frame, first_frame, command, snapshot_header, whole_snapshot, boot, log_reader, records,
+                                            dump, requests, answers, archive)}
+
+
+def tame(target, data):
+    """Feed data to a target; return the typed error that it met, or None."""
+    try:
+        target(data)
+    except QuipuError as e:
+        return e
+    return None
+
+
+def main():
+    try:
+        import atheris
+    except ImportError:
+        print("atheris is not installed here: `pip install atheris` (it needs Linux or macOS); until then nothing is fuzzed")
+        return 0
+    if len(sys.argv) < 2 or sys.argv[1] not in TARGETS:
+        print("usage: fuzz.py TARGET [libFuzzer options], with a target of %s" % ", ".join(TARGETS))
+        return 2
+    target = TARGETS[sys.argv.pop(1)]
+    atheris.instrument_all()
+    atheris.Setup(sys.argv, lambda data: tame(target, data) and None)
+    atheris.Fuzz()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
