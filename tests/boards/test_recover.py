@@ -1,0 +1,49 @@
+"""A board that died: what `quipu recover` makes of the file that was its flash is what the board had acknowledged."""
+
+import quipu
+from quipu import commands_flash, images
+from quipu.emulator import Emulator
+
+from shared_kernel.errors import LogFull
+
+BOARD = "MPS2_AN386"
+
+
+def test_the_flash_of_a_killed_board_gives_all_that_it_acknowledged(tmp_path):
+    flash = tmp_path / "flash.bin"
+    with Emulator(BOARD, flash) as emulator, quipu.connect(emulator.port, 20) as board:
+        for i in range(300):
+            ident = board.insert([i] * 16, i & 3, b"sixteen of bytes")
+            if i >= 100:
+                board.delete(ident)
+        board.sync(tmp_path / "archive")
+        board.put("after", b"the sync")
+        told = board.info()
+        emulator.kill()
+    found = commands_flash.recover(str(flash), str(tmp_path / "archive"), BOARD, None, None, None, None, None)
+    assert (found["exit_code"], found["frames"], found["verdict"]["verdict"]) == (0, 1, "match")
+    for key, name in (("seq", "seq"), ("chain_head", "head"), ("state_root", "root")):
+        assert found["verdict"][key] == told[name]
+    assert found["geometry"]["start"] == images.board_facts(BOARD)["log"]["start"]
+    alone = commands_flash.recover(str(flash), str(tmp_path / "alone"), None, None, None, None, None, None)
+    assert alone["geometry"] == found["geometry"], "found without the board's name"
+    assert alone["verdict"]["state_root"] == told["root"] and alone["board"] == told["board"]
+    shown = commands_flash.flash_map(str(flash), BOARD, None, None, None, None, None)
+    assert shown["log"]["seq"] == told["seq"] and shown["states"]["in use"] == 1
+
+
+def test_a_full_log_comes_out_whole(tmp_path):
+    flash = tmp_path / "flash.bin"
+    with Emulator(BOARD, flash) as emulator, quipu.connect(emulator.port, 20) as board:
+        live = []
+        try:
+            while True:
+                live.append(board.insert([len(live)] * 16))
+                if len(live) > 200:
+                    board.delete(live.pop(0))
+        except LogFull:
+            told = board.info()
+        emulator.kill()
+    found = commands_flash.recover(str(flash), str(tmp_path / "archive"), BOARD, None, None, None, None, None)
+    assert found["verdict"]["verdict"] == "match" and found["verdict"]["state_root"] == told["root"]
+    assert found["frames"] == told["seq"] + 1 > 2000 and len(found["snapshots"]) == 2
