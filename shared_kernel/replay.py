@@ -40,35 +40,41 @@ class Replay:
 
     def step(self, frame):
         """Check one whole frame (bytes or memoryview) against the chain so far and apply it; Mismatch says what parts."""
-        end = len(frame) - 4
-        whole = end >= HEADER and length_at(frame, 0) == end + 4
+        self.step_in(frame, 0, frame)
+
+    def step_in(self, data, at, frame):
+        """Take a step with a frame that lies in data (bytes or memoryview) at `at`; frame is a view of it there."""
+        end = at + len(frame) - 4
+        whole = end - at >= HEADER and length_at(data, at) == end + 4 - at
         if self.seq is None:
-            return self._begin(frame, end, whole)
+            self._begin(frame, end - at, whole)
+            return
         seq = self.seq + 1
         if not whole:
-            raise Mismatch(seq, "frame length", "that of a whole frame", "%d bytes" % (end + 4))
-        if u32(frame, 4) != seq:
-            raise Mismatch(seq, "sequence number", seq, u32(frame, 4))
-        if frame[0] != VERSION:
-            raise Mismatch(seq, "frame version", VERSION, frame[0])
-        if primitives.crc32(frame[:end], self.seed) != u32(frame, end):
-            raise Mismatch(seq, "frame CRC", "%08x" % primitives.crc32(frame[:end], self.seed), "%08x" % u32(frame, end))
-        kind = frame[1]
-        start = HEADER
+            raise Mismatch(seq, "frame length", "that of a whole frame", "%d bytes" % (end + 4 - at))
+        if u32(data, at + 4) != seq:
+            raise Mismatch(seq, "sequence number", seq, u32(data, at + 4))
+        if data[at] != VERSION:
+            raise Mismatch(seq, "frame version", VERSION, data[at])
+        crc = primitives.crc32(frame[: end - at], self.seed)
+        if crc != u32(data, end):
+            raise Mismatch(seq, "frame CRC", "%08x" % crc, "%08x" % u32(data, end))
+        kind = data[at + 1]
+        start = at + HEADER
         if kind & TOKEN:
             kind &= ~TOKEN
             start += TOKEN_BYTES
             if start > end:
-                raise Mismatch(seq, "token", "8 bytes", "%d" % (end - HEADER))
+                raise Mismatch(seq, "token", "8 bytes", "%d" % (end - at - HEADER))
         if 0x10 <= kind < 0x40:
             kernel = self.kernel
             try:
-                kernel.check(kind, frame, start, end)
+                kernel.check(kind, data, start, end)
             except Refused as e:
                 raise Mismatch(seq, "command", "one that the state allows", str(e)) from None
-            kernel.apply(kind, frame, start, end, seq)
+            kernel.apply(kind, frame, start - at, end - at, seq)
         else:
-            self._log_only(kind, seq, frame[start:end])
+            self._log_only(kind, seq, frame[start - at : end - at])
         self.seq = seq
         self.head = primitives.hash(self.head + frame)
 

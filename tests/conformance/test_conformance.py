@@ -250,7 +250,7 @@ MUTATIONS = (
     ("snapshot.py", "self.boot, self.generation, self.length))", "self.generation, self.boot, self.length))", "fast"),
     ("replay.py", "start += TOKEN_BYTES", "start += TOKEN_BYTES - 1", "fast"),
     ("replay.py", "if payload != root:", "if False:", "fast"),
-    ("replay.py", "if u32(frame, 4) != seq:", "if False:", "fast"),
+    ("replay.py", "if u32(data, at + 4) != seq:", "if False:", "fast"),
     ("errors.py", "no free slot.\"\"\"\n\n    code = 7", "no free slot.\"\"\"\n\n    code = 6", "fast"),
 )
 
