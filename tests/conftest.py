@@ -1,10 +1,14 @@
-"""For every test: the shared kernel with fast hashes. What it lacks falls back to the plain-Python reference."""
+"""For every test: the shared kernel as Python reads it (tests break its lines), with fast hashes. What these lack falls back to
+the plain-Python reference. tests/host/test_kernels.py runs the compiled kernel, in processes of its own."""
 
+import os
 import zlib
 
 import blake3
 
 from shared_kernel import primitives
+
+os.environ["QUIPU_PURE"] = "1"
 
 
 class Fast:

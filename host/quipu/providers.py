@@ -1,6 +1,7 @@
-"""The fast hot loops of a laptop: compiled BLAKE3 and CRC-32, and distances without a call for each number.
+"""The fast hot loops of a laptop, for shared_kernel.primitives.use. Holds no state.
 
-Holds no state. Gives the bytes that shared_kernel's plain-Python references give, only sooner.
+They give the bytes that shared_kernel's plain-Python references give, only sooner. `Fast` needs the blake3 package alone;
+`Native` is there if host/native/fast.c was compiled when Quipu was installed.
 """
 
 import zlib
@@ -12,10 +13,13 @@ from blake3 import blake3
 from shared_kernel import distances as reference
 from shared_kernel import primitives
 
+from . import kernels
+
+_CHUNK = 1024  # up to here one call of ours is quicker than the package's, which spreads over chunks
+
 
 class Fast:
-    """A provider for shared_kernel.primitives.use. It leaves chunk_cv and parent_cv to the reference: with `whole` set,
-    nothing on a laptop asks for them."""
+    """Hashes of the blake3 package. It has no interface to single chunks, so with `whole` set nothing asks for them."""
 
     name = "blake3 and zlib"
     whole = True  # hashing a whole arena takes less than one chunk in Python
@@ -48,6 +52,37 @@ class Fast:
             out[2 * j + 1] = total >> 32
 
 
+def native() -> Any:
+    """Return the provider in C, or None where it was not compiled or is not wanted (QUIPU_PURE)."""
+    if kernels.kind == "pure" and kernels.why == "QUIPU_PURE is set":
+        return None
+    try:
+        from .compiled import fast  # type: ignore[import-not-found]
+    except ImportError:
+        return None
+
+    class Native:
+        """One chunk at a time in C, so the state root is kept by its changed chunks; whole arenas go to the package."""
+
+        name = "C"
+        whole = False
+        crc32 = staticmethod(zlib.crc32)
+        chunk_cv, parent_cv, copy = staticmethod(fast.chunk_cv), staticmethod(fast.parent_cv), staticmethod(fast.copy)
+
+        @staticmethod
+        def hash(data: Any, short: Any = fast.hash, limit: int = _CHUNK) -> bytes:
+            return short(data) if len(data) <= limit else blake3(data).digest()
+
+        @staticmethod
+        def distances(words: Any, first: int, stride: int, dim: int, count: int, query: Any, out: MutableSequence[int]) -> None:
+            try:
+                fast.distances(words, first, stride, dim, count, query, out)
+            except TypeError:  # a plain list
+                reference.distances(words, first, stride, dim, count, query, out)
+
+    return Native
+
+
 def install() -> None:
-    """Make the kernel use them from now on."""
-    primitives.use(Fast)
+    """Make the kernel use the fastest there is from now on."""
+    primitives.use(native() or Fast)

@@ -1,0 +1,78 @@
+"""Builds the compiled kernel: shared_kernel's own files through Cython, and host/native/fast.c. All of it may be missing.
+
+What cannot be compiled here (no compiler, no Cython) is left out with a warning, and Quipu runs the pure files. Everything
+lands in quipu/compiled/, never beside the sources: quipu/kernels.py puts it in front of them only if they are the ones that
+it was compiled from.
+"""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT / "host" / "native"))
+import fold  # noqa: E402
+
+MODULES = ("arena", "kernel", "root", "frames", "replay", "batch", "search")
+STAGE = ROOT / "build" / "kernel"  # sources with their constants folded, and the types beside them
+FLAGS = [] if sys.platform == "win32" else ["-O3", "-g0", "-fno-strict-aliasing"]
+
+
+def extensions():
+    """Return what is to be compiled here."""
+    found = [Extension("quipu.compiled.fast", ["host/native/fast.c"], extra_compile_args=FLAGS, optional=True)]
+    try:
+        from Cython.Build import cythonize
+    except ImportError:
+        print("Cython is missing: the kernel is not compiled, its pure files run", file=sys.stderr)
+        return found
+    if sys.byteorder != "little":  # the arena's words are typed as they lie in memory
+        return found
+    package = STAGE / "shared_kernel"
+    shutil.rmtree(STAGE, ignore_errors=True)
+    package.mkdir(parents=True)
+    for path in (ROOT / "shared_kernel").glob("*.py"):
+        (package / path.name).write_text(fold.fold(path))
+    for path in (ROOT / "host" / "native" / "types").glob("*.pxd"):
+        shutil.copy(path, package)
+    compiled = [Extension(f"shared_kernel.{name}", [str((package / f"{name}.py").relative_to(ROOT))], extra_compile_args=FLAGS,
+                          optional=True) for name in MODULES]
+    # Indices are checked: what a log says must never reach beyond an arena.
+    return found + cythonize(compiled, include_path=[str(STAGE)], compiler_directives={
+        "language_level": 3, "boundscheck": True, "wraparound": True, "cdivision": False, "annotation_typing": False,
+        "binding": True}, quiet=True)
+
+
+class Build(build_ext):
+    """Puts shared_kernel's compiled modules into quipu/compiled/shared_kernel, with the hash of what they came from."""
+
+    def get_ext_filename(self, fullname):
+        name = super().get_ext_filename(fullname)
+        return str(Path("quipu/compiled") / name) if fullname.startswith("shared_kernel.") else name
+
+    def get_ext_fullpath(self, name):
+        if self.inplace:
+            return str(ROOT / "host" / self.get_ext_filename(name))
+        return str(Path(self.build_lib) / self.get_ext_filename(name))
+
+    def copy_extensions_to_source(self):
+        for each in self.extensions:
+            built, wanted = Path(self.build_lib) / self.get_ext_filename(each.name), Path(self.get_ext_fullpath(each.name))
+            if built.is_file():
+                wanted.parent.mkdir(parents=True, exist_ok=True)
+                self.copy_file(str(built), str(wanted))
+
+    def run(self):
+        folder = (ROOT / "host" if self.inplace else Path(self.build_lib)) / "quipu" / "compiled"
+        shutil.rmtree(folder, ignore_errors=True)
+        super().run()
+        if folder.is_dir():
+            sources = {"shared_kernel": fold.digest(ROOT / "shared_kernel")}
+            (folder / "sources.json").write_text(json.dumps(sources) + "\n")
+
+
+setup(ext_modules=extensions(), cmdclass={"build_ext": Build})
