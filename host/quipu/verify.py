@@ -1,9 +1,9 @@
 """Proof by replay: an archive's frames in, a verdict out. Changes no file and, on a live board, nothing.
 
 One pass from the genesis applies every frame to a state of our own and compares on the way: CRCs, chain, checkpoints, boot
-frames, snapshots, the note of the last sync. Beside it a second replay starts from each snapshot and goes on to the next
-one (the last goes on to the end), where both must have one root and one chain head. That proves by induction that a replay
-from any snapshot leads to the same end, at the price of two replays instead of one for each snapshot.
+frames, snapshots, the note of the last sync. A snapshot must hold, byte for byte, the arena that the replay has there, so a
+replay from it goes on as this one does. That is also what lets several processes share the work (audit.py): each starts
+from a snapshot that the one before it must arrive at.
 """
 
 import os
@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from shared_kernel import snapshot_file
+from shared_kernel import batch, snapshot_file
 from shared_kernel.errors import FormatError, LinkError, Mismatch
-from shared_kernel.frames import BOOT, HEADER, NO_HEAD, OVERHEAD, VERSION, largest_frame
+from shared_kernel.frames import BOOT, HEADER, NO_HEAD, OVERHEAD, VERSION, largest_frame, length_at
 from shared_kernel.genesis import LARGEST as LARGEST_GENESIS
 from shared_kernel.kernel import Kernel, u32
 from shared_kernel.replay import Replay
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .board import Board
 
 MATCH, GAP, MISMATCH = "match", "gap", "mismatch"
+_BLOCK = 1 << 20  # bytes read together; more than the longest frame
 _SKIPPED_AT = HEADER + 36  # in a boot frame: how many bytes of the flash a power cut had voided before it
 
 
@@ -72,29 +73,36 @@ class Verdict:
 
 
 def verify(archive: Archive | str | os.PathLike[str], board: "Board | None" = None, expect_root: str | bytes | None = None,
-           expect_head: str | bytes | None = None, allow_gap: bool = False) -> Verdict:
+           expect_head: str | bytes | None = None, allow_gap: bool = False, jobs: int | None = None) -> Verdict:
     """Replay an archive and return the verdict.
 
     board: a live board whose log must go on from the archive's (what it has beyond is pulled and replayed, not kept).
-    expect_root, expect_head: 32 bytes or 64 hexadecimal digits known from elsewhere, of the archive's end. ArchiveError if
-    there is no archive; every other fault of it is a verdict.
+    expect_root, expect_head: 32 bytes or 64 hexadecimal digits known from elsewhere, of the archive's end. jobs: processes that
+    share the work (None: as many as there are cores, if the log is long enough to be worth it); the verdict is the same.
+    ArchiveError if there is no archive; every other fault of it is a verdict.
     """
     verdict = Verdict(allow_gap=allow_gap)
     expected = [("state root known from elsewhere", _hash(expect_root)), ("chain head known from elsewhere", _hash(expect_head))]
     try:
         if not isinstance(archive, Archive):
             archive = Archive(archive)
-        replay = _Pass(archive, verdict).run()
-        _finish(verdict, replay)
+        from .audit import replayed
+
+        replay = replayed(archive, verdict, jobs)
         for (what, known), found in zip(expected, (replay.kernel.root(), replay.head), strict=True):
             if known is not None and known != found:
                 raise Mismatch(replay.seq, what, known.hex(), found.hex())
         if board is not None:
             _compare_live(verdict, archive, replay, board)
     except (Mismatch, ArchiveDamage) as e:
-        verdict.verdict = MISMATCH
-        verdict.first_divergence = {"seq": e.seq, "what": e.what, "expected": _plain(e.expected), "found": _plain(e.found)}
+        parted(verdict, e)
     return verdict
+
+
+def parted(verdict: Verdict, e: Mismatch | ArchiveDamage) -> None:
+    """Make a verdict "mismatch"."""
+    verdict.verdict = MISMATCH
+    verdict.first_divergence = {"seq": e.seq, "what": e.what, "expected": _plain(e.expected), "found": _plain(e.found)}
 
 
 def replay_to(archive: Archive | str | os.PathLike[str], at: int | None = None) -> Replay:
@@ -102,7 +110,7 @@ def replay_to(archive: Archive | str | os.PathLike[str], at: int | None = None) 
     does, up to there: Mismatch or ArchiveDamage says where it parts. UsageError if the archive does not hold `at`."""
     if not isinstance(archive, Archive):
         archive = Archive(archive)
-    replay = _Pass(archive, Verdict()).run(at)
+    replay = Pass(archive, Verdict()).run(at)
     if replay.kernel is None or at is not None and replay.seq != at:
         raise UsageError(f"{archive.path} holds no state for seq {at}: its frames are seq "
                          + ", ".join(f"{first} to {last}" for first, last in _spans(archive)))
@@ -146,8 +154,8 @@ def _finish(verdict: Verdict, replay: Replay) -> None:
         verdict.boots = replay.boot + 1
 
 
-class _Pass:
-    """One pass over an archive, from its first frame. verdict: filled in on the way."""
+class Pass:
+    """One pass over an archive, from its first frame or (`start_from`) a snapshot's. verdict: filled in on the way."""
 
     def __init__(self, archive: Archive, verdict: Verdict):
         self.archive = archive
@@ -156,10 +164,18 @@ class _Pass:
         self.note = archive.note()
         self.replay = Replay()  # from the genesis, or after a gap from a snapshot
         self.chain: Chain | None = None  # instead, after a gap, until a snapshot stands in for what is missing
-        self.beside: Replay | None = None  # from the last snapshot passed
-        self.beside_from = 0
         self.snapshots = archive.snapshots()
+        self.first = 0  # the segment to begin with,
+        self.offset = 0  # and where in its file
         verdict.note = self.note.seq if self.note else None
+
+    def start_from(self, seq: int, segment: int, offset: int) -> None:
+        """Begin after the snapshot of seq, at `offset` in the file of segment number `segment`, taking the snapshot's word for
+        what it is. FormatError if it cannot be loaded."""
+        header, kernel = snapshot_file.load(self.archive.snapshot(seq))
+        self.replay.start_from(kernel, header.name, seq, header.head, header.boot)
+        self.snapshots = [each for each in self.snapshots if each > seq]
+        self.first, self.offset = segment, offset
 
     def run(self, until: int | None = None) -> Replay:
         """Replay to the end, or to the frame `until`; return the replay. Mismatch where it parts."""
@@ -167,12 +183,14 @@ class _Pass:
         try:
             if stranger := archive.undeclared():
                 raise ArchiveDamage(archive.path, 0, "frames", "files that archive.json declares", stranger.name)
-            for segment in archive.segments:
+            for segment in archive.segments[self.first :]:
                 if until is not None and segment.first > until:
                     return self.replay
-                self._enter(segment)
+                if not self.offset:
+                    self._enter(segment)
                 if self._segment(segment, until):
                     return self.replay
+                self.offset = 0
             self._end()
         finally:
             _finish(self.verdict, self.replay)
@@ -200,7 +218,6 @@ class _Pass:
                 return
         self.verdict.gaps.append([last + 1, segment.first - 1])
         self.verdict.verdict = GAP
-        self._end_beside(last)
         if self.snapshots and self.snapshots[0] < segment.first - 1:
             raise Mismatch(self.snapshots[0], "snapshot", "one of a frame in the archive", "one from a declared gap")
         self.chain = Chain(self.archive.log, segment.first - 1, segment.head)
@@ -208,42 +225,69 @@ class _Pass:
             self._snapshot(segment.first - 1, segment.head)
 
     def _segment(self, segment: Segment, until: int | None) -> bool:
-        """Replay a file of frames; return whether `until` was reached."""
-        end = 0
-        seq = segment.first - 1
+        """Replay a file of frames, from self.offset on; return whether `until` was reached."""
         verdict = self.verdict
-        step, beside, stop = self._next(seq, until)
+        start = end = self.offset
+        seq = before = self._at() if start else segment.first - 1
+        stop = self._next_stop(seq, until)
+        data, at = b"", 0  # data[at:] is to be looked at; end is its place in the file
         try:
-            for offset, frame in self.archive.split(segment):
-                step(frame)
-                seq += 1
-                end = offset + len(frame)
-                if frame[1] == BOOT and u32(frame, _SKIPPED_AT):
-                    verdict.cuts.append({"seq": seq, "bytes": u32(frame, _SKIPPED_AT)})
-                if beside:
-                    beside(frame)
-                if seq == stop:
-                    self._stop(seq)
-                    if seq == until:
-                        return True
-                    step, beside, stop = self._next(seq, until)
+            with self.archive.file(segment).open("rb") as file:
+                file.seek(start)
+                while more := file.read(_BLOCK):
+                    data, at = data[at:] + more, 0
+                    while True:
+                        at_first = at
+                        try:
+                            at, last = self._take(data, at, stop)
+                        except Mismatch:
+                            at, _ = batch.skip(data, at, max(0, self._at() - seq))
+                            raise
+                        finally:
+                            end += at - at_first
+                            seq = max(seq, self._at())
+                        if at == at_first:
+                            break
+                        if data[last + 1] == BOOT and u32(data, last + _SKIPPED_AT):
+                            verdict.cuts.append({"seq": seq, "bytes": u32(data, last + _SKIPPED_AT)})
+                        if seq == stop:
+                            self._stop(seq)
+                            if seq == until:
+                                return True
+                            stop = self._next_stop(seq, until)
+        except FileNotFoundError:
+            name = self.archive.file(segment).name
+            raise ArchiveDamage(self.archive.path, segment.first, "frames", f"the file {name}", "none") from None
         finally:
-            verdict.frames += seq + 1 - segment.first
-            verdict.log_bytes += end
+            verdict.frames += seq - before
+            verdict.log_bytes += end - start
         self._torn(segment, seq, end)
         return False
 
-    def _next(self, seq: int, until: int | None) -> tuple[Any, Any, int | None]:
-        """Return what takes the next frames, what takes them beside it, and the next seq after which to stop and compare."""
-        beside = self._step_beside if self.beside else None
-        if self.chain is None and self.replay.seq is None:
-            return self._genesis, beside, seq + 1
+    def _next_stop(self, seq: int, until: int | None) -> int | None:
+        """Return the next seq after which to stop and compare."""
         stops = self.snapshots[:1]
         if self.note and self.note.seq > seq:
             stops.append(self.note.seq)
         if until is not None:
             stops.append(until)
-        return self.chain.step if self.chain else self.replay.step, beside, min(stops, default=None)
+        return min(stops, default=None)
+
+    def _take(self, data: bytes, at: int, stop: int | None) -> tuple[int, int]:
+        """Take whole frames of data from `at` on, as batch.run does: not beyond the frame `stop`, nor a boot frame."""
+        if self.chain is None and self.replay.seq is not None:
+            return batch.run(self.replay, data, at, -1 if stop is None else stop)
+        step = self.chain.step if self.chain else self._genesis
+        last = at
+        while len(data) - at >= OVERHEAD:
+            after = at + length_at(data, at)
+            if after > len(data):
+                break
+            step(memoryview(data)[at:after])
+            last, at = at, after
+            if data[last + 1] == BOOT or self.chain is None or self._at() == stop:
+                break
+        return at, last
 
     def _genesis(self, frame: memoryview) -> None:
         """Take the first frame, which has nothing before it to be held to but archive.json."""
@@ -277,9 +321,8 @@ class _Pass:
     # -- snapshots ----------------------------------------------------------------------------------------------------
 
     def _snapshot(self, seq: int, head: bytes) -> None:
-        """Compare the snapshot after seq with the replay (or take it as the state after a gap) and start from it beside."""
+        """Compare the snapshot after seq with the replay, or take it as the state after a gap."""
         self.snapshots.pop(0)
-        self._end_beside(seq)
         try:
             header, kernel = snapshot_file.load(self.archive.snapshot(seq))
         except FormatError as e:
@@ -292,28 +335,12 @@ class _Pass:
         for what, expected, found in pairs:
             if expected != found:
                 raise Mismatch(seq, f"snapshot's {what}", expected, found)
+        if not self.chain and kernel.arena.bytes != replay.kernel.arena.bytes:
+            raise Mismatch(seq, "snapshot's arena", "the bytes that replay leads to", "others")
         self.verdict.snapshots += 1
         if self.chain:
             replay.start_from(kernel, header.name, seq, header.head, header.boot)
             self.chain = None
-        else:
-            self.beside = Replay()
-            self.beside.start_from(kernel, header.name, seq, header.head, header.boot)
-            self.beside_from = seq
-
-    def _step_beside(self, frame: memoryview) -> None:
-        assert self.beside
-        try:
-            self.beside.step(frame)
-        except Mismatch as e:
-            raise Mismatch(e.seq, f"replay from the snapshot of seq {self.beside_from}: {e.what}", e.expected, e.found) from None
-
-    def _end_beside(self, seq: int) -> None:
-        """The replay from the last snapshot ends here; it must have come to the same state."""
-        beside, self.beside = self.beside, None
-        if beside and (beside.head, beside.kernel.root()) != (self.replay.head, self.replay.kernel.root()):
-            raise Mismatch(seq, f"state root by replay from the snapshot of seq {self.beside_from}",
-                           self.replay.kernel.root().hex(), beside.kernel.root().hex())
 
     # -- ends ---------------------------------------------------------------------------------------------------------
 
@@ -346,7 +373,6 @@ class _Pass:
             raise Mismatch(seq + 1, "frame", expected, "the archive's end")
         if self.chain:
             raise self._no_base(seq)
-        self._end_beside(seq)
 
 
 # -- the live board -------------------------------------------------------------------------------------------------------
