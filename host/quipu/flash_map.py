@@ -77,12 +77,26 @@ def _log(found: Found, rows: list[Data]) -> None:
         row["state"] = "in use" if i == len(order) - 1 else "oldest" if i == 0 else "log"
         if sector in found.mended:
             row["state"], row["epoch"], row["note"] = "damaged", None, "its header is lost; what it said follows from its frames"
-        if lost:
+        between = _between(found, sector, order[i + 1]) if lost and i + 1 < len(order) else []
+        for each in between:
+            rows[each]["state"], rows[each]["note"] = "damaged", f"it held some of seq {lost[0][0]} to {lost[-1][1]}"
+        if between and lost[0][0] > record.first and sector not in found.unproved:  # it goes up to where those began
+            row["last"] = lost[0][0] - 1
+        elif lost:
             row["state"] = "damaged"
             row["note"] = "missing: " + ", ".join(f"seq {max(a, record.first)} to {min(b, row['last'])}" for a, b in lost)
         if sector in found.unproved:
             n = len(found.unproved[sector])
             row["note"] = (row["note"] + "; " if row["note"] else "") + f"{n} whole frames to which no chain head leads"
+
+
+def _between(found: Found, sector: int, following: int) -> list[int]:
+    """Return the sectors of the ring that lie between two of the log, and so were once taken into use between them."""
+    region = found.region
+    out = []
+    while (sector := sector + 1 if sector + 1 < region.sectors else region.ring()) != following:
+        out.append(sector)
+    return out
 
 
 def _slot(found: Found | None, region: Any, row: Data) -> None:

@@ -92,6 +92,17 @@ def test_damage_is_shown_where_it_is(life):
     assert "breaks off" in data["damage"]
 
 
+def test_an_erased_sector_amid_the_log_is_damage_and_its_neighbours_are_not(life):
+    store, flash = life
+    lost = store.order[2]
+    first, after = (store.region.opened(store.order[i]).first for i in (2, 3))
+    flash.memory[lost * 4096 : (lost + 1) * 4096] = b"\xff" * 4096
+    data = look(flash)
+    assert [row["sector"] for row in data["sectors"] if row["state"] == "damaged"] == [lost]
+    assert data["sectors"][lost]["note"] == f"it held some of seq {first} to {after - 1}"
+    assert data["sectors"][store.order[1]]["last"] == first - 1
+
+
 def test_a_lost_header_is_damage_too(life):
     store, flash = life
     sector = store.order[3]
