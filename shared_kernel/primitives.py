@@ -10,12 +10,17 @@ the conformance vectors run against each.
   crc32(data, seed) -> int                     CRC-32 as zlib's
   copy(to, to_at, of, of_at, count)            bytes; must not allocate on a board
   distances(words, first, stride, dim, count, query, out)   squared L2, see distances.py
+
+A provider may also have `nearest`, which does search.py's whole loop (it is None where none has it):
+
+  nearest(words, base, skip, per, span, stride, fresh, dim, query, k, tag) -> [(distance, id)]   a Pool's numbers; tag or None
 """
 
 NAMES = ("hash", "chunk_cv", "parent_cv", "crc32", "copy", "distances")
 
 # True where hashing the whole arena beats rehashing its changed chunks: a host whose fast hash has no chunk interface.
 whole = False
+nearest = None
 name = "plain"
 
 
@@ -27,6 +32,7 @@ def use(provider):
         if hasattr(provider, each):
             here[each] = getattr(provider, each)
     here["whole"] = getattr(provider, "whole", False)
+    here["nearest"] = getattr(provider, "nearest", None)
     here["name"] = getattr(provider, "name", "plain")
 
 

@@ -31,6 +31,9 @@ def search(kernel, query, k, tag=None):
         raise Invalid("k must be at least 1, not %r" % (k,))
     query = query_words(kernel, query)
     records, w = kernel.records, kernel.arena.words
+    if primitives.nearest:
+        return primitives.nearest(w, records.base, records.skip, records.per, records.span, records.stride, records.fresh(),
+                                  kernel.dim, query, k, tag)
     out = array("I", bytes(8 * records.per))
     best = []  # (high word, low word, id), ascending
     worst = (1 << 32, 0, 0)  # no candidate reaches it

@@ -289,12 +289,87 @@ static PyObject *py_distances(PyObject *self, PyObject *const *arguments, Py_ssi
     return ok ? Py_NewRef(Py_None) : NULL;
 }
 
+PyDoc_STRVAR(nearest_doc, "nearest(words, base, skip, per, span, stride, fresh, dim, query, k, tag)\n\nSee shared_kernel/primitives.py.");
+
+enum { ID = 1, TAG = 4, VECTOR = 5, CHUNK_WORDS = 256 }; /* words of a record's slot, see shared_kernel/kernel.py */
+
+typedef struct {
+    uint64_t distance;
+    uint32_t id;
+} hit;
+
+static int nearer(hit a, hit b) {
+    return a.distance < b.distance || (a.distance == b.distance && a.id < b.id);
+}
+
+static PyObject *py_nearest(PyObject *self, PyObject *const *arguments, Py_ssize_t count) {
+    Py_buffer words, query;
+    Py_ssize_t n[7], k, tag = -1; /* base, skip, per, span, stride, fresh, dim */
+    uint64_t out[CHUNK_WORDS];
+    hit *best = NULL;
+    Py_ssize_t found = 0;
+    PyObject *result = NULL;
+    if (!wants(count, 11, "nearest") || !integers(arguments, 1, 7, n) || !integers(arguments, 9, 1, &k)
+        || (arguments[10] != Py_None && !integers(arguments, 10, 1, &tag)))
+        return NULL;
+    Py_ssize_t base = n[0], skip = n[1], per = n[2], span = n[3], stride = n[4], fresh = n[5], dim = n[6];
+    if (PyObject_GetBuffer(arguments[0], &words, PyBUF_CONTIG_RO))
+        return NULL;
+    if (PyObject_GetBuffer(arguments[8], &query, PyBUF_CONTIG_RO)) {
+        PyBuffer_Release(&words);
+        return NULL;
+    }
+    k = k < fresh ? k : fresh; /* there are no more */
+    if (base < 0 || skip < 0 || per < 1 || per > CHUNK_WORDS || span < stride || stride < VECTOR + dim || fresh < 0 || dim < 1
+        || fresh > 1 << 20 || skip > 1 << 20 || span > 1 << 20 || base > 1 << 30 || query.len != 4 * dim
+        || (fresh && 4 * (base + (skip + fresh - 1) / per * span + (skip + fresh - 1) % per * stride + stride) > words.len)) {
+        PyErr_SetString(PyExc_IndexError, "these slots are not inside the arena");
+        goto end;
+    }
+    best = PyMem_Malloc((size_t)(k + 1) * sizeof(hit));
+    if (!best) {
+        PyErr_NoMemory();
+        goto end;
+    }
+    for (Py_ssize_t first = 0; first < fresh;) { /* a run of slots that stand in one chunk */
+        Py_ssize_t place = first + skip, size = per - place % per;
+        if (size > fresh - first)
+            size = fresh - first;
+        const uint32_t *slot = (const uint32_t *)words.buf + base + place / per * span + place % per * stride;
+        first += size;
+        run((const int32_t *)slot + VECTOR, stride, dim, size, query.buf, out);
+        for (Py_ssize_t j = 0; j < size; j++, slot += stride) {
+            hit each = {out[j], slot[ID]};
+            if (!each.id || (arguments[10] != Py_None && slot[TAG] != (uint64_t)tag) || (found == k && !nearer(each, best[k - 1])))
+                continue;
+            Py_ssize_t i = found == k ? k - 1 : found++;
+            for (; i && nearer(each, best[i - 1]); i--)
+                best[i] = best[i - 1];
+            best[i] = each;
+        }
+    }
+    result = PyList_New(found);
+    for (Py_ssize_t i = 0; result && i < found; i++) {
+        PyObject *pair = Py_BuildValue("(KI)", (unsigned long long)best[i].distance, best[i].id);
+        if (pair)
+            PyList_SET_ITEM(result, i, pair);
+        else
+            Py_CLEAR(result);
+    }
+end:
+    PyMem_Free(best);
+    PyBuffer_Release(&query);
+    PyBuffer_Release(&words);
+    return result;
+}
+
 static PyMethodDef methods[] = {
     {"hash", py_hash, METH_O, hash_doc},
     {"chunk_cv", (PyCFunction)(void (*)(void))py_chunk_cv, METH_FASTCALL, chunk_cv_doc},
     {"parent_cv", (PyCFunction)(void (*)(void))py_parent_cv, METH_FASTCALL, parent_cv_doc},
     {"copy", (PyCFunction)(void (*)(void))py_copy, METH_FASTCALL, copy_doc},
     {"distances", (PyCFunction)(void (*)(void))py_distances, METH_FASTCALL, distances_doc},
+    {"nearest", (PyCFunction)(void (*)(void))py_nearest, METH_FASTCALL, nearest_doc},
     {NULL, NULL, 0, NULL},
 };
 

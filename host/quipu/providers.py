@@ -68,6 +68,7 @@ def native() -> Any:
         whole = False
         crc32 = staticmethod(zlib.crc32)
         chunk_cv, parent_cv, copy = staticmethod(fast.chunk_cv), staticmethod(fast.parent_cv), staticmethod(fast.copy)
+        nearest = staticmethod(fast.nearest)
 
         @staticmethod
         def hash(data: Any, short: Any = fast.hash, limit: int = _CHUNK) -> bytes:

@@ -145,6 +145,24 @@ for dim in (1, 2, 3, 7, 8, 9, 16, 24, 64, 100):
         assert ours == its, (dim, size)
         saturated += its[1] == 0x7FFFFFFF
 assert saturated
+from shared_kernel import primitives, search
+from shared_kernel.frames import insert
+from shared_kernel.kernel import DELETE, INSERT, Kernel
+for dim, meta in ((16, 16), (3, 0), (8, 1), (260, 9)):
+    kernel = Kernel((dim, 90, 0, 0, 0, meta, 0))
+    for seq in range(1, 81):
+        payload = insert([rng.choice((0, 1, -1, 2**31 - 1, -2**31, rng.randint(-9, 9))) for _ in range(dim)], seq % 3)
+        kernel.apply(INSERT, payload, 0, len(payload), seq)
+    for seq in range(5, 80, 7):
+        kernel.apply(DELETE, seq.to_bytes(4, "little"), 0, 4, 100 + seq)
+    for k in (1, 5, 68, 500):
+        for tag in (None, 0, 2, 9):
+            query = [rng.randint(-9, 9) for _ in range(dim)]
+            primitives.use(fast)
+            ours = search.search(kernel, query, k, tag)
+            primitives.use(None)
+            its = search.search(kernel, query, k, tag)
+            assert ours == its and len(ours) == min(k, 69 if tag is None else len(its)), (dim, k, tag)
 for call in (lambda: fast.chunk_cv(data, 3077, 0, bytearray(32), 0), lambda: fast.copy(bytearray(4), 2, data, 0, 3),
              lambda: fast.copy(bytearray(4), -1, data, 0, 3), lambda: fast.parent_cv(data, 0, 4070, bytearray(32), 0, 0),
              lambda: fast.distances(words, 0, 10**6, 16, 5, query, ours)):
