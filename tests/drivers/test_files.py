@@ -1,0 +1,32 @@
+"""The log in files on littlefs: its rules, and power cuts at steps of the flash underneath, under MicroPython's own littlefs."""
+
+import os
+import subprocess
+
+import pytest
+from quipu import images
+
+
+def run(name, *args):
+    env = {**os.environ, "MICROPYPATH": ".:firmware:.frozen"}
+    return subprocess.run([images.unix_port(), "-X", "heapsize=64M", "tests/drivers/" + name, *map(str, args)], capture_output=True,
+                          text=True, timeout=300, env=env)
+
+
+def test_rules():
+    done = run("files_rules.py")
+    assert (done.returncode, done.stdout) == (0, "ok\n"), done.stdout + done.stderr
+
+
+# progsize of the mount, page, sector, seed, actions, a cut every so many steps
+@pytest.mark.parametrize("work", [(256, 256, 1536, 1, 60, 150), (32, 128, 1536, 2, 60, 150)])
+def test_every_acknowledged_command_survives_a_cut(work):
+    done = run("files_on_littlefs.py", *work)
+    assert done.returncode == 0 and not done.stderr, done.stdout + done.stderr
+    steps, opened, cuts = map(int, done.stdout.splitlines()[-1].split())  # before it: files of lost mounts that cannot close
+    assert cuts == len(range(work[-1] // 2, steps, work[-1])) > 20 and opened > 1
+
+
+def test_a_driver_that_keeps_programs_in_ram_is_found_out():
+    done = run("files_on_littlefs.py", 256, 256, 1536, 1, 60, 1500, "late")
+    assert done.returncode and "LostAcked" in done.stderr
