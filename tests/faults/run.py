@@ -5,7 +5,7 @@
 
 --small: one case in many, of each kind, and no kills. --break: with that breakage of test_breakages.py in the store; then some
 section must fail. Exit code 1 unless every case of every section is survived; 2 for a cut that does not exist. Makes no cases
-itself: sweep.py, damage.py, test_breakages.py and qemu_kills.py do, and segments.py where the board keeps its log in files.
+itself: sweep.py, damage.py, test_breakages.py and qemu_kills.py do, and segments.py for a log in files.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import json
 import multiprocessing
 import os
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +24,7 @@ if __name__ == "__main__":
     sys.path[:0] = [str(ROOT), str(ROOT / "host")]
 
 import pytest  # noqa: E402
+from quipu import images  # noqa: E402
 
 import tests.conftest  # noqa: E402, F401  (fast hashes)
 from tests.faults import damage, sweep, test_breakages  # noqa: E402
@@ -30,7 +32,7 @@ from tests.faults.sweep import Failure, collected, failure  # noqa: E402
 from tests.flashsim import PowerCut, SimulatorError  # noqa: E402
 
 REPORT = ROOT / "build" / "reports" / "faults.json"
-SECTIONS = ("power cuts", "bit flips", "bad sectors", "fault runs", "breakages", "kills of QEMU")
+SECTIONS = ("power cuts", "files on littlefs", "bit flips", "bad sectors", "fault runs", "breakages", "kills of QEMU")
 SEEDS = len(sweep.MODES)
 KILLS = 200
 SHOWN = 20  # failures printed; the report has all
@@ -59,7 +61,19 @@ def breakage(name):
     return {"tried": 1, "survived": 0, "noticed": {name: None}}, [Failure("other", name, "%s does not notice it" % run.__name__)]
 
 
+def files(seed, cuts, *broken):
+    """Cuts under a log in files, on MicroPython's own littlefs: one life of segments.py."""
+    command = [str(images.unix_port()), "-X", "heapsize=64M", "tests/faults/segments.py", str(seed), "1", str(cuts), *broken]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    last = (done.stdout.strip().splitlines() or [""])[-1].split(None, 4)
+    if done.returncode or len(last) < 4 or last[0] != str(seed):
+        last = [seed, cuts, 0, 0, "MicroPython ended with %d: %s" % (done.returncode, (done.stdout + done.stderr)[-300:])]
+    failures = [Failure("other", " ".join(command[3:]), last[4])] if len(last) > 4 else []
+    return {"tried": int(last[1]), "survived": int(last[2]), "turns": int(last[3])}, failures
+
+
 def kills(count, seed):
+    """Kills of an emulated board. Return the figures, and the list of Failures."""
     from tests.faults import qemu_kills
 
     with tempfile.TemporaryDirectory() as folder:
@@ -89,6 +103,8 @@ def cases(options):
         for seed in range(options.seeds):
             out += [("power cuts", name, sweep.part, (name, seed, k, parts, thin)) for k in range(parts)]
     out.sort(key=lambda each: -sweep.GEOMETRIES[each[1]].sector)
+    if not options.broken:
+        out += [("files on littlefs", None, files, (seed, 15 if small else 200)) for seed in range(1 if small else 2 * options.seeds)]
     for name in damage.IMAGES:
         parts = 1 if small else 8
         out += [("bit flips", name, damage.flips, (name, k, parts, 41 if small else 1)) for k in range(parts)]
@@ -226,8 +242,8 @@ def main(arguments=None):
     if len(failures) > SHOWN:
         print("%d failures more in %s" % (len(failures) - SHOWN, options.report))
     good = not failures and all(here["tried"] == here["survived"] > 0 for here in found["sections"].values())
-    print("%s: %d power cuts, %d survived, in %.0f s" % ("SURVIVED" if good else "FAILED", found["cuts_tried"], found["cuts_survived"],
-                                                        found["seconds"]))
+    print("%s: %d cases, %d of them power cuts, in %.0f s" % ("SURVIVED" if good else "FAILED", sum(
+        [here["tried"] for here in found["sections"].values()]), found["cuts_tried"], found["seconds"]))
     return 0 if good and found["sections"] else 1
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from shared_kernel.errors import QuipuError
 from tests.faults import fuzz, sweep
 
-EXAMPLES = 400
+EXAMPLES = 200
 BYTES = 8 << 20  # of memory at any one time: a few times what the largest of the inputs takes as it is
 EDITS = st.lists(st.binary(min_size=fuzz.PIECE, max_size=fuzz.PIECE), max_size=6).map(b"".join)
 HEAD = st.binary(min_size=1, max_size=2)  # what a target takes before the edits

@@ -25,7 +25,7 @@ def test_a_small_run_survives_and_reports_what_it_did(tmp_path, capfd):
     assert sum(each["tried"] for each in found["geometries"]) == found["cuts_tried"]
     assert all(each["turns"] >= sweep.TURNS and each["snapshots"] > sweep.TURNS for each in found["geometries"])
     sections = found["sections"]
-    assert {"power cuts", "bit flips", "bad sectors", "fault runs", "breakages"} <= set(sections)
+    assert {"power cuts", "files on littlefs", "bit flips", "bad sectors", "fault runs", "breakages"} <= set(sections)
     for name, here in sections.items():
         assert here["tried"] == here["survived"] > 0 and not here["failures"], name
         assert name in text
@@ -50,6 +50,13 @@ def test_a_broken_store_turns_it_red(breakage, section, kind, tmp_path, capfd):
     if kind:
         assert found[kind]
     assert failures[0]["where"] in text
+
+
+def test_a_broken_store_is_noticed_under_files_too():
+    figures, failures = run.files(1, 20)
+    assert figures["tried"] == figures["survived"] == 20 and not failures
+    figures, failures = run.files(1, 20, "broken")
+    assert figures["survived"] == 0 and "Lost" in failures[0].what
 
 
 def test_a_breakage_that_nobody_notices_turns_it_red(tmp_path, capfd, monkeypatch):
