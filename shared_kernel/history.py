@@ -5,6 +5,9 @@ and is then checked by its CRC. Where that fails (a torn tail, a retry) the log'
 written again begins a new history.
 """
 
+from array import array
+
+from . import primitives
 from .const import const
 from .errors import NotFound
 from .frames import HEADER, OVERHEAD, TOKEN, TOKEN_BYTES, VERSION
@@ -34,82 +37,130 @@ class History:
         self.archived = None
 
 
-class _Finder:
-    """Finds frames by seq. One sector's frames are walked over once, however many of them are asked for in turn."""
+def walk(data, end, found, until, unit):
+    """Go from frame to frame in data[:end], from the one of seq found[0] at its beginning to that of seq `until`; return where it
+    begins, or where the way ends: there is no frame of the next seq, or it is cut off.
 
-    def __init__(self, store):
+    found, 4 words: the seq reached; if that frame is whole its length, else 0; its last word and the first of its payload.
+    """
+    at = 0
+    found[1] = 0
+    while at + HEADER <= end and data[at] == VERSION and u32(data, at + 4) == found[0]:
+        n = OVERHEAD + (data[at + 2] | data[at + 3] << 8)
+        if found[0] == until:
+            if at + n <= end:
+                found[1] = n
+                found[2] = u32(data, at + n - 4)
+                found[3] = u32(data, at + (HEADER + TOKEN_BYTES if data[at + 1] & TOKEN else HEADER)) if n > OVERHEAD + 4 else 0
+            break
+        found[0] += 1
+        at += (n + unit - 1) // unit * unit
+    return at
+
+
+class _Finder:
+    """Finds frames by seq. The block of flash read last is kept: versions often stand close together.
+
+    block[:size] holds the flash from `address` on, which is where the frame of seq `first` begins; index: of its sector;
+    found: of the frame last found, see `walk`.
+    """
+
+    def __init__(self, store, walk):
         self.store = store
-        self.reader = LogReader(store.region, store.order, store.seed, store.frame, 32)
-        self.first = 0
-        self.places = []  # addresses of the frames first, first + 1, ... of one sector
-        self.limit = 0
+        self.walk = walk
+        self.block = memoryview(store.group)
+        self.found = array("I", (0, 0, 0, 0))
+        self.index = len(store.order)
+        self.first = store.seq + 1
+        self.size = 0
 
     def frame(self, seq):
         """Return the frame of a seq as a view that is good until the next call; None if it has left the flash."""
-        if not self.first <= seq < self.first + len(self.places) and not self._enter(seq):
+        if seq < self.first and not self._enter(seq):
             return None
-        if seq < self.first + len(self.places):
-            n = self.reader.whole(self.places[seq - self.first], self.limit, self.store.seed)
-            if n:
-                return frame_of(self.reader, n)
-        reader = LogReader(self.store.region, self.store.order, self.store.seed, self.store.group, 0)
-        reader.seek(seq)  # group holds any frame, a genesis too
-        while reader.seq < seq:
-            if not reader.next():
-                return None
-        n = reader.next()
-        return frame_of(reader, n) if n else None
+        block = self.block
+        found = self.found
+        unit = self.store.region.unit
+        while True:
+            found[0] = self.first
+            at = self.walk(block, self.size, found, seq, unit)
+            n = found[1]
+            if n and primitives.crc32(block[at : at + n - 4], self.store.seed) == found[2]:
+                return block[at : at + n]
+            self.first = found[0]
+            if not at or not self._fetch(self.address + at):
+                return self._search(seq)
+
+    def _search(self, seq):
+        """Find a frame as recovery does, over torn frames and what was written again."""
+        store = self.store
+        self.first = store.seq + 1  # the block is used
+        self.index = len(store.order)
+        reader = LogReader(store.region, store.order, store.seed, store.group, 0)
+        reader.seek(seq)
+        n = 1
+        while n and reader.seq <= seq:
+            n = reader.next()
+        if not n:
+            return None
+        frame = frame_of(reader, n)
+        self.found[3] = u32(frame, HEADER + TOKEN_BYTES if frame[1] & TOKEN else HEADER)
+        return frame
 
     def _enter(self, seq):
-        """Walk over the sector that has seq, up to it; return whether there is one."""
+        """Read the beginning of the sector that has seq; return whether there is one."""
         store = self.store
         order = store.order
-        low, high = store.hollow, len(order)
+        high = min(self.index + 1, len(order))  # back from here in steps that double, then by halves
+        step = 1
+        low = high
+        while low == high:
+            low = max(high - step, store.hollow)
+            first = self._first(low)
+            if first > seq:
+                if low == store.hollow:
+                    return False
+                high = low
+                step += step
         while high - low > 1:
-            middle = (low + high) // 2
-            if self._first(order[middle]) <= seq:
-                low = middle
+            middle = (low + high) >> 1
+            begin = self._first(middle)
+            if begin <= seq:
+                low, first = middle, begin
             else:
                 high = middle
-        self.first = first = self._first(order[low])
-        self.places = places = []
-        if first > seq:
+        self.index = low
+        self.first = first
+        return self._fetch(order[low] * store.region.sector + store.region.frames_at)
+
+    def _fetch(self, address):
+        """Read the block from address on, to the end of the sector at most; return whether a frame may stand there."""
+        region = self.store.region
+        limit = (self.store.order[self.index] + 1) * region.sector
+        self.address = address
+        self.size = size = min(len(self.block), limit - address)
+        if size < OVERHEAD:
             return False
-        region = store.region
-        address = order[low] * region.sector + region.frames_at
-        self.limit = limit = (order[low] + 1) * region.sector
-        block = memoryview(store.group)
-        size, unit = len(block), region.unit
-        start = end = address
-        while first <= seq:
-            if address + HEADER > end:
-                start = address
-                end = min(limit, start + size)
-                if end - start < OVERHEAD:
-                    break
-                region.fetch(start, block[: end - start])
-            i = address - start
-            if block[i] != VERSION or u32(block, i + 4) != first:
-                break
-            places.append(address)
-            first += 1
-            address += (OVERHEAD + (block[i + 2] | block[i + 3] << 8) + unit - 1) // unit * unit
+        region.fetch(address, self.block[:size])
         return True
 
-    def _first(self, sector):
+    def _first(self, index):
         region = self.store.region
-        return u32(region.read(sector * region.sector + region.open_at + _FIRST_AT, 4), 0)
+        part = region.block[:4]
+        region.fetch(self.store.order[index] * region.sector + region.open_at + _FIRST_AT, part)
+        return u32(part, 0)
 
 
-def history(store, name, limit):
-    """Return the History of a key that there is, its newest `limit` versions; NotFound if there is none. Runs inside Store.call."""
-    return _walk(store, name, limit, -1)
+def history(store, name, limit, walk=walk):
+    """Return the History of a key that there is, its newest `limit` versions; NotFound if there is none. Runs inside Store.call.
+    walk: the function above, or a faster one."""
+    return _walk(store, name, limit, -1, walk)
 
 
-def value_at(store, name, seq):
+def value_at(store, name, seq, walk=walk):
     """Return (seq of the write, value) of a key as it was after frame `seq`. NotFound if it was not there; Archived if that has
     left the flash. Runs inside Store.call."""
-    found = _walk(store, name, 1, seq)
+    found = _walk(store, name, 1, seq, walk)
     if found.versions and found.versions[0][1] is not None:
         return found.versions[0]
     if found.archived is not None:
@@ -118,31 +169,35 @@ def value_at(store, name, seq):
                    % (name, seq))
 
 
-def _walk(store, name, limit, until):
+def _walk(store, name, limit, until, walk):
     """Collect up to limit versions of seq <= until (-1: any); a value that a write left out is looked for further down."""
     kernel = store.kernel
-    kernel.key(name)  # NotFound if there is none
-    seq = kernel.arena.words[kernel.keys.at(kernel.find_key(name, 0, len(name)) - 1) + _ID]
+    link = kernel.find_key(name, 0, len(name))
+    if not link:
+        raise NotFound("no key has the name %r" % (name,))
+    seq = kernel.arena.words[kernel.keys.at(link - 1) + _ID]
     out = History()
     versions = out.versions
-    finder = _Finder(store)
-    open = 0  # how many of the versions wait for their value
-    while seq and (open or len(versions) < limit):
+    finder = _Finder(store, walk)
+    waiting = 0  # how many of the versions have no value yet
+    while seq and (waiting or len(versions) < limit):
         frame = finder.frame(seq)
         if frame is None:
             out.archived = store.first().first
             break
-        at = HEADER + TOKEN_BYTES if frame[1] & TOKEN else HEADER
-        if frame[1] & _KIND_BITS != PUT:
+        kind = frame[1]
+        if kind & _KIND_BITS != PUT:
             raise NotFound("seq %d is no write of key %r" % (seq, name))
         if until < 0 or seq <= until:
+            at = HEADER + TOKEN_BYTES if kind & TOKEN else HEADER
+            value = None if frame[at + _SAME] else bytes(frame[at + _NAME + frame[at + _LENGTH] : -4])
+            if value is not None:
+                while waiting:
+                    versions[-waiting] = versions[-waiting][0], value
+                    waiting -= 1
             if len(versions) < limit:
-                versions.append((seq, None))
-                open += 1
-            if not frame[at + _SAME]:
-                value = bytes(frame[at + _NAME + frame[at + _LENGTH] : len(frame) - 4])
-                for i in range(len(versions) - open, len(versions)):
-                    versions[i] = versions[i][0], value
-                open = 0
-        seq = u32(frame, at)
+                versions.append((seq, value))
+                if value is None:
+                    waiting += 1
+        seq = finder.found[3]
     return out

@@ -8,7 +8,7 @@ the store is done and the changes are durable; what a callback changes is told a
 from .const import const
 from .errors import Invalid
 from .kernel import CREATE_NODE, DELETE_KEY, INSERT, PUT, u32
-from .query import KEYS, RECORDS, aggregate, check_field
+from .query import CHANGE, KEYS, RECORDS, REMEMBER, Aggregate, bias, check_field, follow, gather, is_stale
 
 QUEUE = const(32)  # changes that wait for their subscribers, at most
 _DELETE = const(0x12)
@@ -17,41 +17,31 @@ _LENGTHS = const(3)  # words of a slot, see kernel.py
 _TAG = const(4)
 _KIND = const(3)
 _NAME = const(4)
+_EDGES = (0x18, 0x19)  # commands that nothing here follows
 
 
 class View:
     """A running aggregate of a field over what a filter means. count, sum and mean cost the same for any number of records;
-    least and greatest look again only when that extreme has gone."""
+    least and greatest look again only when that extreme has gone. follow: query.follow, or a faster one."""
 
-    def __init__(self, kernel, filter, field=None):
+    def __init__(self, kernel, filter, field, follow):
         self.filter = filter
-        self.field = None if field is None else check_field(field)
-        self.old = None
+        self.over = filter.over
+        self.prefix = filter.prefix
+        self.bias = bias(None if field is None else check_field(field))
+        self.plan = filter.plan(kernel, field)
+        self.follow = follow
         self.find(kernel)
 
     def find(self, kernel):
         """Compute it anew."""
-        self.sums = aggregate(kernel, self.filter, self.field)
-
-    def value(self, kernel, at):
-        """Return what the slot at word `at` adds to this view; None if nothing, or if there is no slot (0)."""
-        if not at or not self.filter.matches(kernel, at):
-            return None
-        return self.filter.value(kernel, at, self.field) if self.field else 0
-
-    def change(self, new):
-        old = self.old
-        if old != new:
-            if old is not None:
-                self.sums.remove(old)
-            if new is not None:
-                self.sums.add(new)
+        self.sums = gather(kernel, self.filter, self.plan, self.follow)
 
     def result(self, kernel):
         """Return the Aggregate as of now."""
-        if self.sums.stale:
+        if is_stale(self.sums):
             self.find(kernel)
-        return self.sums
+        return Aggregate(self.sums, self.bias)
 
 
 class Change:
@@ -69,8 +59,9 @@ class Watch:
     """Views and subscriptions of one store. dropped: changes that were never told, because the queue was full or the store
     had to be read back from flash."""
 
-    def __init__(self, kernel):
+    def __init__(self, kernel, follow=follow):
         self.kernel = kernel
+        self.follow = follow
         self.views = []
         self.subscriptions = []
         self.queue = []
@@ -79,7 +70,7 @@ class Watch:
 
     def view(self, filter, field=None):
         """Return a new View; `result` gives its value."""
-        view = View(self.kernel, filter, field)
+        view = View(self.kernel, filter, field, self.follow)
         self.views.append(view)
         return view
 
@@ -111,32 +102,35 @@ class Watch:
 
     def before(self, kind, data, start, end):
         """A command is about to be applied."""
-        self.at = 0
         self.told = None
-        if kind in (INSERT, CREATE_NODE):
-            for view in self.views:
-                view.old = None
-        elif kind < CREATE_NODE or kind >= PUT or kind == _DELETE_NODE:
-            self.at = at = self._slot(kind, data, start, end, 0)
-            over = KEYS if kind >= PUT else RECORDS
-            for view in self.views:
-                view.old = view.value(self.kernel, at) if view.filter.over == over and kind != _DELETE_NODE else None
-            if self.subscriptions:
-                self.told = self._about(kind, at) if at else None
+        if kind in _EDGES:
+            return
+        self.at = at = 0 if kind in (INSERT, CREATE_NODE) else self._slot(kind, data, start, end, 0)
+        if not CREATE_NODE <= kind < PUT:
+            self._follow(kind, at, REMEMBER)
+        if self.subscriptions and at:
+            self.told = self._about(kind, at)
 
     def after(self, kind, data, start, end, seq):
         """It has been applied."""
-        if kind in (INSERT, CREATE_NODE) or kind == PUT and not self.at:
-            self.at = self._slot(kind, data, start, end, seq)
-        gone = kind in (_DELETE, DELETE_KEY)
+        if kind in _EDGES:
+            return
+        at = self.at
+        if kind in (_DELETE, _DELETE_NODE, DELETE_KEY):
+            at = 0
+        elif not at:
+            at = self._slot(kind, data, start, end, seq)
+        if not CREATE_NODE <= kind < PUT:
+            self._follow(kind, at, CHANGE)
+        if self.subscriptions:
+            self._tell(kind, seq, self.told, self._about(kind, at) if at else None)
+
+    def _follow(self, kind, at, mode):
         over = KEYS if kind >= PUT else RECORDS
-        if kind < CREATE_NODE or kind >= PUT:
-            for view in self.views:
-                if view.filter.over == over:
-                    view.change(None if gone else view.value(self.kernel, self.at))
-        if self.subscriptions and (kind <= _DELETE_NODE or kind >= PUT):
-            was, now = self.told, None if gone or kind == _DELETE_NODE else self._about(kind, self.at)
-            self._tell(kind, seq, was, now)
+        data = self.kernel.arena.bytes
+        for view in self.views:
+            if view.over == over:
+                view.follow(view.plan, view.prefix, data, at, view.sums, mode)
 
     def lost(self, kernel):
         """The state was read back from flash. None: there is none."""

@@ -128,34 +128,34 @@ class Memory:
     def history(self, name, limit=10):
         """Return the History of a key: `versions`, [(seq, value)], newest first; `archived`, None or the seq before which older
         ones have left the flash (shared_kernel/history.py)."""
-        from shared_kernel.history import history
+        from . import past
 
-        return self.store.call(history, self.store, _name(name), limit)
+        return past.history(self.store, _name(name), limit)
 
     def get_at(self, name, seq):
         """Return the value that a key had after frame `seq`; Archived if that has left the flash."""
-        from shared_kernel.history import value_at
+        from . import past
 
-        return self.store.call(value_at, self.store, _name(name), seq)[1]
+        return past.value_at(self.store, _name(name), seq)[1]
 
     def select(self, filter):
         """Return the ids of the records, or the names of the keys, that a Filter means (shared_kernel/query.py)."""
-        from shared_kernel.query import select
+        from . import views
 
-        return self._ask(select, filter)
+        return self._ask(views.select, filter)
 
     def aggregate(self, filter, field=None):
         """Return the Aggregate (count, sum, least, greatest, mean()) of a field over what a Filter means."""
-        from shared_kernel.query import aggregate
+        from . import views
 
-        return self._ask(aggregate, filter, field)
+        return self._ask(views.aggregate, filter, field)
 
     def watch(self):
         """Return the Watch of this memory: views and subscriptions, kept up to date as changes come (shared_kernel/watch.py)."""
         if self.store.watch is None:
-            from shared_kernel.watch import Watch
+            from . import views
 
-            self.store.watch = Watch(self.store.kernel)
+            self.store.watch = views.watch(self.store.kernel)
         return self.store.watch
 
     # -- the log ------------------------------------------------------------------------------------------------------
@@ -176,15 +176,19 @@ class Memory:
 
     def poll(self):
         """Tell subscribers what became durable, and answer what the laptop asked; takes some microseconds if nothing did."""
-        store = self.store
-        if store.watch and not store.busy:
-            store.watch.deliver()
+        self.deliver()
         service = self.service
         if service is None:
             from .service import Service
 
             service = self.service = Service(self)
         service.poll()
+
+    def deliver(self):
+        """Tell subscribers what became durable; an error that one of them raises reaches the caller."""
+        store = self.store
+        if store.watch and not store.busy:
+            store.watch.deliver()
 
     def sleep_ms(self, ms):
         """Sleep, and answer the laptop meanwhile."""

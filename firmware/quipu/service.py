@@ -75,6 +75,7 @@ class Service:
                     continue
                 if request:
                     self._answer(*request)
+                    self.memory.deliver()
         finally:
             self.busy = False
 
