@@ -52,6 +52,7 @@ MODES = (
     {},  # a cut leaves any of a page's units, half-programmed ones read the same each time
     {"ecc": True},  # half-programmed units cannot be read
     {"in_order": True, "policy": frames.OVERWRITE, "acknowledges": False},
+    {"flicker": True},  # half-programmed units read otherwise each time
 )
 
 
@@ -114,7 +115,7 @@ def collected(failures, where):
 
 def go_on(seed, sim, witness, place):
     """What follows a cut at `place` of a life of that seed."""
-    for each in ("ecc", "in_order"):
+    for each in ("ecc", "in_order", "flicker"):
         setattr(sim, each, mode(seed).get(each, False))
     live_on(sim, witness, place[0] * 7 + place[1], actions=3, cuts=sum(place) % 3)
 

@@ -1,7 +1,7 @@
 """Power cuts under a log in files: the driver for littlefs on MicroPython's own littlefs, on a block device that dies at any
 program or erase. Runs under MicroPython only; prints one line for each life, `seed tried survived turns failure`.
 
-    micropython tests/faults/segments.py FIRST_SEED SEEDS CUTS [broken]
+    micropython tests/faults/on_littlefs.py FIRST_SEED SEEDS CUTS [broken]
 
 broken: small groups are acknowledged before they are programmed; every life must fail then.
 
