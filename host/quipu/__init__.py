@@ -4,18 +4,23 @@
         board.insert(quipu.vector([1, -0.5, 3.25]), tag=2)
         board.sync("data/watch")
     quipu.verify("data/watch").verdict      # "match"
+    quipu.open("data/watch").get("mode", at="-5m")
 
 Verbs take raw Q16.16 integers: `vector` and `q16` make them. Errors are in `quipu.errors`.
 """
 
+from . import kernels  # isort: skip  (first: it chooses between the files of shared_kernel and what was compiled of them)
 from . import errors, providers
-from .archive import Archive, open_archive
+from .archive import Archive
 from .board import Board, connect
+from .memory import Memory, open_archive
 from .sync import SyncResult
 from .values import q16, vector
 from .verify import Verdict, replay_to, state, verify
 
-__all__ = ["Archive", "Board", "SyncResult", "Verdict", "connect", "errors", "open_archive", "q16", "replay_to", "state", "vector",
-           "verify"]
+__all__ = ["Archive", "Board", "Memory", "SyncResult", "Verdict", "connect", "errors", "kernels", "open",
+           "open_archive", "q16", "replay_to", "state", "vector", "verify"]
+
+open = open_archive  # noqa: A001  (quipu.open(DIR) and quipu.connect(PORT) give the same verbs)
 
 providers.install()

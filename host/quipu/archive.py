@@ -3,6 +3,7 @@
   archive.json            {"format": 1, "log": name, "identity": board, "segments": [{"first": seq, "head": head before it}]}
   frames/0000000000.log   whole frames one after the other, from the seq in the file's name; a new file only after a gap
   snapshots/0000001234.snap   header and arena (shared_kernel/snapshot.py) of the state after that seq; .part: not whole yet
+  index.sqlite            made from the frames, where it is wanted (index.py); nothing here reads it
   note.json               what the board said at the end of the last complete sync: {"seq", "head", "root", "time", "check"}
 
 JSON files change by writing another and renaming it, so they are old or new, never half. Frames are only ever appended.
@@ -14,7 +15,7 @@ import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from shared_kernel import primitives
 from shared_kernel.errors import Mismatch
@@ -22,6 +23,9 @@ from shared_kernel.frames import GENESIS, NO_HEAD, OVERHEAD, VERSION, length_at,
 from shared_kernel.kernel import u32
 
 from .errors import ArchiveDamage, ArchiveError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 FORMAT = 1
 _BLOCK = 1 << 20  # bytes read together; more than the longest frame
@@ -141,7 +145,7 @@ class Archive:
             if not ours and not (each.parent.name == "frames" and each.stat().st_size == 0):
                 raise ArchiveError(f"{path} is no archive, and not empty (it holds {each.relative_to(path)}): choose another")
 
-    def __enter__(self) -> "Archive":
+    def __enter__(self) -> "Self":
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -371,11 +375,6 @@ class Archive:
         """Say that everything up to note.seq is here and safe."""
         _write_json(self.path / "note.json", {"seq": note.seq, "head": note.head.hex(), "root": note.root.hex(),
                                               "time": note.time, "check": _check(note)})
-
-
-def open_archive(path: str | os.PathLike[str]) -> Archive:
-    """Open the archive at path. ArchiveError if there is none."""
-    return Archive(path)
 
 
 def _check(note: Note) -> str:
