@@ -24,17 +24,31 @@ def board_facts():
 
 
 def open_flash(facts):
-    """Return the flash driver over the log region."""
+    """Return the flash driver over the log region; only the chosen one is loaded. docs/drivers.md has the facts of each."""
+    driver, log, geometry = facts["driver"], facts["log"], facts["geometry"]
+    if driver == "files":
+        from .files_flash import FilesFlash
+
+        return FilesFlash(log["path"], log["size"], geometry["sector"], geometry["page"])
+    if driver == "rp2":
+        from .rp2_flash import open_region
+
+        return open_region(log, geometry)
+    if driver == "nrf":
+        from .nrf_flash import open_region
+
+        return open_region(log, geometry, facts["flash"]["size"])
+    if driver == "samd":
+        from .samd_flash import open_region
+
+        return open_region(log, geometry)
+    if driver != "emulated":
+        raise ValueError("driver %r is unknown" % driver)
+    from emulated import Flash
+
     from .block_flash import BlockFlash
 
-    driver, start, size = facts["driver"], facts["log"]["start"], facts["log"]["size"]
-    if driver == "emulated":
-        from emulated import Flash
-
-        device = Flash(start, size)
-    else:
-        raise ValueError("driver %r is unknown" % driver)
-    return BlockFlash(device, facts["geometry"]["page"], facts["geometry"]["unit"])
+    return BlockFlash(Flash(log["start"], log["size"]), geometry["page"], geometry["unit"])
 
 
 def identity(facts):

@@ -1,0 +1,18 @@
+"""Checks that a log's region may be used, before a driver touches it. Loaded by drivers of real parts, at start-up only."""
+
+import os
+
+
+def check(start, size, sector, begin, end):
+    """ValueError unless [start, start + size) consists of whole sectors and lies within [begin, end), all in bytes."""
+    if start % sector or size % sector or size <= 0:
+        raise ValueError("log at 0x%x, %d bytes: not whole sectors of %d bytes" % (start, size, sector))
+    if start < begin or start + size > end:
+        raise ValueError("log at 0x%x to 0x%x is not within 0x%x to 0x%x, what the filesystem and the part leave: set log in the "
+                         "board's facts, or build a firmware whose filesystem is smaller" % (start, start + size, begin, end))
+
+
+def filesystem_end():
+    """Return how many bytes of its device the filesystem at / takes, from the device's beginning."""
+    stat = os.statvfs("/")
+    return stat[1] * stat[2]
