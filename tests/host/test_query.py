@@ -113,7 +113,8 @@ def test_a_filter_that_does_not_parse_points_at_the_place(memory, where, at, exp
 
 
 @pytest.mark.parametrize("query, says", (
-    (Query("things"), "cannot be asked for"), (Query("records", "foo = 1"), "no field 'foo'"), (Query("records", "vector = 1"), r"vector\[0\]"),
+    (Query("things"), "cannot be asked for"), (Query("records", "foo = 1"), "no field 'foo'"),
+    (Query("records", "vector = 1"), r"vector\[0\]"),
     (Query("records", "vector[2] = 1"), "vector has 2 components"), (Query("records", select=("x",)), "no field 'x'"),
     (Query("records", order=("-x",)), "no field 'x'"), (Query("records", aggregates=("median(id)",)), "no aggregate"),
     (Query("records", aggregates=("sum",)), "no aggregate"), (Query("records", aggregates=("count",), select=("id",)), "give one of them")))
