@@ -44,7 +44,7 @@ lint: setup ## ruff, mypy on host/, the kernel's determinism
 	$(BIN)/mypy
 	$(BIN)/python tests/determinism.py
 
-conformance: images ## the same vectors on every interpreter: one table, build/reports/conformance.json
+conformance: images kernel ## the same vectors on every interpreter: one table, build/reports/conformance.json
 	$(BIN)/python tests/conformance/run.py
 
 bench-flash: images ## what a record costs the flash, beside littlefs, and how long an insert may take: build/reports/flash.json

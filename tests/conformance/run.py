@@ -40,7 +40,8 @@ SILENCE_S = 300  # a board says nothing while it runs a file
 PACKAGE = "@micropython/micropython-webassembly-pyscript"
 
 PLAIN = "from runner import report\nreport(%r)"
-HOST = "from quipu import providers\nproviders.install()\n" + PLAIN
+HOST = "import quipu\n" + PLAIN
+COMPILED = "import quipu\nassert quipu.kernels.kind == 'compiled', quipu.kernels.why\n" + PLAIN
 VIPER = ("from shared_kernel import primitives\nfrom quipu import viper\nif viper.usable(): primitives.use(viper)\n" + PLAIN
          + "\nprimitives.use(None)")
 
@@ -142,14 +143,15 @@ def finished(command: list[str], **more) -> str:
 
 def cpythons() -> Iterator[Job]:
     for version, path in interpreters().items():
-        for provider, code in (("plain", PLAIN), ("blake3-and-zlib", HOST)):
+        for runtime, provider, code in (("CPython", "plain", PLAIN), ("CPython", "blake3-and-zlib", HOST),
+                                        ("CPython compiled", "C", COMPILED)):
             if provider == "plain" or path == sys.executable:  # the others need not have the blake3 package
-                def output(files, path=path, code=code):
+                def output(files, path=path, code=code, pure=str(int(provider != "C"))):
                     folders = os.pathsep.join(str(each) for each in (HERE, ROOT, ROOT / "host"))
                     yield finished([path, "-B", "-c", code % [str(each) for each in files[0]]],
-                                   env={**os.environ, "PYTHONPATH": folders})
+                                   env={**os.environ, "PYTHONPATH": folders, "QUIPU_PURE": pure})
 
-                row = Row("CPython", ".".join(map(str, version)), platform.machine(), provider)
+                row = Row(runtime, ".".join(map(str, version)), platform.machine(), provider)
                 yield Job([row], [SMALL + LARGE], output)
 
 

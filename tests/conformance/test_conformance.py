@@ -16,8 +16,8 @@ from tests.conformance import generate, run, runner
 
 COMMANDS = run.HERE / "vectors" / run.ROOT_OF
 SMALL, LARGE = run.SMALL, run.LARGE
-RUNTIMES = {("CPython", "plain"), ("CPython", "blake3-and-zlib"), ("MicroPython unix", "plain"),
-            ("MicroPython WebAssembly", "plain"),
+RUNTIMES = {("CPython", "plain"), ("CPython", "blake3-and-zlib"), ("CPython compiled", "C"),
+            ("MicroPython unix", "plain"), ("MicroPython WebAssembly", "plain"),
             *((f"MicroPython {name}", provider) for name in run.BOARDS for provider in ("viper", "plain"))}
 
 
@@ -260,7 +260,7 @@ def run_a_copy(folder, provider):
     paths = [str(path) for path in (SMALL + LARGE if provider == "fast" else SMALL)]
     code = (run.HOST if provider == "fast" else run.PLAIN) % paths
     path = ":".join((str(folder), str(run.HERE), str(run.ROOT / "host")))
-    done = subprocess.run([sys.executable, "-B", "-c", code], env={"PYTHONPATH": path}, capture_output=True, text=True,
+    done = subprocess.run([sys.executable, "-B", "-c", code], env={"PYTHONPATH": path, "QUIPU_PURE": "1"}, capture_output=True, text=True,
                           cwd=folder, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout
