@@ -57,7 +57,7 @@ def native() -> Any:
     if kernels.kind == "pure" and kernels.why == "QUIPU_PURE is set":
         return None
     try:
-        from .compiled import fast  # type: ignore[import-not-found]
+        from .compiled import fast  # type: ignore[import-not-found, attr-defined, unused-ignore]
     except ImportError:
         return None
 
