@@ -415,6 +415,7 @@ class _Update:
         self.places: list[Place] = []
         self.anchors: list[Anchor] = []
         self.kept: list[tuple[Any, ...]] = []
+        self.segments: list[list[Any]] = []
         self.gaps: list[list[int]] = index.progress.gaps if index.progress else []
 
     def run(self) -> None:
