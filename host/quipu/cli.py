@@ -7,14 +7,18 @@ Exit codes: 0 ok or match; 1 gap, mismatch, damage or a refused command; 2 usage
 import json as json_text
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from typing import Any, NamedTuple
 
 import click
 
 from quipu import commands as do
-from quipu import commands_flash, describe, errors, render, render_flash
+from quipu import commands_flash, describe, errors, kernels, render, render_flash, render_past
+from quipu import commands_past as past
 from quipu.emulator import EmulatorError
 from quipu.images import ImageError
+from quipu.query import FIELDS
+from quipu.render_past import dated
 from shared_kernel import frame_names
 from shared_kernel.config import CONFIG_LIMITS, CONFIG_NAMES
 
@@ -93,6 +97,8 @@ def capacity(i: int) -> click.Option:
 
 
 PORT = argument("port", "PORT")
+SOURCE = argument("source", "PORT|DIR")
+AT = option("--at", "of an archive: after this seq, or at this time (2026-11-21T14:02:30Z, 14:02, -5m)", metavar="SEQ|TIME")
 ARCHIVE = option("--archive", "the archive's directory", metavar="DIR", required=True)
 VECTOR = argument("components", "X...", many=True)
 Q16 = option("--q16", "X are raw Q16.16 integers: 65536 is 1", is_flag=True)
@@ -124,6 +130,7 @@ class Verb(NamedTuple):
 
 
 BOARD, CHANGE, ASK, PROVE = "Boards", "Change the memory on a board", "Ask it", "Pull its log and prove it"
+PAST = "Ask an archive what was"
 FLASH = "Look into its flash"
 
 VERBS: dict[str, Verb] = {
@@ -154,23 +161,27 @@ VERBS: dict[str, Verb] = {
     "checkpoint": Verb(CHANGE, do.checkpoint, render.checkpoint, (PORT,)),
     "snapshot": Verb(CHANGE, do.snapshot, render.snapshot, (PORT,)),
 
-    "get": Verb(ASK, do.get, render.value, (PORT, KEY)),
-    "record": Verb(ASK, do.record, render.record, (PORT, ID)),
-    "node": Verb(ASK, do.node, render.node, (PORT, ID)),
-    "edge": Verb(ASK, do.edge, render.edge, (PORT, ID)),
-    "search": Verb(ASK, do.search, render.results, (
-        PORT, VECTOR, Q16, option("-k", "how many, at most 128", type=Number(1, 128), default=5, show_default=True),
-        option("--tag", "only records of this tag", type=U32))),
-    "neighbours": Verb(ASK, do.neighbours, render.neighbours, (
-        PORT, argument("node", "NODE", U32),
+    "get": Verb(ASK, past.get, dated(render.value), (SOURCE, KEY, AT)),
+    "history": Verb(ASK, past.history, dated(render_past.history), (
+        SOURCE, KEY, option("--limit", "versions at most", type=U32, default=20, show_default=True), AT)),
+    "record": Verb(ASK, past.record, dated(render.record), (SOURCE, ID, AT)),
+    "node": Verb(ASK, past.node, dated(render.node), (SOURCE, ID, AT)),
+    "edge": Verb(ASK, past.edge, dated(render.edge), (SOURCE, ID, AT)),
+    "search": Verb(ASK, past.search, dated(render.results), (
+        SOURCE, VECTOR, Q16, option("-k", "how many, at most 128", type=Number(1, 128), default=5, show_default=True),
+        option("--tag", "only records of this tag", type=U32), AT)),
+    "neighbours": Verb(ASK, past.neighbours, dated(render.neighbours), (
+        SOURCE, argument("node", "NODE", U32),
         option("--depth", "steps at most", type=Number(0, 0xFFFF), default=1, show_default=True),
         option("--kind", "along edges of this kind only", type=U32),
         option("--direction", "along which edges", type=click.Choice(list(do.DIRECTIONS)), default="out",
-               show_default=True))),
+               show_default=True), AT)),
 
     "sync": Verb(PROVE, do.sync, render.synced, (PORT, ARCHIVE)),
     "verify": Verb(PROVE, do.verify, render.verdict, (
-        ARCHIVE, option("--port", "compare with the live board too", metavar="PORT"),
+        click.Argument(["archives"], metavar="[DIR]...", nargs=-1), option("--archive", "the archive's directory", metavar="DIR"),
+        option("--jobs", "processes that share the work; by default one for each core", type=Number(1, 1024), metavar="N"),
+        option("--port", "compare with the live board too", metavar="PORT"),
         option("--expect-root", "state root known from elsewhere", metavar="HEX", type=HexBytes(32)),
         option("--expect-head", "chain head known from elsewhere", metavar="HEX", type=HexBytes(32)),
         option("--allow-gap", "exit code 0 for a gap as well", is_flag=True))),
@@ -181,9 +192,24 @@ VERBS: dict[str, Verb] = {
         option("--from first", "the first seq to print", type=U32, default=0, metavar="SEQ"),
         option("--to until", "the last seq to print", type=U32, metavar="SEQ"),
         option("--last", "only the last N of them", type=Number(1, 0xFFFF), metavar="N"))),
-    "state": Verb(PROVE, do.state, render.state, (
-        ARCHIVE, option("--at", "the state after this seq", type=U32, metavar="SEQ"),
+
+    "state": Verb(PAST, past.state, dated(render.state), (
+        click.Argument(["source"], metavar="[DIR]", required=False), option("--archive", "the same, as an option", metavar="DIR"), AT,
         option("--all whole", f"print whole tables, not {render.ROWS} rows of each", is_flag=True)), ("whole",)),
+    "diff": Verb(PAST, past.diff, render_past.diff, (argument("a", "A"), argument("b", "B"))),
+    "explain": Verb(PAST, past.explain, dated(render_past.explain), (argument("source", "DIR"), argument("thing", "THING"), AT)),
+    "query": Verb(PAST, past.query, render_past.rows, (
+        argument("source", "DIR"), argument("what", "WHAT", click.Choice(tuple(FIELDS))),
+        option("--where", "only what this fits", metavar="FILTER", default=""),
+        option("--select", "these fields only", metavar="FIELD,...", default=""),
+        option("--order", "sort by these; -FIELD is descending", metavar="FIELD,...", default=""),
+        option("--limit", "rows at most", type=U32),
+        option("--group-by", "a row for each value of these", metavar="FIELD,...", default=""),
+        option("--aggregate", "count, or sum, min, max, mean of a FIELD", metavar="NAME(FIELD),...", default=""), AT,
+        option("--format", "form of the rows", type=click.Choice(render_past.FORMATS), default="table", show_default=True),
+        option("-o output", "write the rows to a file", metavar="FILE"))),
+    "index": Verb(PAST, past.index, render_past.index, (
+        argument("archive", "DIR"), option("--rebuild", "make it anew", is_flag=True))),
 
     "flash-map": Verb(FLASH, commands_flash.flash_map, render_flash.flash_map, (argument("source", "PORT|IMAGE"), *REGION)),
     "recover": Verb(FLASH, commands_flash.recover, render_flash.recovered, (argument("image", "IMAGE"), ARCHIVE, *REGION)),
@@ -222,16 +248,25 @@ class Quipu(click.Group):
                                     for name, verb in VERBS.items() if verb.section == section])
 
 
+def version(ctx: click.Context, param: click.Parameter, given: bool) -> None:
+    if given:
+        click.echo(f"quipu {metadata.version('quipu')}: {kernels.describe()}")
+        ctx.exit()
+
+
 cli = Quipu("quipu", {name: command(name, verb) for name, verb in VERBS.items()},
             context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80}, help="""\
 A deterministic memory for microcontrollers: what a board recorded, pulled over serial and proved by replay.
 
 PORT is anything pyserial opens: /dev/ttyACM0, COM3, a pty, socket://host:port.
+DIR is an archive, which sync makes; where either will do, a directory is an archive.
 
 \b
 Try it without a board:
   quipu emulate MPS2_AN386
 """)
+cli.params.append(click.Option(["--version"], is_flag=True, is_eager=True, expose_value=False, callback=version,
+                               help="Print the version and which kernel runs, compiled or pure."))
 
 
 # -- the edge -------------------------------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ Handlers print nothing (but `emulate`, which stays in the foreground) and catch 
 
 import contextlib
 import json
-import math
 import os
 import signal
 import sys
@@ -15,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 import quipu
-from quipu import describe, errors, render
+from quipu import audit, describe, errors, render
 from quipu.archive import Chain
 from shared_kernel import frames, graph
 from shared_kernel.config import CONFIG_NAMES
@@ -270,82 +269,6 @@ def delete_key(port: str, key: str) -> Data:
         return {"seq": board.delete_key(key)}
 
 
-def get(port: str, key: str) -> Data:
-    """Print the value of a key.
-
-    As text if it is text, else in hex after 0x.
-
-    \b
-    Example:
-      quipu get /dev/ttyACM0 mode
-    """
-    with quipu.connect(port) as board:
-        return {"key": key, **describe.octets("value", board.get(key))}
-
-
-def record(port: str, ident: int) -> Data:
-    """Show a record: tag, vector, metadata.
-
-    \b
-    Example:
-      quipu record /dev/ttyACM0 17
-    """
-    with quipu.connect(port) as board:
-        return describe.record(ident, board.record(ident))
-
-
-def node(port: str, ident: int) -> Data:
-    """Show a node: kind, record, edges.
-
-    \b
-    Example:
-      quipu node /dev/ttyACM0 18
-    """
-    with quipu.connect(port) as board:
-        return {**describe.node(ident, board.node(ident)), "edges": board.edges_of(ident)}
-
-
-def edge(port: str, ident: int) -> Data:
-    """Show an edge: kind, from, to.
-
-    \b
-    Example:
-      quipu edge /dev/ttyACM0 20
-    """
-    with quipu.connect(port) as board:
-        return describe.edge(ident, board.edge(ident))
-
-
-def search(port: str, components: tuple[str, ...], q16: bool, k: int, tag: int | None) -> Data:
-    """Find the records nearest to X, nearest first.
-
-    The board searches, exactly; equal distances come in the order of their ids. In JSON, `distance` is exact: the squared
-    distance in units of 2^-32; `l2` is its root as a number.
-
-    \b
-    Example:
-      quipu search /dev/ttyACM0 1 -0.5 3.25 -k 3 --tag 2
-    """
-    query = _vector(components, q16)
-    with quipu.connect(port) as board:
-        found = board.search(query, k, tag)
-    return {"results": [{"id": ident, "distance": distance, "l2": math.sqrt(distance) / 65536} for distance, ident in found]}
-
-
-def neighbours(port: str, node: int, depth: int, kind: int | None, direction: str) -> Data:
-    """List the nodes within some steps of a node.
-
-    Breadth first, itself first.
-
-    \b
-    Example:
-      quipu neighbours /dev/ttyACM0 18 --depth 2 --direction both
-    """
-    with quipu.connect(port) as board:
-        found = board.neighbourhood(node, depth, kind, DIRECTIONS[direction])
-    return {"node": node, "neighbours": [{"node": ident, "distance": distance} for ident, distance in found]}
-
-
 def clock(port: str) -> Data:
     """Tell the board's log this laptop's time.
 
@@ -398,19 +321,30 @@ def sync(port: str, archive: str) -> Data:
     return {**result.as_dict(), "exit_code": 1 if result.damage else 0}
 
 
-def verify(archive: str, port: str | None, expect_root: bytes | None, expect_head: bytes | None, allow_gap: bool) -> Data:
-    """Replay an archive: match, gap or mismatch?
+def verify(archives: tuple[str, ...], archive: str | None, port: str | None, expect_root: bytes | None, expect_head: bytes | None,
+           allow_gap: bool, jobs: int | None) -> Data:
+    """Replay archives: match, gap or mismatch?
 
         Checks every frame, every link of the chain, every checkpoint, every snapshot and the note of the last sync; with --port
     the live board too; with --expect-root and --expect-head also what is known from elsewhere. Exit code 0 only for a match.
+    Several archives, or the parts of a long one, are shared out to all cores: the verdict is the same.
 
     \b
     Example:
       quipu verify --archive data/watch --port /dev/ttyACM0
+      quipu verify data/*
     """
-    live = quipu.connect(port) if port else contextlib.nullcontext()
-    with live as board:
-        return quipu.verify(archive, board, expect_root, expect_head, allow_gap).as_dict()
+    paths = [*archives, *([archive] if archive else [])]
+    if not paths:
+        raise errors.UsageError("which archive? Give its directory, or several: quipu verify DIR...")
+    if len(paths) == 1:
+        with quipu.connect(port) if port else contextlib.nullcontext() as board:
+            found = quipu.verify(paths[0], board, expect_root, expect_head, allow_gap, jobs).as_dict()
+        return {**found, "kernel": quipu.kernels.kind}
+    if port or expect_root or expect_head:
+        raise errors.UsageError(f"--port, --expect-root and --expect-head speak of one archive, not of {len(paths)}")
+    each = [{"archive": path, **found.as_dict()} for path, found in zip(paths, audit.many(paths, allow_gap, jobs))]
+    return {"archives": each, "kernel": quipu.kernels.kind, "exit_code": max(one["exit_code"] for one in each)}
 
 
 def log(archive: str, types: tuple[str, ...], first: int, until: int | None, last: int | None) -> Data:
@@ -437,16 +371,3 @@ def log(archive: str, types: tuple[str, ...], first: int, until: int | None, las
             if frame["seq"] >= first and (until is None or frame["seq"] <= until) and (not types or frame["type"] in types):
                 out.append(frame)
     return {"frames": out[-last:] if last else out, "broken": None}
-
-
-def state(archive: str, at: int | None) -> Data:
-    """Show the state that an archive's frames lead to.
-
-    After the last frame, or after SEQ: counts, root, contents.
-
-    \b
-    Example:
-      quipu state --archive data/watch --at 100
-    """
-    replay = quipu.replay_to(archive, at)
-    return {"seq": replay.seq, "chain_head": replay.head.hex(), **describe.state(replay.kernel)}

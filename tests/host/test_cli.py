@@ -117,7 +117,7 @@ def test_a_match_is_shown_as_a_panel(folder, log):
 │ frames      24, to seq 23; 3 boots                                           │
 │ log bytes   {sum(map(len, log.frames))}                                                              │
 │ checkpoints 2 compared                                                       │
-│ snapshots   1 compared, and replayed from                                    │
+│ snapshots   1 compared byte for byte                                         │
 │ power cuts  at seq 16                                                        │
 │ chain head  {log.heads[-1].hex()} │
 │ state root  {log.roots[-1].hex()} │
@@ -251,6 +251,7 @@ keys: 1 of 3
  name     value    written by seq
 ──────────────────────────────────
  "temp"   "21.5"               14
+at seq 14, 2023-11-14 22:13:20.140 UTC ± 50 ms
 """.splitlines()
 
 
