@@ -234,7 +234,12 @@ def snapshot(data: Data) -> str:
 
 
 def verdict(data: Data) -> RenderableType:
-    """Return the verdict as a panel: what was compared, where it parts if it does, and what that means."""
+    """Return the verdict as a panel: what was compared, where it parts if it does, and what that means. Of several archives: a
+    line for each, and the panels of those that do not match."""
+    if "archives" in data:
+        lines = [(one["verdict"].upper(), f"{one['archive']}: {one['board']}, {count(one['frames'], 'frame')}")
+                 for one in data["archives"]]
+        return Group(pairs(lines), *[verdict(one) for one in data["archives"] if one["verdict"] != "match"])
     style, frame = LOOKS[data["verdict"]]
     live, first = data["live"], data["first_divergence"]
     rows: list[tuple[str, Any]] = [
@@ -243,7 +248,7 @@ def verdict(data: Data) -> RenderableType:
         ("frames", f"{data['frames']:,}" + (f", to seq {data['seq']}; {count(data['boots'], 'boot')}" if data["frames"] else "")),
         ("log bytes", f"{data['log_bytes']:,}"),
         ("checkpoints", f"{data['checkpoints']:,} compared"),
-        ("snapshots", f"{data['snapshots']:,} compared, and replayed from" if data["snapshots"] else "none"),
+        ("snapshots", f"{data['snapshots']:,} compared byte for byte" if data["snapshots"] else "none"),
         ("power cuts", ", ".join(f"at seq {cut['seq']}" for cut in data["cuts"]) or None),
         ("missing", ", ".join(f"seq {low} to {high}" for low, high in data["gaps"]) or None),
         ("torn", f"{data['torn']} bytes of a sync that broke off; the next one replaces them" if data["torn"] else None),

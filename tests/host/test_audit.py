@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import quipu
-from quipu import audit, verify  # noqa: F401
+from quipu import audit, cli, verify  # noqa: F401
 from quipu.archive import Archive
 from quipu.errors import ArchiveError, UsageError
 
@@ -181,3 +181,16 @@ def test_many_archives(path, tmp_path):
         audit.many([path, tmp_path / "none"])
     with pytest.raises(UsageError):
         quipu.verify(path, jobs=0)
+
+
+def test_many_archives_on_the_command_line(path, tmp_path, capsys):
+    bad = shutil.copytree(path, tmp_path / "bad")
+    log_of(bad).write_bytes(log_of(path).read_bytes()[:-60] + bytes(60))
+    assert cli.main(["verify", str(path), str(bad), "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert [each["verdict"] for each in told["archives"]] == ["match", "mismatch"] and told["kernel"] == "pure"
+    assert cli.main(["verify", str(path), str(path), "--jobs", "2"]) == 0
+    assert capsys.readouterr().out.count("MATCH") == 2
+    assert cli.main(["verify"]) == cli.main(["verify", str(path), str(bad), "--expect-root", "00" * 32]) == 2
+    assert cli.main(["--version"]) == 0
+    assert "pure kernel (QUIPU_PURE is set)" in capsys.readouterr().out
