@@ -4,8 +4,8 @@ from . import primitives
 from .arena import CHUNK, RULES, layout
 from .config import check_config
 from .const import const
-from .errors import FormatError, Invalid
-from .frames import GENESIS, HEADER, NO_HEAD, OVERHEAD, OVERWRITE, STOP, largest_frame, seal, words_bytes
+from .errors import FlashError, FormatError, Invalid
+from .frames import BOOT_BYTES, GENESIS, HEADER, NO_HEAD, OVERHEAD, OVERWRITE, STOP, largest_frame, seal, words_bytes
 from .kernel import u32
 from .region import Open
 
@@ -60,7 +60,7 @@ def begin(region, epoch, config, entropy, identity, policy):
     region is too small for the configuration."""
     slot = region.slot_size(CHUNK * layout(check_config(config))[1])
     pad = region.pad  # a sector must hold a genesis; and a command with all that may be due before it
-    least = max(pad(LARGEST), pad(largest_frame(config)) + pad(OVERHEAD + 40) + pad(OVERHEAD + 32) + pad(OVERHEAD + 12))
+    least = pad(OVERHEAD + BOOT_BYTES) + max(pad(LARGEST), pad(largest_frame(config)) + pad(OVERHEAD + 32) + pad(OVERHEAD + 12))
     if region.sector - region.frames_at < least:
         raise Invalid("a frame and what goes before it may take %d bytes here, but a sector of %d has room for %d"
                       % (least, region.sector, region.sector - region.frames_at))
@@ -75,7 +75,14 @@ def begin(region, epoch, config, entropy, identity, policy):
     for sector in range(region.sectors):  # an earlier beginning, cut short
         if not region.is_blank(sector * region.sector, (sector + 1) * region.sector):
             region.flash.erase(sector)
-    first = region.ring()
-    region.erase(first)
-    region.open(first, Open(epoch, 0, 0, 0, policy, primitives.hash(NO_HEAD + frame), NO_HEAD))
-    region.program(first * region.sector + region.frames_at, frame)
+    failed = None
+    for sector in range(region.ring(), region.sectors):
+        try:
+            region.erase(sector)
+            region.open(sector, Open(epoch, 0, 0, 0, policy, primitives.hash(NO_HEAD + frame), NO_HEAD))
+            region.program(sector * region.sector + region.frames_at, frame)
+            return
+        except (FlashError, OSError) as e:  # a bad sector: the log begins in the next one
+            failed = e
+            epoch += 1
+    raise failed

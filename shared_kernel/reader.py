@@ -1,17 +1,19 @@
-"""Reading a log off its sectors in order, over torn tails and retries. Writes nothing, applies nothing."""
+"""Reading a log off its sectors in order, over torn tails, retries and repeats. Writes nothing, applies nothing."""
 
+from .const import const
 from .errors import Damage
-from .frames import BOOT, NO_HEAD, VERSION, crc_fits
+from .frames import BOOT, BOOT_BYTES, NO_HEAD, VERSION, crc_fits
 from .kernel import u32
 
-_BOOT = bytes((VERSION, BOOT, 40, 0))  # how a boot frame begins
+_BOOT = bytes((VERSION, BOOT, BOOT_BYTES, 0))  # how a boot frame begins
+_REPEATED_AT = const(52)  # in a boot frame: how many bytes before it repeat the log's last frames
 
 
 class LogReader:
     """A position in the log: the next frame to read has seq `seq` and is looked for at `address`.
 
     order: the log's sectors, oldest first (shared with the store, which appends to it). buffer[at:] receives the frame; it
-    must hold the log's largest. cut: bytes that the last call of `next` jumped over.
+    must hold the log's largest.
     """
 
     def __init__(self, region, order, crc_seed, buffer, at):
@@ -20,7 +22,7 @@ class LogReader:
         self.seed = crc_seed
         self.buffer = buffer
         self.at = at
-        self.cut = 0
+        self.genesis = -1
 
     def enter(self, sector):
         """Go to the first frame of a sector; return its Open record."""
@@ -29,7 +31,8 @@ class LogReader:
         self.limit = (sector + 1) * self.region.sector
         record = self.region.opened(sector)
         self.seq = record.first
-        self.genesis_at = self.address if record.head == NO_HEAD else 0
+        if record.head == NO_HEAD:
+            self.genesis = record.first
         self._look_ahead()
         self._find_boot()
         return record
@@ -49,9 +52,9 @@ class LogReader:
 
         head: the chain head before the frame, which then decides whether a sector header goes on from here; None where the
         log has been recovered before, and its seq is enough. A boot frame of this seq goes before whatever else bears it:
-        the boot that wrote it found that unreadable, even if half-programmed units read well now.
+        the boot that wrote it found that unreadable, even if half-programmed units read well now. Where a frame cannot be
+        read, its copy before the next boot frame serves: that boot still could read it.
         """
-        self.cut = 0
         while True:
             if self.following is None:
                 self._look_ahead()
@@ -62,22 +65,72 @@ class LogReader:
             if 0 <= self.boot_seq < self.seq:
                 self._find_boot()
             if self.boot_seq == self.seq:
-                self.cut = self.boot_at - self.address
                 self.address = self.boot_at
-            n = self.whole(self.address, self.limit, 0 if self.address == self.genesis_at else self.seed)
-            if n and u32(self.buffer, self.at + 4) != self.seq:
-                n = 0
+            n = self._here()
             if not n:
                 self._find_boot()
-                if self.boot_seq == self.seq and self.boot_at > self.address:
+                if self.boot_seq == self.seq and self.boot_at > self.address or self._to_copy():
                     continue
-            if not n and after:
-                raise Damage("sector %d breaks off at seq %d, but the next one begins with seq %d"
-                             % (self.sector, self.seq, after.first))
-            if n:
+                if after and not self._holds(after):  # a power cut came before anything was written there
+                    del self.order[self.order.index(self.sector) + 1]
+                    self.following = None
+                    continue
+                if after:
+                    raise Damage("sector %d breaks off at seq %d, but the next one begins with seq %d"
+                                 % (self.sector, self.seq, after.first))
+            else:
                 self.address += self.region.pad(n)
                 self.seq += 1
             return n
+
+    def _here(self):
+        """Read the frame of this seq at this address and return its length; 0 if it does not stand there."""
+        n = self.whole(self.address, self.limit, 0 if self.seq == self.genesis else self.seed)
+        return n if n and u32(self.buffer, self.at + 4) == self.seq else 0
+
+    def _to_copy(self):
+        """Go to the copy of this seq's frame that stands before the next boot frame, in this sector or at the beginning of the next
+        one; return whether there is one."""
+        before = self.sector, self.address, self.seq
+        if self._among_copies():
+            return True
+        i = self.order.index(self.sector) + 1
+        if i < len(self.order):
+            self.enter(self.order[i])
+            self.seq = before[2]
+            if self._among_copies():
+                return True
+            self.enter(before[0])
+            self.address, self.seq = before[1:]
+            self._find_boot()
+        return False
+
+    def _among_copies(self):
+        """Go to the copy of this seq's frame before a later boot frame of this sector; return whether there is one."""
+        for boot in self.region.candidates(self.address, self.limit, _BOOT):
+            if self.whole(boot, self.limit, self.seed) and u32(self.buffer, self.at + 4) > self.seq:
+                at, due = max(self.address, boot - u32(self.buffer, self.at + _REPEATED_AT)), -1
+                while at < boot:
+                    # one of them may be the genesis, which bears no name
+                    n = self.whole(at, boot, self.seed) or self.whole(at, boot, 0)
+                    seq = u32(self.buffer, self.at + 4)
+                    if not n or due >= 0 and seq != due:
+                        break
+                    if seq == self.seq:
+                        self.address = at
+                        return True
+                    due = seq + 1
+                    at += self.region.pad(n)
+        return False
+
+    def _holds(self, record):
+        """Return whether the following sector, opened with this record, has any frame of its own."""
+        sector = self.order[self.order.index(self.sector) + 1]
+        limit = (sector + 1) * self.region.sector
+        for address in self.region.candidates(limit - self.region.sector + self.region.frames_at, limit):
+            if self.whole(address, limit, self.seed) and u32(self.buffer, self.at + 4) >= record.first:
+                return True
+        return False
 
     def whole(self, address, limit, seed):
         """Read the frame at address into the buffer and return its length; 0 if none with a fitting CRC stands there."""
@@ -97,5 +150,3 @@ class LogReader:
 def frame_of(reader, n):
     """Return the frame that `next` has just read, as a view."""
     return memoryview(reader.buffer)[reader.at : reader.at + n]
-
-

@@ -8,7 +8,7 @@ from . import primitives, snapshot
 from .arena import CHUNK, layout
 from .config import check_config
 from .errors import Damage, FormatError, Mismatch, Refused
-from .frames import BOOT, NO_HEAD, largest_frame, seed, window
+from .frames import ACKNOWLEDGED, BOOT, HEADER, NO_HEAD, QUARANTINE, largest_frame, seed, window
 from .genesis import LARGEST
 from .kernel import Kernel, u32
 from .reader import LogReader, frame_of
@@ -54,10 +54,11 @@ class Recovery:
     """What a region holds.
 
     replay: state, name, seq, chain head and boot number at the end (None: the region is blank); order: the log's sectors,
-    oldest first; epoch, acked, policy: of the newest sector; address: where the next frame may be programmed; skipped: bytes jumped
-    over since the last frame; cuts: [(seq, bytes)] of the torn tails on the way; damage: None, or what is wrong; slots: for
-    each snapshot slot the Header it holds or None; hollow: 1 if the oldest sector lacks frames, as a cut while it was being
-    recycled leaves it, else 0; fresh: the log began in this very boot. spare: an arena whose memory may be used again.
+    oldest first; epoch, acked, policy: of the newest sector; address: where the next frame may be programmed; skipped: bytes
+    jumped over since the last frame; cuts: [(seq, bytes)] of the torn tails on the way; bad: sectors that the log calls bad;
+    damage: None, or what is wrong; slots: for each snapshot slot the Header it holds or None; hollow: 1 if the oldest sector
+    lacks frames, as a cut while it was being recycled leaves it, else 0; fresh: the log began in this very boot. spare: an
+    arena whose memory may be used again.
     """
 
     def __init__(self, region, spare=None):
@@ -74,12 +75,17 @@ class Recovery:
         self.slots = [None, None]
         self.fresh = False
         self.hollow = 0
-        for sector in range(region.sectors):
-            if region.erase_count(sector):
-                break
-        self.order, newest = epochs(region)
-        if newest is None:
-            self._unfinished()
+        self.bad = []
+        try:
+            for sector in range(region.sectors):
+                if region.erase_count(sector):
+                    break
+            self.order, newest = epochs(region)
+            if newest is None:
+                self._unfinished()
+                return
+        except FormatError as e:
+            self.damage = str(e)
             return
         self.epoch, self.acked, self.policy = newest.epoch, newest.acked, newest.policy
         self.replay = Replay(self._kernel)
@@ -171,12 +177,23 @@ class Recovery:
         while True:
             seq = reader.seq
             n = reader.next(replay.head)
-            if reader.cut:
-                self.cuts.append((seq, reader.cut))
             if not n:
                 break
             replay.step(frame_of(reader, n))
+            self._note(seq)
         self._end(reader)
+
+    def _note(self, seq):
+        """Take over what the frame in the buffer says of cuts (not if seq is None), of what the host has, and of bad sectors."""
+        data, at = self.buffer, 32 + HEADER
+        if data[33] == BOOT:
+            skipped = u32(data, at + 36)
+            if skipped and seq is not None:
+                self.cuts.append((seq, skipped))
+        elif data[33] == ACKNOWLEDGED:
+            self.acked = max(self.acked, u32(data, at))
+        elif data[33] == QUARANTINE:
+            self.bad.append(data[at] | data[at + 1] << 8)
 
     def _oldest_lacks(self, reader):
         try:
@@ -199,6 +216,7 @@ class Recovery:
             if not n:
                 raise Damage("the log ends at seq %d, before its newest snapshot of seq %d" % (reader.seq - 1, replay.seq))
             head = primitives.hash(head + frame_of(reader, n))
+            self._note(None)
         if head != replay.head:
             raise Mismatch(replay.seq, "chain head of the snapshot", head.hex(), replay.head.hex())
 
@@ -207,12 +225,13 @@ class Recovery:
         region, seq = self.region, reader.seq
         region.slot_sectors = region.slot_size(self.replay.kernel.arena.size)
         end = first = reader.address
+        voided = window(self.replay.kernel.config(), region.unit, region.sector - region.frames_at)
         for at, n, its in strays(reader, reader.sector, reader.address):
             # A cut voids one group at most, and a boot frame is written only where all before it stands.
             if at != end:
                 first = at
             end = at + region.pad(n)
-            if end - first > window(self.replay.kernel.config(), region.unit) or its > seq and self.buffer[33] == BOOT:
+            if end - first > voided or its > seq and self.buffer[33] == BOOT:
                 raise Damage("seq %d is missing, but seq %d stands after it" % (seq, its))
         for sector in range(region.ring(), region.sectors):
             if sector not in self.order:

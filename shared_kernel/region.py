@@ -139,9 +139,19 @@ class Region:
         self.slot_sectors = slot
         return u32(data, 4)
 
+    def _lost_count(self, sector):
+        """Return what a sector's erase count must have been, by its neighbour's: those of a slot, and of the ring, wear alike. Of a slot
+        the next sector has been erased just before it, of the ring the one before it."""
+        ring = self.ring()
+        if sector >= ring:
+            before = sector - 1 if sector > ring else self.sectors - 1
+            return max(0, self.erase_count(before) - (sector > ring))
+        last = (sector + 1) % max(1, self.slot_sectors) == 0
+        return self.erase_count(sector - 1) if last and sector else max(0, self.erase_count(sector + 1) - 1)
+
     def erase(self, sector):
         """Erase a sector and program its erase record."""
-        count = self.erase_count(sector) + 1
+        count = (self.erase_count(sector) or self._lost_count(sector)) + 1
         self.flash.erase(sector)
         data = words_bytes((ERASE_MAGIC, count, self.sectors | self.slot_sectors << 16))
         self.program(sector * self.sector, data + words_bytes((primitives.crc32(data, 0),)))

@@ -5,7 +5,7 @@ Board recovery and the laptop's verify both run this. It reads no flash and no f
 
 from . import primitives
 from .errors import FormatError, Mismatch, Refused
-from .frames import BOOT, CHECKPOINT, CLOCK, GENESIS, HEADER, NO_HEAD, SKIPPABLE, TOKEN, TOKEN_BYTES, VERSION, length_at, seed
+from .frames import BOOT, BOOT_BYTES, CHECKPOINT, CLOCK, GENESIS, HEADER, NO_HEAD, SKIPPABLE, TOKEN, TOKEN_BYTES, VERSION, length_at, seed
 from .genesis import Genesis
 from .kernel import Kernel, u32
 
@@ -110,8 +110,8 @@ class Replay:
                 raise Mismatch(seq, "state root of the checkpoint", root.hex(), bytes(payload).hex())
             self.checkpoints += 1
         elif kind == BOOT:
-            if len(payload) != 40:
-                raise Mismatch(seq, "boot frame's payload", "40 bytes", "%d bytes" % len(payload))
+            if len(payload) != BOOT_BYTES:
+                raise Mismatch(seq, "boot frame's payload", "%d bytes" % BOOT_BYTES, "%d bytes" % len(payload))
             if payload[4:36] != self.head:
                 raise Mismatch(seq, "chain head in the boot frame", self.head.hex(), bytes(payload[4:36]).hex())
             if u32(payload, 0) != self.boot + 1:

@@ -9,7 +9,8 @@ from .errors import FlashError
 
 
 class Saver:
-    """slot: which; erased: sectors done; header: None until begun; failed: whether a chunk could not be programmed."""
+    """slot: which; erased: sectors done; header: None until begun; failed: whether something could not be programmed; bad: the
+    sector that could not be erased, or -1."""
 
     def __init__(self, region, arena, slot):
         self.region = region
@@ -19,11 +20,14 @@ class Saver:
         self.chunk = 0
         self.header = None
         self.failed = False
+        self.bad = -1
 
     def erase_next(self):
         """Erase the slot's next sector; return whether there are more."""
         self.erased += 1  # from the last, which has the header: a slot without its arena must not look whole
-        self.region.erase((self.slot + 1) * self.region.slot_sectors - self.erased)
+        self.bad = (self.slot + 1) * self.region.slot_sectors - self.erased
+        self.region.erase(self.bad)
+        self.bad = -1
         return self.erased < self.region.slot_sectors
 
     def begin(self, header):

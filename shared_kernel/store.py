@@ -9,7 +9,7 @@ from . import primitives
 from .const import const
 from .errors import Busy, Damage, FlashError, FormatError, Invalid, LogFull, NotFound, Refused, TooLong
 from .forget import forget
-from .frames import BOOT, CHECKPOINT, CLOCK, HEADER, OVERHEAD, OVERWRITE, TOKEN, TOKEN_BYTES, boot, clock, largest_frame, seal, window
+from .frames import ACKNOWLEDGED, CHECKPOINT, CLOCK, HEADER, OVERHEAD, OVERWRITE, QUARANTINE, TOKEN, TOKEN_BYTES, clock, seal
 from .kernel import DELETE_KEY, PUT, put_u32
 from .reader import LogReader, frame_of
 from .region import Open, Region
@@ -29,13 +29,13 @@ class Store:
     """A log on one flash region, and the state that it proves.
 
     flash: see region.py. now: a function that returns milliseconds, counting modulo 2^30. found: the Recovery of the flash
-    if it has been done. After construction the log is
-    mounted: `kernel` is None if the region is blank (then `configure`); `damage` is None or says what is wrong, in which
-    case nothing is appended. seq, head, name, boot: of the last frame; acked: first seq that the host has not acknowledged;
-    watch: None, or what is told of each command (watch.py).
+    if it has been done. distance: how many sectors are opened from one snapshot to the next; 0: as many as make the slots wear
+    like the ring. After construction the log is mounted: `kernel` is None if the region is blank (then `configure`); `damage` is
+    None or says what is wrong, in which case nothing is appended. seq, head, name, boot: of the last frame; acked: first seq that
+    the host has not acknowledged; bad: sectors that are quarantined; watch: None, or what is told of each command (watch.py).
     """
 
-    def __init__(self, flash, now, found=None):
+    def __init__(self, flash, now, found=None, distance=0):
         self.region = found.region if found else Region(flash)
         self.now = now
         self.epoch = 0
@@ -43,6 +43,9 @@ class Store:
         self.watch = None
         self._inside = False
         self.avoid = -1
+        self.wanted_distance = distance
+        self.opened = self.last = False
+        self.bad_slots = []
         if found:
             self._take(found)
         else:
@@ -96,6 +99,9 @@ class Store:
         self.acked = found.acked
         self.policy = found.policy
         self.hollow = found.hollow
+        self.bad = found.bad
+        self.unsaid = []
+        self.last = False
         self.booted = found.fresh  # whether this boot's boot frame is written; the boot that wrote the genesis needs none
         if found.replay is None:
             self.seq = self.name = None
@@ -120,10 +126,13 @@ class Store:
         self.since_checkpoint = CHECKPOINT_EVERY if self.seq else 0
         self.group_size = 0
         if self.kernel:
+            from .frames import largest_frame, window
+
             config = self.kernel.config()
             self.frame = bytearray(32 + largest_frame(config))  # [chain head][frame]
             self.small = bytearray(_SMALL)
-            self.group = bytearray(window(config, self.region.unit))
+            region = self.region
+            self.group = bytearray(window(config, region.unit, region.sector - region.frames_at))
 
     def _since_snapshot(self):
         """Count the sectors opened since the newest snapshot; set how many make the next one due."""
@@ -132,7 +141,8 @@ class Store:
         while self.since_snapshot < len(self.order) and self.region.opened(self.order[-1 - self.since_snapshot]).first > newest:
             self.since_snapshot += 1
         # two snapshots a turn, the older one done before its half is recycled: each slot wears like the ring
-        self.distance = max(1, (self.region.sectors - self.region.ring() - 2) // 2)
+        half = max(1, (self.region.sectors - self.region.ring() - 2) // 2)
+        self.distance = min(self.wanted_distance or half, half)
 
     def configure(self, config, entropy, identity, policy=0):
         """Begin a log on a blank region: program its genesis. Invalid if the region is not blank or too small for config."""
@@ -141,6 +151,8 @@ class Store:
     def _configure(self, config, entropy, identity, policy):
         from .genesis import begin
 
+        if self.damage:
+            raise Damage("the region is not blank: %s" % self.damage)
         if self.name is not None:
             raise Invalid("this region holds log %s: a genesis needs a blank region" % self.name.hex()[:16])
         begin(self.region, self.epoch + 1, config, entropy, identity, policy)
@@ -178,6 +190,30 @@ class Store:
         self._work()
         return results
 
+    def _settle(self):
+        """Write this boot's boot frame, if that is still to be done. LogFull if there is no room for it."""
+        from .settle import settle
+
+        for left in (2, 1, 0):
+            try:
+                done = settle(self)
+                break
+            except FlashError:  # half-programmed units may read otherwise each time: what they hold now is what counts
+                if not left:
+                    raise
+                self._rebuild()
+                self._ready()
+        forget("shared_kernel", "settle")
+        self.busy = False
+        if not done:
+            self._full()
+        self.booted = True
+        self.reader = None  # what it knows of the log's end is no longer so
+
+    def _full(self):
+        raise LogFull("the log is full at seq %d: sync it, so that its frames from seq %d on are acknowledged"
+                      % (self.seq, self.acked))
+
     def _command(self, kind, payload, token):
         kernel = self.kernel
         frame = self.frame
@@ -193,6 +229,10 @@ class Store:
         primitives.copy(frame, at, payload, 0, len(payload))
         end = self._complete(kind, frame, at, end)
         kernel.check(kind, frame, at, end)
+        if not self.booted:
+            self._settle()
+            if self.kernel is not kernel:  # half-programmed units read otherwise now, and so does the log's end
+                return self._command(kind, payload, token)
         self._need_room(self.region.pad(end + 4 - 32) + self._due_size(), 1)
         self.busy = True
         self._due()
@@ -240,6 +280,8 @@ class Store:
             raise Invalid("a log-only frame asked for from outside is a clock or a checkpoint, not 0x%02x" % kind)
         if kind == CLOCK and len(payload) != 12:
             raise Invalid("a clock frame's payload has 12 bytes, not %d" % len(payload))
+        if not self.booted:
+            self._settle()
         self._need_room(self.region.pad(OVERHEAD + 32) + self._due_size(), 0)
         self.busy = True
         if kind == CHECKPOINT:
@@ -255,17 +297,11 @@ class Store:
     def _due_size(self):
         """Return the bytes of the frames that may be due before the next one; the clock's at any moment."""
         pad = self.region.pad
-        return ((0 if self.booted else pad(OVERHEAD + 40)) + pad(OVERHEAD + 12)
-                + (pad(OVERHEAD + 32) if self.since_checkpoint >= CHECKPOINT_EVERY else 0))
+        return pad(OVERHEAD + 12) + (pad(OVERHEAD + 32) if self.since_checkpoint >= CHECKPOINT_EVERY else 0)
 
     def _due(self):
-        """Append the frames that are due before the next one: boot, clock, checkpoint."""
-        if not self.booted:
-            self._small(BOOT, boot(self.boot + 1, self.head, self.skipped))
-            self.boot += 1
-            self.booted = True
-            self.reader = None  # what it knows of the log's end is no longer so
-        if self._tick() > REBASE:
+        """Append the frames that are due before the next one: clock, checkpoint."""
+        if self.tick() > REBASE:
             self._small(CLOCK, clock(0, 0))  # wall time unknown: it only starts the ticks anew
             self.base = self.now()
         if self.since_checkpoint >= CHECKPOINT_EVERY:
@@ -277,7 +313,8 @@ class Store:
         if kind == CHECKPOINT:
             self.since_checkpoint = 0
 
-    def _tick(self):
+    def tick(self):
+        """Return milliseconds since the last boot or clock frame, as frames carry them."""
         return (self.now() - self.base) & TICKS_MASK
 
     # -- appending ----------------------------------------------------------------------------------------------------
@@ -285,7 +322,7 @@ class Store:
     def _append(self, buffer, kind, size):
         """Encode the frame whose payload stands at buffer[32+12:] and add it to the group. The head goes before it, so that
         one hash over the buffer's beginning is the chain's next link."""
-        end = seal(buffer, 32, kind, size, self.seq + 1, self._tick(), self.seed)
+        end = seal(buffer, 32, kind, size, self.seq + 1, self.tick(), self.seed)
         buffer[:32] = self.head
         padded = self.region.pad(end - 32)
         if self.group_size + padded > len(self.group):
@@ -309,7 +346,7 @@ class Store:
         try:
             self.region.program(self.address, data)
         except (FlashError, OSError):
-            self.avoid = self.address
+            self.spoil()
             self._next_sector(self.group_first, self.group_head)
             self.region.program(self.address, data)
         self.address += self.group_size
@@ -322,19 +359,50 @@ class Store:
     def _need_room(self, size, reserve):
         """Make sure that the sector in use has room for size bytes, in the next one if need be; `reserve` sectors stay free.
         LogFull if that cannot be: nothing has changed then."""
-        if self.room() >= size:
-            return
-        self._flush()
+        if self.room() < size or self.last and reserve:
+            self._flush()
+            if not self.make_room(size, reserve):
+                self._full()
+
+    def make_room(self, size, reserve=0):
+        """Go on in the next sector, unless the one in use has size bytes left and may be used, with `reserve` sectors free. Return
+        whether that could be done."""
         for _ in range(2):
-            if self.free_sectors() > reserve:
+            free = self.free_sectors()
+            if self.room() >= size and free >= reserve and self.address != self.avoid:
+                self.last = False
+                return True
+            if free > reserve:
                 try:
                     self._next_sector(self.seq + 1, self.head)
-                    return
+                    self.last = free == 1
+                    return True
                 except FlashError:  # those that seemed free are bad
                     pass
             self._cover()
-        raise LogFull("the log is full at seq %d: sync it, so that its frames from seq %d on are acknowledged"
-                      % (self.seq, self.acked))
+        return False
+
+    def spoil(self):
+        """The sector in use cannot be programmed where the next frame was to stand: nothing more goes there."""
+        self.avoid = self.address
+        self._quarantine(self.order[-1])
+
+    def _quarantine(self, sector):
+        if sector not in self.bad:
+            self.bad.append(sector)
+        if sector not in self.unsaid:
+            self.unsaid.append(sector)
+
+    def _report(self):
+        """Append a quarantine frame for each sector that has been found bad."""
+        while self.unsaid:
+            self._need_room(self.region.pad(OVERHEAD + 2) + self._due_size(), 0)
+            sector = self.unsaid.pop(0)
+            self.busy = True
+            self._due()
+            self._small(QUARANTINE, bytes((sector & 255, sector >> 8)))
+            self._flush()
+            self.busy = False
 
     def free_sectors(self):
         """Return how many ring sectors may be taken into use now."""
@@ -371,11 +439,16 @@ class Store:
                     break
                 del self.order[:n]
                 self.hollow = 0
+            if sector in self.bad:  # said again each time the ring comes by, for the frame that said so has been recycled
+                self._quarantine(sector)
+                continue
             self.epoch += 1
+            self.opened = True
             try:
                 region.erase(sector)
                 region.open(sector, Open(self.epoch, first, self.boot, self.acked, self.policy, self.name, head))
             except (FlashError, OSError):
+                self._quarantine(sector)
                 continue
             self.order.append(sector)
             self.address = sector * region.sector + region.frames_at
@@ -391,6 +464,11 @@ class Store:
 
     def _take_snapshot(self):
         self._ready()
+        if not self.booted:
+            try:
+                self._settle()
+            except LogFull:  # a snapshot may be what makes room
+                pass
         saver = self._saver()
         while self.saver is saver:
             self._step()
@@ -403,6 +481,8 @@ class Store:
         if self.saver is None:
             a, b = self.slots
             slot = 0 if a is None or b is not None and a.seq < b.seq else 1
+            if a is None and b is None and 0 in self.bad_slots:
+                slot = 1
             self.slots[slot] = None
             self.saver = Saver(self.region, self.kernel.arena, slot)
             self.since_snapshot = 0
@@ -413,7 +493,7 @@ class Store:
         saver = self.saver
         self.busy = True  # an interrupted step is forgotten like an interrupted command
         begin = saver.header is None and saver.erased == self.region.slot_sectors
-        if begin and self.room() >= self.region.pad(OVERHEAD + 32) + self._due_size():
+        if begin and self.booted and self.room() >= self.region.pad(OVERHEAD + 32) + self._due_size():
             self._checkpoint()
         try:
             if saver.erased < self.region.slot_sectors:
@@ -424,12 +504,21 @@ class Store:
                                    self.head, self.kernel.root()))
             elif not saver.save_next():
                 self.slots[saver.slot] = saver.commit()
-                saver.abandon()
-                self.saver = None
+                self._saved(saver)
         except (FlashError, OSError):
-            saver.abandon()
-            self.saver = None
+            saver.failed = True
+            self._saved(saver)
         self.busy = False
+
+    def _saved(self, saver):
+        """A snapshot is done, or has failed."""
+        self.bad_slots = [each for each in self.bad_slots if each != saver.slot]
+        if saver.failed:
+            self.bad_slots.append(saver.slot)
+            if saver.bad >= 0:
+                self._quarantine(saver.bad)
+        saver.abandon()
+        self.saver = None
 
     def _checkpoint(self):
         self._due()
@@ -437,8 +526,16 @@ class Store:
         self._flush()
 
     def _work(self):
-        """After a group: go on with the snapshot being taken, or begin the one that is due."""
-        if self.saver or self.since_snapshot >= self.distance:
+        """After a group: say which sectors are bad, go on with the snapshot being taken, or begin the one that is due. Not in a call
+        that has erased a sector: one erase is the longest that a call may take."""
+        if self.unsaid:
+            try:
+                self._report()
+            except LogFull:  # later, then
+                pass
+        if self.opened:
+            self.opened = False
+        elif self.saver or self.since_snapshot >= self.distance:
             self._saver()
             self._step()
 
@@ -509,7 +606,29 @@ class Store:
         self._kernel()
         if not 0 <= seq <= self.seq + 1:
             raise Invalid("seq %d cannot be acknowledged: the log ends at %d" % (seq, self.seq))
+        before = self._acknowledged_sectors()
         self.acked = max(self.acked, seq)
+        if self.damage is None and self._acknowledged_sectors() > before:  # else a sync of nothing new would add to the log
+            try:
+                if not self.booted:
+                    self._settle()
+                self._need_room(self.region.pad(OVERHEAD + 4) + self._due_size(), 0)
+            except LogFull:  # known until the next boot
+                return
+            self.busy = True
+            self._due()
+            payload = bytearray(4)
+            put_u32(payload, 0, self.acked)
+            self._small(ACKNOWLEDGED, payload)
+            self._flush()
+            self.busy = False
+
+    def _acknowledged_sectors(self):
+        """Return how many of the log's oldest sectors the host has whole."""
+        n = 1
+        while n < len(self.order) and self.region.opened(self.order[n]).first <= self.acked:
+            n += 1
+        return n - 1
 
     def read_frames(self, seq, head):
         """Return whole frames from `seq` on, some 1 KiB of them, as a view that is good until the next call; empty at the
@@ -522,6 +641,11 @@ class Store:
 
     def _read_frames(self, seq, head):
         self._kernel()
+        if not self.booted and self.damage is None:
+            try:
+                self._settle()  # no host may hold what a later boot cannot read
+            except LogFull:
+                pass
         reader, self.reader = self.reader, None
         if reader is None or reader.seq != seq:
             reader = self._seek(seq, head)

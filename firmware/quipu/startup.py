@@ -120,7 +120,7 @@ def open_memory(facts):
     if replay:
         replay = Plain(replay, ("kernel", "name", "seed", "seq", "head", "boot"))
     found = Plain(found, ("region", "order", "epoch", "acked", "policy", "address", "skipped", "cuts", "damage", "slots", "fresh",
-                          "hollow"))
+                          "hollow", "bad"))
     found.replay = replay
     Recovery = spare = None
     forget("shared_kernel", "recovery", "replay", "genesis", "config")

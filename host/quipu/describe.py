@@ -138,7 +138,9 @@ def _ident(p: bytes) -> dict[str, Any]:
 
 _FIELDS = {
     frames.GENESIS: _genesis,
-    frames.BOOT: lambda p: {"boot": u32(p, 0), "head": p[4:36].hex(), "skipped": u32(p, 36)},
+    frames.BOOT: lambda p: {"boot": u32(p, 0), "head": p[4:36].hex(), "skipped": u32(p, 36), "repeated": u32(p, 40)},
+    frames.QUARANTINE: lambda p: {"sector": p[0] | p[1] << 8},
+    frames.ACKNOWLEDGED: lambda p: {"below": u32(p, 0)},
     frames.CHECKPOINT: lambda p: {"root": p.hex()},
     frames.CLOCK: lambda p: {"unix_ms": u32(p, 0) | u32(p, 4) << 32, "uncertainty_ms": u32(p, 8)},
     k.INSERT: _insert,

@@ -27,6 +27,7 @@ from .flash_image import LARGEST
 from .verify import GAP, MATCH, Verdict, verify
 
 _HEAD_AT = HEADER + 4  # in a boot frame: the chain head before it
+_SKIPPED_AT = HEADER + 36
 UNKNOWN = "unknown"  # the identity of a board whose genesis frame is gone
 
 
@@ -195,8 +196,8 @@ class Found:
                 elif self._lost_header(reader, head):
                     continue
                 return
-            if reader.cut:
-                self.cuts.append((reader.seq - 1, reader.cut))
+            if frame[1] == BOOT and u32(frame, _SKIPPED_AT):
+                self.cuts.append((reader.seq - 1, u32(frame, _SKIPPED_AT)))
             if frame[1] == GENESIS:
                 self.identity = Genesis(frame[HEADER:-4]).identity  # FormatError for rules that this version does not know
             head = primitives.hash(head + frame)

@@ -220,7 +220,7 @@ def walk(file):
     world = World(file, (3, 24, 30, 30, 12, 5, 7), log=True)
     world.root()
     world.chain()
-    world.log_only(BOOT, u32s(1) + world.head + u32s(0))
+    world.log_only(BOOT, u32s(1) + world.head + u32s(0, 0))
     world.chain()
     Walk(world, 2, ALL).go(150, root=25, chain=15, question=5)
     world.log_only(CHECKPOINT, hashed(world.kernel.arena.bytes))

@@ -98,20 +98,20 @@ def replay():
     parts(made(0x01, b""), "frame type")
     parts(made(CHECKPOINT, bytes(32)), "state root of the checkpoint")
     parts(made(BOOT, u32s(1) + log["head"]), "boot frame's payload")
-    parts(made(BOOT, u32s(1) + bytes(36)), "chain head in the boot frame")
-    parts(made(BOOT, u32s(2) + log["head"] + u32s(0)), "boot number")
+    parts(made(BOOT, u32s(1) + bytes(40)), "chain head in the boot frame")
+    parts(made(BOOT, u32s(2) + log["head"] + u32s(0, 0)), "boot number")
     parts(made(CLOCK, bytes(11)), "clock frame's payload")
     file.ask("head", log["head"].hex())
 
     file.section("Frames that change no state: boot, checkpoint, clock, and a type of the future that may be skipped.")
     log["boots"] = 1
-    passes(made(BOOT, u32s(1) + log["head"] + u32s(17)))
+    passes(made(BOOT, u32s(1) + log["head"] + u32s(17, 5)))
     log["checkpoints"] = 1
     passes(made(CHECKPOINT, hashed(kernel.arena.bytes)))
     passes(made(CLOCK, struct.pack("<QI", 1750000000123, 40)))
     passes(made(0x8F, b"whatever"))
     log["boots"] = 2
-    passes(made(BOOT, u32s(2) + log["head"] + u32s(0)))
+    passes(made(BOOT, u32s(2) + log["head"] + u32s(0, 0)))
     passes(good := made(0x12, u32s(1)))
     kernel.apply(0x12, good[12:-4], 0, 4, log["seq"])
     log["checkpoints"] = 2

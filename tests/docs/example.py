@@ -17,7 +17,7 @@ ENTROPY = bytes(range(16))
 TOKEN = b"8 tokens"
 PAYLOAD_FIELDS = {
     frames.GENESIS: (4, 4, 4, 4, 4, 4, 4, 4, 16, 1, 1, 7),
-    frames.BOOT: (4, 32, 4),
+    frames.BOOT: (4, 32, 4, 4),
     frames.CHECKPOINT: (32,),
     kernel.INSERT: (2, 4, 4, 4, 2),
     kernel.CREATE_NODE: (4, 4),

@@ -106,6 +106,20 @@ class Image:
         first, limit = self.first(place), self.limit(place)
         return first, limit, {seq: at for at, frame, seq in self.whole(first, limit) if frame[1] == 2}
 
+    def copy(self, seq, genesis, start, limit):
+        """Return (address, frame) of the copy of frame `seq` that stands before a later boot frame in [start, limit), or None."""
+        for boot, frame, its in self.whole(start, limit):
+            if frame[1] == 2 and its > seq:
+                at = max(start, boot - struct.unpack_from("<I", frame, 52)[0])
+                while at < boot:
+                    found = self.frame(at, boot, None) or self.frame(at, boot, None, True)
+                    if not found:
+                        break
+                    if found[4:8] == struct.pack("<I", seq):
+                        return at, found
+                    at += self.pad(len(found))
+        return None
+
     def frames(self):
         """Return the frames from the oldest sector on that leads to the end. `end` is then where the next one would be
         programmed, `cuts` the [(seq, bytes)] that power cuts voided. Broken if frames are missing."""
@@ -119,9 +133,20 @@ class Image:
                 at, limit, boots = self.enter(places.pop(0))
                 continue
             if boots.get(seq, 0) > at:
-                self.cuts.append((seq, boots[seq] - at))
                 at = boots[seq]
             frame = self.frame(at, limit, seq, genesis)
+            if not frame:
+                for place in [None] + places[:1]:
+                    copy = self.copy(seq, genesis, *((at, limit) if place is None else (self.first(place), self.limit(place))))
+                    if copy:
+                        if place:
+                            at, limit, boots = self.enter(places.pop(0))
+                        at, frame = copy
+                        break
+            if not frame and places and not any(its >= places[0][1]["first"] for _, _, its in self.whole(
+                    self.first(places[0]), self.limit(places[0]))):
+                self.order.remove(places.pop(0))
+                continue
             if not frame and places and places[0][1]["first"] <= self.covered() + 1:  # a cut came while these were recycled
                 out, self.cuts, genesis = [], [], False
                 seq, head = places[0][1]["first"], places[0][1]["head"]
@@ -129,6 +154,8 @@ class Image:
             if not frame:
                 break
             need(frame[1] != 2 or frame[16:48] == head, "a boot frame of another head")
+            if frame[1] == 2 and frame[48:52] != bytes(4):
+                self.cuts.append((seq, struct.unpack_from("<I", frame, 48)[0]))
             out.append(frame)
             genesis = False
             seq, head = seq + 1, blake3(head + frame).digest()
@@ -141,7 +168,9 @@ class Image:
     def finish(self, at, limit):
         """Tell a torn tail from damage, and find where to go on."""
         config = struct.unpack_from("<7I", self.config())
-        window = max(1024, self.pad(16 + max(8 + max(6 + 4 * config[0] + config[5], 30 + config[6]), 40)))
+        largest = self.pad(16 + max(8 + max(6 + 4 * config[0] + config[5], 30 + config[6]), 44))
+        room = self.sector - self.frames_at - self.pad(60)
+        window = max(largest, min(1024, room) // self.unit * self.unit)
         start = end = at
         for later, frame, seq in self.whole(at, limit):
             if seq > self.seq:

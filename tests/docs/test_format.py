@@ -94,10 +94,11 @@ def test_the_tables_hold_the_codes_numbers():
 def test_the_pages_formulas_are_the_codes():
     for config in CONFIGS:
         dim, _, _, _, _, meta, value = config
-        largest = 16 + max(8 + max(6 + 4 * dim + meta, 30 + value), 40)
+        largest = 16 + max(8 + max(6 + 4 * dim + meta, 30 + value), 44)
         assert frames.largest_frame(config) == largest
-        assert frames.window(config, 1) == max(1024, largest)
-        assert frames.window(config, 32) == max(1024, -(-largest // 32) * 32)
+        for room in (404, 900, 4000):
+            assert frames.window(config, 1, room) == max(largest, min(1024, room - 60))
+            assert frames.window(config, 32, room) == max(-(-largest // 32) * 32, min(1024, room - 64) // 32 * 32)
     assert store.CHECKPOINT_EVERY == 64 and store.REBASE == 2**29 - 1 and store.TICKS_MASK == 2**30 - 1
     identity = genesis.encode(CONFIGS[0], bytes(16), "x" * 99, origin=(bytes(32), 0, bytes(32), bytes(32), bytes(32)))
     assert 16 + len(identity) == 262 <= genesis.LARGEST

@@ -288,7 +288,7 @@ class Verifier:
             if 0x10 <= kind < 0x40:
                 self.state.apply(kind, payload, seq)
             elif kind == 2:
-                need(len(payload) == 40 and payload[4:36] == self.head, "a boot frame of another chain head")
+                need(len(payload) == 44 and payload[4:36] == self.head, "a boot frame of another chain head")
                 need(get(payload, 0) == self.boot + 1, "wrong boot number")
                 self.boot += 1
             elif kind == 3:

@@ -67,7 +67,7 @@ def slow_snapshots(ring=3):
         if any(here.slots):
             slots_hold(here)
         if i % 9 == 0:
-            witness.booted(mount(sim.clone(i), Clock(1)))
+            witness.clone().booted(mount(sim.clone(i), Clock(1)))
     assert here.epoch > 6 and any(here.slots)
 
 

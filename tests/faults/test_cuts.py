@@ -140,13 +140,13 @@ def test_units_that_read_well_only_later(geometry):
     assert not lost
 
 
-@pytest.mark.parametrize("geometry", [(4, 1024, 12, 256), (16, 4096, 7, 256)])
-def test_units_that_read_well_only_at_first_are_never_passed_over_in_silence(geometry):
-    """Known limit: a frame that nobody acknowledged reads whole at one boot and torn at the next. What was recorded on top of
-    it cannot be replayed then; the store says so."""
+@pytest.mark.parametrize("geometry", [(1, 512, 24, 256), (4, 1024, 12, 256), (16, 4096, 7, 256)])
+def test_units_that_read_well_only_at_first(geometry):
+    """A frame that nobody acknowledged reads whole at one boot and torn at the next. What was recorded on top of it stands: the
+    first boot has written it again."""
     run = Run(flash(geometry, 4), 4, 80)
-    boots, lost, reported = settling(run, run.steps(), "after", "before")
-    assert lost == reported
+    _, lost, _ = settling(run, run.steps()[:: 1 if geometry[0] > 1 else 20], "after", "before")
+    assert not lost
 
 
 def test_recovery_writes_nothing():

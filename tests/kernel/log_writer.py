@@ -54,7 +54,7 @@ class LogWriter:
 
     def boot(self, skipped=0):
         self.boots += 1
-        return self.add(2, struct.pack("<I", self.boots) + self.heads[-1] + struct.pack("<I", skipped))
+        return self.add(2, struct.pack("<I", self.boots) + self.heads[-1] + struct.pack("<II", skipped, 0))
 
     def checkpoint(self):
         return self.add(3, self.roots[-1])
@@ -78,6 +78,8 @@ def every_type(entropy=b"sixteen of chaos"):
     put = log.add(PUT, frames.put("temp", b"21.5"))
     log.add(PUT, struct.pack("<IBB", put, 1, 4) + b"temp")
     log.add(0x85, b"of a later version, to be skipped")
+    log.add(0x88, b"\x07\0")
+    log.add(0x89, struct.pack("<I", 5))
     log.boot(skipped=12)
     log.checkpoint()
     log.add(DELETE_EDGE, frames.ident(edge))

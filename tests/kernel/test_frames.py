@@ -26,7 +26,8 @@ GOLDEN = (
     (lambda: frames.put("ab", b"\xff\0", 6), "06000000 00 02 6162 ff00"),
     (lambda: frames.put(b"\0", b""), "00000000 00 01 00"),
     (lambda: frames.delete_key("é", 0x10203), "03020100 c3a9"),
-    (lambda: frames.boot(3, HEAD, 5), "03000000" + HEAD.hex() + "05000000"),
+    (lambda: frames.boot(3, HEAD, 5), "03000000" + HEAD.hex() + "05000000 00000000"),
+    (lambda: frames.boot(3, HEAD, 5, 258), "03000000" + HEAD.hex() + "05000000 02010000"),
     (lambda: frames.clock(0x123456789AB, 50), "ab896745 23010000 32000000"),
     (lambda: genesis.encode(CONFIG, ENTROPY, "é1"),
      "01000000 02000000 04000000 04000000 06000000 03000000 05000000 07000000" + ENTROPY.hex() + "00 03 c3a931"),
@@ -36,7 +37,8 @@ GOLDEN = (
 )
 
 TYPES = {"genesis": 0x01, "boot": 0x02, "checkpoint": 0x03, "clock": 0x84, "insert": 0x10, "update": 0x11, "delete": 0x12,
-         "create-node": 0x14, "delete-node": 0x15, "create-edge": 0x18, "delete-edge": 0x19, "put": 0x1C, "delete-key": 0x1D}
+         "create-node": 0x14, "delete-node": 0x15, "create-edge": 0x18, "delete-edge": 0x19, "put": 0x1C, "delete-key": 0x1D,
+         "quarantine": 0x88, "acknowledged": 0x89}
 
 
 def test_each_payload_is_its_literal_bytes():
@@ -132,13 +134,17 @@ def test_the_largest_frame_of_a_configuration():
         for meta in (0, 1, 3, 255):
             for value in (0, 1, 9, 4096):
                 config = (dim, 1, 2, 1, 1, meta, value)
-                sizes = [40, 8 + len(frames.insert([0] * dim, 0, bytes(meta))), 8 + len(frames.update(1, 1, bytes(meta))),
+                sizes = [44, 8 + len(frames.insert([0] * dim, 0, bytes(meta))), 8 + len(frames.update(1, 1, bytes(meta))),
                          8 + len(frames.put(b"n" * 24, bytes(value))), 8 + len(frames.delete_key(b"n" * 24)),
                          8 + len(frames.create_edge(1, 1, 1)), 8 + len(frames.clock(1, 1)), len(frames.boot(1, HEAD, 1))]
                 assert frames.largest_frame(config) == frames.OVERHEAD + max(sizes), config
                 for unit in (1, 4, 8, 16, 32):
-                    window = frames.window(config, unit)
+                    window = frames.window(config, unit, 1 << 20)
                     assert window >= 1024 and window % unit == 0 and 0 <= window - max(1024, frames.largest_frame(config)) < unit
+                    largest, boot = (-(-each // unit) * unit for each in (frames.largest_frame(config), 60))
+                    for room in (404, 700, 1080):
+                        assert frames.window(config, unit, room) in (largest, (room - boot) // unit * unit, 1024)
+                        assert frames.window(config, unit, room) + boot <= room or frames.window(config, unit, room) == largest
     for identity in ("", "n" * 64):
         assert frames.OVERHEAD + len(genesis.encode(CONFIG, ENTROPY, identity, 0, ORIGIN)) <= genesis.LARGEST
 

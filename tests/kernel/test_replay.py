@@ -56,7 +56,7 @@ def test_log_only_frames_change_no_byte_of_the_arena():
             unchanged += 1
         else:
             assert replay.kernel.arena.bytes != before and replay.kernel.seq() == replay.seq
-    assert unchanged == 7
+    assert unchanged == 9
 
 
 def test_each_bit_of_each_frame_is_told_at_its_seq_and_nothing_is_applied():
@@ -196,13 +196,13 @@ def test_a_checkpoint_must_hold_the_root():
 
 def test_a_boot_frame_must_hold_the_head_and_the_next_number():
     log = every_type()
-    good = struct.pack("<I", 3) + log.heads[-1] + bytes(4)
+    good = struct.pack("<I", 3) + log.heads[-1] + bytes(8)
     replayed(log.frames + [sealed(2, good, len(log.frames), 0, log.seed)])
     for number in (0, 2, 4, 2**32 - 1):
         mismatch(log, 2, struct.pack("<I", number) + good[4:], "boot number")
     for at in range(4, 36):
         mismatch(log, 2, good[:at] + bytes((good[at] ^ 1,)) + good[at + 1 :], "chain head in the boot frame")
-    for bad in (good[:39], good + b"\0", b""):
+    for bad in (good[:43], good + b"\0", b""):
         mismatch(log, 2, bad, "boot frame's payload")
 
 
