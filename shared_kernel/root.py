@@ -27,6 +27,9 @@ class RootTree:
             if primitives.whole or arena.chunks == 1:
                 self.root = primitives.hash(arena.bytes)
                 self.cvs = None  # stale from here on
+            elif primitives.climb and self.cvs:
+                self.root = primitives.climb(arena.bytes, self.cvs, arena.chunks, arena.dirty, arena.dirty_count, arena.touched)
+                arena.dirty_count = 0
             else:
                 self.root = self._climb(sorted(arena.dirty[: arena.dirty_count]))
             for i in range(arena.dirty_count):

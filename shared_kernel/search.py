@@ -22,6 +22,8 @@ def query_words(kernel, query):
     if len(query) != kernel.dim:
         raise WrongDimension("a query has %d components here, not %d" % (kernel.dim, len(query)))
     data = vector_bytes(query)
+    if primitives.pack:  # a little-endian board: the bytes are the words
+        return array("I", data)
     return array("I", [u32(data, 4 * i) for i in range(kernel.dim)])
 
 

@@ -28,6 +28,7 @@ class Memory:
         self.facts = facts
         self.store = Store(None, _ticks, found)
         self.service = None
+        self._search = None
 
     def configure(self, config, entropy, policy=0):
         """Begin a log on a blank region. config: dim, records, nodes, edges, keys, meta_bytes, value_bytes."""
@@ -109,9 +110,11 @@ class Memory:
 
     def search(self, query, k=1, tag=None):
         """Return [(distance, id)] of the k nearest records, nearest first. distance: squared L2, in units of 2^-32."""
-        from shared_kernel.search import search
+        if self._search is None:  # an import statement takes as long as a search
+            from shared_kernel.search import search
 
-        return self._ask(search, query, k, tag)
+            self._search = search
+        return self._ask(self._search, query, k, tag)
 
     def neighbourhood(self, node, depth=1, kind=None, directions=1):
         """Return [(node id, distance)], breadth first. directions: 1 out, 2 in, 3 both."""

@@ -23,6 +23,7 @@ def info(memory, limit):
         "machine": getattr(sys.implementation, "_machine", sys.platform),
         "mpy": getattr(sys.implementation, "_mpy", 0),
         "provider": primitives.name,
+        "native_refused": primitives.refused,
         "heap_free": gc.mem_free(),
         "heap_used": gc.mem_alloc(),
         "sector": region.sector,

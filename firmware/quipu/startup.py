@@ -88,15 +88,11 @@ def open_memory(facts):
 
     What recovery needs is loaded, used and dropped before the rest is loaded: a small heap has no room for both.
     """
-    from shared_kernel import primitives
+    from .provider import choose
 
-    try:
-        from . import viper
-
-        if viper.usable():
-            primitives.use(viper)
-    except (ImportError, SyntaxError, ValueError):  # no native code on this port: plain Python serves
-        pass
+    choose()
+    choose = None
+    forget("quipu", "provider")
     from shared_kernel.arena import Arena
 
     c = facts["capacities"]

@@ -17,11 +17,12 @@ from typing import Any, NamedTuple
 import serial
 
 import shared_kernel
-from quipu import images
+from quipu import images, natives
 from quipu.errors import PortError
 from quipu.repl import Repl
 
 MAIN = "import quipu\nquipu.start()\nquipu.serve()\n"
+NATIVE = f"/lib/{natives.MODULE}.mpy"
 FOLDERS = ("/lib", "/lib/shared_kernel", "/lib/quipu")
 _SOFT_RESET = b"\x04"  # at the friendly prompt
 _SURVEY_S = 60.0  # a board may be that slow to hash its files
@@ -66,8 +67,9 @@ class Deployed(NamedTuple):
     removed: list[str]
 
 
-def files(facts: dict[str, Any], mpy_cross: str | Path | None = None) -> dict[str, bytes]:
-    """Return what a board of these facts (board.json's) gets: contents by path. mpy_cross: the compiler; None: sources."""
+def files(facts: dict[str, Any], mpy_cross: str | Path | None = None, native: bool = True) -> dict[str, bytes]:
+    """Return what a board of these facts (board.json's) gets: contents by path. mpy_cross: the compiler; None: sources. native:
+    with the native module, if there is one for this architecture."""
     out = {}
     for package, folder in (("shared_kernel", Path(shared_kernel.__file__).parent),
                             ("quipu", images.checkout_root() / "firmware" / "quipu")):
@@ -77,6 +79,9 @@ def files(facts: dict[str, Any], mpy_cross: str | Path | None = None) -> dict[st
                 out[f"/lib/{name}.py"] = source.read_bytes()
             else:
                 out[f"/lib/{name}.mpy"] = compiled(mpy_cross, source, name + ".py", facts["mpy_arch"])
+    module = natives.find(facts["mpy_arch"]) if native else None
+    if module:
+        out[NATIVE] = module
     out["/quipu.json"] = json.dumps(facts).encode()
     return out
 

@@ -35,7 +35,7 @@ class Board:
             subprocess.run([images.mpy_cross(), "-march=" + emulator.facts["mpy_arch"], "-o", compiled,
                             ROOT / "firmware" / "quipu" / (module + ".py")], check=True)
             self.transport.fs_writefile(f"/lib/quipu/{module}.mpy", compiled.read_bytes())
-        self.run("from array import array\nfrom quipu import viper\ndata = " + DATA)
+        self.run("from array import array\nfrom quipu import viper as it\ndata = " + DATA)
 
     def run(self, code):
         """Run code on the board and return the lines that it prints."""
@@ -52,7 +52,7 @@ def board(request, tmp_path_factory):
 
 
 def test_offers_the_whole_seam(board):
-    assert board.run("print(viper.usable(), viper.name, *[hasattr(viper, each) for each in %r])" % (primitives.NAMES,)) == [
+    assert board.run("print(it.usable(), it.name, *[hasattr(it, each) for each in %r])" % (primitives.NAMES,)) == [
         "True", "viper", *["True"] * len(primitives.NAMES)]
 
 
@@ -60,17 +60,17 @@ def test_hash(board):
     lengths = (0, 1, 2, 3, 4, 63, 64, 65, 127, 128, 129, 960, 961, 1023, 1024, 1025, 1088, 2047, 2048, 2049, 3072, 3073, 4096,
                5000, 5120, 7168, 7169)
     for first in range(4):  # at every alignment
-        found = board.run(f"for n in {lengths}: print(viper.hash(memoryview(data)[{first} : n + {first}]).hex())")
+        found = board.run(f"for n in {lengths}: print(it.hash(memoryview(data)[{first} : n + {first}]).hex())")
         assert found == [published.blake3(data[first : n + first]).hexdigest() for n in lengths]
 
 
 def test_hash_of_more_chunks_than_fit_any_other_test(board):
-    assert board.run("print(viper.hash(bytes(70000)).hex())") == [published.blake3(bytes(70000)).hexdigest()]
+    assert board.run("print(it.hash(bytes(70000)).hex())") == [published.blake3(bytes(70000)).hexdigest()]
 
 
 def test_chunk_cv(board):
     for at, counter, out_at in ((0, 0, 0), (1, 1, 0), (2, 5, 1), (3, 0xFFFFFFFF, 2), (1024, 1, 3), (4100, 0x40000000, 8)):
-        found = board.run(f"out = bytearray(48)\nviper.chunk_cv(data, {at}, {counter}, out, {out_at})\nprint(out.hex())")
+        found = board.run(f"out = bytearray(48)\nit.chunk_cv(data, {at}, {counter}, out, {out_at})\nprint(out.hex())")
         expected = bytearray(48)
         blake3.chunk_cv(data, at, counter, expected, out_at)
         assert found == [expected.hex()]
@@ -79,7 +79,7 @@ def test_chunk_cv(board):
 @pytest.mark.parametrize("root", (0, 1))
 def test_parent_cv(board, root):
     for left, right, out_at in ((0, 32, 0), (1, 33, 1), (32, 0, 64), (100, 3, 2), (64, 64, 160), (0, 160, 80), (128, 160, 128)):
-        found = board.run(f"cvs = bytearray(data[:192])\nviper.parent_cv(cvs, {left}, {right}, cvs, {out_at}, {root})\n"
+        found = board.run(f"cvs = bytearray(data[:192])\nit.parent_cv(cvs, {left}, {right}, cvs, {out_at}, {root})\n"
                           "print(cvs.hex())")
         expected = bytearray(data[:192])
         blake3.parent_cv(expected, left, right, expected, out_at, root)
@@ -89,15 +89,15 @@ def test_parent_cv(board, root):
 def test_crc32(board):
     for seed in (0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF):
         for size in (0, 1, 97):
-            found = board.run(f"import quipu.crc32\nprint(viper.crc32(data[:{size}], {seed}), "
+            found = board.run(f"import quipu.crc32\nprint(it.crc32(data[:{size}], {seed}), "
                               f"quipu.crc32.crc32(data[:{size}], {seed}))")
             assert found == [str(zlib.crc32(data[:size], seed))] * 2
-    assert board.run("print(viper.crc32(b'123456789'), quipu.crc32.crc32(b'123456789'))") == [str(0xCBF43926)] * 2
+    assert board.run("print(it.crc32(b'123456789'), quipu.crc32.crc32(b'123456789'))") == [str(0xCBF43926)] * 2
 
 
 def test_copy(board):
     for to_at, of_at, count in ((0, 0, 0), (0, 0, 64), (4, 8, 40), (1, 2, 3), (4, 8, 41), (3, 0, 61), (60, 12, 4)):
-        found = board.run(f"to = bytearray(64)\nviper.copy(to, {to_at}, data, {of_at}, {count})\nprint(to.hex())")
+        found = board.run(f"to = bytearray(64)\nit.copy(to, {to_at}, data, {of_at}, {count})\nprint(to.hex())")
         expected = bytearray(64)
         expected[to_at : to_at + count] = data[of_at : of_at + count]
         assert found == [expected.hex()]
@@ -108,7 +108,7 @@ def check_distances(board, words, first, stride, dim, count, query):
     distances.distances(words, first, stride, dim, count, query, expected)
     found = board.run(
         f"out = array('I', [0xABCD] * {2 * count + 1})\n"
-        f"viper.distances(array('I', bytes.fromhex('{words.tobytes().hex()}')), {first}, {stride}, {dim}, {count}, "
+        f"it.distances(array('I', bytes.fromhex('{words.tobytes().hex()}')), {first}, {stride}, {dim}, {count}, "
         f"array('I', bytes.fromhex('{query.tobytes().hex()}')), out)\nfor each in out: print(each)")
     assert [int(each) for each in found] == expected.tolist()
 
@@ -167,8 +167,8 @@ def test_distances_at_the_edge_of_saturation(board):
 def test_refuses(board, call, error):
     board.run("w = array('I', range(8))\nb = bytearray(32)")
     with pytest.raises(TransportExecError, match=error):
-        board.run("viper." + call)
-    assert board.run("print(viper.hash(data).hex())") == [published.blake3(data).hexdigest()]
+        board.run("it." + call)
+    assert board.run("print(it.hash(data).hex())") == [published.blake3(data).hexdigest()]
 
 
 def test_the_heap_is_left_alone(board):
@@ -176,12 +176,12 @@ def test_the_heap_is_left_alone(board):
     found = board.run(
         "import micropython\n"
         "out = bytearray(96)\nw = array('I', range(64))\nq = array('I', range(16))\nd = array('I', bytes(32))\n"
-        "view = memoryview(data)[:100]\n"
+        "view = memoryview(data)[:100]\nwhat = None\n"
         "micropython.heap_lock()\n"
         "try:\n"
-        " viper.chunk_cv(data, 1, 7, out, 0)\n viper.parent_cv(data, 0, 32, out, 32, 1)\n"
-        " viper.parent_cv(data, 0, 64, out, 64, 0)\n viper.copy(out, 0, data, 1, 9)\n viper.distances(w, 0, 16, 16, 4, q, d)\n"
-        " try:\n  viper.hash(view)\n  what = 'the result of hash was free'\n"
+        " it.chunk_cv(data, 1, 7, out, 0)\n it.parent_cv(data, 0, 32, out, 32, 1)\n"
+        " it.parent_cv(data, 0, 64, out, 64, 0)\n it.copy(out, 0, data, 1, 9)\n it.distances(w, 0, 16, 16, 4, q, d)\n"
+        " try:\n  it.hash(view)\n  what = 'the result of hash was free'\n"
         " except MemoryError:\n  what = 'locked'\n"
         "finally: micropython.heap_unlock()\n"
         "print(out.hex(), d[2], what)")
@@ -201,9 +201,9 @@ def test_cost(board):
         return int(board.run(code % call)[0]) - int(board.run(code % "pass")[0])
 
     board.run("out = bytearray(64)\nw = array('I', bytes(16384))\nq = array('I', bytes(64))\nd = array('I', bytes(2048))")
-    chunk = cost("viper.chunk_cv(data, 0, 0, out, 0)")
-    parent = cost("viper.parent_cv(data, 0, 32, out, 0, 0)")
-    distance = cost("viper.distances(w, 0, 16, 16, 256, q, d)")
+    chunk = cost("it.chunk_cv(data, 0, 0, out, 0)")
+    parent = cost("it.parent_cv(data, 0, 32, out, 0, 0)")
+    distance = cost("it.distances(w, 0, 16, 16, 256, q, d)")
     print(chunk, parent, (chunk - parent) // 15, distance)
     assert 15 * 1700 < chunk - parent < 15 * 1900  # 16 blocks less one, the calls about equal
     assert 256 * 16 * 15 < distance < 85000

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 import quipu
-from quipu import deploy, images
+from quipu import deploy, images, natives
 from quipu.emulator import Emulator
 
 BOARD = "MPS2_AN386"
@@ -30,8 +30,10 @@ def on(emulator, code):
 def test_what_a_board_gets(compiler):
     facts = images.board_facts(BOARD)
     sources, compiled = deploy.files(facts), deploy.files(facts, compiler)
-    assert [path.replace(".mpy", ".py") for path in compiled] == list(sources)
-    assert {path.rpartition("/")[0] for path in sources} == {"/lib/shared_kernel", "/lib/quipu", ""}
+    assert [path.replace(".mpy", ".py") for path in compiled] == [path.replace(".mpy", ".py") for path in sources]
+    assert {path.rpartition("/")[0] for path in sources} == {"/lib/shared_kernel", "/lib/quipu", "/lib", ""}
+    assert sources[deploy.NATIVE] == compiled[deploy.NATIVE] == natives.build("armv7m").read_bytes()
+    assert sources.keys() - deploy.files(facts, native=False).keys() == {deploy.NATIVE}
     assert b"def sub(" in sources["/lib/shared_kernel/fixed.py"] and compiled["/lib/shared_kernel/fixed.mpy"][:1] == b"M"
     assert compiled == deploy.files(facts, compiler)  # the same bytes each time, or every deploy would write them anew
     assert all(b"/" + str(images.checkout_root()).encode() not in content for content in compiled.values())
@@ -54,7 +56,7 @@ def test_a_board_becomes_a_quipu_board(emulator, compiler):
     assert second.written == ["/lib/quipu/viper.mpy"] and second.removed == ["/lib/quipu/memory.py"]
     assert len(second.kept) == len(first.written) - 2
     with quipu.connect(emulator.port) as board:
-        assert board.info()["provider"] == "viper"
+        assert board.info()["provider"] == "native"
 
     digest = hashlib.sha256(deploy.MAIN.encode()).hexdigest()
     code = "import os, hashlib\nprint('mine.py' in os.listdir(), hashlib.sha256(open('/main.py').read()).digest().hex())"

@@ -1,0 +1,51 @@
+"""Chooses what computes the hot loops: native code if it is there and right, else viper, else plain Python. Forgotten after use."""
+
+import sys
+from array import array
+
+from shared_kernel import primitives
+
+_TRIAL = bytes(range(256)) * 5  # more than a chunk, so that its hash has a parent
+_HASH = (b"\x75\x86\xfa\x21\x24\x6e\x8e\x17\xb3\x84\xb8\xfe\x78\x94\x8d\x91"
+         b"\x68\x80\xe5\xce\x4a\x80\xd0\x30\xf4\x55\x04\x95\x2a\x69\xe0\x50")
+_CRC = 0xA6CE4B4E
+
+
+def fault(native):
+    """Return what is wrong with a native module, as text, or None. It is tried on one hash, one CRC and one distance."""
+    seam = getattr(native, "seam", None)
+    if seam != primitives.SEAM:
+        return "it is of version %s, the kernel needs %d" % (seam, primitives.SEAM)
+    if native.hash(_TRIAL) != _HASH:
+        return "its hash is wrong"
+    if native.crc32(_TRIAL, 1) != _CRC:
+        return "its CRC-32 is wrong"
+    out = array("I", (0, 0))
+    native.distances(array("I", (0x7FFFFFFF, 3)), 0, 2, 2, 1, array("I", (0xFFFFFFFF, 5)), out)
+    if tuple(out) != (4, 0x40000000):
+        return "its distance is wrong"
+    return None
+
+
+def choose():
+    """Install the fastest provider that can be trusted; primitives.refused says why native code was not used."""
+    try:
+        import quipu_native
+
+        refused = fault(quipu_native)
+        if refused is None:
+            primitives.use(quipu_native)
+            return
+    except ImportError:  # not there
+        refused = None
+    except Exception as e:  # for another architecture or version of .mpy; or it fails in the trial
+        refused = "%s: %s" % (type(e).__name__, e)
+    sys.modules.pop("quipu_native", None)
+    primitives.refused = refused
+    try:
+        from . import viper
+
+        if viper.usable():
+            primitives.use(viper)
+    except (ImportError, SyntaxError, ValueError):  # no native code on this port: plain Python serves
+        pass
