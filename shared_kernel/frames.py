@@ -15,12 +15,15 @@ VERSION = const(1)
 HEADER = const(12)
 OVERHEAD = const(16)  # header and CRC
 TOKEN_BYTES = const(8)
+BOOT_BYTES = const(44)  # of a boot frame's payload
 
 GENESIS = const(0x01)
 BOOT = const(0x02)
 CHECKPOINT = const(0x03)
 CLOCK = const(0x84)
-# Reserved for later: code 0x85, summary 0x86, capability 0x87, quarantine 0x88.
+# Reserved for later: code 0x85, summary 0x86, capability 0x87.
+QUARANTINE = const(0x88)
+ACKNOWLEDGED = const(0x89)
 SKIPPABLE = const(0x80)
 TOKEN = const(0x40)
 
@@ -31,12 +34,14 @@ OVERWRITE = const(1)
 
 def largest_frame(config):
     """Return the length of the largest frame, genesis aside, that a log of this configuration can hold."""
-    return OVERHEAD + max(TOKEN_BYTES + max(6 + 4 * config[0] + config[5], 30 + config[6]), 40)
+    return OVERHEAD + max(TOKEN_BYTES + max(6 + 4 * config[0] + config[5], 30 + config[6]), BOOT_BYTES)
 
 
-def window(config, unit):
-    """Return the bytes that one group may span on flash of this program unit: what a power cut may void at the log's end."""
-    return max(1024, (largest_frame(config) + unit - 1) // unit * unit)
+def window(config, unit, room):
+    """Return the bytes that one group may span on flash of this program unit: what a power cut may void at the log's end. room: bytes
+    of frames in a sector; a group leaves enough of them for a boot frame, so that it can be repeated before one."""
+    size = (largest_frame(config) + unit - 1) // unit * unit
+    return max(size, min(1024, room - (OVERHEAD + BOOT_BYTES + unit - 1) // unit * unit) // unit * unit)
 
 
 def seed(name):
@@ -152,8 +157,9 @@ def delete_key(name, prev=0):
     return bytes(words_bytes((_u32("prev", prev),))) + _name(name)
 
 
-def boot(number, head, skipped):
-    return bytes(words_bytes((number,)) + head + words_bytes((skipped,)))
+def boot(number, head, skipped, repeated=0):
+    """skipped: bytes that a power cut voided; repeated: bytes before this frame that repeat the log's last frames."""
+    return bytes(words_bytes((number,)) + head + words_bytes((skipped, repeated)))
 
 
 def clock(unix_ms, uncertainty_ms):
