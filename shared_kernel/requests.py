@@ -24,4 +24,5 @@ CHECKPOINT = const(0x44)  # -> seq
 CLOCK = const(0x45)  # payload of a clock frame -> seq
 ACKNOWLEDGE = const(0x46)  # first seq that the laptop does not have
 LEAVE = const(0x47)  # end serve()
+READ_REGION = const(0x49)  # address | length u16 -> the log's flash region from there on, or as much of that as an answer holds
 CONFIGURE = const(0x48)  # configuration, 7 numbers | policy u8 | entropy 16 -> log name

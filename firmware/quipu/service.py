@@ -34,6 +34,7 @@ _CLOCK = const(0x45)
 _ACKNOWLEDGE = const(0x46)
 _LEAVE = const(0x47)
 _CONFIGURE = const(0x48)
+_READ_REGION = const(0x49)
 
 # A request must fit the smallest receive buffer that a port has (stm32 UART: 256 bytes), marks included.
 LIMIT = 240
@@ -177,6 +178,10 @@ class Service:
             memory.configure([u32(p, 4 * i) for i in range(7)], p[29:45], p[28])
             gc.collect()
             return store.log_name()
+        if op == _READ_REGION:
+            region = store.region
+            address = u32(p, 0)
+            return region.read(address, max(0, min(p[4] | p[5] << 8, _ANSWER, region.sector * region.sectors - address)))
         if op == _LEAVE:
             self.leave = True
             return b""

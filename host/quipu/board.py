@@ -281,6 +281,11 @@ class Board:
         request = bytes((slot,)) + words_bytes((generation, offset)) + bytes((size & 255, size >> 8))
         return self.link.request(requests.SNAPSHOT_DATA, request)
 
+    def read_region(self, address: int, size: int) -> bytes:
+        """Return bytes of the log's flash region from an address on: at least 1 of size, b"" at its end. A board whose log is damaged
+        answers this too."""
+        return self.link.request(requests.READ_REGION, bytes(words_bytes((address,))) + bytes((size & 255, size >> 8)))
+
     def acknowledge(self, seq: int) -> None:
         """Say that every frame below `seq` is safely archived, so that its sectors may be recycled."""
         self.link.request(requests.ACKNOWLEDGE, words_bytes((seq,)))

@@ -14,7 +14,6 @@ from quipu.recover import recover as into_archive
 
 Data = dict[str, Any]
 
-READ_REGION = 0x49  # link request: address u32 | size u16, answered with bytes of the log's flash region
 _PART = 1024  # bytes asked for at once
 
 _SIZE = re.compile(r"(0[xX][0-9a-fA-F]+|[0-9]+)([kKmM]?)\Z")
@@ -111,7 +110,7 @@ def _of_port(port: str) -> FlashImage:
         data = bytearray()
         while len(data) < whole:
             part = min(_PART, whole - len(data))
-            more = board.link.request(READ_REGION, len(data).to_bytes(4, "little") + part.to_bytes(2, "little"))
+            more = board.read_region(len(data), part)
             if not more:
                 raise errors.FlashError(f"the board gives nothing of its flash region from {len(data):,} on, of {whole:,} bytes")
             data += more

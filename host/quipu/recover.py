@@ -79,6 +79,8 @@ class Found:
         region = self.region = _Mended(flash)
         self._without_headers()
         self.recovery = Recovery(region)
+        if self.recovery.replay is None and self.recovery.damage:
+            raise FormatError(self.recovery.damage)
         if self.recovery.replay is None:
             raise NotFound("nothing was ever recorded in this region")
         self.name: bytes = self.recovery.replay.name
