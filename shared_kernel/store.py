@@ -462,6 +462,14 @@ class Store:
         """Take a snapshot now, whole, and return its Header."""
         return self.call(self._take_snapshot)
 
+    def begin_snapshot(self):
+        """Begin a snapshot, unless one is being taken: each call of `execute` goes a step on with it."""
+        self.call(self._begin_snapshot)
+
+    def _begin_snapshot(self):
+        self._ready()
+        self._saver()
+
     def _take_snapshot(self):
         self._ready()
         if not self.booted:

@@ -26,7 +26,7 @@ class Memory:
     def __init__(self, found, identity, facts):
         self.identity = identity
         self.facts = facts
-        self.store = Store(None, _ticks, found)
+        self.store = Store(None, _ticks, found, facts.get("snapshot_distance", 0))
         self.service = None
         self._search = None
 
@@ -171,9 +171,10 @@ class Memory:
         """Tell the log the wall time, milliseconds since 1970; return the frame's seq."""
         return self.store.log_only(frames.CLOCK, frames.clock(unix_ms, uncertainty_ms))
 
-    def snapshot(self):
-        """Take a snapshot now; return the seq of the last frame that it covers."""
-        return self.store.take_snapshot().seq
+    def snapshot(self, wait=True):
+        """Take a snapshot now; return the seq of the last frame that it covers. wait=False: begin one and return None; each command
+        that follows takes it a step further, of which the longest is a sector's erase."""
+        return self.store.take_snapshot().seq if wait else self.store.begin_snapshot()
 
     # -- the laptop ---------------------------------------------------------------------------------------------------
 
