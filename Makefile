@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup kernel bench demo test lint conformance images bench-flash faults fuzz clean
+.PHONY: help setup kernel bench demo test lint conformance images native bench-flash faults fuzz clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -35,6 +35,9 @@ demo: $(VENV)/recordings ## a board records, loses power, goes on; the laptop pu
 
 images: setup ## MicroPython for every emulated board, and for this machine
 	$(BIN)/python host/quipu/images.py build
+
+native: setup ## the C module for boards as .mpy, for every architecture that there is a compiler for: build/native, and the wheel
+	$(BIN)/python host/quipu/natives.py
 
 test: images $(VENV)/recordings ## every test
 	$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -67,4 +70,4 @@ fuzz: setup ## any bytes at all to every decoder, SECONDS= of each, by atheris w
 	    $(BIN)/python tests/faults/fuzz.py $$each -max_total_time=$(SECONDS) -artifact_prefix=build/ -verbosity=0 || exit 1; done
 
 clean: ## removes what was built and installed here
-	rm -rf build host/quipu/compiled $(VENV)
+	rm -rf build host/quipu/compiled host/quipu/native $(VENV)

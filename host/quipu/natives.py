@@ -2,7 +2,8 @@
 
     python host/quipu/natives.py        builds it for every architecture that this machine has a compiler for
 
-What is built lies in build/native/, and beside this file in native/ where a wheel has it. A board without one works by viper.
+What is built lies in build/native/; main() also puts it in native/ beside this file, from where it goes into a wheel. A board
+without one works by viper.
 """
 
 import shutil
@@ -15,6 +16,7 @@ if __name__ == "__main__":
 from quipu import images
 
 MODULE = "quipu_native"
+PACKED = Path(__file__).resolve().parent / "native"  # what goes into a wheel
 LARGEST = 6 * 1024  # bytes of a .mpy
 SUBVERSION = (6, 3)  # of the .mpy format: MicroPython 1.23 and newer
 # The compiler that each needs. A board takes code for any architecture below its own.
@@ -48,16 +50,15 @@ def build(arch: str) -> Path:
 
 
 def find(arch: str) -> bytes | None:
-    """Return the module for a board of this .mpy architecture: the wheel's, else the checkout's; None if there is none."""
+    """Return the module for a board of this .mpy architecture: the checkout's, else the wheel's; None if there is none."""
     serves = SERVES.get(arch)
-    name = f"{MODULE}-{serves}.mpy"
-    packed = Path(__file__).resolve().parent / "native" / name
-    if serves is None or packed.is_file():
-        return packed.read_bytes() if serves else None
+    if serves is None:
+        return None
     try:
         return build(serves).read_bytes()
-    except images.ImageError:
-        return None
+    except images.ImageError:  # no checkout, or no compiler
+        packed = PACKED / f"{MODULE}-{serves}.mpy"
+        return packed.read_bytes() if packed.is_file() else None
 
 
 def arch_of(mpy: int) -> str | None:
@@ -78,6 +79,8 @@ def main() -> int:
         except images.ImageError as error:
             print(f"quipu: {error}", file=sys.stderr)
             return 3
+        PACKED.mkdir(exist_ok=True)
+        shutil.copy(path, PACKED)
         print(f"{arch}: {path.stat().st_size} bytes, {path}")
     return 0
 
