@@ -1,0 +1,101 @@
+"""What Quipu knows of real boards: boards/NAME/quipu.json, checked, and which of them a board that runs MicroPython is.
+
+A file holds only what is true of that board; docs/boards.md says how to add one. The emulated boards' facts are in their board.json
+(images.py).
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from quipu import images
+from quipu.errors import FormatError, UsageError
+from shared_kernel.config import CONFIG_LIMITS, CONFIG_NAMES
+
+FILE = "quipu.json"
+ARCHITECTURES = ("armv6m", "armv7m", "armv7em", "armv7emsp", "armv7emdp", "rv32imc", "xtensa", "xtensawin")
+_NONE = type(None)
+# Key: types. `stock` is the way on firmware from micropython.org; `no_stock` says in a clause why there is none.
+_KEYS: dict[str, tuple[type, ...]] = {"name": (str,), "machine": (str,), "mpy_arch": (str,), "ram": (int,), "watchdog_ms": (int, _NONE),
+                                      "capacities": (dict,)}
+_STOCK: dict[str, tuple[type, ...]] = {"driver": (str,), "log": (dict,), "geometry": (dict,)}
+_LOG: dict[str, tuple[type, ...]] = {"path": (str,), "size": (int,)}
+_GEOMETRY: dict[str, tuple[type, ...]] = dict.fromkeys(("sector", "page", "unit"), (int,))
+
+
+def folder() -> Path:
+    """Return the folder of all boards."""
+    return images.checkout_root() / "boards"
+
+
+def names() -> list[str]:
+    """Return the names of the real boards, sorted."""
+    return sorted(path.parent.name for path in folder().glob(f"*/{FILE}"))
+
+
+def load(name: str) -> dict[str, Any]:
+    """Return the checked facts of a real board. UsageError if there is none of this name."""
+    path = folder() / name / FILE
+    if name not in names():
+        raise UsageError(f"there is no board {name!r} in {folder()}: choose one of {', '.join(names())}, or copy the folder of a "
+                         "board like it (docs/boards.md)")
+    try:
+        facts = json.loads(path.read_text())
+    except ValueError as error:
+        raise FormatError(f"{path}: not JSON: {error}") from None
+    check(facts, str(path), name)
+    return dict(facts)
+
+
+def check(facts: Any, where: str, name: str) -> None:
+    """FormatError, which names the file, the key, what was expected and what was found, unless these are the facts of board `name`."""
+    if not isinstance(facts, dict):
+        raise FormatError(f"{where}: expected an object, found {facts!r}")
+    way = "no_stock" if "no_stock" in facts else "stock"
+    _keys(facts, {**_KEYS, way: (str,) if way == "no_stock" else (dict,)}, where)
+    _expect(facts["name"] == name, where, "name", f"{name}, as the folder", facts["name"])
+    _expect(facts["mpy_arch"] in ARCHITECTURES, where, "mpy_arch", "one of " + ", ".join(ARCHITECTURES), facts["mpy_arch"])
+    _expect(facts["ram"] > 0, where, "ram", "bytes of RAM, more than 0", facts["ram"])
+    _keys(facts["capacities"], dict.fromkeys(CONFIG_NAMES, (int,)), where, "capacities.")
+    for each, (low, high) in zip(CONFIG_NAMES, CONFIG_LIMITS, strict=True):
+        found = facts["capacities"][each]
+        _expect(low <= found <= high, where, f"capacities.{each}", f"{low} to {high}", found)
+    if way == "stock":
+        stock = facts["stock"]
+        _keys(stock, _STOCK, where, "stock.")
+        _expect(stock["driver"] == "files", where, "stock.driver", "files, the driver for stock firmware", stock["driver"])
+        _keys(stock["log"], _LOG, where, "stock.log.")
+        _expect(stock["log"]["path"].startswith("/"), where, "stock.log.path", "a path from /", stock["log"]["path"])
+        _keys(stock["geometry"], _GEOMETRY, where, "stock.geometry.")
+        sector, page = stock["geometry"]["sector"], stock["geometry"]["page"]
+        _expect(page > 0 and sector > 0 and sector % page == 0, where, "stock.geometry", "sector a multiple of page",
+                f"sector {sector}, page {page}")
+        _expect(stock["log"]["size"] > 0 and stock["log"]["size"] % sector == 0, where, "stock.log.size",
+                f"a multiple of the sector, {sector}", stock["log"]["size"])
+
+
+def _expect(true: bool, where: str, key: str, expected: str, found: object) -> None:
+    if not true:
+        raise FormatError(f"{where}: {key}: expected {expected}, found {found!r}")
+
+
+def _keys(of: dict[str, Any], expected: dict[str, tuple[type, ...]], where: str, prefix: str = "") -> None:
+    for key in sorted(of.keys() - expected.keys()):
+        raise FormatError(f"{where}: {prefix}{key}: no such key; expected only {', '.join(expected)}")
+    for key, types in expected.items():
+        _expect(key in of, where, prefix + key, "a value", "nothing")
+        what = " or ".join("null" if each is _NONE else each.__name__ for each in types)
+        _expect(isinstance(of[key], types) and not isinstance(of[key], bool), where, prefix + key, what, of[key])
+
+
+def of_machine(machine: str) -> str | None:
+    """Return the name of the board that calls itself `machine` (sys.implementation._machine), None if no folder has it."""
+    return next((name for name in names() if load(name)["machine"] == machine), None)
+
+
+def for_stock(name: str) -> dict[str, Any]:
+    """Return the facts that go on board `name` as /quipu.json for stock firmware. UsageError if there is no way on stock firmware."""
+    facts = load(name)
+    if "no_stock" in facts:
+        raise UsageError(f"{name}: {facts['no_stock']}; it cannot be flashed yet")
+    return {"name": name, "mpy_arch": facts["mpy_arch"], **facts["stock"], "capacities": facts["capacities"]}
