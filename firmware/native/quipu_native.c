@@ -355,7 +355,7 @@ static uint32_t limit_of(const uint32_t *query, uint32_t dim) {
 }
 
 // min(sum of squared differences, 2^63 - 1) of a vector and a query of Q16.16. limit: limit_of the query.
-static uint64_t distance(const uint32_t *a, const uint32_t *query, uint32_t dim, uint32_t limit) {
+static __attribute__((noinline, optimize("O2"))) uint64_t distance(const uint32_t *a, const uint32_t *query, uint32_t dim, uint32_t limit) {
     uint64_t sum = 0;
     uint32_t any = 0;
     const uint32_t *end = a + dim;
@@ -438,17 +438,17 @@ typedef struct {
 } near_t;
 
 // By its members: to assign the whole, gcc would call memcpy.
-static void set(near_t *to, const near_t *from) {
+static inline void set(near_t *to, const near_t *from) {
     to->distance = from->distance;
     to->id = from->id;
 }
 
-static bool before(const near_t *a, const near_t *b) {
+static inline bool before(const near_t *a, const near_t *b) {
     return a->distance < b->distance || (a->distance == b->distance && a->id < b->id);
 }
 
 // nearest(words, base, skip, per, span, stride, fresh, dim, query, k, tag) -> [(distance, id)], ascending; see primitives.py.
-static mp_obj_t quipu_nearest(size_t n, const mp_obj_t *args) {
+static __attribute__((optimize("O2"))) mp_obj_t quipu_nearest(size_t n, const mp_obj_t *args) {
     mp_int_t numbers[7]; // base, skip, per, span, stride, fresh, dim
     for (int i = 0; i < 7; i++) {
         numbers[i] = mp_obj_get_int(args[i + 1]);
@@ -498,12 +498,15 @@ static mp_obj_t quipu_nearest(size_t n, const mp_obj_t *args) {
             at = row += span;
         }
     }
-    mp_obj_t list = mp_obj_new_list(0, NULL);
+    mp_obj_t list = mp_obj_new_list(found, NULL);
+    size_t length;
+    mp_obj_t *items;
+    mp_obj_get_array(list, &length, &items);
     for (mp_int_t i = 0; i < found; i++) {
         mp_obj_t pair[2];
         pair[0] = mp_binary_get_val_array('Q', &best[i].distance, 0);
         pair[1] = mp_obj_new_int_from_uint(best[i].id);
-        mp_obj_list_append(list, mp_obj_new_tuple(2, pair));
+        items[i] = mp_obj_new_tuple(2, pair);
     }
     m_free(best);
     return list;

@@ -16,7 +16,7 @@ from quipu.repl import Repl
 
 CORES = {"cortex-m4": "MPS2_AN386", "cortex-m0": "MICROBIT_M0"}
 PROVIDERS = ("plain", "viper", "native")
-HEAP = 1 << 20  # two arenas of a third of a MiB each are measured, which no small board would have
+HEAP = 2 << 20  # two arenas of a third of a MiB are measured one after the other, which no small board would have
 LIMIT_S = 300
 MHZ = 168
 # What the architecture page of Valori's kernel gives for a part of 168 MHz, in microseconds.
@@ -75,6 +75,7 @@ def rooted(k, name):
         found.append(cost(k.root) - none)
     print(name, max(found), sep="|")
 for n in range(230): memory.insert(vector(n), n & 3)
+gc.collect()
 """
 EACH = """
 gc.collect()
@@ -191,11 +192,13 @@ def core(name, folder):
         return own
 
     found = {each: {} for each in PROVIDERS}
-    with Board(name, copy("native"), heap=HEAP) as board:
+    with Board(name, copy("native")) as board:
         board.run(SETUP)
         for provider in PROVIDERS:
             for metric, value in board.run(EACH % provider):
                 found[provider][metric] = number(value)
+    with Board(name, copy("native"), heap=HEAP) as board:
+        board.run(SETUP)
         for count in (256, 4096):
             for provider, metric, value in board.run(ROOTED.format(count, PROVIDERS)):
                 found[provider][metric] = number(value)
