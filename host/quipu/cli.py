@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import click
 
 from quipu import commands as do
-from quipu import commands_flash, describe, errors, kernels, render, render_flash, render_past
+from quipu import commands_boards, commands_flash, describe, errors, kernels, render, render_boards, render_flash, render_past
 from quipu import commands_past as past
 from quipu.emulator import EmulatorError
 from quipu.images import ImageError
@@ -140,6 +140,11 @@ VERBS: dict[str, Verb] = {
         option("--bare", "plain MicroPython, without the firmware", is_flag=True))),
     "ports": Verb(BOARD, do.ports, render.ports, ()),
     "info": Verb(BOARD, do.info, render.info, (PORT,)),
+    "flash": Verb(BOARD, commands_boards.flash, render_boards.flashed, (
+        PORT, option("--board", "it is this board of boards/", metavar="NAME"),
+        option("--main", "replace the board's /main.py", is_flag=True),
+        option("--dry-run", "show what would be written; the board restarts", is_flag=True))),
+    "attach": Verb(BOARD, commands_boards.attach, render_boards.attached, (PORT, ARCHIVE)),
     "configure": Verb(BOARD, do.configure, render.configured, (
         PORT, *map(capacity, range(len(CONFIG_NAMES))),
         option("--policy", "when the log is full: refuse, or drop its oldest part", type=click.Choice(describe.POLICIES),

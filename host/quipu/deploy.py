@@ -10,7 +10,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +25,7 @@ MAIN = "import quipu\nquipu.start()\nquipu.serve()\n"
 NATIVE = f"/lib/{natives.MODULE}.mpy"
 FOLDERS = ("/lib", "/lib/shared_kernel", "/lib/quipu")
 _SOFT_RESET = b"\x04"  # at the friendly prompt
+_STOP = b"\x03"  # ends what the board may still be running of ours
 _SURVEY_S = 60.0  # a board may be that slow to hash its files
 # Runs on the board: the hash of each file in our folders, one a line. No hashlib: nothing, so everything is copied.
 _SURVEY = """
@@ -99,17 +100,28 @@ def compiled(mpy_cross: str | Path, source: Path, name: str, arch: str) -> bytes
 
 @contextmanager
 def opened(port: str) -> Iterator[Repl]:
-    """Give the raw REPL on `port`, which interrupts what runs there; then reset the board softly, which runs /main.py."""
+    """Give the raw REPL on `port`, which interrupts what runs there; then reset the board softly, which runs /main.py,
+    after an error too."""
     try:
         line = serial.serial_for_url(port, baudrate=115200, timeout=1)
     except (OSError, ValueError) as error:
         raise PortError(f"{port}: cannot open this port: {error}") from None
     with line:
         repl = Repl(line, port)
-        yield repl
-        repl.leave()
-        line.write(_SOFT_RESET)
-        line.flush()
+        try:
+            yield repl
+        except BaseException:
+            with suppress(PortError, OSError):  # what the board does without us matters, not what it says now
+                line.write(_STOP)
+                _restart(repl, line)
+            raise
+        _restart(repl, line)
+
+
+def _restart(repl: Repl, line: Any) -> None:
+    repl.leave()
+    line.write(_SOFT_RESET)
+    line.flush()
 
 
 def deploy(port: str, facts: dict[str, Any], mpy_cross: str | Path | None = None, main: str | None = MAIN) -> Deployed:

@@ -4,6 +4,8 @@ Entering interrupts whatever runs on the board (mpremote sends Ctrl-C): call it 
 """
 
 import re
+import time
+from collections.abc import Iterable
 from typing import Any
 
 from mpremote.transport import TransportError
@@ -13,6 +15,10 @@ from . import errors
 from .errors import PortError, QuipuError
 
 _READ_S = 1.0  # mpremote reads whole answers; a link's own reads are far shorter
+_EOF = b"\x04"
+_AHEAD = 1  # lines
+_ENTER_TRIES = 4
+_ENTER_S = 3  # for one try
 _DEVICE_ERROR = re.compile(r"^(\w+)(?:: (.*))?$")
 
 
@@ -36,11 +42,15 @@ class Repl:
                                      is_pty=True)  # that is: wait for bytes by reading, not by polling
         self._timeout = port.timeout
         port.timeout = _READ_S
-        try:
-            self._transport.enter_raw_repl(soft_reset=False)
-        except (TransportError, OSError) as e:
-            port.timeout = self._timeout
-            raise PortError(f"{name}: no raw REPL: {e}") from None
+        # A board that is just starting drops what comes before its console is there, the Ctrl-C among it: ask again.
+        for last in (False,) * (_ENTER_TRIES - 1) + (True,):
+            try:
+                self._transport.enter_raw_repl(soft_reset=False, timeout_overall=_ENTER_S)
+                break
+            except (TransportError, OSError) as e:
+                if last or isinstance(e, OSError):
+                    port.timeout = self._timeout
+                    raise PortError(f"{name}: no raw REPL: {e}") from None
 
     def run(self, code: str, timeout: float) -> bytes:
         """Run code and return what it printed. DeviceError if it raised; PortError if it printed nothing for `timeout` s."""
@@ -59,6 +69,39 @@ class Repl:
         except (TransportError, OSError) as e:
             raise PortError(f"{self.name}: the REPL broke off: {e}") from None
         self._transport.serial.timeout = self._timeout
+
+    def feed(self, lines: Iterable[bytes], timeout: float) -> None:
+        """Send lines to started code that answers each with a dot, at most _AHEAD unanswered; wait for its end. DeviceError if it
+        raised; PortError if no dot came for `timeout` s."""
+        transport = self._transport
+        transport.serial.timeout = _READ_S
+        try:
+            ahead = 0
+            for line in lines:
+                transport.serial.write(line)
+                ahead += 1
+                if ahead == _AHEAD:
+                    self._dot(timeout)
+                    ahead -= 1
+            for _ in range(ahead):
+                self._dot(timeout)
+            _, error = transport.follow(timeout)
+        except (TransportError, OSError) as e:
+            raise PortError(f"{self.name}: the REPL broke off: {e}") from None
+        if error:
+            raise self._device_error(error.decode(errors="replace"))
+
+    def _dot(self, timeout: float) -> None:
+        port = self._transport.serial
+        deadline = time.monotonic() + timeout
+        while not (found := port.read(1)):
+            if time.monotonic() > deadline:
+                raise PortError(f"{self.name}: the board took no more of a file for {timeout:.0f} s: unplug it, plug it in, try again")
+        if found == _EOF:  # the code ended: an exception follows
+            error = self._transport.read_until(1, _EOF, timeout=timeout)[:-1]
+            raise self._device_error(error.decode(errors="replace") or "it ended early")
+        if found != b".":
+            raise PortError(f"{self.name}: expected a dot for each line sent, found {found + port.read(port.in_waiting)!r}")
 
     def leave(self) -> None:
         """Go back to the friendly REPL; nothing may be running. The port is the caller's again."""

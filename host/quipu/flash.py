@@ -1,0 +1,239 @@
+"""`quipu flash`: brings Quipu onto a board with MicroPython, over the raw REPL. The old files work until the new ones are whole.
+
+What differs is written beside its place (PATH.new), read back by hash, and only when all of it is right renamed into its place.
+Broken off at any moment, the same call again completes it: what was written whole is not written again. Never touches the log, never
+formats a filesystem, removes nothing but stale modules of Quipu's own two packages.
+"""
+
+import ast
+import binascii
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from quipu import boards, deploy, images, natives
+from quipu.errors import PortError, UsageError
+from quipu.repl import DeviceError, Repl
+
+NEW = ".new"
+FACTS = "/quipu.json"
+OLDEST = (1, 22)
+LEAST_HEAP = 120 * 1024  # bytes, with copied files: tests/boards/test_costs.py
+_RUN_S = 60.0  # a board may be that slow to hash its files
+_PROBE_S = 10.0
+_LINE = 192  # bytes of a file in one line of base64: 256 characters, which every port can buffer
+_ENTRY = 64  # bytes that a file's entry may take in its directory
+_PROBE = """
+import sys, os, gc
+gc.collect()
+i = sys.implementation
+s = os.statvfs("/")
+print((i.name, tuple(i.version)[:3], getattr(i, "_machine", ""), getattr(i, "_mpy", 0), gc.mem_free() + gc.mem_alloc(), s[0], s[2], s[3],
+       "main.py" in os.listdir("/")))
+"""
+# Takes lines of base64 and answers each with a dot, so that no more than one waits in the port's buffer.
+_RECEIVER = """
+import sys
+from binascii import a2b_base64
+def receive(path, lines):
+    with open(path, "wb") as f:
+        for _ in range(lines):
+            f.write(a2b_base64(sys.stdin.readline()))
+            sys.stdout.write(".")
+"""
+_SWITCH = """
+import os
+for path in %r:
+    try:
+        os.remove(path)
+    except OSError:
+        pass
+for path in %r:
+    try:
+        os.rename(path + ".new", path)
+    except OSError:
+        os.remove(path)
+        os.rename(path + ".new", path)
+"""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a board says of itself. mpy: sys.implementation._mpy; heap: bytes, used and free; block: bytes of one of the filesystem's
+    `blocks`, of which `free` are free; has_main: whether there is a /main.py."""
+
+    name: str
+    version: tuple[int, ...]
+    machine: str
+    mpy: int
+    heap: int
+    block: int
+    blocks: int
+    free: int
+    has_main: bool
+
+    @property
+    def mpy_version(self) -> tuple[int, int]:
+        """Version and sub-version of the .mpy files that it takes."""
+        return self.mpy & 0xFF, self.mpy >> 8 & 3
+
+
+@dataclass
+class Plan:
+    """What flashing writes. write: paths, in order; staged: those of them that stand beside their place already, whole; keep: paths
+    that are right; remove: stale ones; bytes: to send; need, free: bytes of the filesystem."""
+
+    port: str
+    board: str
+    machine: str
+    form: str
+    write: list[str] = field(default_factory=list)
+    staged: list[str] = field(default_factory=list)
+    keep: list[str] = field(default_factory=list)
+    remove: list[str] = field(default_factory=list)
+    bytes: int = 0
+    need: int = 0
+    free: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return asdict(self)
+
+
+def probe(repl: Repl) -> Probe:
+    """Ask the board what it is. PortError if it is nothing that can run Quipu."""
+    try:
+        answer = repl.run(_PROBE, _PROBE_S)
+    except DeviceError as error:
+        raise PortError(f"{repl.name}: this is no MicroPython with a filesystem mounted at /: {error}") from None
+    try:
+        found = Probe(*ast.literal_eval(answer.decode().strip()))
+    except (ValueError, SyntaxError, TypeError):
+        raise PortError(f"{repl.name}: expected MicroPython, found something that answers {answer[:80]!r}") from None
+    if found.name != "micropython":
+        raise PortError(f"{repl.name}: expected MicroPython, found {found.name}: install MicroPython on this board first")
+    if found.version[:2] < OLDEST:
+        raise PortError(f"{repl.name}: MicroPython {'.'.join(map(str, found.version))} is too old: install 1.22 or newer")
+    if found.heap < LEAST_HEAP:
+        raise PortError(f"{repl.name}: the board has a heap of {found.heap:,} bytes, and Quipu's copied files need {LEAST_HEAP:,}: "
+                        "use a firmware with Quipu frozen in")
+    return found
+
+
+def facts_for(found: Probe, board: str | None) -> dict[str, Any]:
+    """Return the facts that go on this board, from the folder of its machine, or of `board`. UsageError if that is another one."""
+    emulated = {each: each for each in images.boards()}
+    name = board or boards.of_machine(found.machine) or emulated.get(found.machine.split(" with ")[0])
+    if name is None:
+        raise UsageError(f"no folder in boards/ is of {found.machine!r}: choose one with --board "
+                         f"({', '.join(boards.names())}), or copy the folder of a board like it (docs/boards.md)")
+    if name in emulated:
+        facts = images.board_facts(name)
+        expected = name
+        here = found.machine.split(" with ")[0]
+    else:
+        facts = boards.for_stock(name)
+        expected, here = boards.load(name)["machine"], found.machine
+    if here != expected:
+        raise UsageError(f"--board {name} is {expected!r}, and this board says it is {found.machine!r}: leave --board away, or copy that "
+                         "folder for your board")
+    arch = natives.NUMBERS.get(found.mpy >> 10)
+    if arch and arch != facts["mpy_arch"]:
+        raise UsageError(f"boards/{name} says mpy_arch {facts['mpy_arch']}, and this board takes {arch}: correct the folder's file")
+    return facts
+
+
+def contents(found: Probe, facts: dict[str, Any], main: bool) -> tuple[str, dict[str, bytes]]:
+    """Return (form, contents by path): compiled where the board's .mpy version is our compiler's, else sources. main: replace /main.py
+    even if there is one."""
+    compiled = found.mpy_version == natives.SUBVERSION
+    wanted = deploy.files(facts, images.mpy_cross() if compiled else None, native=compiled)
+    if main or not found.has_main:
+        wanted["/main.py"] = deploy.MAIN.encode()
+    return ".mpy" if compiled else "source", wanted
+
+
+def plan(repl: Repl, found: Probe, facts: dict[str, Any], form: str, wanted: dict[str, bytes]) -> Plan:
+    """Compare what is wanted with what is there. Changes nothing. PortError if the filesystem cannot hold old and new at once."""
+    there = hashes(repl)
+    if FACTS in there:
+        _same_log(repl, facts)
+    result = Plan(repl.name, facts["name"], found.machine, form, free=found.free * found.block)
+    for path, content in wanted.items():
+        digest = hashlib.sha256(content).hexdigest()
+        if there.get(path) == digest:
+            result.keep.append(path)
+            continue
+        result.write.append(path)
+        if there.get(path + NEW) == digest:
+            result.staged.append(path)
+        else:
+            result.bytes += len(content)
+            result.need += -(-(len(content) + _ENTRY) // found.block) * found.block
+    result.remove = sorted(path for path in there if path.rpartition("/")[0] in deploy.FOLDERS[1:] and path not in wanted
+                           and path.removesuffix(NEW) not in result.write)
+    if result.need > result.free:
+        raise PortError(f"{repl.name}: old and new files do not fit at once: {result.need:,} bytes are to be written and "
+                        f"{result.free:,} are free, of {found.blocks * found.block:,}: remove files of yours, or remove /lib/quipu and "
+                        "/lib/shared_kernel first")
+    return result
+
+
+def _same_log(repl: Repl, facts: dict[str, Any]) -> None:
+    """PortError if the board's own facts place its log elsewhere: it would not be found again, and a second one begun."""
+    try:
+        there = json.loads(repl.read_file(FACTS))
+        old = {key: there[key] for key in ("driver", "log", "geometry")}
+    except (ValueError, KeyError, TypeError):
+        return  # the firmware could not start from these facts either
+    new = {key: facts[key] for key in old}
+    if old != new:
+        raise PortError(f"{repl.name}: {FACTS} on the board says that its log is at {old}, and boards/{facts['name']} says {new}: pull "
+                        f"the log (`quipu sync`), then remove {FACTS} from the board, or correct the folder's file")
+
+
+def hashes(repl: Repl) -> dict[str, str]:
+    """Return SHA-256 in hex by path, of the files in the folders that Quipu uses."""
+    out = {}
+    for line in repl.run(deploy._SURVEY % (("/", *deploy.FOLDERS),), _RUN_S).decode().splitlines():
+        digest, _, path = line.partition(" ")
+        out[path] = digest
+    return out
+
+
+def carry_out(repl: Repl, todo: Plan, wanted: dict[str, bytes], progress: Callable[[int, int], None] | None = None) -> None:
+    """Write beside, read back by hash, switch, read back again. PortError if what the board holds is not what was sent: the old files
+    are in place then, unless the message says otherwise."""
+    for folder in deploy.FOLDERS:
+        repl.make_folder(folder)
+    done = 0
+    repl.run(_RECEIVER, _PROBE_S)
+    for path in todo.write:
+        if path not in todo.staged:
+            send(repl, path + NEW, wanted[path])
+            done += len(wanted[path])
+            if progress:
+                progress(done, todo.bytes)
+    _compare(repl, {path + NEW: wanted[path] for path in todo.write}, "the old files are in place")
+    # A board with randomness of its own ignores it; on others a blank region gets its genesis from it.
+    repl.write_file("/quipu.entropy", os.urandom(16))
+    repl.run(_SWITCH % (todo.remove, todo.write), _RUN_S)
+    _compare(repl, {path: wanted[path] for path in todo.write}, "the new files are in place")
+
+
+def send(repl: Repl, path: str, content: bytes) -> None:
+    """Write one file through the receiver that runs on the board."""
+    lines = [content[i : i + _LINE] for i in range(0, len(content), _LINE)]
+    repl.start(f"receive({path!r}, {len(lines)})")
+    repl.feed([binascii.b2a_base64(each) for each in lines], _PROBE_S)
+
+
+def _compare(repl: Repl, wanted: dict[str, bytes], state: str) -> None:
+    there = hashes(repl)
+    wrong = [path for path, content in wanted.items() if there.get(path) != hashlib.sha256(content).hexdigest()]
+    if wrong:
+        raise PortError(f"{repl.name}: read back, {', '.join(wrong)} {'is' if len(wrong) == 1 else 'are'} not what was sent; {state}: "
+                        "flash it again")
