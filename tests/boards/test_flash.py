@@ -4,7 +4,7 @@ import json
 
 import pytest
 import quipu
-from quipu import attach, commands_boards, deploy, flash, images
+from quipu import attach, boards, commands_boards, deploy, flash, images
 from quipu.emulator import Emulator
 from quipu.errors import FlashError, PortError, UsageError
 
@@ -136,6 +136,19 @@ def test_a_sector_that_arrives_wrong_is_refused(emulator, tmp_path, monkeypatch)
                         if code.startswith("read") else run(self, code, timeout))
     with pytest.raises(FlashError, match="sector 0 did not arrive"), deploy.opened(emulator.port) as repl:
         attach.read(repl, tmp_path / "kept")
+
+
+def test_stock_firmware_keeps_its_log_in_files(tmp_path, monkeypatch):
+    emulated = images.board_facts(BOARD)
+    stock = {**boards.for_stock("RPI_PICO"), "name": BOARD, "mpy_arch": emulated["mpy_arch"]}
+    monkeypatch.setattr(flash, "facts_for", lambda found, board: stock)
+    with Emulator(BOARD, frozen=False) as emulator:
+        info = commands_boards.flash(emulator.port, None, main=False, dry_run=False)["info"]
+        assert info["sector"] * info["sectors"] == stock["log"]["size"]
+        with quipu.connect(emulator.port) as board:
+            board.put(b"mode", b"run")
+            board.sync(tmp_path / "archive")
+        assert quipu.verify(tmp_path / "archive").verdict == "match"
 
 
 @pytest.mark.parametrize(("answer", "message"), [
