@@ -159,3 +159,5 @@ def test_climb(board, chunks):
         found = board.run(f"print(it.climb(a, cvs, {chunks}, dirty, {len(changed)}, t).hex(), t.hex())")
         assert found == [published.blake3(arena).hexdigest(), ("00" if 0 in changed else "02") + "00" * (chunks - 1)]
         board.run("t[0] = 0")
+    board.run("t[1] = 2\ndirty[0] = 1")  # changed, and then unsaved: a snapshot began in between
+    assert board.run(f"print(it.climb(a, cvs, {chunks}, dirty, 1, t).hex(), t[1])") == [published.blake3(arena).hexdigest(), "2"]

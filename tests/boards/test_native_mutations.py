@@ -1,0 +1,40 @@
+"""What test_native.py promises can fail: each line of the C, changed, turns the test that is named red."""
+
+import pytest
+from mpremote.transport import TransportExecError
+from quipu.emulator import Emulator
+
+from tests.boards import test_native
+from tests.boards.test_provider import built
+
+BOARD = "MPS2_AN386"
+MUTATIONS = (
+    ("for (int left = 3;; left--) {", "for (int left = 2;; left--) {", test_native.test_hash),
+    ("size == BLOCK && !((uintptr_t)data & 3)", "size >= BLOCK - 1 && !((uintptr_t)data & 3)", test_native.test_hash),
+    ("chunk(cv, data, size, chunks, depth ? 0 : ROOT);", "chunk(cv, data, size, chunks, ROOT);", test_native.test_hash),
+    ("if (any < limit) { // nearly always", "if (any <= limit << 3) { // nearly always",
+     test_native.test_distances_at_the_edge_of_saturation),
+    ("if (each > LIMIT - sum) {", "if (each > LIMIT) {", test_native.test_distances_at_the_edge_of_saturation),
+    ("a->distance == b->distance && a->id < b->id", "a->distance == b->distance && a->id > b->id", test_native.test_search),
+    ("if (i && dirty[i - 1] >> level == up) {", "if (i && dirty[i - 1] >> level >= up - 1) {", lambda board: [
+        test_native.test_climb(board, chunks) for chunks in (5, 6)]),
+    ("if (touched[dirty[i]] == DIRTY) {", "if (touched[dirty[i]]) {", lambda board: test_native.test_climb(board, 5)),
+    ("    crc = ~crc;\n", "    crc = ~0;\n", test_native.test_crc32),
+)
+
+
+def test_what_is_mutated_is_right_before(tmp_path):
+    with Emulator(BOARD, frozen=False) as emulator:
+        board = test_native.Board(emulator, built(tmp_path))
+        for _, _, promise in MUTATIONS:
+            promise(board)
+        board.transport.close()
+
+
+@pytest.mark.parametrize("line, other, promise", MUTATIONS, ids=[str(i) for i in range(len(MUTATIONS))])
+def test_a_mutation_is_noticed(tmp_path, line, other, promise):
+    with Emulator(BOARD, frozen=False) as emulator:
+        board = test_native.Board(emulator, built(tmp_path, line=line, other=other))
+        with pytest.raises((AssertionError, TransportExecError)):
+            promise(board)
+        board.transport.close()
