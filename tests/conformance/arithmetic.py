@@ -79,7 +79,7 @@ def arithmetic():
     file.ask("payload delete-key 61 3000000000", to_hex(u32s(3000000000) + b"a"))
     file.ask("payload clock 1750000000123 250", to_hex(struct.pack("<QI", 1750000000123, 250)))
     file.ask("payload clock 4294967295 0", to_hex(struct.pack("<QI", TOP, 0)))
-    file.ask(f"payload boot 3 {hashed(b'').hex()} 4000000000", to_hex(u32s(3) + hashed(b"") + u32s(4000000000)))
+    file.ask(f"payload boot 3 {hashed(b'').hex()} 4000000000", to_hex(u32s(3) + hashed(b"") + u32s(4000000000, 0)))
 
     file.section("Hashes and CRCs of a pattern, at every alignment; copies.")
     for at, size in ((0, 0), (0, 1), (1, 3), (2, 4), (3, 63), (0, 64), (1, 65), (2, 128), (3, 129), (0, 1023), (1, 1024),

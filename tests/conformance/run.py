@@ -44,6 +44,7 @@ HOST = "import quipu\n" + PLAIN
 COMPILED = "import quipu\nassert quipu.kernels.kind == 'compiled', quipu.kernels.why\n" + PLAIN
 VIPER = ("from shared_kernel import primitives\nfrom quipu import viper\nif viper.usable(): primitives.use(viper)\n" + PLAIN
          + "\nprimitives.use(None)")
+NATIVE = "from shared_kernel import primitives\nimport quipu_native\nprimitives.use(quipu_native)\n" + PLAIN + "\nprimitives.use(None)"
 
 
 class NotRun(Exception):
@@ -194,17 +195,17 @@ def board(name: str) -> Job:
             for folder in ("/lib", "/lib/shared_kernel", "/lib/quipu", "/small", "/large"):
                 repl.make_folder(folder)
             for path, content in deploy.files(facts, images.mpy_cross()).items():
-                if path.startswith("/lib/shared_kernel/") or Path(path).stem in ("__init__", "viper", "thumb", "crc32"):
+                if path.startswith("/lib/shared_kernel/") or Path(path).stem in ("__init__", "viper", "thumb", "crc32", "quipu_native"):
                     repl.write_file(path, content)
             repl.write_file("/lib/runner.py", (HERE / "runner.py").read_bytes())
             for path in SMALL + LARGE:
                 repl.write_file("/" + short(path), path.read_bytes())
-            for code, paths in zip((VIPER, PLAIN), files, strict=True):
+            for code, paths in zip((NATIVE, VIPER, PLAIN), files, strict=True):
                 yield repl.run(code % ["/" + short(path) for path in paths], SILENCE_S).decode()
 
-    rows = [Row(f"MicroPython {name}", "", facts["cpu"], provider) for provider in ("viper", "plain")]
+    rows = [Row(f"MicroPython {name}", "", facts["cpu"], provider) for provider in ("native", "viper", "plain")]
     # The plain reference takes a board some million instructions for each 64 bytes that it hashes.
-    return Job(rows, [SMALL + LARGE, SMALL], output)
+    return Job(rows, [SMALL + LARGE, SMALL + LARGE, SMALL], output)
 
 
 # -- all together -----------------------------------------------------------------------------------------------------

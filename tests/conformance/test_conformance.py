@@ -18,7 +18,7 @@ COMMANDS = run.HERE / "vectors" / run.ROOT_OF
 SMALL, LARGE = run.SMALL, run.LARGE
 RUNTIMES = {("CPython", "plain"), ("CPython", "blake3-and-zlib"), ("CPython compiled", "C"),
             ("MicroPython unix", "plain"), ("MicroPython WebAssembly", "plain"),
-            *((f"MicroPython {name}", provider) for name in run.BOARDS for provider in ("viper", "plain"))}
+            *((f"MicroPython {name}", provider) for name in run.BOARDS for provider in ("native", "viper", "plain"))}
 
 
 def install(monkeypatch, provider):
