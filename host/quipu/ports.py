@@ -1,5 +1,6 @@
 """Which serial ports this laptop has, and which Quipu boards answer on them. Changes nothing on a board."""
 
+import re
 from typing import Any, NamedTuple
 
 from serial.tools import list_ports
@@ -9,6 +10,7 @@ from .errors import CannotOpen, PortError, QuipuError
 from .link import Link
 
 _PROBE_S = 1.0
+_NOT_PROBED = re.compile(r"bluetooth|rfcomm|/tty(S|AMA|HVC|hvc)\d|console", re.IGNORECASE)
 
 
 class Port(NamedTuple):
@@ -32,11 +34,20 @@ def probe(device: str, timeout: float = _PROBE_S) -> dict[str, Any]:
         return board.info()
 
 
+def not_probed(device: str, description: str) -> bool:
+    """Return whether a port is Bluetooth's, where opening it may call a phone, or a console's, where a request is typed into a
+    login: such a port is asked only if a person names it."""
+    return bool(_NOT_PROBED.search(device) or "bluetooth" in description.lower())
+
+
 def probe_all() -> list[dict[str, Any]]:
     """Return {port, description, answer, board} of every port; board: its name, or None; answer: a line for people."""
     out = []
     for device, description in ports():
         board = None
+        if not_probed(device, description):
+            out.append({"port": device, "description": description, "answer": "not asked: Bluetooth or a console", "board": None})
+            continue
         try:
             info = probe(device)
             board = info["board"]
