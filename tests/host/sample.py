@@ -80,6 +80,16 @@ def every_type(store):
     give(store, k.DELETE, f.ident(second))
     store.log_only(f.CLOCK, f.clock(1_700_000_000_000, 20))
     store.log_only(f.CHECKPOINT, b"")
+    store.call(note, store)
+
+
+def note(store):
+    """Append what a store writes when a sector is bad and when the host has acknowledged a sector's frames."""
+    store._quarantine(5)
+    store._report()
+    store._small(f.ACKNOWLEDGED, bytes(4))
+    store._flush()
+    store.bad.clear()
 
 
 def wander(store, count, seed=0):

@@ -92,7 +92,7 @@ def write(folder, log, cut=None):
 
 @pytest.fixture
 def log():
-    return every_type()
+    return every_type(notes=False)
 
 
 @pytest.fixture

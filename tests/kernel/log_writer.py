@@ -60,8 +60,9 @@ class LogWriter:
         return self.add(3, self.roots[-1])
 
 
-def every_type(entropy=b"sixteen of chaos"):
-    """Return a LogWriter with a frame of every type in it, with tokens and without, and no two equal payloads in a row."""
+def every_type(entropy=b"sixteen of chaos", notes=True):
+    """Return a LogWriter with a frame of every type in it, with tokens and without, and no two equal payloads in a row. notes: also
+    of those in which a store notes what became of its sectors."""
     log = LogWriter(entropy)
     log.boot()
     one = log.add(INSERT, frames.insert([1, -2], 9, b"meta!"))
@@ -78,8 +79,9 @@ def every_type(entropy=b"sixteen of chaos"):
     put = log.add(PUT, frames.put("temp", b"21.5"))
     log.add(PUT, struct.pack("<IBB", put, 1, 4) + b"temp")
     log.add(0x85, b"of a later version, to be skipped")
-    log.add(0x88, b"\x07\0")
-    log.add(0x89, struct.pack("<I", 5))
+    if notes:
+        log.add(0x88, b"\x07\0")
+        log.add(0x89, struct.pack("<I", 5))
     log.boot(skipped=12)
     log.checkpoint()
     log.add(DELETE_EDGE, frames.ident(edge))
