@@ -173,7 +173,7 @@ class Service:
             return words_bytes((store.log_only(CLOCK, p),))
         if op == _ACKNOWLEDGE:
             store.acknowledge(u32(p, 0))
-            return b""
+            return words_bytes((store.seq,))
         if op == _CONFIGURE:
             memory.configure([u32(p, 4 * i) for i in range(7)], p[29:45], p[28])
             gc.collect()

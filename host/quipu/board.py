@@ -286,9 +286,10 @@ class Board:
         answers this too."""
         return self.link.request(requests.READ_REGION, bytes(words_bytes((address,))) + bytes((size & 255, size >> 8)))
 
-    def acknowledge(self, seq: int) -> None:
-        """Say that every frame below `seq` is safely archived, so that its sectors may be recycled."""
-        self.link.request(requests.ACKNOWLEDGE, words_bytes((seq,)))
+    def acknowledge(self, seq: int) -> int:
+        """Say that every frame below `seq` is safely archived, so that its sectors may be recycled. Return the seq of the log's last
+        frame: a board notes in its log what frees a sector."""
+        return u32(self.link.request(requests.ACKNOWLEDGE, words_bytes((seq,))), 0)
 
     def sync(self, archive: Archive | str | os.PathLike[str], progress: Callable[[int, int], None] | None = None) -> "SyncResult":
         """Pull what is new into an archive (made if there is none); see sync.pull."""

@@ -164,15 +164,22 @@ class _Pull:
             raise
         if wanted and header:
             self._snapshot(header[0], header[1], wanted, heads)
-        archive.flush()
-        now = time.time_ns() // 1_000_000
-        archive.write_note(Note(chain.seq, chain.head, bytes.fromhex(target["root"]), now))
+        self._keep(chain, target)
+        # A damaged board keeps all that it has. Any other may note in its log what it was told: that is pulled too.
+        if not result.damage and self.board.acknowledge(chain.seq + 1) > chain.seq:
+            target = self.board.info()
+            self._frames(chain, mean, target, -1)
+            self._keep(chain, target)
         archive.close()
         result.seq, result.head, result.root = chain.seq, chain.head.hex(), target["root"]
-        if not result.damage:  # a damaged board keeps all that it has
-            self.board.acknowledge(chain.seq + 1)
         self.progress(self.done, self.done)
         return result
+
+    def _keep(self, chain: Chain, target: dict[str, Any]) -> None:
+        """Have all that was pulled on the disk, then the note that says so."""
+        self.archive.flush()
+        now = time.time_ns() // 1_000_000
+        self.archive.write_note(Note(chain.seq, chain.head, bytes.fromhex(target["root"]), now))
 
     def _frames(self, chain: Chain, mean: float, target: dict[str, Any], mark: int) -> bytes | None:
         """Pull the frames up to target's seq; return the chain head after the frame `mark`, if it was among them."""

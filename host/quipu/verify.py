@@ -1,4 +1,5 @@
-"""Proof by replay: an archive's frames in, a verdict out. Changes no file and, on a live board, nothing.
+"""Proof by replay: an archive's frames in, a verdict out. Changes no file, and nothing on a live board, which
+may write its boot frame before it is read.
 
 One pass from the genesis applies every frame to a state of our own and compares on the way: CRCs, chain, checkpoints, boot
 frames, snapshots, the note of the last sync. A snapshot must hold, byte for byte, the arena that the replay has there, so a
