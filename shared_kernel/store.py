@@ -211,6 +211,10 @@ class Store:
         self.reader = None  # what it knows of the log's end is no longer so
 
     def _full(self):
+        if self.bad_slots and None in self.slots:
+            raise LogFull("the log is full at seq %d: snapshot slot %d cannot be written, bad sectors: %s; archive the log and replace "
+                          "the flash"
+                          % (self.seq, self.bad_slots[0], self.bad))
         raise LogFull("the log is full at seq %d: sync it, so that its frames from seq %d on are acknowledged"
                       % (self.seq, self.acked))
 

@@ -47,6 +47,7 @@ def _log(store):
         "first_head": first.head.hex(),
         "acknowledged": store.acked,
         "cuts": store.cuts,
+        "bad_sectors": store.bad,
         "snapshots": [each.seq for each in store.slots if each],
     }
     if kernel:

@@ -106,6 +106,8 @@ def _slot(found: Found | None, region: Any, row: Data) -> None:
     header = found.recovery.slots[slot] if found else None
     if header and found and slot not in found.bad_slots:
         row["state"], row["last"] = "snapshot", header.seq
+    elif found and row["sector"] in found.recovery.bad:
+        row["state"] = "quarantined"
     elif row["used"] > (region.open_at if row["erases"] else 0):
         row["state"] = "unfinished"
         row["note"] = found.bad_slots.get(slot) if found else None
@@ -117,7 +119,7 @@ def _rest(found: Found | None, region: Any, row: Data) -> None:
     """Fill in the row of a sector of the ring that is not the log's."""
     sector = row["sector"]
     record = region.opened(sector)
-    if found and sector in getattr(found.recovery, "quarantined", ()):
+    if found and sector in found.recovery.bad:
         row["state"] = "quarantined"
     elif found and sector in found.unproved:
         row["state"], row["note"] = "damaged", f"no header; seq {found.unproved[sector][0]} and others stand in it"

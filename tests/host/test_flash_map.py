@@ -8,7 +8,11 @@ from quipu import commands_flash, errors, render_flash
 from quipu.flash_image import FlashImage
 from quipu.flash_map import STATES, survey
 
+from shared_kernel import frames
+from shared_kernel.kernel import PUT
 from shared_kernel.region import Open, Region
+from shared_kernel.store import Store
+from tests.flashsim import FlashSim
 from tests.host.sample import RamFlash, begin, every_type, mount, wander
 from tests.host.test_cli import answer, error, quipu, screen
 
@@ -271,3 +275,16 @@ def test_another_log_of_the_same_board_is_refused(life, image, tmp_path):
     quipu("recover", image, "--archive", tmp_path / "archive")
     kind, message = error("recover", second, "--archive", tmp_path / "archive", "--sector", "4k", code=1)
     assert kind == "OtherLog" and "recover it into another folder" in message
+
+
+def test_a_quarantined_sector_is_called_so():
+    sim = FlashSim(20, 1024, 256, 4)
+    store = Store(sim, lambda: 0)
+    store.configure((2, 7, 5, 6, 4, 3, 5), bytes(16), "map")
+    first = store.order[-1]
+    sim.stuck[first + 1] = ("raise", None)
+    while store.epoch < 4:
+        store.execute([(PUT, frames.put("k", b"%d" % (store.seq % 9)), None)])
+    assert store.bad == [first + 1]
+    data = survey(FlashImage(sim.bytes, 1024, 256, 4))
+    assert states(data)[first + 1] == "quarantined" and states(data).count("quarantined") == 1
