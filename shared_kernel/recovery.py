@@ -110,19 +110,8 @@ class Recovery:
 
     def _load_snapshot(self, newest):
         region = self.region
-        header = bytearray(snapshot.HEADER)
         for slot in (0, 1):
-            try:
-                # The header lies after the arena, whose size follows from the configuration in its first words.
-                size = CHUNK * layout(self._config(slot))[1]
-                if region.slot_size(size) != region.slot_sectors:
-                    continue
-                region.slot_read(slot, size, header)
-                found = snapshot.decode(header)
-            except (FormatError, Refused):
-                continue
-            if found.name == newest.name and found.length == size:
-                self.slots[slot] = found
+            self.slots[slot] = self._header(slot, 0, newest) or self._header(slot, region.pad(snapshot.HEADER), newest)
         best = None
         for slot in (0, 1):
             if self.slots[slot] and (best is None or self.slots[slot].seq > self.slots[best].seq):
@@ -138,6 +127,21 @@ class Recovery:
             self.slots[best] = None
             self.spare = kernel.arena
             best = 1 - best if self.slots[1 - best] else None
+
+    def _header(self, slot, at, newest):
+        """Return the snapshot header that stands `at` bytes after a slot's arena; None if none of this log does."""
+        region = self.region
+        data = bytearray(snapshot.HEADER)
+        try:
+            # The arena's size follows from the configuration in its first words.
+            size = CHUNK * layout(self._config(slot))[1]
+            if region.slot_size(size) != region.slot_sectors:
+                return None
+            region.slot_read(slot, size + at, data)
+            found = snapshot.decode(data)
+        except (FormatError, Refused):
+            return None
+        return found if found.name == newest.name and found.length == size else None
 
     def _config(self, slot):
         """Return the configuration in the first words of a slot's arena; Invalid if there is none."""

@@ -61,7 +61,7 @@ class Region:
 
     def slot_size(self, arena_size):
         """Return how many sectors a snapshot slot takes for an arena of that size."""
-        return (arena_size + self.pad(SNAPSHOT_HEADER) + self.body - 1) // self.body
+        return (arena_size + 2 * self.pad(SNAPSHOT_HEADER) + self.body - 1) // self.body
 
     def ring(self):
         """Return the number of the first log sector; the ring goes on to the region's end."""

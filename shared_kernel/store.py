@@ -14,6 +14,7 @@ from .kernel import DELETE_KEY, PUT, put_u32
 from .reader import LogReader, frame_of
 from .region import Open, Region
 from .saver import Saver
+from .snapshot import HEADER as HEADER_BYTES
 from .snapshot import Header
 
 _ID = const(1)  # words of a key's slot, see kernel.py
@@ -95,6 +96,7 @@ class Store:
         self.cuts = found.cuts
         self.order = found.order
         self.slots = found.slots
+        self.solid = []
         self.epoch = found.epoch
         self.acked = found.acked
         self.policy = found.policy
@@ -495,10 +497,31 @@ class Store:
             slot = 0 if a is None or b is not None and a.seq < b.seq else 1
             if a is None and b is None and 0 in self.bad_slots:
                 slot = 1
+            if self.slots[slot] and not self._is_solid(1 - slot):
+                slot = 1 - slot
+            self.solid = [each for each in self.solid if each != slot]
             self.slots[slot] = None
             self.saver = Saver(self.region, self.kernel.arena, slot)
             self.since_snapshot = 0
         return self.saver
+
+    def _is_solid(self, slot):
+        """Return whether a snapshot will be read at later boots too, so that the other one may be erased. If it was committed before
+        this boot, a power cut may have left its header half programmed: then once more, in units of its own."""
+        if slot not in self.solid:
+            at = self.region.pad(HEADER_BYTES)
+            data = bytearray(HEADER_BYTES)
+            self.region.slot_read(slot, self.slots[slot].length + at, data)
+            header = self.slots[slot].encode()
+            if data != header:  # else an earlier boot has done so
+                try:
+                    if data != b"\xff" * HEADER_BYTES:  # an earlier boot was cut short in that
+                        return False
+                    self.region.slot_program(slot, self.slots[slot].length + at, header)
+                except (FlashError, OSError):
+                    return False
+            self.solid.append(slot)
+        return True
 
     def _step(self):
         """Do one step of the snapshot being taken: a sector's erase, its beginning, a chunk, or its header."""
@@ -516,6 +539,7 @@ class Store:
                                    self.head, self.kernel.root()))
             elif not saver.save_next():
                 self.slots[saver.slot] = saver.commit()
+                self.solid.append(saver.slot)
                 self._saved(saver)
         except (FlashError, OSError):
             saver.failed = True

@@ -71,8 +71,11 @@ class Image:
                     config, (1, 0, 0, 0, 0, 0, 0), (4096, 2**20, 2**20, 2**20, 2**20, 255, 4096), strict=True)):
                 continue
             size = plan(config)[1]
-            header = data[size : size + 124]
-            if len(header) < 124 or header[:4] != b"QSNP" or zlib.crc32(header[:120]) != struct.unpack_from("<I", header, 120)[0]:
+            for at in (size, size + self.pad(124)):
+                header = data[at : at + 124]
+                if len(header) == 124 and header[:4] == b"QSNP" and zlib.crc32(header[:120]) == struct.unpack_from("<I", header, 120)[0]:
+                    break
+            else:
                 continue
             if header[24:56] == self.name and blake3(data[:size]).digest() == header[88:120]:
                 found.append((struct.unpack_from("<I", header, 8)[0], header + data[:size]))
