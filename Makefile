@@ -39,7 +39,7 @@ images: setup ## MicroPython for every emulated board, and for this machine
 native: setup ## the C module for boards as .mpy, for every architecture that there is a compiler for: build/native, and the wheel
 	$(BIN)/python host/quipu/natives.py
 
-test: images $(VENV)/recordings ## every test
+test: images kernel $(VENV)/recordings ## every test
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: setup ## ruff, mypy on host/, the kernel's determinism

@@ -96,7 +96,7 @@ MUTATIONS = [  # file, text, what it becomes, the test that must fail
      "        for i in changed[1:]:\n            primitives.chunk_cv", TREE),
     ("root", "if arena.dirty_count or self.root is None:", "if self.root is None:", MOVES),
     ("root", "arena.touched[arena.dirty[i]] = CLEAN", "pass", MOVES),
-    ("root", "            arena.dirty_count = 0\n", "", TREE),
+    ("root", "\n            arena.dirty_count = 0\n", "\n", TREE),
     ("root", "1 if n == 2 else 0", "0", TREE),
     ("root", "if 2 * parent + 1 < n:", "if 2 * parent + 2 < n:", TREE),
     ("root", "                parents.append(parent)\n", "                parents[:] = [parent]\n",
