@@ -187,7 +187,7 @@ class _Pull:
 
         board, archive, result = self.board, self.archive, self.result
         wire = board.link
-        start = wire.sent + wire.received - wire.printed_bytes
+        start = wire.sent + wire.received - wire.printed_bytes - result.wire_bytes
         marked = chain.head if chain.seq == mark else None
         while chain.seq < target["seq"]:
             data = board.frames(chain.seq + 1, chain.head)
