@@ -42,6 +42,10 @@ def open_flash(facts):
         from .samd_flash import open_region
 
         return open_region(log, geometry)
+    if driver == "spi_nor":
+        from .spi_nor_flash import open_region
+
+        return open_region(log, geometry, facts["flash"])
     if driver != "emulated":
         raise ValueError("driver %r is unknown" % driver)
     from emulated import Flash

@@ -16,7 +16,8 @@ START, SECTORS = 48 * nor.SECTOR, 8  # the filesystem ends where the log begins
 
 
 def facts(driver, start=START, size=SECTORS * nor.SECTOR, end=nor.SIZE):
-    return {"driver": driver, "log": {"start": start, "size": size}, "flash": {"size": end},
+    return {"driver": driver, "log": {"start": start, "size": size},
+            "flash": {"size": end, "spi": 1, "select": 5, "baudrate": 1000000, "jedec": "ef4013"},
             "geometry": {"sector": 4096, "page": 256, "unit": 4}}
 
 
@@ -42,13 +43,28 @@ def main(driver, actions, breakage=None):
     refused("not whole sectors", facts(driver, start=START + 256))
     refused("not whole sectors", facts(driver, size=SECTORS * nor.SECTOR - 4))
     refused("not whole sectors", facts(driver, size=0))
-    refused("not within", facts(driver, start=START - nor.SECTOR))
+    if driver != "spi_nor":  # the part holds no filesystem
+        refused("not within", facts(driver, start=START - nor.SECTOR))
     refused("not within", facts(driver, start=nor.SIZE - nor.SECTOR))
     if breakage == "unchecked":
         log_region.check = lambda *_: None
     if driver == "nrf":
         refused("not within", facts(driver, start=0))
         refused("not within", facts(driver, end=START + nor.SECTOR))
+    if driver == "spi_nor":
+        import machine
+
+        for identity in (b"\xff\xff\xff", b"\0\0\0", b"\xef\x40\x14"):
+            right, machine.identity = machine.identity, identity
+            refused("the facts say jedec ef4013", facts(driver))
+            machine.identity = right
+        machine.floating = True
+        refused("stays busy", facts(driver))
+        machine.floating = False
+    if breakage == "unlatched":
+        from quipu.spi_nor_flash import SpiNorFlash
+
+        SpiNorFlash._enable = lambda self: None
     if breakage == "unpadded":
         from quipu.rp2_flash import Rp2Flash
 

@@ -16,7 +16,7 @@ def run(*args):
                           capture_output=True, text=True, timeout=300, env=env)
 
 
-@pytest.mark.parametrize("driver", ["rp2", "nrf", "samd"])
+@pytest.mark.parametrize("driver", ["rp2", "nrf", "samd", "spi_nor"])
 def test_the_store_lives_on_it(driver):
     done = run(driver, ACTIONS)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -28,6 +28,7 @@ def test_the_store_lives_on_it(driver):
     ("rp2", "unpadded", "begins at a page"),
     ("nrf", "unchecked", "not refused"),
     ("samd", "unshifted", "FlashError"),
+    ("spi_nor", "unlatched", "FlashError"),
 ])
 def test_a_driver_that_breaks_the_rule_is_found_out(driver, breakage, found):
     done = run(driver, ACTIONS, breakage)
