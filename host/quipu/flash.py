@@ -1,7 +1,9 @@
-"""`quipu flash`: brings Quipu onto a board with MicroPython, over the raw REPL. The old files work until the new ones are whole.
+"""`quipu flash`: brings Quipu onto a board with MicroPython, over the raw REPL. The old files stay until the new ones are whole.
 
 What differs is written beside its place (PATH.new), read back by hash, and only when all of it is right renamed into its place.
-Broken off at any moment, the same call again completes it: what was written whole is not written again. Never touches the log, never
+Broken off at any moment, the same call again completes it: what was written whole is not written again. The renames are one after
+the other: a power cut among them leaves old and new modules side by side until then. The application is interrupted, and the
+board restarts, also to look what would be done. Never touches the log, never
 formats a filesystem, removes nothing but stale modules of Quipu's own two packages.
 """
 
