@@ -14,7 +14,9 @@ import click
 
 from quipu import commands as do
 from quipu import commands_boards, commands_flash, describe, errors, kernels, render, render_boards, render_flash, render_past
+from quipu import commands_move as move
 from quipu import commands_past as past
+from quipu import render_move as moved
 from quipu.emulator import EmulatorError
 from quipu.images import ImageError
 from quipu.query import FIELDS
@@ -113,6 +115,7 @@ REGION = (option("--board", "the image is of a board of boards/: region and geom
           option("--unit", "bytes that a program is a multiple of", metavar="N", type=Size()),
           option("--start", "where in the image the region begins", metavar="N", type=Size()),
           option("--size length", "bytes of the region", metavar="N", type=Size()))
+FORM = option("--format form", "if the file's name does not say it", type=click.Choice(move.FORMS))
 JSON = option("--json", "print one JSON object, errors too", is_flag=True)
 
 
@@ -132,6 +135,7 @@ class Verb(NamedTuple):
 BOARD, CHANGE, ASK, PROVE = "Boards", "Change the memory on a board", "Ask it", "Pull its log and prove it"
 PAST = "Ask an archive what was"
 FLASH = "Look into its flash"
+MOVE = "Carry it elsewhere"
 
 VERBS: dict[str, Verb] = {
     "emulate": Verb(BOARD, do.emulate, render.emulating, (
@@ -215,6 +219,12 @@ VERBS: dict[str, Verb] = {
         option("-o output", "write the rows to a file", metavar="FILE"))),
     "index": Verb(PAST, past.index, render_past.index, (
         argument("archive", "DIR"), option("--rebuild", "make it anew", is_flag=True))),
+
+    "export": Verb(MOVE, move.export, dated(moved.moved), (
+        argument("source", "DIR"), option("-o output", "the file to write", metavar="FILE", required=True), FORM,
+        option("--state", "JSON lines that make the contents anew, not all commands", is_flag=True), AT)),
+    "import": Verb(MOVE, move.import_, moved.moved, (PORT, argument("file", "FILE"), FORM)),
+    "valori": Verb(MOVE, move.valori_, moved.valori, (argument("file", "FILE"),)),
 
     "flash-map": Verb(FLASH, commands_flash.flash_map, render_flash.flash_map, (argument("source", "PORT|IMAGE"), *REGION)),
     "recover": Verb(FLASH, commands_flash.recover, render_flash.recovered, (argument("image", "IMAGE"), ARCHIVE, *REGION)),

@@ -263,6 +263,21 @@ def from_state(kernel: Kernel) -> Snapshot:
     return new
 
 
+def left_behind(kernel: Kernel) -> list[str]:
+    """Return what of a Quipu state Valori has no place for, in words."""
+    out = ["ids (Valori numbers from 0) and capacities"]
+    for what, pool, read, kinds, else_ in (("node", kernel.nodes, kernel.node_at, NODE_KINDS, "concept"),
+                                           ("edge", kernel.edges, kernel.edge_at, EDGE_KINDS, "relation")):
+        for ident, at in sorted(used(pool)):
+            if read(at)[0] >= kinds:
+                out.append(f"{what} {ident}: kind {read(at)[0]}, which Valori lacks: {else_} there; it is noted for the way back")
+    for _, at in sorted(used(kernel.keys)):
+        name, seq, _ = kernel.key_at(at)
+        out.append(f"key {name.decode(errors='replace')!r}: that seq {seq} wrote it"
+                   + ("" if _is_text(name) else ", and a name that is not text: it stands there in hex"))
+    return out
+
+
 def _kind(snapshot: Snapshot, what: bytes, number: int, kind: int, kinds: int, else_: int) -> int:
     if kind < kinds:
         return kind
