@@ -17,9 +17,10 @@ from quipu import commands_boards, commands_flash, describe, errors, kernels, re
 from quipu import commands_move as move
 from quipu import commands_past as past
 from quipu import render_move as moved
+from quipu import render_watch as watching
+from quipu.commands_watch import watch
 from quipu.emulator import EmulatorError
 from quipu.images import ImageError
-from quipu.query import FIELDS
 from quipu.render_past import dated
 from shared_kernel import frame_names
 from shared_kernel.config import CONFIG_LIMITS, CONFIG_NAMES
@@ -186,6 +187,11 @@ VERBS: dict[str, Verb] = {
         option("--direction", "along which edges", type=click.Choice(list(do.DIRECTIONS)), default="out",
                show_default=True), AT)),
 
+    "watch": Verb(ASK, watch, watching.line, (
+        PORT, click.Argument(["filter"], metavar="[FILTER]", required=False),
+        option("--from first", "begin with this frame, which the board still holds", type=U32, metavar="SEQ"),
+        option("--all everything", "frames too that change nothing: boots, checkpoints, clocks", is_flag=True))),
+
     "sync": Verb(PROVE, do.sync, render.synced, (PORT, ARCHIVE)),
     "verify": Verb(PROVE, do.verify, render.verdict, (
         click.Argument(["archives"], metavar="[DIR]...", nargs=-1), option("--archive", "the archive's directory", metavar="DIR"),
@@ -208,7 +214,7 @@ VERBS: dict[str, Verb] = {
     "diff": Verb(PAST, past.diff, render_past.diff, (argument("a", "A"), argument("b", "B"))),
     "explain": Verb(PAST, past.explain, dated(render_past.explain), (argument("source", "DIR"), argument("thing", "THING"), AT)),
     "query": Verb(PAST, past.query, render_past.rows, (
-        argument("source", "DIR"), argument("what", "WHAT", click.Choice(tuple(FIELDS))),
+        argument("source", "DIR"), argument("what", "WHAT", click.Choice(describe.POOLS)),
         option("--where", "only what this fits", metavar="FILTER", default=""),
         option("--select", "these fields only", metavar="FIELD,...", default=""),
         option("--order", "sort by these; -FIELD is descending", metavar="FIELD,...", default=""),
@@ -231,6 +237,9 @@ VERBS: dict[str, Verb] = {
 }
 
 
+STAYS = (do.emulate, watch)  # in the foreground; they say what they have as it comes
+
+
 def command(name: str, verb: Verb) -> click.Command:
     """Return click's command for a row of the table. A negative number is an argument, not an option."""
 
@@ -243,7 +252,7 @@ def command(name: str, verb: Verb) -> click.Command:
             else:
                 render.show(verb.show(data, **look))
 
-        data = verb.act(say, **options) if verb.act is do.emulate else verb.act(**options)
+        data = verb.act(say, **options) if verb.act in STAYS else verb.act(**options)
         if data is None:
             return 0
         say(data)

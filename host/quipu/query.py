@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import Any, NamedTuple, NoReturn
 
-from .describe import octets
+from .describe import POOLS, octets
 from .errors import UsageError
 
 Data = dict[str, Any]
@@ -24,6 +24,8 @@ FIELDS = {
     "nodes": {"id": NUMBER, "kind": NUMBER, "record": NUMBER},
     "edges": {"id": NUMBER, "kind": NUMBER, "from": NUMBER, "to": NUMBER},
     "keys": {"name": BYTES, "value": BYTES, "seq": NUMBER},
+    "changes": {"type": BYTES, "seq": NUMBER, "tag": NUMBER, "meta": BYTES, "id": NUMBER, "kind": NUMBER, "record": NUMBER,
+                "from": NUMBER, "to": NUMBER, "name": BYTES, "value": BYTES},  # of frames, for watch: no state holds them
 }
 AGGREGATES = ("count", "sum", "min", "max", "mean")
 _DEEPEST = 100  # levels of a filter
@@ -48,9 +50,8 @@ class Query(NamedTuple):
 
 def run(query: Query, state: Data) -> list[Data]:
     """Return the rows of a query. UsageError, pointing at the place, for what does not parse or names no field."""
-    fields = FIELDS.get(query.what)
-    if fields is None:
-        raise UsageError(f"{query.what!r} cannot be asked for: expected {', '.join(FIELDS)}")
+    if query.what not in POOLS:
+        raise UsageError(f"{query.what!r} cannot be asked for: expected {', '.join(POOLS)}")
     dim = state["config"]["dim"]
     test = parse(query.where, query.what, dim) if query.where.strip() else lambda row: True
     rows = [row for row in state[query.what] if test(row)]
