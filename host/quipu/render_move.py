@@ -22,5 +22,5 @@ def valori(data: Data) -> RenderableType:
     if data["kind"] == "event log":
         return pairs([("event log", f"every entry fits: {data['entries']} of them"), ("chain head", data["head"])])
     counts = ", ".join(f"{n} {what}" for what, n in data["counts"].items())
-    return pairs([("snapshot", f"version {data['version']}, dimension {data['dim']}"), ("holds", counts),
+    return pairs([("snapshot", f"of dimension {data['dim']}, after {data['version']} changes"), ("holds", counts),
                   ("Valori hash", data["valori_hash"])] + [("not carried", each) for each in data["left"]])
