@@ -2,12 +2,13 @@
 
 import socket
 import threading
+import time
 
 import pytest
 import quipu
 import serial
 import serial.rfc2217
-from hypothesis import given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from quipu.errors import CannotOpen, LostAnswer, PortError, QuipuError, UsageError
 from quipu.link import Answer, AnswerReader, Link, encode_request, parts
@@ -69,7 +70,8 @@ def test_parts_fit_the_board_and_make_the_whole(payload, limit):
 
 
 # Text that an application may print: with marks, with what begins like an answer, with a whole answer that lacks its end.
-BEGINNINGS = (b"\x1e", b"\x1eQ", b"\x1eQ\1\0\5\0", b"\x1eQ\1\0\xff\xff", answer(7, 0, b"abc")[:-1], answer(7, 0, b"")[:6])
+WHOLE = (answer(7, 0, b"abc"), answer(7, 0, b""))
+BEGINNINGS = (b"\x1e", b"\x1eQ", b"\x1eQ\1\0\5\0", b"\x1eQ\1\0\xff\xff", WHOLE[0][:-1], WHOLE[1][:6])
 text = st.binary(max_size=30) | st.sampled_from(BEGINNINGS)
 answers = st.tuples(st.integers(1, 255), st.integers(0, 14), st.binary(max_size=40))
 
@@ -79,7 +81,10 @@ def ident(item):
 
 
 @given(st.lists(text | answers, max_size=8, unique_by=ident), st.lists(st.integers(1, 30), max_size=20))
+@example([BEGINNINGS[4], b"\xd4", (7, 0, b"abc")], [])
 def test_answers_are_told_from_output(items, cuts):
+    said = b"".join(each for each in items if isinstance(each, bytes))
+    assume(not any(each in said for each in WHOLE))  # two texts that make an answer side by side are one
     stream = b"".join(answer(*each) if isinstance(each, tuple) else each for each in items)
     printed, found, at = b"", [], 0
 
@@ -95,7 +100,14 @@ def test_answers_are_told_from_output(items, cuts):
     while reader.waiting():
         found += reader.give_up()
     assert found == [Answer(*each) for each in items if isinstance(each, tuple)]
-    assert printed == b"".join(each for each in items if isinstance(each, bytes))
+    assert printed == said
+
+
+def test_output_that_makes_a_whole_answer_is_taken_for_it():
+    """What an application would have to print: mark, an id that is being asked, length and CRC. Link._sequence says why it does not."""
+    reader = AnswerReader(lambda _: None)
+    reader.asked.add(7)
+    assert reader.feed(WHOLE[0][:-1]) == [] and reader.feed(WHOLE[0][-1:]) == [Answer(7, 0, b"abc")]
 
 
 @given(st.binary(max_size=60), st.data())
@@ -232,7 +244,10 @@ def test_a_late_answer_is_nobodys(tmp_path):
         wire = Wire.of(board, up=hold)
         with pytest.raises(LostAnswer):
             board.link.request(requests.KEY, b"a", timeout=0.3, repeat=False)
-        assert b"\1\0\0\0" + b"1" in b"".join(held)  # it did come
+        deadline = time.monotonic() + 30
+        while b"\1\0\0\0" + b"1" not in b"".join(held):  # it does come
+            wire.read(1)
+            assert time.monotonic() < deadline, held
 
         def release(data):
             data = b"".join(held) + data
@@ -249,7 +264,7 @@ def test_many_parts(tmp_path):
     config = (100, 8, 0, 0, 0, 255, 0)
     vector = [i * 65537 for i in range(100)]
     meta = bytes(range(255))
-    with UnixBoard(tmp_path / "flash") as unix, quipu.connect(unix.port, timeout=1) as board:
+    with UnixBoard(tmp_path / "flash") as unix, quipu.connect(unix.port) as board:
         board.configure(config)
         seqs = [board.insert(vector, 1, meta)]
         assert len(parts(0x10, bytes(667), board.link.limit)) == 4
