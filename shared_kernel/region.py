@@ -90,7 +90,7 @@ class Region:
         """Program data (padded to the unit here), page by page, and read it back; FlashError unless it is all there."""
         size = self.pad(len(data))
         if size != len(data):
-            data = bytes(data) + self.blank[: size - len(data)]
+            data = bytes(data) + b"\xff" * (size - len(data))
         data = memoryview(data)
         page = self.flash.page
         at = 0

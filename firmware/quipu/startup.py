@@ -30,6 +30,10 @@ def open_flash(facts):
         from .files_flash import FilesFlash
 
         return FilesFlash(log["path"], log["size"], geometry["sector"], geometry["page"])
+    if driver == "fat":
+        from .fat_flash import FatFlash
+
+        return FatFlash(log["path"], log["size"], geometry["sector"])
     if driver == "rp2":
         from .rp2_flash import open_region
 
