@@ -16,6 +16,7 @@ from quipu import commands as do
 from quipu import commands_boards, commands_flash, describe, errors, kernels, render, render_boards, render_flash, render_past
 from quipu import commands_move as move
 from quipu import commands_past as past
+from quipu import commands_report as reports
 from quipu import render_move as moved
 from quipu import render_watch as watching
 from quipu.commands_watch import watch
@@ -225,6 +226,11 @@ VERBS: dict[str, Verb] = {
         option("-o output", "write the rows to a file", metavar="FILE"))),
     "index": Verb(PAST, past.index, render_past.index, (
         argument("archive", "DIR"), option("--rebuild", "make it anew", is_flag=True))),
+
+    "report": Verb(PAST, reports.write, reports.said, (
+        click.Argument(["source"], metavar="[DIR]", required=False), option("--archive", "the same, as an option", metavar="DIR"),
+        option("-o output", "the page to write", metavar="FILE", required=True),
+        option("--wear", "the board's flash, as `quipu flash-map --json` printed it", metavar="FILE"))),
 
     "export": Verb(MOVE, move.export, dated(moved.moved), (
         argument("source", "DIR"), option("-o output", "the file to write", metavar="FILE", required=True), FORM,

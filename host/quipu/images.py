@@ -65,8 +65,9 @@ def board_facts(board: str) -> dict[str, Any]:
 def missing_packages() -> list[str]:
     """The Debian packages to install before Quipu can be set up, built and run; empty when nothing is missing."""
     missing = _missing_tools() + ([] if importlib.util.find_spec("ensurepip") else ["python3-venv"])
-    # only for the conformance run in WebAssembly
-    return missing + [package for package, command in (("nodejs", "node"), ("npm", "npm")) if not shutil.which(command)]
+    # only for the conformance run in WebAssembly, and for the test of `quipu report`'s page
+    return missing + [package for package, command in (("nodejs", "node"), ("npm", "npm"), ("chromium", "chromium"))
+                      if not shutil.which(command)]
 
 
 def _missing_tools() -> list[str]:
