@@ -55,9 +55,14 @@ class Genesis:
                            bytes(payload[at + 68 : at + 100]), bytes(payload[at + 100 : at + 132]))
 
 
-def begin(region, epoch, config, entropy, identity, policy):
+def continues(buffer, at, size):
+    """Return whether the genesis frame at buffer[at:] of `size` bytes begins a log that continues another one."""
+    return size - OVERHEAD - _IDENTITY_AT - buffer[at + HEADER + _LENGTH_AT] == _ORIGIN_BYTES
+
+
+def begin(region, epoch, config, entropy, identity, policy, origin=None):
     """Program the beginning of a log: the first sector's records, then the genesis frame. Invalid, and nothing done, if the
-    region is too small for the configuration."""
+    region is too small for the configuration. origin: see encode."""
     slot = region.slot_size(CHUNK * layout(check_config(config))[1])
     pad = region.pad  # a sector must hold a genesis; and a command with all that may be due before it
     least = pad(OVERHEAD + BOOT_BYTES) + max(pad(LARGEST), pad(largest_frame(config)) + pad(OVERHEAD + 32) + pad(OVERHEAD + 12))
@@ -67,10 +72,11 @@ def begin(region, epoch, config, entropy, identity, policy):
     if region.sectors < 2 * slot + 3:
         raise Invalid("this configuration needs %d sectors (two snapshots of %d and a ring of 3), the region has %d"
                       % (2 * slot + 3, slot, region.sectors))
-    payload = encode(config, entropy, identity, policy)
+    payload = encode(config, entropy, identity, policy, origin)
+    seq = origin[1] + 1 if origin else 0
     frame = bytearray(OVERHEAD + len(payload))
     frame[HEADER : HEADER + len(payload)] = payload
-    seal(frame, 0, GENESIS, len(payload), 0, 0, 0)
+    seal(frame, 0, GENESIS, len(payload), seq, 0, 0)
     region.slot_sectors = slot
     for sector in range(region.sectors):  # an earlier beginning, cut short
         if not region.is_blank(sector * region.sector, (sector + 1) * region.sector):
@@ -79,7 +85,7 @@ def begin(region, epoch, config, entropy, identity, policy):
     for sector in range(region.ring(), region.sectors):
         try:
             region.erase(sector)
-            region.open(sector, Open(epoch, 0, 0, 0, policy, primitives.hash(NO_HEAD + frame), NO_HEAD))
+            region.open(sector, Open(epoch, seq, 0, 0, policy, primitives.hash(NO_HEAD + frame), NO_HEAD))
             region.program(sector * region.sector + region.frames_at, frame)
             return
         except (FlashError, OSError) as e:  # a bad sector: the log begins in the next one

@@ -9,7 +9,7 @@ from .arena import CHUNK, layout
 from .config import check_config
 from .errors import Damage, FormatError, Mismatch, Refused
 from .frames import ACKNOWLEDGED, BOOT, HEADER, NO_HEAD, QUARANTINE, largest_frame, seed, window
-from .genesis import LARGEST
+from .genesis import LARGEST, continues
 from .kernel import Kernel, u32
 from .reader import LogReader, frame_of
 from .replay import Replay
@@ -80,6 +80,8 @@ class Recovery:
             for sector in range(region.sectors):
                 if region.erase_count(sector):
                     break
+            if self._is_erased():
+                return
             self.order, newest = epochs(region)
             if newest is None:
                 self._unfinished()
@@ -93,6 +95,10 @@ class Recovery:
         try:
             self._load_snapshot(newest)
             self._replay()
+            replay = self.replay
+            if replay and replay.seq and replay.head == replay.name and not self._is_restored(newest):
+                self.replay = None  # a continuation of which nothing but the beginning is there, and not all of that
+                self.slots = [None, None]
         except (Damage, Mismatch) as e:
             self.damage = str(e)
 
@@ -107,6 +113,28 @@ class Recovery:
             reader = LogReader(region, used, 0, bytearray(LARGEST), 0)
             if len(used) > 1 or not start or reader.whole(start + region.frames_at, start + region.sector, 0):
                 raise FormatError("the region holds something, but no log that can be read: erase it on purpose, or choose another")
+
+    def _is_erased(self):
+        """Return whether a log was being erased on purpose: slot 1 has an open record, and no frame that would follow it. A boot that
+        could not read that record has gone on with the log, and written a boot frame first."""
+        region = self.region
+        mark = region.opened(region.slot_sectors) if region.slot_sectors else None
+        if mark:
+            reader = LogReader(region, (), seed(mark.name), bytearray(LARGEST), 0)
+            reader.seq = mark.first
+            for sector in range(region.ring(), region.sectors):
+                for _ in strays(reader, sector, sector * region.sector + region.frames_at):
+                    return False
+            self.epoch = mark.epoch
+        return mark is not None
+
+    def _is_restored(self, newest):
+        """Return whether the snapshot that a continuation begins with stands whole, with both of its headers: one alone may read
+        otherwise at the next boot."""
+        for slot in (0, 1):
+            if self._header(slot, 0, newest) and self._header(slot, self.region.pad(snapshot.HEADER), newest):
+                return True
+        return False
 
     def _load_snapshot(self, newest):
         region = self.region
@@ -169,6 +197,9 @@ class Recovery:
                 for _ in strays(reader, reader.sector, reader.address):
                     raise Damage("the genesis frame is damaged")
                 self.replay = None  # the cut came before the genesis was whole: nothing was recorded
+                return
+            if continues(self.buffer, 32, n) and len(self.order) == 1 and not any(strays(reader, reader.sector, reader.address)):
+                self.replay = None  # the cut came before the state that it begins with was whole
                 return
             replay.step(frame_of(reader, n))
         reader = self._reader(max(LARGEST, largest_frame(replay.kernel.config())))

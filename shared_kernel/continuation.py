@@ -1,0 +1,107 @@
+"""A log that begins with the state of another one, and the erasing of a log on purpose. Imported on use: neither happens often.
+
+The genesis stands first and names the other log; then the state is written as snapshot slot 0, of the seq of the genesis. Until both
+of that snapshot's headers stand, the region is as good as blank (recovery.py): a power cut leaves all of the log or none of it.
+"""
+
+from . import genesis
+from .arena import CHUNK
+from .errors import Damage, FormatError, Invalid
+from .frames import HEADER
+from .kernel import Kernel
+from .reader import LogReader, frame_of
+from .recovery import epochs
+from .region import Open
+from .snapshot import HEADER as HEADER_BYTES
+from .snapshot import Header
+
+
+def begin(store, config, entropy, identity, policy, origin):
+    """Program the genesis of a log that goes on from `origin` (see genesis.encode) and prepare the slot for its state. What an earlier
+    call left unfinished is erased. Invalid, and nothing done, if a log is there or the region is too small; Damage if the region
+    holds what cannot be read."""
+    _need_blank(store)
+    region = store.region
+    genesis.begin(region, store.epoch + 1, config, entropy, identity, policy, origin)
+    for sector in range(region.slot_sectors):
+        region.erase(sector)
+
+
+def add(store, chunk, data):
+    """Program chunk number `chunk` of the arena: data, and zeros up to 1 KiB. The same chunk again changes nothing."""
+    _need_blank(store)
+    region = store.region
+    if not 0 <= chunk * CHUNK <= region.slot_sectors * region.body - 2 * region.pad(HEADER_BYTES) - CHUNK or len(data) > CHUNK:
+        raise Invalid("chunk %d with %d bytes does not fit a slot of %d sectors: begin the restore first"
+                      % (chunk, len(data), region.slot_sectors))
+    data = bytes(data) + bytes(CHUNK - len(data))
+    held = bytearray(CHUNK)
+    region.slot_read(0, chunk * CHUNK, held)
+    if held == data:
+        return
+    if held != b"\xff" * CHUNK:
+        raise FormatError("chunk %d holds something else already: begin the restore again" % chunk)
+    region.slot_program(0, chunk * CHUNK, data)
+
+
+def end(store):
+    """Prove that the state on the flash has the root that the genesis names, and make it the log's. FormatError if it has not: then
+    the region stays as good as blank."""
+    _need_blank(store)
+    region = store.region
+    order, newest = epochs(region)
+    size = 0
+    if newest:
+        reader = LogReader(region, order, 0, bytearray(genesis.LARGEST), 0)
+        reader.enter(order[0])
+        size = reader.next()
+    if not size or not genesis.continues(reader.buffer, 0, size):
+        raise Invalid("no restore has begun on this board")
+    first = genesis.Genesis(frame_of(reader, size)[HEADER:-4])
+    kernel = Kernel(first.config)
+    arena = kernel.arena
+    for chunk in range(arena.chunks):
+        region.slot_read(0, chunk * CHUNK, memoryview(arena.bytes)[chunk * CHUNK : (chunk + 1) * CHUNK])
+    root = kernel.root()
+    if root != first.origin[4] or kernel.config() != first.config:
+        raise FormatError("the state on the board has root %s, not %s: restore it again" % (root.hex(), first.origin[4].hex()))
+    header = Header(first.origin[1] + 1, 0, 1, arena.size, newest.name, newest.name, root).encode()
+    region.slot_program(0, arena.size, header)
+    region.slot_program(0, arena.size + region.pad(HEADER_BYTES), header)
+    store.kernel = kernel  # whose memory serves again
+    store._rebuild()
+    store.booted = True
+
+
+def erase(store, name, head):
+    """Erase the log `name`, which must end with chain head `head`, and leave the region blank. Invalid, and nothing done, if it has
+    another end, if a sector is bad, or if its newest snapshot is not in slot 0: take one, then.
+
+    What says that the erasing has begun is an open record in slot 1, of the seq that the log would have gone on with. Until it stands
+    the log is whole without that slot; once it stands, the region is as good as blank.
+    """
+    store._ready()
+    region = store.region
+    if store.name != name or store.head != head:
+        raise Invalid("this board's log is %s..., and its head after seq %d is %s: not the one to be erased"
+                      % (store.name.hex()[:16], store.seq, store.head.hex()))
+    if store.bad:
+        raise Invalid("sectors %s are bad: this log cannot be erased whole" % store.bad)
+    if store.newest_snapshot()[0] != 0 or not store._is_solid(0):
+        raise Invalid("the newest snapshot must stand in slot 0 before the log is erased: take one")
+    store.busy = True
+    marked = region.slot_sectors
+    region.erase(marked)
+    region.open(marked, Open(store.epoch + 1, store.seq + 1, store.boot, store.acked, store.policy, name, head))
+    for sector in range(region.sectors):
+        if sector != marked:
+            region.flash.erase(sector)
+    region.flash.erase(marked)
+    store._rebuild()
+
+
+def _need_blank(store):
+    if store.damage:
+        raise Damage("the region is not blank: %s" % store.damage)
+    if store.name is not None:
+        raise Invalid("this region holds log %s: a state is restored onto a blank one" % store.name.hex()[:16])
