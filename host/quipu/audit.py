@@ -20,6 +20,7 @@ from shared_kernel.replay import Replay
 from . import kernels
 from .archive import Archive
 from .errors import ArchiveDamage, ArchiveError, UsageError
+from .origin import Archives
 from .verify import Pass, Verdict, parted, verify
 
 # A process takes about 0.2 s to begin; a log shorter than what is replayed meanwhile is not worth one.
@@ -37,7 +38,7 @@ class Start(NamedTuple):
     offset: int
 
 
-def replayed(archive: Archive, verdict: Verdict, jobs: int | None) -> Replay:
+def replayed(archive: Archive, verdict: Verdict, jobs: int | None, origins: Archives = ()) -> Replay:
     """Replay an archive to its end in `jobs` processes, this one among them, and fill in the verdict; return the Replay, or
     raise what parted."""
     if jobs is not None and jobs < 1:
@@ -47,9 +48,10 @@ def replayed(archive: Archive, verdict: Verdict, jobs: int | None) -> Replay:
         jobs = cores() if size >= _WORTH_IT else 1
     starts = plan(archive, jobs) if jobs > 1 else []
     if not starts:
-        return Pass(archive, verdict).run()
+        return Pass(archive, verdict, origins).run()
     with ThreadPoolExecutor(len(starts)) as pool:
-        others = [pool.submit(_child, {"archive": str(archive.path.absolute()), "start": start, "until": end.seq})
+        paths = [os.path.abspath(each.path if isinstance(each, Archive) else each) for each in origins]
+        others = [pool.submit(_child, {"archive": str(archive.path.absolute()), "start": start, "until": end.seq, "origins": paths})
                   for start, end in zip([None, *starts], starts)]
         last, error, replay = Verdict(), None, None
         try:
@@ -77,6 +79,8 @@ def _merge(verdict: Verdict, part: dict[str, Any]) -> None:
             setattr(verdict, name, getattr(verdict, name) + value)
         elif name == "verdict":
             verdict.verdict = value if value == "gap" else verdict.verdict
+        elif name == "origin":  # the first part has the genesis
+            verdict.origin = verdict.origin or value
         elif name not in ("allow_gap", "first_divergence", "exit_code", "live"):
             setattr(verdict, name, value)
 
@@ -121,11 +125,11 @@ def plan(archive: Archive, jobs: int) -> list[Start]:
 
 
 def part(order: dict[str, Any]) -> dict[str, Any]:
-    """Replay one part: {"archive", "start": [seq, segment, offset] or None, "until": seq of the snapshot that ends it}; return its
-    verdict as plain data."""
+    """Replay one part: {"archive", "start": [seq, segment, offset] or None, "until": seq of the snapshot that ends it, "origins":
+    paths}; return its verdict as plain data."""
     verdict = Verdict()
     try:
-        work = Pass(Archive(order["archive"]), verdict)
+        work = Pass(Archive(order["archive"]), verdict, order.get("origins", ()))
         if order["start"]:
             work.start_from(*order["start"])
         work.run(order["until"])

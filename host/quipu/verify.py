@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from shared_kernel import batch, snapshot_file
 from shared_kernel.errors import FormatError, LinkError, Mismatch
-from shared_kernel.frames import BOOT, HEADER, NO_HEAD, OVERHEAD, VERSION, largest_frame, length_at
+from shared_kernel.frames import BOOT, GENESIS, HEADER, NO_HEAD, OVERHEAD, VERSION, largest_frame, length_at
 from shared_kernel.genesis import LARGEST as LARGEST_GENESIS
+from shared_kernel.genesis import Genesis
 from shared_kernel.kernel import Kernel, u32
 from shared_kernel.replay import Replay
 
+from . import origin
 from .archive import Archive, Chain, Segment, claims
 from .errors import ArchiveDamage, UsageError
+from .origin import Archives
 
 if TYPE_CHECKING:
     from .board import Board
@@ -39,7 +42,9 @@ class Verdict:
     None, or {seq, what, expected, found}; frames, log_bytes: replayed; checkpoints, snapshots: compared; boots: of the board;
     seq, chain_head, state_root: at the archive's end; note: seq of the last complete sync, None if there was none; gaps:
     [first, last] seq missing; cuts: {seq, bytes} that power cuts left on the flash; torn: bytes of an unfinished frame at
-    the end; live: None, or the board's {seq, head, root, damage} and how many frames it is `ahead` of the archive.
+    the end; live: None, or the board's {seq, head, root, damage} and how many frames it is `ahead` of the archive; origin: None, or
+    of a log that continues another one what its genesis names, {log, seq, head, root, base}, and the `archive` that was found to
+    agree with all of it, None if it was not given: then nothing before this log's genesis was checked.
     """
 
     verdict: str = MATCH
@@ -58,6 +63,7 @@ class Verdict:
     cuts: list[dict[str, int]] = field(default_factory=list)
     torn: int = 0
     live: dict[str, Any] | None = None
+    origin: dict[str, Any] | None = None
     first_divergence: dict[str, Any] | None = None
     allow_gap: bool = False
 
@@ -74,12 +80,14 @@ class Verdict:
 
 
 def verify(archive: Archive | str | os.PathLike[str], board: "Board | None" = None, expect_root: str | bytes | None = None,
-           expect_head: str | bytes | None = None, allow_gap: bool = False, jobs: int | None = None) -> Verdict:
+           expect_head: str | bytes | None = None, allow_gap: bool = False, jobs: int | None = None,
+           origins: Archives = ()) -> Verdict:
     """Replay an archive and return the verdict.
 
     board: a live board whose log must go on from the archive's (what it has beyond is pulled and replayed, not kept).
     expect_root, expect_head: 32 bytes or 64 hexadecimal digits known from elsewhere, of the archive's end. jobs: processes that
-    share the work (None: as many as there are cores, if the log is long enough to be worth it); the verdict is the same.
+    share the work (None: as many as there are cores, if the log is long enough to be worth it); the verdict is the same. origins:
+    archives, among them perhaps that of the log which this one continues: it is replayed too, up to where this one begins.
     ArchiveError if there is no archive; every other fault of it is a verdict.
     """
     verdict = Verdict(allow_gap=allow_gap)
@@ -89,7 +97,7 @@ def verify(archive: Archive | str | os.PathLike[str], board: "Board | None" = No
             archive = Archive(archive)
         from .audit import replayed
 
-        replay = replayed(archive, verdict, jobs)
+        replay = replayed(archive, verdict, jobs, origins)
         for (what, known), found in zip(expected, (replay.kernel.root(), replay.head), strict=True):
             if known is not None and known != found:
                 raise Mismatch(replay.seq, what, known.hex(), found.hex())
@@ -158,8 +166,9 @@ def _finish(verdict: Verdict, replay: Replay) -> None:
 class Pass:
     """One pass over an archive, from its first frame or (`start_from`) a snapshot's. verdict: filled in on the way."""
 
-    def __init__(self, archive: Archive, verdict: Verdict):
+    def __init__(self, archive: Archive, verdict: Verdict, origins: Archives = ()):
         self.archive = archive
+        self.origins = origins
         self.verdict = verdict
         verdict.board, verdict.log = archive.identity, archive.log.hex()
         self.note = archive.note()
@@ -275,7 +284,7 @@ class Pass:
         return min(stops, default=None)
 
     def _take(self, data: bytes, at: int, stop: int | None) -> tuple[int, int]:
-        """Take whole frames of data from `at` on, as batch.run does: not beyond the frame `stop`, nor a boot frame."""
+        """Take whole frames of data from `at` on, as batch.run does: not beyond the frame `stop`, a boot frame or a genesis."""
         if self.chain is None and self.replay.seq is not None:
             return batch.run(self.replay, data, at, -1 if stop is None else stop)
         step = self.chain.step if self.chain else self._genesis
@@ -286,7 +295,7 @@ class Pass:
                 break
             step(memoryview(data)[at:after])
             last, at = at, after
-            if data[last + 1] == BOOT or self.chain is None or self._at() == stop:
+            if data[last + 1] in (BOOT, GENESIS) or self.chain is None or self._at() == stop:
                 break
         return at, last
 
@@ -297,11 +306,35 @@ class Pass:
         for what, expected, found in (("sequence number", first, u32(frame, 4)), ("frame version", VERSION, frame[0])):
             if expected != found:
                 raise Mismatch(first, what, expected, found)
+        continued = origin.named(frame)
+        if continued and not self._given(frame, continued):
+            return
         replay.step(frame)
         for what, expected, found in (("log name", replay.name.hex(), archive.log.hex()),
                                       ("identity", replay.genesis.identity, archive.identity)):
             if expected != found:
                 raise Mismatch(first, f"archive.json's {what}", expected, found)
+
+    def _given(self, frame: memoryview, named: origin.Origin) -> bool:
+        """Take the state that a continuation begins with, from the archive of the log it names or from this one's snapshot. Without
+        either the frames are only chained until there is a snapshot; return False, then."""
+        archive, verdict, seq = self.archive, self.verdict, u32(frame, 4)
+        verdict.origin = {"log": named.log.hex(), "seq": named.seq, "head": named.head.hex(), "root": named.root.hex(),
+                          "base": named.base.hex(), "archive": None}
+        config = Genesis(frame[HEADER:-4]).config
+        found = origin.check(named, config, seq, self.origins)
+        if found:
+            self.replay.kernel, verdict.origin["archive"] = found[0], str(found[1].path)
+            return True
+        self.replay.kernel = origin.beginning(archive, seq)
+        if self.replay.kernel is None:
+            self.chain = Chain(None, seq - 1, NO_HEAD)
+            self.chain.step(frame)
+            if self.chain.name != archive.log:
+                raise Mismatch(seq, "archive.json's log name", self.chain.head.hex(), archive.log.hex())
+            verdict.gaps.append([0, named.seq])
+            verdict.verdict = GAP
+        return self.replay.kernel is not None
 
     def _stop(self, seq: int) -> None:
         if self.snapshots[:1] == [seq]:
