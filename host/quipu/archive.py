@@ -1,7 +1,8 @@
 """An archive: one board's log and snapshots as files in a folder. Knows files and the chain of frames, not their meaning.
 
   archive.json            {"format": 1, "log": name, "identity": board, "segments": [{"first": seq, "head": head before it}]}
-  frames/0000000000.log   whole frames one after the other, from the seq in the file's name; a new file only after a gap
+  frames/0000000000.log   whole frames one after the other, from the seq in the file's name; a new file after a gap, and for what
+                          fills one (merge.py); .part: not whole yet
   snapshots/0000001234.snap   header and arena (shared_kernel/snapshot.py) of the state after that seq; .part: not whole yet
   index.sqlite            made from the frames, where it is wanted (index.py); nothing here reads it
   note.json               what the board said at the end of the last complete sync: {"seq", "head", "root", "time", "check"}
@@ -10,10 +11,11 @@ JSON files change by writing another and renaming it, so they are old or new, ne
 """
 
 import contextlib
+import errno
 import json
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 _BLOCK = 1 << 20  # bytes read together; more than the longest frame
+_MARK_EVERY = 1024  # frames between two marks of a scan: 10 ms of a chain, and 100 KiB of memory for a million frames
+_NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
 class Segment(NamedTuple):
@@ -79,11 +83,29 @@ class Chain:
         self.seq = seq
 
 
-class Scan(NamedTuple):
-    """What `Archive.scan` found. chain: after the last whole frame; size: bytes of the last segment that hold whole frames;
-    excess: bytes after them, of a sync that broke off; problem: what is wrong with them, if they are more than a torn frame;
-    mean: bytes of a frame, on average (0 if there is none)."""
+class Mark(NamedTuple):
+    """The chain head before the frame `seq`, which begins at byte `place` of its segment's file."""
 
+    seq: int
+    place: int
+    head: bytes
+
+
+class Run(NamedTuple):
+    """The whole frames of a segment. last: seq of the last one, first - 1 if there is none; marks: before the first frame, before
+    every 1024th, and after the last."""
+
+    segment: Segment
+    last: int
+    marks: list[Mark]
+
+
+class Scan(NamedTuple):
+    """What `Archive.scan` found. runs: one for each segment; chain: after the last whole frame; size: bytes of the last segment
+    that hold whole frames; excess: bytes after them, of a sync that broke off; problem: what is wrong with them, if they are more
+    than a torn frame; mean: bytes of a frame, on average (0 if there is none)."""
+
+    runs: list[Run]
     chain: Chain
     size: int
     excess: int
@@ -91,10 +113,12 @@ class Scan(NamedTuple):
     mean: float
 
 
-def split(path: Path) -> Iterator[tuple[int, memoryview]]:
-    """Yield (offset, frame) for each frame of a file, by the lengths they claim; stop before one that the file cuts off."""
+def split(path: Path, place: int = 0) -> Iterator[tuple[int, memoryview]]:
+    """Yield (offset, frame) for each frame of a file from byte `place` on, by the lengths they claim; stop before one that the
+    file cuts off."""
     with path.open("rb") as file:
-        data, at, base = b"", 0, 0  # data[at:] is to be looked at; base is the offset of data[0]
+        file.seek(place)
+        data, at, base = b"", 0, place  # data[at:] is to be looked at; base is the offset of data[0]
         while more := file.read(_BLOCK):
             data, base, at = data[at:] + more, base + at, 0
             view = memoryview(data)
@@ -179,14 +203,33 @@ class Archive:
             "format": FORMAT, "log": self.log.hex(), "identity": self.identity,
             "segments": [{"first": each.first, "head": each.head.hex()} for each in self.segments]})
 
-    def add_segment(self, first: int, head: bytes) -> None:
-        """Begin a new file of frames with seq `first`; head: the chain head before it. Frames between are declared missing."""
+    def add_segment(self, first: int, head: bytes) -> Segment:
+        """Begin a new file of frames with seq `first`, empty yet, and return its segment; head: the chain head before it. Frames
+        between it and the one before are declared missing."""
         self.close()
         segment = Segment(first, head)
-        self.file(segment).touch()
-        _sync_folder(self.path / "frames")
-        self.segments.append(segment)
-        self._write_facts()
+        with _roomy(self.path):
+            self.file(segment).touch()
+            _sync_folder(self.path / "frames")
+            self.segments = sorted([*self.segments, segment])
+            self._write_facts()
+        return segment
+
+    def fill(self, segment: Segment, blocks: Iterable[bytes]) -> None:
+        """Give a segment that has no frames yet all of them, checked by the caller: whole, or not at all."""
+        part = self.file(segment).with_suffix(".part")
+        with _roomy(self.path), part.open("wb") as file:
+            for each in blocks:
+                file.write(each)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, self.file(segment))
+        _sync_folder(part.parent)
+
+    def drop_parts(self) -> None:
+        """Remove what a `fill` that broke off has left."""
+        for each in (self.path / "frames").glob("*.part"):
+            each.unlink()
 
     def _json(self, name: str, text: bytes, fields: dict[str, type]) -> dict[str, Any]:
         try:
@@ -218,10 +261,11 @@ class Archive:
         """Return the file that holds a segment's frames."""
         return self.path / "frames" / f"{segment.first:010d}.log"
 
-    def split(self, segment: Segment) -> Iterator[tuple[int, memoryview]]:
-        """Yield (offset in its file, frame) of a segment, by the lengths that the frames claim. Checks nothing."""
+    def split(self, segment: Segment, place: int = 0) -> Iterator[tuple[int, memoryview]]:
+        """Yield (offset in its file, frame) of a segment from byte `place` on, by the lengths that the frames claim. Checks
+        nothing."""
         try:
-            yield from split(self.file(segment))
+            yield from split(self.file(segment), place)
         except FileNotFoundError:
             raise self._damage(segment.first, "frames", f"the file {self.file(segment).name}", "none") from None
 
@@ -236,9 +280,9 @@ class Archive:
                 yield frame
 
     def undeclared(self) -> Path | None:
-        """Return a file of frames that archive.json does not know, or None."""
+        """Return a file with frames that archive.json does not know, or None. An empty one is what a killed add_segment leaves."""
         known = {self.file(each) for each in self.segments}
-        return next((p for p in sorted((self.path / "frames").glob("*.log")) if p not in known), None)
+        return next((p for p in sorted((self.path / "frames").glob("*.log")) if p not in known and p.stat().st_size), None)
 
     def scan(self) -> Scan:
         """Check every frame's CRC, seq and place in the chain. ArchiveDamage if the archive is broken at or before the seq of
@@ -249,6 +293,7 @@ class Archive:
             raise self._damage(_number(stranger.stem), "frames", "files that archive.json declares", stranger.name)
         chain = Chain(self.log, -1, NO_HEAD)
         problem = None
+        runs: list[Run] = []
         end = count = total = 0
         for segment in self.segments:
             if segment.first <= chain.seq:
@@ -257,34 +302,42 @@ class Archive:
                 raise self._damage(chain.seq + 1, "frame", "a whole one", "a torn one, before a later segment")
             chain = Chain(None if segment.head == NO_HEAD else self.log, segment.first - 1, segment.head)
             end = 0
+            marks = [Mark(segment.first, 0, segment.head)]
             try:
                 for offset, frame in self.split(segment):
                     chain.step(frame)
                     end = offset + len(frame)
                     count += 1
+                    if count % _MARK_EVERY == 0:
+                        marks.append(Mark(chain.seq + 1, end, chain.head))
             except Mismatch as e:
                 problem = self._damage(e.seq, e.what, e.expected, e.found)
                 if e.seq <= noted or segment is not self.segments[-1]:
                     raise problem from None
             total += end
+            runs.append(Run(segment, chain.seq, [*marks, Mark(chain.seq + 1, end, chain.head)]))
         if chain.seq < noted:
             expected = f"frames up to seq {noted}, which the last sync noted"
             raise self._damage(chain.seq + 1, "frame", expected, "the archive's end")
         if chain.name not in (None, self.log):
             raise self._damage(0, "archive.json's log name", str(chain.name and chain.name.hex()), self.log.hex())
-        return Scan(chain, end, self.size(self.segments[-1]) - end, problem, total / count if count else 0.0)
+        return Scan(runs, chain, end, self.size(self.segments[-1]) - end, problem, total / count if count else 0.0)
 
     def append(self, data: bytes | memoryview) -> None:
         """Append whole frames, checked by the caller, to the last segment. They are durable after `flush`."""
         if self._file is None:
-            self._file = self.file(self.segments[-1]).open("ab")
-        self._file.write(data)
-        self._file.flush()  # to the system: what a killed process leaves is then a whole run, or a torn end
+            self._file = self.file(self.segments[-1]).open("ab", buffering=0)
+        # Straight to the system: what a killed process or a full disk leaves is a whole run, or a torn end.
+        rest = memoryview(data)
+        with _roomy(self.path):
+            while rest:
+                rest = rest[self._file.write(rest) :]
 
     def flush(self) -> None:
         """Return when everything appended is on the disk."""
         if self._file:
-            os.fsync(self._file.fileno())
+            with _roomy(self.path):
+                os.fsync(self._file.fileno())
 
     def cut(self, size: int) -> None:
         """Cut the last segment to `size` bytes."""
@@ -342,7 +395,7 @@ class Archive:
 
     def add_part(self, seq: int, data: bytes) -> None:
         """Keep some more of a snapshot being pulled, for the next pull if this one breaks."""
-        with self._part(seq).open("ab") as file:
+        with _roomy(self.path), self._part(seq).open("ab") as file:
             file.write(data)
 
     def drop_part(self, seq: int) -> None:
@@ -354,7 +407,8 @@ class Archive:
 
     def add_snapshot(self, seq: int, data: bytes) -> None:
         """Keep a whole snapshot, checked by the caller."""
-        _write(self._part(seq), self.snapshot_file(seq), data)
+        with _roomy(self.path):
+            _write(self._part(seq), self.snapshot_file(seq), data)
 
     # -- the note -----------------------------------------------------------------------------------------------------
 
@@ -373,8 +427,21 @@ class Archive:
 
     def write_note(self, note: Note) -> None:
         """Say that everything up to note.seq is here and safe."""
-        _write_json(self.path / "note.json", {"seq": note.seq, "head": note.head.hex(), "root": note.root.hex(),
-                                              "time": note.time, "check": _check(note)})
+        facts = {"seq": note.seq, "head": note.head.hex(), "root": note.root.hex(), "time": note.time, "check": _check(note)}
+        with _roomy(self.path):
+            _write_json(self.path / "note.json", facts)
+
+
+@contextlib.contextmanager
+def _roomy(path: Path) -> Iterator[None]:
+    """Say what to do where a write finds no room. What was there before it still stands."""
+    try:
+        yield
+    except OSError as e:
+        if e.errno not in _NO_ROOM:
+            raise
+        raise ArchiveError(f"{path} cannot be written: {os.strerror(e.errno)}. It is valid as far as it goes: make room, then "
+                           "sync again") from None
 
 
 def _check(note: Note) -> str:

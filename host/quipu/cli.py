@@ -193,7 +193,7 @@ VERBS: dict[str, Verb] = {
         option("--from first", "begin with this frame, which the board still holds", type=U32, metavar="SEQ"),
         option("--all everything", "frames too that change nothing: boots, checkpoints, clocks", is_flag=True))),
 
-    "sync": Verb(PROVE, do.sync, render.synced, (PORT, ARCHIVE)),
+    "sync": Verb(PROVE, do.sync, render_past.synced, (SOURCE, ARCHIVE)),
     "verify": Verb(PROVE, do.verify, render.verdict, (
         click.Argument(["archives"], metavar="[DIR]...", nargs=-1), option("--archive", "the archive's directory", metavar="DIR"),
         option("--jobs", "processes that share the work; by default one for each core", type=Number(1, 1024), metavar="N"),

@@ -11,11 +11,13 @@ import sys
 import time
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import quipu
 from quipu import audit, describe, errors, render
 from quipu.archive import Chain
+from quipu.merge import merge
 from shared_kernel import frames, graph
 from shared_kernel.config import CONFIG_NAMES
 from shared_kernel.frames import NO_HEAD
@@ -306,17 +308,23 @@ def snapshot(port: str) -> Data:
 # -- the log, proved ------------------------------------------------------------------------------------------------------
 
 
-def sync(port: str, archive: str) -> Data:
-    """Pull what is new from the board into an archive.
+def sync(source: str, archive: str) -> Data:
+    """Pull what is new from a board, or from another archive, into one.
 
-    That is frames and the newest snapshot. DIR is made if it does not exist. Each run is checked before it is kept; a broken
-    pull goes on where it stopped.
+    That is frames and the newest snapshot. The archive is made if it does not exist. Each run is checked before it is kept; a
+    broken pull goes on where it stopped. From another archive of the same log, what is missing goes over, gaps too, one way: DIR is
+    only read. If both hold other frames from some seq on, that seq is named and nothing is changed.
 
     \b
     Example:
       quipu sync /dev/ttyACM0 --archive data/watch
+      quipu sync data/watch --archive /media/stick/watch
     """
-    with quipu.connect(port) as board, render.progress("pulling") as progress:
+    if Path(source).is_dir():
+        with render.progress("copying", "frames") as progress:
+            copied = merge(source, archive, progress)
+        return {**copied.as_dict(), "exit_code": 1 if copied.damage else 0}
+    with quipu.connect(source) as board, render.progress("pulling") as progress:
         result = board.sync(archive, progress)
     return {**result.as_dict(), "exit_code": 1 if result.damage else 0}
 

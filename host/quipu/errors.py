@@ -7,9 +7,9 @@ from shared_kernel.errors import (Busy, Damage, FlashError, FormatError, Full, I
                                   NotFound, QuipuError, Refused, TooLong, WrongDimension)
 from shared_kernel.history import Archived
 
-__all__ = ["ArchiveDamage", "ArchiveError", "Archived", "Busy", "CannotOpen", "Damage", "FlashError", "FormatError", "Full", "HostError",
-           "InUse", "Invalid", "LinkError", "LogFull", "LostAnswer", "Mismatch", "NotFound", "OtherLog", "PortError", "QuipuError",
-           "Refused", "RolledBack", "TooLong", "UsageError", "WrongDimension", "by_code", "exit_code"]
+__all__ = ["ArchiveDamage", "ArchiveError", "Archived", "Busy", "CannotOpen", "Damage", "FlashError", "Forked", "FormatError", "Full",
+           "HostError", "InUse", "Invalid", "LinkError", "LogFull", "LostAnswer", "Mismatch", "NotFound", "OtherLog", "PortError",
+           "QuipuError", "Refused", "RolledBack", "TooLong", "UsageError", "WrongDimension", "by_code", "exit_code"]
 
 WRONG, USAGE, PORT = 1, 2, 3  # exit codes: mismatch or damage; bad input; board or port trouble
 
@@ -61,6 +61,14 @@ class OtherLog(ArchiveError):
 
 class RolledBack(ArchiveError):
     """The archive holds frames that the board's log has not, from `seq` on."""
+
+    def __init__(self, message: str, seq: int):
+        super().__init__(message)
+        self.seq = seq
+
+
+class Forked(ArchiveError):
+    """Two archives of one log hold different frames from `seq` on."""
 
     def __init__(self, message: str, seq: int):
         super().__init__(message)

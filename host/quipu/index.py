@@ -210,6 +210,9 @@ class Index:
         mine = [[each.first, each.head.hex()] for each in self.archive.segments]
         if mine[: len(progress.segments)] != progress.segments:
             return False
+        for segment, (last, _) in zip(self.archive.segments, progress.ends[:-1], strict=False):
+            if last < segment.first and self.archive.file(segment).exists() and self.archive.size(segment):
+                return False  # a gap that was filled since
         try:
             _, frame = next(read_frames(self.archive.file(self.archive.segments[len(progress.segments) - 1]), progress.last))
         except (StopIteration, FileNotFoundError):

@@ -29,6 +29,24 @@ def when(data: Data) -> str:
     return told + (f", {moment(data['unix_ms'])} ± {data['uncertainty_ms']} ms" if data["unix_ms"] is not None else ", time unknown")
 
 
+def synced(data: Data) -> RenderableType:
+    """Return what a sync did: of a board, or of another archive."""
+    if "wire_bytes" in data:
+        return render.synced(data)
+    copied = f"{data['frames']:,} frames, {data['log_bytes']:,} log bytes" if data["frames"] else "nothing new"
+    return pairs([
+        ("board", data["board"]),
+        ("copied", copied),
+        ("filled", ", ".join(f"seq {first} to {last}" for first, last in data["filled"]) or None),
+        ("snapshots", ", ".join(f"of seq {seq}" for seq in data["snapshots"]) or None),
+        ("moved", f"{data['moved_bytes']:,} bytes, {count(data['heads'], 'head')} compared"),
+        ("missing", ", ".join(f"seq {first} to {last}" for first, last in data["gaps"]) or None),
+        ("damage", data["damage"]),
+        ("archive", f"{data['archive']}{', new' if data['created'] else ''}, to seq {data['seq']}"),
+        ("chain head", data["head"]),
+    ])
+
+
 def dated(show: Callable[..., RenderableType]) -> Callable[..., RenderableType]:
     """Return what shows an answer, and below it the moment that it is of and what is damaged after it, for an archive's."""
 
