@@ -6,9 +6,12 @@ frame; a reader takes them where it cannot read the first ones.
 """
 
 from . import primitives
+from .const import const
 from .errors import FlashError
 from .frames import BOOT, BOOT_BYTES, HEADER, OVERHEAD, boot, seal, window
 from .reader import LogReader, frame_of
+
+READINGS = const(40)  # of a half-programmed unit that reads otherwise each time, until it reads once more as it did at recovery
 
 
 def settle(store):
@@ -37,6 +40,15 @@ def settle(store):
 def _tail(store):
     """Return [address, padded length, chain head before it] of the frames of the log's last window. The chain of the last sector
     that has any must lead to the store's head."""
+    for _ in range(READINGS):
+        tail, head = _read_tail(store)
+        if head == store.head and tail:
+            return tail
+    raise FlashError("the log's end reads differently than at the start of this boot")
+
+
+def _read_tail(store):
+    """Return what `_tail` does, by one reading, and the chain head that it leads to."""
     region = store.region
     room = window(store.kernel.config(), region.unit, region.sector - region.frames_at)
     for sector in reversed(store.order):
@@ -55,9 +67,7 @@ def _tail(store):
         while room < 0:
             room += tail.pop(0)[1]
         head = primitives.hash(head + frame_of(reader, n))
-    if head != store.head or not tail:
-        raise FlashError("the log's end reads differently than at the start of this boot")
-    return tail
+    return tail, head
 
 
 def _write(store, tail):
@@ -65,15 +75,18 @@ def _write(store, tail):
     region = store.region
     buffer = store.group
     at = store.address
-    head = tail[0][2]
-    for address, size, _ in tail:
-        n = region.frame(address, address + size, buffer, 0)
-        data = memoryview(buffer)[:n]
+    for i in range(len(tail)):
+        address, size, head = tail[i]
+        wanted = tail[i + 1][2] if i + 1 < len(tail) else store.head
+        for _ in range(READINGS):
+            data = memoryview(buffer)[: region.frame(address, address + size, buffer, 0)]
+            if primitives.hash(head + data) == wanted:
+                break
+        else:
+            return False
         region.program(at, data)
-        head = primitives.hash(head + data)
         at += size
-    if head != store.head:
-        return False
+    head = store.head
     payload = boot(store.boot + 1, head, store.skipped, at - store.address)
     frame = bytearray(OVERHEAD + len(payload))
     frame[HEADER : HEADER + len(payload)] = payload
