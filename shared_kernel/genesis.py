@@ -60,9 +60,8 @@ def continues(buffer, at, size):
     return size - OVERHEAD - _IDENTITY_AT - buffer[at + HEADER + _LENGTH_AT] == _ORIGIN_BYTES
 
 
-def begin(region, epoch, config, entropy, identity, policy, origin=None):
-    """Program the beginning of a log: the first sector's records, then the genesis frame. Invalid, and nothing done, if the
-    region is too small for the configuration. origin: see encode."""
+def need_slot(region, config):
+    """Return how many sectors a snapshot slot takes for a configuration. Invalid, with the numbers, if the region is too small for it."""
     slot = region.slot_size(CHUNK * layout(check_config(config))[1])
     pad = region.pad  # a sector must hold a genesis; and a command with all that may be due before it
     least = pad(OVERHEAD + BOOT_BYTES) + max(pad(LARGEST), pad(largest_frame(config)) + pad(OVERHEAD + 32) + pad(OVERHEAD + 12))
@@ -72,6 +71,13 @@ def begin(region, epoch, config, entropy, identity, policy, origin=None):
     if region.sectors < 2 * slot + 3:
         raise Invalid("this configuration needs %d sectors (two snapshots of %d and a ring of 3), the region has %d"
                       % (2 * slot + 3, slot, region.sectors))
+    return slot
+
+
+def begin(region, epoch, config, entropy, identity, policy, origin=None):
+    """Program the beginning of a log: the first sector's records, then the genesis frame. Invalid, and nothing done, if the
+    region is too small for the configuration. origin: see encode."""
+    slot = need_slot(region, config)
     payload = encode(config, entropy, identity, policy, origin)
     seq = origin[1] + 1 if origin else 0
     frame = bytearray(OVERHEAD + len(payload))

@@ -26,3 +26,8 @@ ACKNOWLEDGE = const(0x46)  # first seq that the laptop does not have -> seq of t
 LEAVE = const(0x47)  # end serve()
 READ_REGION = const(0x49)  # address | length u16 -> the log's flash region from there on, or as much of that as an answer holds
 CONFIGURE = const(0x48)  # configuration, 7 numbers | policy u8 | entropy 16 -> log name
+# configuration, 7 numbers | policy u8 | entropy 16 | of the log to go on from: name, seq, chain head, root | root to begin with -> nothing
+BEGIN_RESTORE = const(0x50)
+RESTORE_CHUNK = const(0x51)  # number of a chunk of the arena | its bytes, zeros at its end left out -> nothing
+END_RESTORE = const(0x52)  # -> log name
+ERASE_LOG = const(0x53)  # log name | its chain head -> nothing

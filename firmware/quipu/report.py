@@ -4,6 +4,7 @@ import gc
 import sys
 
 from shared_kernel import link, primitives
+from shared_kernel.arena import RULES
 from shared_kernel.config import CONFIG_NAMES
 
 VERSION = "0.1.0"
@@ -18,6 +19,7 @@ def info(memory, limit):
         "protocol": link.PROTOCOL,
         "request_limit": limit,
         "firmware": VERSION,
+        "rules": RULES,
         "board": memory.identity,
         "micropython": ".".join([str(each) for each in sys.implementation[1][:3]]),
         "machine": getattr(sys.implementation, "_machine", sys.platform),

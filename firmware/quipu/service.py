@@ -35,6 +35,8 @@ _ACKNOWLEDGE = const(0x46)
 _LEAVE = const(0x47)
 _CONFIGURE = const(0x48)
 _READ_REGION = const(0x49)
+_BEGIN_RESTORE = const(0x50)
+_ERASE_LOG = const(0x53)
 
 # A request must fit the smallest receive buffer that a port has (stm32 UART: 256 bytes), marks included.
 LIMIT = 240
@@ -182,6 +184,10 @@ class Service:
             region = store.region
             address = u32(p, 0)
             return region.read(address, max(0, min(p[4] | p[5] << 8, _ANSWER, region.sector * region.sectors - address)))
+        if _BEGIN_RESTORE <= op <= _ERASE_LOG:
+            from . import restore
+
+            return restore.answer(memory, op, p)
         if op == _LEAVE:
             self.leave = True
             return b""
