@@ -371,11 +371,11 @@ class Store:
                 self._full()
 
     def make_room(self, size, reserve=0):
-        """Go on in the next sector, unless the one in use has size bytes left and may be used, with `reserve` sectors free. Return
-        whether that could be done."""
+        """Go on in the next sector, unless the one in use has size bytes left, with `reserve` sectors free. Return whether that
+        could be done."""
         for _ in range(2):
             free = self.free_sectors()
-            if self.room() >= size and free >= reserve and self.address != self.avoid:
+            if self.room() >= size and free >= reserve:
                 self.last = False
                 return True
             if free > reserve:
@@ -391,6 +391,7 @@ class Store:
     def spoil(self):
         """The sector in use cannot be programmed where the next frame was to stand: nothing more goes there."""
         self.avoid = self.address
+        self.address = (self.order[-1] + 1) * self.region.sector
         self._quarantine(self.order[-1])
 
     def _quarantine(self, sector):
@@ -564,7 +565,7 @@ class Store:
     def _work(self):
         """After a group: say which sectors are bad, go on with the snapshot being taken, or begin the one that is due. Not in a call
         that has erased a sector: one erase is the longest that a call may take."""
-        if self.unsaid:
+        if self.unsaid and self.booted:
             try:
                 self._report()
             except LogFull:  # later, then
