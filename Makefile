@@ -54,7 +54,7 @@ bench-flash: images ## what a record costs the flash, beside littlefs, and how l
 	$(BIN)/python -m tests.bench.flash
 	$(BIN)/python -m tests.bench.blocking
 
-SEEDS ?= 3
+SEEDS ?= 4
 JOBS ?= 2
 faults: images ## power cuts, bad bits, bad sectors, kills, breakages: one table, build/reports/faults.json; SEEDS= JOBS= CUT=
 	$(BIN)/python tests/faults/run.py --seeds $(SEEDS) --jobs $(JOBS) $(if $(CUT),--cut $(CUT))

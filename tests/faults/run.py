@@ -33,9 +33,7 @@ from tests.flashsim import PowerCut, SimulatorError  # noqa: E402
 
 REPORT = ROOT / "build" / "reports" / "faults.json"
 SECTIONS = ("power cuts", "files on littlefs", "bit flips", "bad sectors", "fault runs", "breakages", "kills of QEMU")
-# Without the fourth mode, a known hole: a frame that nobody acknowledged may read whole at one boot and torn at the next, and what
-# was recorded on top of it is lost then (test_cuts.py: "units that read well only at first").
-SEEDS = 3
+SEEDS = 4  # each with a mode of sweep.py
 KILLS = 200
 SHOWN = 20  # failures printed; the report has all
 

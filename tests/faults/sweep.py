@@ -37,7 +37,7 @@ class Geometry(NamedTuple):
 # Exhaustive where sectors have up to 1 KiB and regions up to 12 KiB; named by sector, sectors and unit.
 GEOMETRIES = {
     "512x9u1": Geometry(512, 9, 256, 1),
-    "1024x12u2": Geometry(1024, 12, 64, 2),
+    "1024x7u2": Geometry(1024, 7, 64, 2),
     "1024x7u4": Geometry(1024, 7, 256, 4),
     "512x12u8": Geometry(512, 12, 512, 8),
     "512x14u16": Geometry(512, 14, 256, 16),
