@@ -17,7 +17,9 @@ from quipu import commands_boards, commands_flash, describe, errors, kernels, re
 from quipu import commands_move as move
 from quipu import commands_past as past
 from quipu import commands_report as reports
+from quipu import commands_restore as restoring
 from quipu import render_move as moved
+from quipu import render_restore as restored
 from quipu import render_watch as watching
 from quipu.commands_watch import watch
 from quipu.emulator import EmulatorError
@@ -86,8 +88,8 @@ class Size(click.ParamType):
 U32 = Number(0, 0xFFFFFFFF)
 
 
-def argument(name: str, metavar: str, type: Any = str, many: bool = False) -> click.Argument:
-    return click.Argument([name], metavar=metavar, type=type, nargs=-1 if many else 1, required=True)
+def argument(name: str, metavar: str, type: Any = str, many: bool = False, env: str | None = None) -> click.Argument:
+    return click.Argument([name], metavar=metavar, type=type, nargs=-1 if many else 1, required=True, envvar=env)
 
 
 def option(names: str, help: str, **more: Any) -> click.Option:
@@ -100,7 +102,8 @@ def capacity(i: int) -> click.Option:
                   type=Number(*CONFIG_LIMITS[i]), default=DEFAULT_CONFIG[i], show_default=True)
 
 
-PORT = argument("port", "PORT")
+PORT = argument("port", "PORT", env="QUIPU_PORT")
+ORIGIN = option("--origin origins", "archive of the log that this one goes on from; may be given again", metavar="DIR", multiple=True)
 SOURCE = argument("source", "PORT|DIR")
 AT = option("--at", "of an archive: after this seq, or at this time (2026-11-21T14:02:30Z, 14:02, -5m)", metavar="SEQ|TIME")
 ARCHIVE = option("--archive", "the archive's directory", metavar="DIR", required=True)
@@ -197,7 +200,7 @@ VERBS: dict[str, Verb] = {
     "verify": Verb(PROVE, do.verify, render.verdict, (
         click.Argument(["archives"], metavar="[DIR]...", nargs=-1), option("--archive", "the archive's directory", metavar="DIR"),
         option("--jobs", "processes that share the work; by default one for each core", type=Number(1, 1024), metavar="N"),
-        option("--port", "compare with the live board too", metavar="PORT"),
+        option("--port", "compare with the live board too", metavar="PORT"), ORIGIN,
         option("--expect-root", "state root known from elsewhere", metavar="HEX", type=HexBytes(32)),
         option("--expect-head", "chain head known from elsewhere", metavar="HEX", type=HexBytes(32)),
         option("--allow-gap", "exit code 0 for a gap as well", is_flag=True))),
@@ -237,6 +240,14 @@ VERBS: dict[str, Verb] = {
         option("--state", "JSON lines that make the contents anew, not all commands", is_flag=True), AT)),
     "import": Verb(MOVE, move.import_, moved.moved, (PORT, argument("file", "FILE"), FORM)),
     "valori": Verb(MOVE, move.valori_, moved.valori, (argument("file", "FILE"),)),
+    "restore": Verb(MOVE, restoring.restore, restored.restored, (
+        argument("archive", "DIR"), PORT, option("--at", "the state after this seq, not the last one", type=U32, metavar="SEQ"),
+        option("--policy", "of the new log, when it is full", type=click.Choice(describe.POLICIES), default="stop", show_default=True),
+        ORIGIN)),
+    "migrate": Verb(MOVE, restoring.migrate, restored.restored, (
+        PORT, ARCHIVE, *[option("--" + name.replace("_", "-"), "as for `quipu configure`; by default as it is", type=Number(*limits))
+                         for name, limits in zip(CONFIG_NAMES[1:], CONFIG_LIMITS[1:])],
+        option("--policy", "when the log is full; by default as it is", type=click.Choice(describe.POLICIES)), ORIGIN)),
 
     "flash-map": Verb(FLASH, commands_flash.flash_map, render_flash.flash_map, (argument("source", "PORT|IMAGE"), *REGION)),
     "recover": Verb(FLASH, commands_flash.recover, render_flash.recovered, (argument("image", "IMAGE"), ARCHIVE, *REGION)),
@@ -288,7 +299,9 @@ cli = Quipu("quipu", {name: command(name, verb) for name, verb in VERBS.items()}
             context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80}, help="""\
 A deterministic memory for microcontrollers: what a board recorded, pulled over serial and proved by replay.
 
-PORT is anything pyserial opens: /dev/ttyACM0, COM3, a pty, socket://host:port.
+PORT is a device, an address (socket://host:port, rfc2217://host:port), id:SERIAL,
+part of a description that one port has, or "-": what QUIPU_PORT says, which also
+stands for a PORT left out at the end. `quipu ports` lists what is there.
 DIR is an archive, which sync makes; where either will do, a directory is an archive.
 
 \b

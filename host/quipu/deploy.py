@@ -14,10 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import serial
-
 import shared_kernel
-from quipu import images, natives
+from quipu import images, natives, serial_port
 from quipu.errors import PortError
 from quipu.repl import Repl
 
@@ -26,6 +24,8 @@ NATIVE = f"/lib/{natives.MODULE}.mpy"
 FOLDERS = ("/lib", "/lib/shared_kernel", "/lib/quipu")
 _SOFT_RESET = b"\x04"  # at the friendly prompt
 _STOP = b"\x03"  # ends what the board may still be running of ours
+_READ_S = 1.0
+_WRITE_S = 10.0  # for a board that takes no bytes
 _SURVEY_S = 60.0  # a board may be that slow to hash its files
 # Runs on the board: the hash of each file in our folders, one a line. No hashlib: nothing, so everything is copied.
 _SURVEY = """
@@ -102,12 +102,8 @@ def compiled(mpy_cross: str | Path, source: Path, name: str, arch: str) -> bytes
 def opened(port: str) -> Iterator[Repl]:
     """Give the raw REPL on `port`, which interrupts what runs there; then reset the board softly, which runs /main.py,
     after an error too."""
-    try:
-        line = serial.serial_for_url(port, baudrate=115200, timeout=1)
-    except (OSError, ValueError) as error:
-        raise PortError(f"{port}: cannot open this port: {error}") from None
-    with line:
-        repl = Repl(line, port)
+    with serial_port.opened(port, _READ_S, _WRITE_S) as line:
+        repl = Repl(line, str(line.port))
         try:
             yield repl
         except BaseException:

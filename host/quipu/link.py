@@ -12,14 +12,13 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import serial
-
 from shared_kernel import link, primitives, requests
 from shared_kernel.errors import LinkError
 from shared_kernel.frames import words_bytes
 from shared_kernel.kernel import u32
 
-from .errors import CannotOpen, LostAnswer, PortError, QuipuError, by_code
+from . import serial_port
+from .errors import LostAnswer, PortError, QuipuError, by_code
 
 if TYPE_CHECKING:
     from .repl import Repl
@@ -122,7 +121,8 @@ class AnswerReader:
 class Link:
     """An open port with a Quipu board behind it.
 
-    url: anything pyserial opens (/dev/ttyACM0, a pty, socket://host:port, rfc2217://host:port). timeout: seconds for one
+    url: a PORT (serial_port.resolve): /dev/ttyACM0, a pty, socket://host:port, rfc2217://host:port, id:SERIAL, part of a description;
+    then what was opened. timeout: seconds for one
     answer, repetitions included. output: takes the application's own output; without it the last 64 KiB are in `printed`.
     serve: where an idle REPL answers instead of an application, start the service there (and end it at close).
 
@@ -262,19 +262,15 @@ class Link:
     # -- the port -----------------------------------------------------------------------------------------------------
 
     def _open(self) -> Any:
-        options: dict[str, Any] = {"baudrate": 115200, "timeout": _POLL_S}
-        if "://" not in self.url:
-            options.update(exclusive=True, write_timeout=self.timeout)
-        try:
-            return serial.serial_for_url(self.url, **options)
-        except (OSError, ValueError) as e:  # pyserial's errors are OSErrors; ValueError is a malformed URL
-            raise CannotOpen(f"{self.url}: cannot open this port: {e}") from None
+        port = serial_port.opened(self.url, _POLL_S, self.timeout)
+        self.url = str(port.port)
+        return port
 
     def _read(self) -> bytes:
         try:
             data = self._port.read(self._port.in_waiting or 1)
         except (OSError, TypeError) as e:  # TypeError: pyserial, on a port that another thread has closed
-            raise PortError(f"{self.url}: the port broke: {e}") from None
+            raise PortError(serial_port.gone(self.url, e)) from None
         self.received += len(data)
         return bytes(data)
 
@@ -282,7 +278,7 @@ class Link:
         try:
             self._port.write(data)
         except OSError as e:
-            raise PortError(f"{self.url}: the port broke: {e}") from None
+            raise PortError(serial_port.gone(self.url, e)) from None
         self.sent += len(data)
 
     def _print(self, data: bytes) -> None:

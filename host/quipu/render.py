@@ -135,7 +135,8 @@ def emulating(data: Data) -> str:
 
 
 def ports(data: Data) -> RenderableType:
-    return grid("", ("port", "device", "answer"), ((p["port"], p["description"], p["answer"]) for p in data["ports"]),
+    return grid("", ("port", "usb", "serial", "device", "answer"),
+                ((p["port"], p["usb"], p["serial"], p["description"], p["answer"]) for p in data["ports"]),
                 "no serial port found; is the board plugged in, and is its cable one for data?")
 
 
