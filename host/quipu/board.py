@@ -37,7 +37,8 @@ def connect(port: str, timeout: float = 10.0, output: Callable[[bytes], None] | 
 
 
 class Board:
-    """A board behind an open Link; a context manager. config: the log's (None before `configure`); log: its name, or None.
+    """A board behind an open Link; a context manager. config: the log's (None before `configure`); log: its name, or None; damage:
+    what is wrong with the log, as the board said when it was last asked for `info`, or None.
 
     Every verb may raise what the board's kernel raises (Refused and its kinds; nothing has changed then), LinkError, PortError,
     and LostAnswer, where a board fell silent and it cannot be known whether a change was made.
@@ -72,6 +73,7 @@ class Board:
                             "update the older one")
         self.link.limit = info["request_limit"]
         self.log = bytes.fromhex(info["log"]) if info["configured"] else None
+        self.damage = info.get("damage")
         config = info.get("config")
         self.config = tuple(config[each] for each in CONFIG_NAMES) if config else None
         if "seq" in info:  # where a search for a token may begin

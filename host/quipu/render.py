@@ -256,6 +256,10 @@ def verdict(data: Data) -> RenderableType:
         ("chain head", data["chain_head"]),
         ("state root", data["state_root"]),
     ]
+    if data["origin"]:
+        origin = data["origin"]
+        rows += [("goes on from", f"seq {origin['seq']} of log {origin['log'][:16]}..."),
+                 ("its archive", f"replayed too: {origin['archive']}" if origin["archive"] else "not checked: say it with --origin")]
     if live:
         ahead = f": {live['ahead']:,} frames ahead of the archive, replayed too" if live["ahead"] else ": the archive's end"
         rows += [("live board", f"seq {live['seq']}{ahead}"), ("chain head", live["head"]), ("state root", live["root"]),
@@ -277,7 +281,7 @@ def _meaning(data: Data) -> str:
 
 
 def synced(data: Data) -> RenderableType:
-    pulled = "nothing new"
+    pulled = f"nothing new, {data['wire_bytes']} bytes on the wire"
     if data["log_bytes"]:
         pulled = (f"{data['frames']:,} frames, {data['log_bytes']:,} log bytes, "
                   f"{data['wire_bytes'] / data['log_bytes']:.2f} bytes on the wire for each")

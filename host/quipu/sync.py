@@ -1,8 +1,9 @@
 """Pulling a board's log into an archive, so that a break at any point costs nothing but time.
 
-Order: is it the archive's log? Then a clock frame and a checkpoint on the board; its newest snapshot's header; what it says of
-itself (seq, head, root); the frames up to that seq, each checked before it is appended; the snapshot; all of it onto the disk;
-the note; and only then the acknowledgement, after which the board may recycle. Meaning is not checked here: verify does that.
+Order: is it the archive's log, and is there more of it than the last sync noted? Then a clock frame and a checkpoint on the board;
+its newest snapshot's header; what it says of itself (seq, head, root); the frames up to that seq, each checked before it is
+appended; the snapshot; all of it onto the disk; the note; and only then the acknowledgement, after which the board may recycle.
+Meaning is not checked here: verify does that.
 """
 
 import contextlib
@@ -30,7 +31,8 @@ _PART = 1536  # bytes of a snapshot asked for at once
 
 @dataclass
 class SyncResult:
-    """What a sync did. frames, log_bytes: pulled and appended; wire_bytes: on the wire for them, both ways; snapshot: seq of the
+    """What a sync did. frames, log_bytes: pulled and appended; wire_bytes: on the wire for them, both ways, or to learn that there
+    is nothing new; snapshot: seq of the
     one pulled, or None; cut: bytes of an earlier, broken sync that were cut off first; gap: [first, last] seq that the board
     has recycled before they were pulled, or None; seq, head, root: of the board, which the archive now reaches; damage: None, or
     what the board says is wrong with its log; created: whether the archive is new."""
@@ -62,12 +64,14 @@ def pull(board: "Board", archive: Archive | str | os.PathLike[str], progress: Pr
     if the archive is not of the board's log, ArchiveDamage if it is broken, NotFound if the board has no log: nothing has
     changed then. PortError if the link breaks: what was pulled stays, and the next sync goes on from there.
     """
+    existing = archive if isinstance(archive, Archive) else _existing(Path(archive))
+    if existing and existing.log == board.log and (same := _nothing_new(board, existing)):
+        return same
     info = board.info()
     if not info["configured"]:
         raise NotFound("the board has no log yet: configure it first")
     if "seq" not in info:
         raise Damage(f"the board's log cannot be read from its beginning: {info['damage']}")
-    existing = archive if isinstance(archive, Archive) else _existing(Path(archive))
     path = existing.path if existing else Path(os.fspath(archive))  # type: ignore[arg-type]
     result = SyncResult(str(path), info["board"], info["log"], created=existing is None, damage=info["damage"])
     with existing.locked() if existing else contextlib.nullcontext():
@@ -83,6 +87,26 @@ def pull(board: "Board", archive: Archive | str | os.PathLike[str], progress: Pr
                 result.gap = [0, first - 1]
             chain = Chain(None if head == NO_HEAD else new.log, first - 1, head)
             return _Pull(board, new, result, progress or _silent).run(chain, 0, target, header)
+
+
+def _nothing_new(board: "Board", archive: Archive) -> SyncResult | None:
+    """Return the result if the archive's last sync reached the board's end, which is told once more that all of it is safe: two short
+    requests, and no frame of a sync's own. None if there is more to do than that."""
+    wire = board.link
+    start = wire.sent + wire.received - wire.printed_bytes
+    with archive.locked():
+        scan, note = archive.scan(), archive.note()
+        if note is None or board.damage or scan.excess or (scan.chain.seq, scan.chain.head) != (note.seq, note.head):
+            return None
+        try:
+            if board.frames(note.seq + 1, note.head) or board.acknowledge(note.seq + 1) != note.seq:
+                return None
+        except (FormatError, NotFound):  # another head there, or a log that is shorter: what that means is found out in full
+            return None
+        archive.write_note(note._replace(time=time.time_ns() // 1_000_000))
+        used = wire.sent + wire.received - wire.printed_bytes - start
+        return SyncResult(str(archive.path), archive.identity, archive.log.hex(), wire_bytes=used, seq=note.seq,
+                          head=note.head.hex(), root=note.root.hex())
 
 
 def _existing(path: Path) -> Archive | None:

@@ -2,6 +2,7 @@
 
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -89,7 +90,8 @@ def test_a_first_sync_and_those_after_it(board, tmp_path):
     assert first.seq <= info["acknowledged"] <= first.seq + 1, "the last frame may be the one that notes it"
 
     again = board.sync(tmp_path / "a")
-    assert not again.created and again.frames == 2 and again.snapshot is None  # its own clock and checkpoint
+    assert not again.created and again.frames == again.log_bytes == 0 and again.snapshot is None
+    assert (again.seq, again.head, again.root) == (board.info()["seq"], first.head, first.root)
     board.insert([1, 2, 3, 4])
     third = board.sync(tmp_path / "a")
     assert 3 <= third.frames <= 4 and quipu.verify(tmp_path / "a", board=board).verdict == "match"
@@ -164,7 +166,8 @@ def test_a_pull_broken_at_any_chunk(board, tmp_path):
             now = frames_of(path)
             assert now.startswith(seen)
             seen = now
-            assert Archive(path).scan().excess == 0 and Archive(path).note() is None
+            scan, note = Archive(path).scan(), Archive(path).note()
+            assert scan.excess == 0 and (note is None or note.seq == scan.chain.seq)  # the acknowledgement may be what broke
             if now:
                 assert quipu.verify(path).verdict == "match"  # of what is there
     assert breaks > 15
@@ -261,6 +264,106 @@ def test_a_process_that_is_killed(unix, board, tmp_path):
     with quipu.connect(unix.port) as board:
         assert board.sync(path).frames > 0
         assert quipu.verify(path, board=board).verdict == "match"
+
+
+def syncing(port, path, delay=None, limit=None):
+    """Fork a process that syncs; kill it after `delay` seconds, or let no file of its grow beyond `limit`. Return its status."""
+    child = os.fork()
+    if not child:
+        code = 4
+        try:
+            if limit:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+            with quipu.connect(port) as board:
+                board.sync(path)
+            code = 0
+        except ArchiveError as e:
+            code = 3 if "make room" in str(e) else 5
+        finally:
+            os._exit(code)
+    if delay is not None:
+        time.sleep(delay)  # when it dies is the test's input, not something that is waited for
+        os.kill(child, signal.SIGKILL)
+    return os.waitpid(child, 0)[1]
+
+
+def test_a_kill_at_any_moment_leaves_a_valid_archive(unix, board, tmp_path):
+    """100 kills at random moments; each sync goes on from what the one before left, or begins again when it was complete."""
+    fill(board, 120)
+    board.snapshot()
+    board.close()
+    path, rng = tmp_path / "a", random.Random(11)
+    begun = time.perf_counter()
+    assert syncing(unix.port, tmp_path / "once") == 0
+    takes = time.perf_counter() - begun
+    reached, kills = set(), 0
+    while kills < 100:
+        status = syncing(unix.port, path, rng.random() * takes)
+        assert status in (0, signal.SIGKILL)
+        kills += status == signal.SIGKILL
+        if not (path / "archive.json").exists():
+            continue
+        archive = Archive(path)
+        archive.scan()
+        held = frames_of(path)
+        whole = frames_of(tmp_path / "once")
+        assert held[: len(whole)] == whole[: len(held)]
+        verdict = quipu.verify(path)
+        assert verdict.verdict == "match" or not held
+        reached.add((verdict.seq, verdict.snapshots, verdict.note))
+        if archive.note():
+            shutil.rmtree(path)
+    assert len(reached) > 5, reached
+    with quipu.connect(unix.port) as board:
+        board.sync(path)
+        assert quipu.verify(path, board=board).verdict == "match"
+
+
+@pytest.mark.parametrize("limit", (100, 1000, 3000, 4000))
+def test_a_full_disk_is_said_and_leaves_a_valid_archive(unix, board, tmp_path, limit):
+    fill(board, 120)
+    board.snapshot()
+    board.close()
+    path = tmp_path / "a"
+    assert syncing(unix.port, path, limit=limit) == 3 << 8
+    if (path / "archive.json").exists():
+        Archive(path).scan()
+        assert Archive(path).note() is None
+        assert quipu.verify(path).verdict == "match" or not frames_of(path)
+    with quipu.connect(unix.port) as board:
+        board.sync(path)
+        assert quipu.verify(path, board=board).verdict == "match"
+
+
+def test_a_sync_of_nothing_new_costs_under_200_bytes_and_no_frame(board, tmp_path):
+    fill(board, 150)
+    first = board.sync(tmp_path / "a")
+    frames, noted = frames_of(tmp_path / "a"), Archive(tmp_path / "a").note()
+    link, before = board.link, board.link.sent + board.link.received
+    again = board.sync(tmp_path / "a")
+    used = link.sent + link.received - before
+    assert 40 < used == again.wire_bytes < 200
+    assert (again.seq, again.frames, board.info()["seq"]) == (first.seq, 0, first.seq) and frames_of(tmp_path / "a") == frames
+    assert Archive(tmp_path / "a").note().time >= noted.time
+    board.put("n", b"1")
+    assert board.sync(tmp_path / "a").frames >= 3
+
+
+def test_a_sync_of_nothing_new_says_again_that_all_is_safe(board, tmp_path, monkeypatch):
+    """The acknowledgement of the sync before got lost with the cable: a full log would otherwise stay full."""
+    fill(board, 60)
+
+    def lost(seq):
+        raise PortError("the cable was pulled")
+
+    with monkeypatch.context() as m:
+        m.setattr(board, "acknowledge", lost)
+        with pytest.raises(PortError):
+            board.sync(tmp_path / "a")
+    noted = Archive(tmp_path / "a").note()
+    assert noted.seq == board.info()["seq"] and board.info()["acknowledged"] == 0
+    board.sync(tmp_path / "a")
+    assert board.info()["acknowledged"] == noted.seq + 1
 
 
 def test_the_board_loses_power_during_a_pull(board, unix, tmp_path):
@@ -372,6 +475,16 @@ def test_a_board_that_was_rolled_back_and_went_on(rolled_back, tmp_path, more):
         assert verdict.verdict == "mismatch" and verdict.first_divergence["seq"] == e.value.seq
         board.sync(tmp_path / "new")
         assert quipu.verify(tmp_path / "new", board=board).verdict == "match"
+
+
+def test_nothing_new_is_not_said_where_the_board_ends_at_the_same_seq_with_other_frames(rolled_back, tmp_path):
+    path = tmp_path / "a"
+    with rolled_back as unix, quipu.connect(unix.port) as board:
+        while board.info()["seq"] < Archive(path).note().seq:
+            board.put("n", b"%d" % board.info()["seq"])
+        assert board.info()["seq"] == Archive(path).note().seq
+        with pytest.raises(RolledBack, match="seq 41"):
+            board.sync(path)
 
 
 def test_a_board_that_says_what_its_log_does_not(board, tmp_path):
