@@ -330,12 +330,14 @@ def sync(source: str, archive: str) -> Data:
 
 
 def verify(archives: tuple[str, ...], archive: str | None, port: str | None, expect_root: bytes | None, expect_head: bytes | None,
-           allow_gap: bool, jobs: int | None) -> Data:
+           allow_gap: bool, jobs: int | None, origins: tuple[str, ...]) -> Data:
     """Replay archives: match, gap or mismatch?
 
         Checks every frame, every link of the chain, every checkpoint, every snapshot and the note of the last sync; with --port
     the live board too; with --expect-root and --expect-head also what is known from elsewhere. Exit code 0 only for a match.
     Several archives, or the parts of a long one, are shared out to all cores: the verdict is the same.
+    A log that goes on from another one begins with the state that it names: --origin gives the other's
+    archive, which is then replayed up to there.
 
     \b
     Example:
@@ -347,10 +349,10 @@ def verify(archives: tuple[str, ...], archive: str | None, port: str | None, exp
         raise errors.UsageError("which archive? Give its directory, or several: quipu verify DIR...")
     if len(paths) == 1:
         with quipu.connect(port) if port else contextlib.nullcontext() as board:
-            found = quipu.verify(paths[0], board, expect_root, expect_head, allow_gap, jobs).as_dict()
+            found = quipu.verify(paths[0], board, expect_root, expect_head, allow_gap, jobs, origins).as_dict()
         return {**found, "kernel": quipu.kernels.kind}
-    if port or expect_root or expect_head:
-        raise errors.UsageError(f"--port, --expect-root and --expect-head speak of one archive, not of {len(paths)}")
+    if port or expect_root or expect_head or origins:
+        raise errors.UsageError(f"--port, --origin, --expect-root and --expect-head speak of one archive, not of {len(paths)}")
     each = [{"archive": path, **found.as_dict()} for path, found in zip(paths, audit.many(paths, allow_gap, jobs))]
     return {"archives": each, "kernel": quipu.kernels.kind, "exit_code": max(one["exit_code"] for one in each)}
 
