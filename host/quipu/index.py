@@ -27,6 +27,7 @@ from shared_kernel.replay import Replay
 
 from .archive import Archive, Chain, Segment
 from .errors import ArchiveDamage, ArchiveError, UsageError
+from .origin import beginning
 
 FORMAT = 1
 PLACE_EVERY = 256  # frames between two places that are noted
@@ -314,7 +315,7 @@ class Index:
         """Yield the frames of chain's segment from byte `place` on, each after chain has taken it, to the segment's end. last: a
         frame that must be there."""
         assert self.progress
-        segment = self.segment(0 if chain.seq is None else chain.seq + 1)
+        segment = self.segment(self.archive.segments[0].first if chain.seq is None else chain.seq + 1)
         try:
             for _, frame in read_frames(self.archive.file(segment), place):
                 if chain.seq == self.progress.seq:
@@ -357,6 +358,7 @@ class Index:
             segment = self.segment(at if place else at + 1)  # byte 0: it stands in for what is missing before a segment
         else:
             segment, place = self.archive.segments[0], 0
+            replay.kernel = beginning(self.archive, segment.first)
         for each in self.archive.segments[self.archive.segments.index(segment) :]:
             if replay.seq == seq:
                 break
@@ -460,6 +462,10 @@ class _Update:
     def _enter(self, segment: Segment) -> None:
         if segment.head == NO_HEAD:
             self.replay = Replay()
+            self.replay.kernel = beginning(self.archive, segment.first)  # of a log that continues another one
+            if segment.first and self.replay.kernel is None:
+                self.replay = Chain(None, segment.first - 1, NO_HEAD)
+                self.gaps.append([0, 0xFFFFFFFF])
         elif self.replay is None or self.replay.seq is None or self.replay.seq + 1 != segment.first:
             last = -1 if self.replay is None or self.replay.seq is None else self.replay.seq
             self.replay = Chain(self.archive.log, segment.first - 1, segment.head)
@@ -546,8 +552,10 @@ class _Update:
 
     def _first(self, segment: Segment) -> None:
         """Hold the genesis to archive.json."""
-        for what, expected, found in (("log name", self.replay.name.hex(), self.archive.log.hex()),
-                                      ("identity", self.replay.genesis.identity, self.archive.identity)):
+        pairs = [("log name", self.replay.name.hex(), self.archive.log.hex())]
+        if not isinstance(self.replay, Chain):
+            pairs.append(("identity", self.replay.genesis.identity, self.archive.identity))
+        for what, expected, found in pairs:
             if expected != found:
                 raise Mismatch(segment.first, f"archive.json's {what}", expected, found)
 

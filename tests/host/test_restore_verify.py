@@ -1,12 +1,14 @@
 """A log that continues another one: what verify proves of it alone, and with the archive that it names."""
 
+import contextlib
 import shutil
 
 import pytest
 from quipu import audit, origin
 from quipu.archive import Archive, Note
 from quipu.board import whole_frames
-from quipu.errors import ArchiveError, Full, TooLong
+from quipu.errors import ArchiveError, Full, TooLong, UsageError
+from quipu.index import Index
 from quipu.verify import replay_to, verify
 
 from shared_kernel import frames as f
@@ -179,3 +181,31 @@ def test_capacities_too_small_are_refused_by_seq_and_number(tmp_path):
         origin.under(archive, (4, 3, 16, 16, 8, 8, 8), store.seq)
     with pytest.raises(TooLong, match="7"):
         origin.under(archive, (4, 32, 16, 16, 8, 7, 8), store.seq)
+
+
+# -- the past ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_past_of_a_continuation_is_answered_from_its_beginning_on(pair):
+    a, store, b = pair
+    first = b.segments[0].first
+    with contextlib.closing(Index(b)) as index:
+        assert index.damage is None
+        for seq in (first, first + 1, store.seq):
+            assert index.replay(seq).kernel.root() == replay_to(b, seq).kernel.root()
+        assert index.replay(first).kernel.root() == Archive(a).note().root
+        with pytest.raises(UsageError):
+            index.replay(first - 1)
+
+
+def test_without_its_base_the_past_begins_with_the_next_snapshot(pair):
+    _, store, b = pair
+    covered = store.take_snapshot().seq
+    give(store, k.PUT, f.put("after", b"1"))
+    keep(b, store)
+    b.snapshot_file(b.segments[0].first).unlink()
+    with contextlib.closing(Index(b)) as index:
+        assert index.damage is None
+        assert index.replay(store.seq).kernel.root() == store.kernel.root()
+        with pytest.raises(UsageError, match=f"known again from seq {covered}"):
+            index.replay(b.segments[0].first)
