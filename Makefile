@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup kernel bench demo test lint conformance images native bench-flash faults fuzz clean
+.PHONY: help setup kernel bench demo demo-fleet test lint conformance images native bench-flash faults fuzz clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -32,6 +32,9 @@ $(VENV)/recordings: $(VENV)/ready
 
 demo: $(VENV)/recordings ## a board records, loses power, goes on; the laptop pulls, replays and proves
 	$(BIN)/python host/demo/run.py
+
+demo-fleet: $(VENV)/recordings ## a Cortex-M4 records; a Cortex-M7 takes over its state and goes on: two verdicts
+	$(BIN)/python host/demo/fleet.py
 
 images: setup ## MicroPython for every emulated board, and for this machine
 	$(BIN)/python host/quipu/images.py build

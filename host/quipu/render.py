@@ -258,7 +258,7 @@ def verdict(data: Data) -> RenderableType:
     ]
     if data["origin"]:
         origin = data["origin"]
-        rows += [("goes on from", f"seq {origin['seq']} of log {origin['log'][:16]}..."),
+        rows += [("origin", f"seq {origin['seq']} of log {origin['log'][:16]}..."),
                  ("its archive", f"replayed too: {origin['archive']}" if origin["archive"] else "not checked: say it with --origin")]
     if live:
         ahead = f": {live['ahead']:,} frames ahead of the archive, replayed too" if live["ahead"] else ": the archive's end"
