@@ -8,11 +8,11 @@ formats a filesystem, removes nothing but stale modules of Quipu's own two packa
 """
 
 import ast
-import binascii
 import hashlib
 import json
 import os
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -26,7 +26,11 @@ OLDEST = (1, 22)
 LEAST_HEAP = 120 * 1024  # bytes, with copied files: tests/boards/test_costs.py
 _RUN_S = 60.0  # a board may be that slow to hash its files
 _PROBE_S = 10.0
-_LINE = 192  # bytes of a file in one line of base64: 256 characters, which every port can buffer
+_BLOCK = 2048  # bytes of a file that a board takes at once and answers with a dot: while it writes them nothing is on its way to it
+_WINDOW = 11  # a block fits deflate's window of 2^11 bytes
+# A running program's terminal keeps Ctrl-C for itself and reads Return as a new line, so these two go as two bytes, and so does what
+# says it. Undone in the reverse order.
+_ESCAPES = ((b"\x10", b"\x10P"), (b"\x03", b"\x10C"), (b"\r", b"\x10R"))
 _ENTRY = 64  # bytes that a file's entry may take in its directory
 _PROBE = """
 import sys, os, gc
@@ -36,15 +40,27 @@ s = os.statvfs("/")
 print((i.name, tuple(i.version)[:3], getattr(i, "_machine", ""), getattr(i, "_mpy", 0), gc.mem_free() + gc.mem_alloc(), s[0], s[2], s[3],
        "main.py" in os.listdir("/")))
 """
-# Takes lines of base64 and answers each with a dot, so that no more than one waits in the port's buffer.
+# Takes blocks of these sizes as they come, and answers each with a dot. Prints whether it can inflate.
 _RECEIVER = """
-import sys
-from binascii import a2b_base64
-def receive(path, lines):
-    with open(path, "wb") as f:
-        for _ in range(lines):
-            f.write(a2b_base64(sys.stdin.readline()))
-            sys.stdout.write(".")
+import sys, io
+try:
+    import deflate
+except ImportError:
+    deflate = None
+def receive(files, window, escapes):
+    for path, sizes in files:
+        with open(path, "wb") as f:
+            for size in sizes:
+                data = bytearray(size)
+                sys.stdin.readinto(data)
+                data = bytes(data)
+                for byte, pair in escapes:
+                    data = data.replace(pair, byte)
+                if window:
+                    data = deflate.DeflateIO(io.BytesIO(data), deflate.RAW, window).read()
+                f.write(data)
+                sys.stdout.write(".")
+print(deflate is not None)
 """
 _SWITCH = """
 import os
@@ -86,7 +102,7 @@ class Probe:
 @dataclass
 class Plan:
     """What flashing writes. write: paths, in order; staged: those of them that stand beside their place already, whole; keep: paths
-    that are right; remove: stale ones; bytes: to send; need, free: bytes of the filesystem."""
+    that are right; remove: stale ones; bytes: of files, to send; need, free: bytes of the filesystem."""
 
     port: str
     board: str
@@ -211,14 +227,7 @@ def carry_out(repl: Repl, todo: Plan, wanted: dict[str, bytes], progress: Callab
     are in place then, unless the message says otherwise."""
     for folder in deploy.FOLDERS:
         repl.make_folder(folder)
-    done = 0
-    repl.run(_RECEIVER, _PROBE_S)
-    for path in todo.write:
-        if path not in todo.staged:
-            send(repl, path + NEW, wanted[path])
-            done += len(wanted[path])
-            if progress:
-                progress(done, todo.bytes)
+    send(repl, {path + NEW: wanted[path] for path in todo.write if path not in todo.staged}, receiver(repl), progress)
     _compare(repl, {path + NEW: wanted[path] for path in todo.write}, "the old files are in place")
     # A board with randomness of its own ignores it; on others a blank region gets its genesis from it.
     repl.write_file("/quipu.entropy", os.urandom(16))
@@ -226,11 +235,38 @@ def carry_out(repl: Repl, todo: Plan, wanted: dict[str, bytes], progress: Callab
     _compare(repl, {path: wanted[path] for path in todo.write}, "the new files are in place")
 
 
-def send(repl: Repl, path: str, content: bytes) -> None:
-    """Write one file through the receiver that runs on the board."""
-    lines = [content[i : i + _LINE] for i in range(0, len(content), _LINE)]
-    repl.start(f"receive({path!r}, {len(lines)})")
-    repl.feed([binascii.b2a_base64(each) for each in lines], _PROBE_S)
+def receiver(repl: Repl) -> bool:
+    """Define on the board what `send` talks to; return whether it takes packed files."""
+    return repl.run(_RECEIVER, _PROBE_S).strip() == b"True"
+
+
+def send(repl: Repl, files: dict[str, bytes], packed: bool, progress: Callable[[int, int], None] | None = None) -> None:
+    """Write files, contents by path, through the board's receiver, packed by deflate or as they are. progress: bytes of them, of all."""
+    total = sum(map(len, files.values()))
+    blocks = {path: [_on_wire(content[i : i + _BLOCK], packed) for i in range(0, len(content), _BLOCK)]
+              for path, content in files.items()}
+
+    def each() -> Iterator[bytes]:
+        done = 0
+        for path, content in files.items():
+            for i, block in enumerate(blocks[path], 1):
+                yield block  # the next one is asked for when this has its dot
+                if progress:
+                    progress(done + min(i * _BLOCK, len(content)), total)
+            done += len(content)
+
+    sizes = [(path, [len(block) for block in of]) for path, of in blocks.items()]
+    repl.start(f"receive({sizes!r}, {_WINDOW if packed else 0}, {_ESCAPES[::-1]!r})")
+    repl.feed(each(), _PROBE_S)
+
+
+def _on_wire(block: bytes, packed: bool) -> bytes:
+    if packed:
+        deflate = zlib.compressobj(9, zlib.DEFLATED, -_WINDOW)
+        block = deflate.compress(block) + deflate.flush()
+    for byte, pair in _ESCAPES:
+        block = block.replace(byte, pair)
+    return block
 
 
 def _compare(repl: Repl, wanted: dict[str, bytes], state: str) -> None:

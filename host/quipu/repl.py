@@ -16,7 +16,6 @@ from .errors import PortError, QuipuError
 
 _READ_S = 1.0  # mpremote reads whole answers; a link's own reads are far shorter
 _EOF = b"\x04"
-_AHEAD = 1  # lines
 _ENTER_TRIES = 4
 _ENTER_S = 3  # for one try
 _DEVICE_ERROR = re.compile(r"^(\w+)(?:: (.*))?$")
@@ -70,20 +69,14 @@ class Repl:
             raise PortError(f"{self.name}: the REPL broke off: {e}") from None
         self._transport.serial.timeout = self._timeout
 
-    def feed(self, lines: Iterable[bytes], timeout: float) -> None:
-        """Send lines to started code that answers each with a dot, at most _AHEAD unanswered; wait for its end. DeviceError if it
+    def feed(self, blocks: Iterable[bytes], timeout: float) -> None:
+        """Send blocks to started code that answers each with a dot, one unanswered at a time; wait for its end. DeviceError if it
         raised; PortError if no dot came for `timeout` s."""
         transport = self._transport
         transport.serial.timeout = _READ_S
         try:
-            ahead = 0
-            for line in lines:
-                transport.serial.write(line)
-                ahead += 1
-                if ahead == _AHEAD:
-                    self._dot(timeout)
-                    ahead -= 1
-            for _ in range(ahead):
+            for block in blocks:
+                transport.serial.write(block)
                 self._dot(timeout)
             _, error = transport.follow(timeout)
         except (TransportError, OSError) as e:
@@ -101,7 +94,7 @@ class Repl:
             error = self._transport.read_until(1, _EOF, timeout=timeout)[:-1]
             raise self._device_error(error.decode(errors="replace") or "it ended early")
         if found != b".":
-            raise PortError(f"{self.name}: expected a dot for each line sent, found {found + port.read(port.in_waiting)!r}")
+            raise PortError(f"{self.name}: expected a dot for each block sent, found {found + port.read(port.in_waiting)!r}")
 
     def leave(self) -> None:
         """Go back to the friendly REPL; nothing may be running. The port is the caller's again."""

@@ -88,7 +88,8 @@ def test_broken_off_the_old_files_stay_and_the_next_run_completes_it(emulator):
 def test_what_arrives_wrong_is_not_switched_to(emulator, monkeypatch):
     old = there(emulator)
     send = flash.send
-    monkeypatch.setattr(flash, "send", lambda repl, path, data: send(repl, path, bytes([data[0] ^ 1]) + data[1:]))
+    monkeypatch.setattr(flash, "send", lambda repl, files, *more: send(
+        repl, {path: bytes([data[0] ^ 1]) + data[1:] for path, data in files.items()}, *more))
     wanted = {"/main.py": b"print('other')\n"}
     with pytest.raises(PortError, match=r"/main.py.new is not what was sent; the old files are in place"), \
             deploy.opened(emulator.port) as repl:
@@ -97,6 +98,22 @@ def test_what_arrives_wrong_is_not_switched_to(emulator, monkeypatch):
         flash.carry_out(repl, todo, wanted)
     now = there(emulator)
     assert now.pop("/main.py.new") and now == old
+
+
+def test_every_byte_arrives_packed_or_not(emulator):
+    """Those that a terminal keeps for itself too, at the edges of blocks too."""
+    block = flash._BLOCK
+    content = bytes(range(256)) * 3 + b"\r" * block + b"\x03\r\x10" * block + b"\x10R\x10C\x10P" * 99 + b"\x10"
+    with deploy.opened(emulator.port) as repl:
+        assert flash.receiver(repl)
+        for packed in (True, False):
+            files = {f"/bytes{i}": data for i, data in enumerate((content, b"", b"\x03", content[:block], content[: block + 1]))}
+            heard = []
+            flash.send(repl, files, packed, lambda done, total: heard.append((done, total)))
+            assert heard == sorted(heard) and heard[-1] == (sum(map(len, files.values())),) * 2
+            for path, data in files.items():
+                assert repl.read_file(path) == data
+                repl.run(f"import os\nos.remove({path!r})", 10)
 
 
 def test_facts_that_place_the_log_elsewhere_are_refused(emulator):
