@@ -1,7 +1,7 @@
 """`make bench`: every figure beside its peers. One table on the screen, build/reports/bench.json, charts beside it.
 
-Measures nothing itself: laptop.py (in an environment of its own, build/bench-venv, where the peers are) and board.py (instructions
-on emulated boards) do. Exit code 1 if a part did not run.
+Measures nothing itself: laptop.py (in an environment of its own, build/bench-venv, where the peers are), archive.py (a million
+frames, and what two archives move) and board.py (instructions on emulated boards) do. Exit code 1 if a part did not run.
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import chart
+from tests.bench import archive, chart
 
 ROOT = Path(__file__).resolve().parents[2]
 REPORTS = ROOT / "build" / "reports"
@@ -90,6 +90,12 @@ def show(report: dict[str, Any]) -> None:
         table.add_row(name, " ".join(f"{int(x):,}" for x, _ in points), " ".join(seconds(y) for _, y in points),
                       f"{chart.exponent(points):.2f}")
     console.print(table)
+    table = Table(title="An archive of a million frames", width=118)
+    for each, justify in (("what", "left"), ("value", "right"), ("target, or a peer's claim", "left")):
+        table.add_column(each, justify=justify)
+    for row in archive.rows(report["archive"]):
+        table.add_row(*row)
+    console.print(table)
     for core, providers in (report["board"] or {}).items():
         metrics = dict.fromkeys(each for figures in providers.values() for each in figures)
         table = Table(title=f"{core}, emulated: instructions")
@@ -133,7 +139,7 @@ def charts(report: dict[str, Any]) -> list[Path]:
 def main() -> int:
     start = time.monotonic()
     REPORTS.mkdir(parents=True, exist_ok=True)
-    report = {"laptop": laptop(), "board": board(), "seconds": 0.0}
+    report = {"laptop": laptop(), "archive": archive.run(), "board": board(), "seconds": 0.0}
     report["seconds"] = round(time.monotonic() - start, 1)
     (REPORTS / "bench.json").write_text(json.dumps(report, indent=1) + "\n")
     show(report)
