@@ -152,7 +152,10 @@ VERBS: dict[str, Verb] = {
     "flash": Verb(BOARD, commands_boards.flash, render_boards.flashed, (
         PORT, option("--board", "it is this board of boards/", metavar="NAME"),
         option("--main", "replace the board's /main.py", is_flag=True),
-        option("--dry-run", "show what would be written; the board restarts", is_flag=True))),
+        option("--dry-run", "show what would be written; the board restarts", is_flag=True),
+        option("--erase-log", "write nothing, destroy the log; asks first", is_flag=True),
+        option("--archive archives", "with --erase-log: what is in here is not lost; may be given again", metavar="DIR", multiple=True),
+        option("--yes", "with --erase-log: do not ask", is_flag=True))),
     "attach": Verb(BOARD, commands_boards.attach, render_boards.attached, (PORT, ARCHIVE)),
     "configure": Verb(BOARD, do.configure, render.configured, (
         PORT, *map(capacity, range(len(CONFIG_NAMES))),

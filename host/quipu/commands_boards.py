@@ -1,14 +1,19 @@
 """What the verbs do that reach a board without Quipu's firmware: handlers as in commands.py."""
 
+import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+import click
+
 from quipu import attach as reader
 from quipu import deploy, render
+from quipu import erase as eraser
 from quipu import flash as flasher
 from quipu.board import Board
-from quipu.errors import PortError
+from quipu.errors import PortError, UsageError
 from quipu.link import Link
 from quipu.recover import Found
 from quipu.recover import recover as into_archive
@@ -19,28 +24,48 @@ _BOOT_S = 60.0  # a large region begins its log meanwhile
 _ASK_S = 2.0
 
 
-def flash(port: str, board: str | None, main: bool, dry_run: bool) -> Data:
+def flash(port: str, board: str | None, main: bool, dry_run: bool, erase_log: bool = False, archives: tuple[str, ...] = (),
+          yes: bool = False) -> Data:
     """Put Quipu onto a board with MicroPython.
 
     Finds out what the board is, compiles for it, writes only what differs, beside the old files, compares hashes read back, and
-    then switches. /main.py is written only if there is none, or with --main. The log is left as it is. Broken off, run it again.
+    then switches. /main.py is written only if there is none, or with --main. Broken off, run it again. The log is left as it is, but
+    with --erase-log nothing is written and the log is destroyed: once it is said what of it is in no archive, and agreed to.
 
     \b
     Example:
       quipu flash /dev/ttyACM0
       quipu flash /dev/ttyACM0 --dry-run
+      quipu flash /dev/ttyACM0 --erase-log --archive data/watch
     """
+    if erase_log:
+        if main or dry_run:
+            raise UsageError("--erase-log writes no files: leave --main and --dry-run away")
+        return _erase_log(port, archives, yes)
+    if archives or yes:
+        raise UsageError("--archive and --yes go with --erase-log")
     with deploy.opened(port) as repl:
         found = flasher.probe(repl)
         facts = flasher.facts_for(found, board)
         form, wanted = flasher.contents(found, facts, main)
         todo = flasher.plan(repl, found, facts, form, wanted)
         if dry_run:
-            return {"dry_run": True, "plan": todo.as_dict(), "info": None}
+            return {"dry_run": True, "plan": todo.as_dict(), "info": None, "erased": None}
         if todo.write or todo.remove:
             with render.progress("flashing") as progress:
                 flasher.carry_out(repl, todo, wanted, progress)
-    return {"dry_run": False, "plan": todo.as_dict(), "info": _started(port)}
+    return {"dry_run": False, "plan": todo.as_dict(), "info": _started(port), "erased": None}
+
+
+def _erase_log(port: str, archives: tuple[str, ...], yes: bool) -> Data:
+    ask = (lambda question: click.confirm(question, err=True)) if sys.stdin.isatty() else None
+    with deploy.opened(port) as repl:
+        with tempfile.TemporaryDirectory() as folder, render.progress("reading") as progress:
+            image = reader.read(repl, Path(folder) / "region", progress)
+        what = eraser.loss(image, archives)
+        eraser.consent(what, yes, ask)
+        eraser.erase(repl, image.sectors)
+    return {"dry_run": False, "plan": None, "info": None, "erased": {"port": port, **what.as_dict()}}
 
 
 def _started(port: str) -> Data:

@@ -10,6 +10,8 @@ Data = dict[str, Any]
 
 
 def flashed(data: Data) -> RenderableType:
+    if data["erased"]:
+        return _erased(data["erased"])
     plan = data["plan"]
     would = "would be " if data["dry_run"] else ""
     rows = [("board", f"{plan['board']}: {plan['machine']}"), ("form", plan["form"]),
@@ -20,6 +22,14 @@ def flashed(data: Data) -> RenderableType:
     if data["dry_run"]:
         return Group(render.pairs(rows), "\n".join("  " + path for path in plan["write"]))
     return Group(render.pairs(rows), render.info(data["info"]))
+
+
+def _erased(gone: Data) -> RenderableType:
+    if gone["log"] is None:
+        return render.pairs([("erased", "a region that held no readable log"), ("which was", gone["damage"])])
+    lost = f"{gone['nowhere']:,}, seq {gone['nowhere_first']} to {gone['nowhere_last']}" if gone["nowhere"] else "none"
+    return render.pairs([("erased", f"log {gone['log']}"), ("board", gone["board"]),
+                         ("frames", f"{gone['frames']:,}, seq {gone['first']} to {gone['last']}"), ("in no archive given", lost)])
 
 
 def attached(data: Data) -> RenderableType:

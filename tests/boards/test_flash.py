@@ -1,10 +1,11 @@
 """`quipu flash` and `quipu attach` on an emulated board with plain MicroPython: whole or not at all, whatever breaks off."""
 
 import json
+import os
 
 import pytest
 import quipu
-from quipu import attach, boards, commands_boards, deploy, flash, images
+from quipu import attach, boards, cli, commands_boards, deploy, flash, images
 from quipu.emulator import Emulator
 from quipu.errors import FlashError, PortError, UsageError
 
@@ -109,7 +110,7 @@ def test_every_byte_arrives_packed_or_not(emulator):
         for packed in (True, False):
             files = {f"/bytes{i}": data for i, data in enumerate((content, b"", b"\x03", content[:block], content[: block + 1]))}
             heard = []
-            flash.send(repl, files, packed, lambda done, total: heard.append((done, total)))
+            flash.send(repl, files, packed, lambda *told, heard=heard: heard.append(told))
             assert heard == sorted(heard) and heard[-1] == (sum(map(len, files.values())),) * 2
             for path, data in files.items():
                 assert repl.read_file(path) == data
@@ -145,6 +146,34 @@ def test_a_log_of_a_crashed_application_is_attached_to(emulator, tmp_path):
     assert data["verdict"]["verdict"] == "match" and data["exit_code"] == 0
     assert data["seq"] == info["seq"] and data["verdict"]["state_root"] == info["root"]
     assert not kept.exists()
+
+
+def test_a_log_is_erased_only_by_who_knows_what_is_lost(emulator, tmp_path, monkeypatch, capsys):
+    commands_boards.flash(emulator.port, None, main=True, dry_run=False)
+    archive = str(tmp_path / "watch")
+    with quipu.connect(emulator.port) as board:
+        board.sync(archive)
+        synced = board.info()
+        last = [board.put(b"late", b"%d" % i) for i in range(3)][-1]
+    start = ["flash", emulator.port, "--erase-log"]
+    monkeypatch.setattr("sys.stdin", open(os.devnull))  # nobody can be asked
+    assert cli.main(start) == 2
+    said = capsys.readouterr().err
+    assert f"destroys log {synced['log'][:16]}... of {synced['board']}, seq 0 to {last}" in said
+    assert f"{last + 1} of them, seq 0 to {last}, are in no archive given" in said and "say --yes" in said
+    assert cli.main([*start, "--archive", archive]) == 2
+    assert f"3 of them, seq {last - 2} to {last}, are in no archive given" in capsys.readouterr().err
+    assert cli.main([*start, "--main"]) == 2 and cli.main(["flash", emulator.port, "--yes"]) == 2
+    with quipu.connect(emulator.port) as board:
+        assert (board.info()["log"], board.info()["seq"]) >= (synced["log"], last)
+    capsys.readouterr()
+    assert cli.main([*start, "--archive", archive, "--yes", "--json"]) == 0
+    erased = json.loads(capsys.readouterr().out)["erased"]
+    assert (erased["log"], erased["last"], erased["nowhere"], erased["archives"]) == (synced["log"], last, 3, [archive])
+    assert commands_boards._started(emulator.port)["log"] != synced["log"]
+    assert cli.main([*start, "--archive", archive, "--yes"]) == 1  # the archive of another log says nothing of this one
+    assert "another log" in capsys.readouterr().err
+    assert quipu.verify(archive).verdict == "match"
 
 
 def test_a_sector_that_arrives_wrong_is_refused(emulator, tmp_path, monkeypatch):
