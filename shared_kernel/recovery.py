@@ -80,8 +80,13 @@ class Recovery:
             for sector in range(region.sectors):
                 if region.erase_count(sector):
                     break
-            if self._is_erased():
-                return
+            mark = region.opened(region.slot_sectors) if region.slot_sectors else None
+            if mark:  # the log was being erased on purpose
+                from .unfinished import is_erased
+
+                if is_erased(region, mark):
+                    self.epoch = mark.epoch
+                    return
             self.order, newest = epochs(region)
             if newest is None:
                 self._unfinished()
@@ -96,9 +101,11 @@ class Recovery:
             self._load_snapshot(newest)
             self._replay()
             replay = self.replay
-            if replay and replay.seq and replay.head == replay.name and not self._is_restored(newest):
-                self.replay = None  # a continuation of which nothing but the beginning is there, and not all of that
-                self.slots = [None, None]
+            if replay and replay.seq and replay.head == replay.name:  # a continuation's genesis, and nothing more
+                from .unfinished import is_restored
+
+                if not is_restored(self, newest):
+                    self.replay, self.slots = None, [None, None]
         except (Damage, Mismatch) as e:
             self.damage = str(e)
 
@@ -114,32 +121,10 @@ class Recovery:
             if len(used) > 1 or not start or reader.whole(start + region.frames_at, start + region.sector, 0):
                 raise FormatError("the region holds something, but no log that can be read: erase it on purpose, or choose another")
 
-    def _is_erased(self):
-        """Return whether a log was being erased on purpose: slot 1 has an open record, and no frame that would follow it. A boot that
-        could not read that record has gone on with the log, and written a boot frame first."""
-        region = self.region
-        mark = region.opened(region.slot_sectors) if region.slot_sectors else None
-        if mark:
-            reader = LogReader(region, (), seed(mark.name), bytearray(LARGEST), 0)
-            reader.seq = mark.first
-            for sector in range(region.ring(), region.sectors):
-                for _ in strays(reader, sector, sector * region.sector + region.frames_at):
-                    return False
-            self.epoch = mark.epoch
-        return mark is not None
-
-    def _is_restored(self, newest):
-        """Return whether the snapshot that a continuation begins with stands whole, with both of its headers: one alone may read
-        otherwise at the next boot."""
-        for slot in (0, 1):
-            if self._header(slot, 0, newest) and self._header(slot, self.region.pad(snapshot.HEADER), newest):
-                return True
-        return False
-
     def _load_snapshot(self, newest):
         region = self.region
         for slot in (0, 1):
-            self.slots[slot] = self._header(slot, 0, newest) or self._header(slot, region.pad(snapshot.HEADER), newest)
+            self.slots[slot] = self.header(slot, 0, newest) or self.header(slot, region.pad(snapshot.HEADER), newest)
         best = None
         for slot in (0, 1):
             if self.slots[slot] and (best is None or self.slots[slot].seq > self.slots[best].seq):
@@ -156,7 +141,7 @@ class Recovery:
             self.spare = kernel.arena
             best = 1 - best if self.slots[1 - best] else None
 
-    def _header(self, slot, at, newest):
+    def header(self, slot, at, newest):
         """Return the snapshot header that stands `at` bytes after a slot's arena; None if none of this log does."""
         region = self.region
         data = bytearray(snapshot.HEADER)

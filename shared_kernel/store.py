@@ -85,7 +85,7 @@ class Store:
         spare = self.kernel and self.kernel.arena  # used again: a board's heap has no room for two
         self.kernel = None
         found = Recovery(self.region, spare)
-        forget("shared_kernel", "recovery", "replay", "genesis", "config")
+        forget("shared_kernel", "recovery", "replay", "genesis", "config", "unfinished")
         self._take(found)
         if self.name and self.address == self.avoid:  # nothing can be programmed there: on in the next sector, once one is free
             self.address += self.room()

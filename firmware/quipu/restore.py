@@ -36,6 +36,6 @@ def answer(memory, op, p):
     else:
         store.call(continuation.erase, store, p[:32], p[32:])
     continuation = None
-    forget("shared_kernel", "continuation", "recovery", "replay", "genesis", "config")
+    forget("shared_kernel", "continuation", "recovery", "replay", "genesis", "config", "unfinished")
     forget("quipu", "restore")
     return store.name or b""

@@ -127,7 +127,7 @@ def open_memory(facts):
                           "hollow", "bad"))
     found.replay = replay
     Recovery = spare = None
-    forget("shared_kernel", "recovery", "replay", "genesis", "config")
+    forget("shared_kernel", "recovery", "replay", "genesis", "config", "unfinished")
     from .memory import Memory
 
     return Memory(found, identity(facts), facts)

@@ -4,7 +4,7 @@ import functools
 
 import pytest
 
-from shared_kernel import continuation, recovery
+from shared_kernel import continuation, unfinished
 from shared_kernel import frames as f
 from shared_kernel import kernel as k
 from shared_kernel.arena import CHUNK
@@ -134,7 +134,7 @@ def test_a_cut_leaves_the_region_blank_or_restored_and_the_same_again_completes_
 
 
 def test_without_the_second_header_a_flickering_one_would_lose_an_acknowledged_command(monkeypatch):
-    monkeypatch.setattr(recovery.Recovery, "_is_restored", lambda *_: True)
+    monkeypatch.setattr(unfinished, "is_restored", lambda *_: True)
     with pytest.raises(AssertionError):
         outcomes(True)
 
@@ -211,7 +211,7 @@ def test_a_cut_while_a_log_is_erased_leaves_all_of_it_or_a_blank_region(flicker)
 
 
 def test_a_boot_that_could_not_read_the_mark_keeps_what_it_has_acknowledged(monkeypatch):
-    monkeypatch.setattr(recovery, "strays", lambda *_: iter(()))
+    monkeypatch.setattr(unfinished, "is_erased", lambda *_: True)
     with pytest.raises(AssertionError):
         test_a_cut_while_a_log_is_erased_leaves_all_of_it_or_a_blank_region("before")
 
