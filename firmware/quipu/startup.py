@@ -50,6 +50,10 @@ def open_flash(facts):
         from .spi_nor_flash import open_region
 
         return open_region(log, geometry, facts["flash"])
+    if driver == "stm32":
+        from .stm32_flash import open_region
+
+        return open_region(log, geometry, facts["flash"]["size"])
     if driver != "emulated":
         raise ValueError("driver %r is unknown" % driver)
     from emulated import Flash

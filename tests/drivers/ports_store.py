@@ -1,7 +1,8 @@
-"""The whole store over a port's driver over a fake of that port's API, opened by the board's facts: genesis, commands, rotation,
-snapshots, restarts, and what is refused. Runs under MicroPython only.
+"""The whole store over a port's driver over a fake of that port's API over a simulated part, opened by the board's facts: genesis,
+commands, rotation, snapshots, and what is refused, with the power cut again and again in the middle of programs and erases. Runs under
+MicroPython only; prints the last seq, how many sectors were opened, actions with a snapshot at hand, and cuts survived.
 
-    micropython ports_store.py DRIVER ACTIONS [BREAKAGE]
+    micropython ports_store.py DRIVER ACTIONS EVERY [BREAKAGE]
 """
 
 import sys
@@ -9,15 +10,17 @@ import sys
 import nor
 from quipu import block_flash, startup
 
-from tests.faults.harness import Application, Clock, Witness, genesis, mount
-from tests.flashsim import Chance
+from shared_kernel.store import Store
+from tests.faults.harness import Application, Clock, Witness, genesis
+from tests.flashsim import Chance, PowerCut
 
 START, SECTORS = 48 * nor.SECTOR, 8  # the filesystem ends where the log begins
 
 
 def facts(driver, start=START, size=SECTORS * nor.SECTOR, end=nor.SIZE):
-    return {"driver": driver, "log": {"start": start, "size": size},
-            "flash": {"size": end, "spi": 1, "select": 5, "baudrate": 1000000, "jedec": "ef4013"},
+    base = 0x08000000 if driver == "stm32" else 0
+    return {"driver": driver, "log": {"start": base + start, "size": size},
+            "flash": {"size": base + end, "spi": 1, "select": 5, "baudrate": 1000000, "jedec": "ef4013"},
             "geometry": {"sector": 4096, "page": 256, "unit": 4}}
 
 
@@ -27,23 +30,24 @@ def unpadded(self, address, data):
 
 
 def refused(words, changed):
-    before = bytes(nor.data)
+    before = nor.contents()
     try:
         startup.open_flash(changed)
     except ValueError as e:
-        assert words in str(e) and nor.data == before, e
+        assert words in str(e) and nor.contents() == before, e
         return
     raise AssertionError("not refused: %r" % changed)
 
 
-def main(driver, actions, breakage=None):
+def rules(driver, breakage):
+    """What is refused, with nothing written."""
     from quipu import log_region
 
     log_region.filesystem_end = lambda: START  # there is no filesystem on the fake
     refused("not whole sectors", facts(driver, start=START + 256))
     refused("not whole sectors", facts(driver, size=SECTORS * nor.SECTOR - 4))
     refused("not whole sectors", facts(driver, size=0))
-    if driver != "spi_nor":  # the part holds no filesystem
+    if driver not in ("spi_nor", "stm32"):  # the part holds no filesystem; it ends elsewhere
         refused("not within", facts(driver, start=START - nor.SECTOR))
     refused("not within", facts(driver, start=nor.SIZE - nor.SECTOR))
     if breakage == "unchecked":
@@ -51,6 +55,18 @@ def main(driver, actions, breakage=None):
     if driver == "nrf":
         refused("not within", facts(driver, start=0))
         refused("not within", facts(driver, end=START + nor.SECTOR))
+    if driver == "stm32":
+        import quipu_flash
+
+        refused("not within", facts(driver, start=15 * nor.SECTOR))
+        refused("not within", facts(driver, end=START + nor.SECTOR))
+        refused("overlaps the filesystem", facts(driver, start=31 * nor.SECTOR))
+        for name, value, words in (("ECC", True, "has ECC"), ("UNIT", 8, "this chip has page 256, unit 8"),
+                                   ("sector", lambda address: (address, 131072), "has 131072 bytes; geometry.sector is 4096")):
+            right = getattr(quipu_flash, name)
+            setattr(quipu_flash, name, value)
+            refused(words, facts(driver))
+            setattr(quipu_flash, name, right)
     if driver == "spi_nor":
         import machine
 
@@ -61,6 +77,9 @@ def main(driver, actions, breakage=None):
         machine.floating = True
         refused("stays busy", facts(driver))
         machine.floating = False
+
+
+def broken(breakage):
     if breakage == "unlatched":
         from quipu.spi_nor_flash import SpiNorFlash
 
@@ -73,18 +92,55 @@ def main(driver, actions, breakage=None):
         from quipu.samd_flash import SamdFlash
 
         SamdFlash.erase = block_flash.BlockFlash.erase
-    around = bytes(nor.data[:START]), bytes(nor.data[START + SECTORS * nor.SECTOR :])
-    witness, clock, application = Witness(), Clock(1), Application(Chance(1))
-    store = mount(startup.open_flash(facts(driver)), clock)
+    if breakage == "erasing":  # the block protocol's short form, as a filesystem on FAT uses it
+        block_flash.BlockFlash.program = rewrite
+
+
+def rewrite(self, address, data):
+    """A breakage: the sector is read, erased and written again, as pyb.Flash and internal flash of the SAMD51 do."""
+    sector = address // self.sector
+    whole = bytearray(self.sector)
+    self.read(sector * self.sector, whole)
+    whole[address % self.sector : address % self.sector + len(data)] = data
+    self.device.writeblocks(sector, whole)
+
+
+def lifetime(driver, actions, every):
+    """Record, with the power cut about every so many steps of the part; return (seq, sectors opened, snapshots, cuts)."""
+    around = nor.contents(0, START), nor.contents(START + SECTORS * nor.SECTOR)
+    witness, clock, chance = Witness(), Clock(1), Chance(2)
+    application = Application(Chance(1))
+    store = mount_chip(driver, clock)
     snapshots = 0
-    for i in range(int(actions)):
-        witness.act(store, application.action(witness.model) if witness.model else genesis())
-        if i % 50 == 49:
-            store = mount(startup.open_flash(facts(driver)), clock)
+    nor.chip.cut_after(every // 2 + chance.below(every))
+    for _ in range(actions):
+        try:
+            witness.act(store, application.action(witness.model) if witness.model else genesis())
+        except PowerCut:
+            nor.chip.power_on()
+            store = mount_chip(driver, clock)
             witness.booted(store)
+            nor.chip.cut_after(every // 2 + chance.below(every))
         snapshots += any(store.slots)
-    assert around == (nor.data[:START], nor.data[START + SECTORS * nor.SECTOR :]), "something outside the region was changed"
-    print(store.seq, store.epoch, snapshots)
+    nor.chip.power_on()
+    witness.booted(mount_chip(driver, clock))
+    assert around == (nor.contents(0, START), nor.contents(START + SECTORS * nor.SECTOR)), "something outside the region was changed"
+    return store.seq, store.epoch, snapshots, nor.chip.cuts
+
+
+def mount_chip(driver, clock):
+    """Boot from the facts; recovery must write nothing to the part."""
+    nor.chip.forbidden = True
+    try:
+        return Store(startup.open_flash(facts(driver)), clock)
+    finally:
+        nor.chip.forbidden = False
+
+
+def main(driver, actions, every, breakage=None):
+    rules(driver, breakage)
+    broken(breakage)
+    print(*lifetime(driver, int(actions), int(every)))
 
 
 main(*sys.argv[1:])

@@ -1,7 +1,8 @@
 """machine.SPI and machine.Pin with one SPI NOR part on them, as parts with JEDEC's common commands behave: a write enable latch
 that each program and erase uses up, some busy reads of the status after them, a program wrapping round within its page."""
 
-from nor import PAGE, SECTOR, SIZE, clear_bits, data
+import nor
+from nor import PAGE, SECTOR, SIZE, clear_bits
 
 identity = b"\xef\x40\x13"
 floating = False  # nobody is there: all bits read 1
@@ -45,7 +46,7 @@ class SPI:
         else:
             assert not self.busy, "a command while the part is busy"
             at = self.address() if sent[0] == 0x03 else 0
-            into[:] = data[at : at + len(into)] if sent[0] == 0x03 else identity
+            into[:] = nor.fetch(at, len(into)) if sent[0] == 0x03 else identity
 
     def address(self):
         return (self.sent[1] << 16 | self.sent[2] << 8 | self.sent[3]) % SIZE
@@ -62,8 +63,9 @@ class SPI:
             return
         at = self.address()
         if sent[0] == 0x20:
-            data[at // SECTOR * SECTOR : at // SECTOR * SECTOR + SECTOR] = b"\xff" * SECTOR
+            nor.chip.erase(at // SECTOR)
         else:
-            for i, each in enumerate(sent[4:]):
-                clear_bits(at // PAGE * PAGE + (at + i) % PAGE, (each,))
+            inside = PAGE - at % PAGE
+            clear_bits(at, sent[4 : 4 + inside])
+            clear_bits(at // PAGE * PAGE, sent[4 + inside :])
         self.latch, self.busy = False, polls

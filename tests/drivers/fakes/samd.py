@@ -11,5 +11,6 @@ class Flash(Device):
     def _program(self, at, source):
         for pos in range(0, len(source), PAGE):
             address = at + pos
-            for i, each in enumerate(source[pos : pos + PAGE]):
-                clear_bits(address // PAGE * PAGE + (address + i) % PAGE, (each,))
+            piece, inside = source[pos : pos + PAGE], PAGE - address % PAGE
+            clear_bits(address, piece[:inside])
+            clear_bits(address // PAGE * PAGE, piece[inside:])
