@@ -85,6 +85,18 @@ class Image:
         """Return the seq of the newest snapshot, -1 if there is none."""
         return max([struct.unpack_from("<I", each, 8)[0] for each in self.snapshots()], default=-1)
 
+    def is_unfinished(self):
+        """Return whether a continuation's genesis is the log's only frame, and the state that it begins with does not stand whole."""
+        only = self.frame(self.first(self.order[0]), self.limit(self.order[0]), None, True)
+        more = any(True for place in self.order for _ in self.whole(self.first(place), self.limit(place)))
+        if more or not only or only[1] != 1 or len(only) - 16 != 50 + only[12 + 49] + 132:
+            return False
+        size = plan(struct.unpack_from("<7I", only, 16))[1]
+        data = self.slot(0)
+        one, two = [data[at : at + 124] for at in (size, size + self.pad(124))]
+        return not (one == two and one[:4] == b"QSNP" and zlib.crc32(one[:120]) == struct.unpack_from("<I", one, 120)[0]
+                    and one[24:56] == one[56:88] == self.name and blake3(data[:size]).digest() == one[88:120] == only[-36:-4])
+
     # -- frames -------------------------------------------------------------------------------------------------------
 
     def frame(self, at, limit, seq, genesis=False):
