@@ -5,6 +5,7 @@ board is read from the last place known and searched for the token: there, the c
 is sent again. No change is ever resent on suspicion.
 """
 
+import contextlib
 import json
 import os
 import time
@@ -24,6 +25,8 @@ from .errors import LostAnswer, PortError
 from .link import Link
 
 if TYPE_CHECKING:
+    from .memory import Memory
+    from .query import Query
     from .sync import SyncResult
 
 _TRIES = 3  # of one change, each of which was certainly not carried out
@@ -292,6 +295,31 @@ class Board:
         """Say that every frame below `seq` is safely archived, so that its sectors may be recycled. Return the seq of the log's last
         frame: a board notes in its log what frees a sector."""
         return u32(self.link.request(requests.ACKNOWLEDGE, words_bytes((seq,))), 0)
+
+    # -- its past, and questions over the whole of it -----------------------------------------------------------------
+
+    def memory(self, progress: Callable[[int, int], None] | None = None) -> contextlib.AbstractContextManager["Memory"]:
+        """Return a context manager that gives the board's log as a Memory, the way `quipu.open` gives an archive: see live.memory.
+        It pulls all that is on the flash; the verbs below do so each time they are called."""
+        from .live import memory
+
+        return memory(self, progress)
+
+    def state(self, at: int | str | None = None) -> kernel.Kernel:
+        """Return the state after a moment (None: the last frame). UsageError if its frames have left the flash: sync, and ask the
+        archive."""
+        with self.memory() as memory:
+            return memory.state(at)
+
+    def query(self, query: "Query", at: int | str | None = None) -> list[dict[str, Any]]:
+        """Return the rows that a query finds; see query.Query and `state`."""
+        with self.memory() as memory:
+            return memory.query(query, at)
+
+    def explain(self, thing: str, at: int | str | None = None) -> dict[str, Any]:
+        """Return what a thing is, and the frames on the flash that made it so; see explain.explain and `state`."""
+        with self.memory() as memory:
+            return memory.explain(thing, at)
 
     def sync(self, archive: Archive | str | os.PathLike[str], progress: Callable[[int, int], None] | None = None) -> "SyncResult":
         """Pull what is new into an archive (made if there is none); see sync.pull."""

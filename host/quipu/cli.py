@@ -216,12 +216,13 @@ VERBS: dict[str, Verb] = {
         option("--last", "only the last N of them", type=Number(1, 0xFFFF), metavar="N"))),
 
     "state": Verb(PAST, past.state, dated(render.state), (
-        click.Argument(["source"], metavar="[DIR]", required=False), option("--archive", "the same, as an option", metavar="DIR"), AT,
+        click.Argument(["source"], metavar="[PORT|DIR]", required=False),
+        option("--archive", "the archive, as an option", metavar="DIR"), AT,
         option("--all whole", f"print whole tables, not {render.ROWS} rows of each", is_flag=True)), ("whole",)),
     "diff": Verb(PAST, past.diff, render_past.diff, (argument("a", "A"), argument("b", "B"))),
-    "explain": Verb(PAST, past.explain, dated(render_past.explain), (argument("source", "DIR"), argument("thing", "THING"), AT)),
+    "explain": Verb(PAST, past.explain, dated(render_past.explain), (SOURCE, argument("thing", "THING"), AT)),
     "query": Verb(PAST, past.query, render_past.rows, (
-        argument("source", "DIR"), argument("what", "WHAT", click.Choice(describe.POOLS)),
+        SOURCE, argument("what", "WHAT", click.Choice(describe.POOLS)),
         option("--where", "only what this fits", metavar="FILTER", default=""),
         option("--select", "these fields only", metavar="FIELD,...", default=""),
         option("--order", "sort by these; -FIELD is descending", metavar="FIELD,...", default=""),

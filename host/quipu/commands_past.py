@@ -53,6 +53,18 @@ def asked(source: str, at: str | None) -> Iterator[Source]:
         yield Source(board, None)
 
 
+@contextlib.contextmanager
+def recalled(source: str, at: str | None, archive: bool = False) -> Iterator[Source]:
+    """Open a source for questions that only an archive answers: of a board, all that its flash holds is pulled first. archive: it
+    cannot be a port."""
+    if archive or Path(source).is_dir():
+        with quipu.open(source) as memory:
+            yield Source(memory, memory.moment(at))
+        return
+    with quipu.connect(source) as board, render.progress("pulling") as progress, board.memory(progress) as memory:
+        yield Source(memory, memory.moment(at))
+
+
 def get(source: str, key: str, at: str | None) -> Data:
     """Print the value of a key.
 
@@ -160,20 +172,21 @@ def history(source: str, key: str, limit: int, at: str | None) -> Data:
 
 
 def state(source: str | None, archive: str | None, at: str | None) -> Data:
-    """Show the state that an archive's frames lead to.
+    """Show the state that an archive's frames, or a board's, lead to.
 
-    After the last frame, or at a moment: counts, root, contents.
+    After the last frame, or at a moment: counts, root, contents. Of a board, all that its flash holds is pulled first, into a
+    temporary archive; the board is only read.
 
     \b
     Example:
       quipu state data/watch --at 100
+      quipu state /dev/ttyACM0
     """
     if (source is None) == (archive is None):
-        raise errors.UsageError("name the archive, once: quipu state DIR")
-    with quipu.open(source or archive or "") as memory:
-        moment = memory.moment(at)
-        replay = memory.replay(moment.seq)
-        return Source(memory, moment).told({"seq": replay.seq, "chain_head": replay.head.hex(), **describe.state(replay.kernel)})
+        raise errors.UsageError("name the archive or the port, once: quipu state DIR")
+    with recalled(source or archive or "", at, archive is not None) as it:
+        replay = it.it.replay(**it.at)
+        return it.told({"seq": replay.seq, "chain_head": replay.head.hex(), **describe.state(replay.kernel)})
 
 
 def diff(a: str, b: str) -> Data:
@@ -212,15 +225,15 @@ def explain(source: str, thing: str, at: str | None) -> Data:
     Example:
       quipu explain data/watch mode
       quipu explain data/watch node:18 --at 200
+      quipu explain /dev/ttyACM0 mode
     """
-    with quipu.open(source) as memory:
-        moment = memory.moment(at)
-        return Source(memory, moment).told(memory.explain(thing, moment.seq))
+    with recalled(source, at) as it:
+        return it.told(it.it.explain(thing, **it.at))
 
 
 def query(source: str, what: str, where: str, select: str, order: str, limit: int | None, group_by: str,
           aggregate: str, at: str | None, format: str, output: str | None) -> Data:
-    """Ask an archive's records, nodes, edges or keys.
+    """Ask for records, nodes, edges or keys, of an archive or a board.
 
     FILTER compares fields: tag = 3 and (meta prefix "walk" or not vector[0] between -1 and 1). Comparisons: = != < <= > >=,
     between A and B, in (A, B), prefix, contains, exists; not, and, or, parentheses.
@@ -241,9 +254,8 @@ def query(source: str, what: str, where: str, select: str, order: str, limit: in
     asks = Query(what, where, _names(select), _names(order), limit, _names(group_by), _names(aggregate))
     if format in ("arrow", "parquet") and output is None:
         raise errors.UsageError(f"--format {format} is for files: name one with -o")
-    with quipu.open(source) as memory:
-        moment = memory.moment(at)
-        data = Source(memory, moment).told({"what": what, "rows": memory.query(asks, moment.seq), "output": output, "format": format})
+    with recalled(source, at) as it:
+        data = it.told({"what": what, "rows": it.it.query(asks, **it.at), "output": output, "format": format})
     if output:
         from quipu import render_past
 

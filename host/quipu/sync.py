@@ -89,6 +89,24 @@ def pull(board: "Board", archive: Archive | str | os.PathLike[str], progress: Pr
             return _Pull(board, new, result, progress or _silent).run(chain, 0, target, header)
 
 
+def look(board: "Board", path: Path, progress: Progress | None = None) -> SyncResult:
+    """Pull all that the board holds into a new archive at path, and leave no trace on the board: no frame is appended, nothing is
+    acknowledged. The newest snapshot comes along where frames before it are gone. Errors as of `pull`."""
+    info = board.info()
+    if not info["configured"]:
+        raise NotFound("the board has no log yet: configure it first")
+    if "seq" not in info:
+        raise Damage(f"the board's log cannot be read from its beginning: {info['damage']}")
+    first, head = info["first_seq"], bytes.fromhex(info["first_head"])
+    header = None if head == NO_HEAD else board.snapshot_header()
+    result = SyncResult(str(path), info["board"], info["log"], created=True, damage=info["damage"])
+    with Archive.create(path, bytes.fromhex(info["log"]), info["board"], first, head) as archive:
+        pulling = _Pull(board, archive, result, progress or _silent)
+        pulling.all(Chain(None if head == NO_HEAD else archive.log, first - 1, head), 0, info, header)
+    result.seq, result.head, result.root = info["seq"], info["head"], info["root"]
+    return result
+
+
 def _nothing_new(board: "Board", archive: Archive) -> SyncResult | None:
     """Return the result if the archive's last sync reached the board's end, which is told once more that all of it is safe: two short
     requests, and no frame of a sync's own. None if there is more to do than that."""
@@ -174,6 +192,21 @@ class _Pull:
     def run(self, chain: Chain, mean: float, target: dict[str, Any], header: tuple[int, bytes] | None) -> SyncResult:
         """Pull up to what `target` (the board's info) says, and finish."""
         archive, result = self.archive, self.result
+        self.all(chain, mean, target, header)
+        self._keep(chain, target)
+        # A damaged board keeps all that it has. Any other may note in its log what it was told: that is pulled too.
+        if not result.damage and self.board.acknowledge(chain.seq + 1) > chain.seq:
+            target = self.board.info()
+            self._frames(chain, mean, target, -1)
+            self._keep(chain, target)
+        archive.close()
+        result.seq, result.head, result.root = chain.seq, chain.head.hex(), target["root"]
+        self.progress(self.done, self.done)
+        return result
+
+    def all(self, chain: Chain, mean: float, target: dict[str, Any], header: tuple[int, bytes] | None) -> None:
+        """Pull frames and the snapshot, if it is not there yet."""
+        archive = self.archive
         wanted = None
         if header:
             found = snapshot.decode(header[1])
@@ -188,16 +221,6 @@ class _Pull:
             raise
         if wanted and header:
             self._snapshot(header[0], header[1], wanted, heads)
-        self._keep(chain, target)
-        # A damaged board keeps all that it has. Any other may note in its log what it was told: that is pulled too.
-        if not result.damage and self.board.acknowledge(chain.seq + 1) > chain.seq:
-            target = self.board.info()
-            self._frames(chain, mean, target, -1)
-            self._keep(chain, target)
-        archive.close()
-        result.seq, result.head, result.root = chain.seq, chain.head.hex(), target["root"]
-        self.progress(self.done, self.done)
-        return result
 
     def _keep(self, chain: Chain, target: dict[str, Any]) -> None:
         """Have all that was pulled on the disk, then the note that says so."""
