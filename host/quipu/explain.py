@@ -60,7 +60,10 @@ def _which(memory: "Memory", thing: str, seq: int) -> tuple[int, int | bytes]:
             raise UsageError(f"{thing!r}: a {label} is named by its number, such as {label}:17")
         return KINDS[label], int(rest)
     if re.fullmatch(r"[0-9]{1,10}", thing):
-        ident = int(thing)
+        ident, first = int(thing), memory.segments[0].first
+        if ident < first:
+            raise NotFound(f"seq {ident} is before this archive's first frame, {first}: what made {ident} is in the archive of the "
+                           "log that this one goes on from, if anywhere")
         if ident <= seq:
             kind = next(memory.index.frames(ident))[1] & ~TOKEN
             if kind in _CREATED_BY:

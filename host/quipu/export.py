@@ -28,7 +28,11 @@ def commands(memory: Memory, at: At = None) -> Iterator[Data]:
     """Yield every command up to a moment, oldest first, each proved by the chain. UsageError if frames are missing, ArchiveDamage
     where one is not what it was."""
     last = memory.moment(at).seq
-    if memory.segments[0].head != NO_HEAD or memory.index.segment(last) != memory.segments[0]:
+    first = memory.segments[0]
+    if first.head == NO_HEAD and first.first:
+        raise UsageError(f"{memory.path} goes on from another log, so its commands alone do not lead to its state: export the state "
+                         "(--state), or the commands of both archives")
+    if first.head != NO_HEAD or memory.index.segment(last) != first:
         raise UsageError(f"{memory.path} lacks frames, so its commands do not lead to its state: export the state alone (--state)")
     values: dict[str, Data] = {}  # of each key, for a write of the same value, which does not repeat it
     for frame in memory.index.frames(0):

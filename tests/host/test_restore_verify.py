@@ -4,11 +4,13 @@ import contextlib
 import shutil
 
 import pytest
-from quipu import audit, origin
+from quipu import audit, export, origin
 from quipu.archive import Archive, Note
 from quipu.board import whole_frames
-from quipu.errors import ArchiveError, Full, TooLong, UsageError
+from quipu.errors import ArchiveError, Full, NotFound, TooLong, UsageError
+from quipu.explain import explain
 from quipu.index import Index
+from quipu.memory import Memory
 from quipu.verify import replay_to, verify
 
 from shared_kernel import frames as f
@@ -209,3 +211,13 @@ def test_without_its_base_the_past_begins_with_the_next_snapshot(pair):
         assert index.replay(store.seq).kernel.root() == store.kernel.root()
         with pytest.raises(UsageError, match=f"known again from seq {covered}"):
             index.replay(b.segments[0].first)
+
+
+def test_what_was_made_before_the_continuation_is_told_to_be_elsewhere(pair, tmp_path):
+    _, store, b = pair
+    with Memory(b.path) as memory:
+        with pytest.raises(NotFound, match="seq 3 is before this archive's first frame"):
+            explain(memory, "3", store.seq)
+        with pytest.raises(UsageError, match="goes on from another log"):
+            list(export.commands(memory))
+        assert list(export.state_commands(memory.state(store.seq)))
