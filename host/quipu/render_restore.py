@@ -5,6 +5,7 @@ from typing import Any
 from rich.console import RenderableType
 
 from quipu.render import pairs, size
+from shared_kernel.config import CONFIG_NAMES
 
 Data = dict[str, Any]
 
@@ -15,7 +16,7 @@ def restored(data: Data) -> RenderableType:
     return pairs([
         ("board", data["board"]),
         ("restored", "already; nothing was sent" if data["already"] else f"{size(data['bytes'])} of state"),
-        ("capacities", ", ".join(f"{name} {number}" for name, number in config.items()) if config else None),
+        ("capacities", ", ".join(f"{name} {config[name]}" for name in CONFIG_NAMES) if config else None),
         ("from", f"{data['from_board']}, seq {data['seq']}, of {data['archive']}"),
         ("its log", data["origin"]),
         ("chain head", data["head"]),
