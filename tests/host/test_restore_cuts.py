@@ -241,3 +241,21 @@ def test_a_large_state_with_everything_in_it_is_restored_byte_for_byte():
     restore(store, origin_of(old), arena, CONFIG)
     assert bytes(store.kernel.arena.bytes) == arena
     give(store, k.INSERT, f.insert([1, 2, 3, 4]))
+
+
+@pytest.mark.parametrize("geometry", [(24, 4096, 256, 1), (24, 4096, 256, 256), (40, 2048, 64, 8), (9, 16384, 512, 32)])
+def test_every_geometry_of_flash_takes_a_state_and_gives_it_back_at_the_next_boot(geometry):
+    origin, arena, *_ = restored()
+    sim = FlashSim(*geometry)
+    restore(mount(sim, Clock(1)), origin, arena)
+    store = mount(sim.clone(2), Clock(2))
+    is_whole(store, origin)
+    i = 0
+    while store.first().first == origin[1] + 1:  # until the genesis is recycled, and the slot of the given state with it
+        i += 1
+        give(store, k.PUT, f.put("n", b"%d" % (i % 99)))
+        store.acknowledge(store.seq)
+        if i % 50 == 49:
+            store.take_snapshot()
+            store = mount(store.region.flash.clone(i), Clock(i))
+    assert store.damage is None and store.kernel.key(b"n")[1] == b"%d" % (i % 99) and min(each.seq for each in store.slots) > origin[1] + 100
