@@ -6,6 +6,7 @@ Entering interrupts whatever runs on the board (mpremote sends Ctrl-C): call it 
 import re
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from mpremote.transport import TransportError
@@ -15,9 +16,13 @@ from . import errors
 from .errors import PortError, QuipuError
 
 _READ_S = 1.0  # mpremote reads whole answers; a link's own reads are far shorter
+_START_S = 30.0
+_LEAVE_S = 5.0
+_FILE_S = 120.0
 _EOF = b"\x04"
 _ENTER_TRIES = 4
 _ENTER_S = 3  # for one try
+_CHATTER = 10  # times the silence that one call allows: so long may a board keep talking in it
 _DEVICE_ERROR = re.compile(r"^(\w+)(?:: (.*))?$")
 
 
@@ -30,12 +35,43 @@ class DeviceError(PortError):
         self.text = text
 
 
+class _Limited:
+    """An open port on which nothing goes on past `deadline`: mpremote waits for a silence that a chattering board never makes."""
+
+    def __init__(self, port: Any):
+        vars(self).update(port=port, deadline=0.0)
+
+    def allow(self, seconds: float) -> None:
+        """Begin anew: for so long from now."""
+        vars(self)["deadline"] = time.monotonic() + seconds
+
+    def _check(self) -> None:
+        if time.monotonic() > self.deadline:
+            raise TransportError("the board talks on and on, and is not done: restart it, or unplug it and plug it in, and try again")
+
+    def read(self, size: int = 1) -> Any:
+        self._check()
+        return self.port.read(size)
+
+    def inWaiting(self) -> Any:  # noqa: N802  (pyserial's older name, which mpremote uses)
+        self._check()
+        return self.port.in_waiting
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.port, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        with suppress(OSError):  # a timeout set on a port that is gone: reading says so
+            setattr(self.port, name, value)
+
+
 class Repl:
     """The raw REPL on `port` (pyserial's). name: how messages call the port. PortError where the board does not play along."""
 
     def __init__(self, port: Any, name: str):
         self.name = name
         # mpremote would open a port of its own; ours is open already, and only one can be.
+        port = self._port = _Limited(port)
         self._transport = SerialTransport.__new__(SerialTransport)
         vars(self._transport).update(serial=port, device_name=name, in_raw_repl=False, use_raw_paste=True, mounted=False,
                                      is_pty=True)  # that is: wait for bytes by reading, not by polling
@@ -44,6 +80,7 @@ class Repl:
         # A board that is just starting drops what comes before its console is there, the Ctrl-C among it: ask again.
         for last in (False,) * (_ENTER_TRIES - 1) + (True,):
             try:
+                port.allow(_ENTER_S)
                 self._transport.enter_raw_repl(soft_reset=False, timeout_overall=_ENTER_S)
                 break
             except (TransportError, OSError) as e:
@@ -54,6 +91,7 @@ class Repl:
     def run(self, code: str, timeout: float) -> bytes:
         """Run code and return what it printed. DeviceError if it raised; PortError if it printed nothing for `timeout` s."""
         try:
+            self._port.allow(timeout * _CHATTER)
             out, error = self._transport.exec_raw(code, timeout)
         except (TransportError, OSError) as e:
             raise PortError(f"{self.name}: the REPL broke off: {e}") from None
@@ -64,6 +102,7 @@ class Repl:
     def start(self, code: str) -> None:
         """Start code and return while it runs; the port is the caller's again."""
         try:
+            self._port.allow(_START_S)
             self._transport.exec_raw_no_follow(code)
         except (TransportError, OSError) as e:
             raise PortError(f"{self.name}: the REPL broke off: {e}") from None
@@ -76,8 +115,10 @@ class Repl:
         transport.serial.timeout = _READ_S
         try:
             for block in blocks:
+                self._port.allow(timeout + _READ_S)
                 transport.serial.write(block)
                 self._dot(timeout)
+            self._port.allow(timeout + _READ_S)
             _, error = transport.follow(timeout)
         except (TransportError, OSError) as e:
             raise PortError(f"{self.name}: the REPL broke off: {e}") from None
@@ -100,6 +141,7 @@ class Repl:
         """Go back to the friendly REPL; nothing may be running. The port is the caller's again."""
         port = self._transport.serial
         port.timeout = _READ_S
+        self._port.allow(_LEAVE_S)
         try:
             self._transport.exit_raw_repl()
             self._transport.read_until(1, b">>> ", timeout=_READ_S)
@@ -123,6 +165,7 @@ class Repl:
 
     def _files(self, verb: str, *args: Any) -> Any:
         try:
+            self._port.allow(_FILE_S)
             return getattr(self._transport, verb)(*args)
         except (TransportError, OSError) as e:
             raise PortError(f"{self.name}: {verb[3:]} {args[0]}: {e}") from None
