@@ -1,0 +1,90 @@
+"""Tests that cannot fail prove nothing: each line below breaks one line of the archive's code, and the test it names goes red.
+
+The host's package is copied with one piece of its text replaced, and the named test is run on the copy in a process of its own.
+A mutation whose text no longer stands there is an error: look for what the test protects now, and break that.
+"""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HOST = ROOT / "host"
+
+FORK = "test_merge.py::test_a_fork_is_named_by_the_seq_where_it_begins"
+EARLY = "test_merge.py::test_a_fork_before_the_first_frame_that_both_hold"
+UNION = "test_merge.py::test_random_ranges_of_both_sides_make_the_union"
+STEPS = "test_merge.py::test_a_break_before_or_after_any_step_on_the_disk"
+INDEXED = "test_merge.py::test_an_index_of_before_knows_what_filled_a_gap"
+MEANWHILE = "test_merge.py::test_a_source_that_is_altered_meanwhile_gives_nothing_wrong"
+SNAPSHOT = "test_merge.py::test_a_damaged_snapshot_is_left_out_and_said"
+LOGS = "test_merge.py::test_archives_of_two_logs"
+FULL = "test_merge.py::test_a_full_disk_leaves_a_valid_archive_and_is_said"
+LATER = "test_merge.py::test_the_later_note_stays"
+SAFE = "test_sync.py::test_a_sync_of_nothing_new_says_again_that_all_is_safe"
+LITTLE = "test_sync.py::test_a_sync_of_nothing_new_costs_under_200_bytes_and_no_frame"
+LIVE = "test_live.py::test_asking_changes_nothing_on_the_board_and_leaves_no_file"
+VERBS = "test_past_answers.py::test_every_verb_at_every_moment_is_the_replays"
+STATES = "test_past_answers.py::test_questions_over_a_state_and_differences_are_those_of_the_replay"
+FITTING = "test_index.py::test_a_frame_altered_with_a_fitting_crc_is_refused"
+VERSIONS = "test_history.py::test_every_version_at_every_moment_is_the_one_of_the_replay"
+GONE = "test_index.py::test_a_row_that_is_gone_is_noticed"
+ALTERED_VERSION = "test_history.py::test_an_altered_version_is_refused"
+
+MUTATIONS = [  # file, text, what it becomes, the test that must fail
+    ("merge", "                low = middle\n", "                low = middle + 1\n", FORK),
+    ("merge", "        return Fork(high, True), compared\n", "        return Fork(low, True), compared\n", FORK),
+    ("merge", "        if a.head(low) != b.head(low):\n", "        if False:\n", EARLY),
+    ("merge", "                first = theirs.last + 1\n", "                first = theirs.last\n", UNION),
+    ("merge", "                yield run, first, theirs.segment.first - 1\n", "                pass\n", UNION),
+    ("merge", "        for each in ranges:\n            self._range(*each)\n",
+     "        self._note()\n        for each in ranges:\n            self._range(*each)\n", STEPS),
+    ("merge", "                chain.step(frame)\n", "                chain.seq += 1\n", MEANWHILE),
+    ("merge", "                header, _ = snapshot_file.load(data)\n",
+     "                from shared_kernel import snapshot\n                header = snapshot.decode(data)\n", SNAPSHOT),
+    ("merge", "        if theirs.log != ours.log:\n", "        if False:\n", LOGS),
+    ("merge", "(ours.seq, ours.time) > (theirs.seq, theirs.time)", "True", LATER),
+    ("archive", "part = self.file(segment).with_suffix(\".part\")", "part = self.file(segment)", FULL),
+    ("archive", "p not in known and p.stat().st_size", "p not in known", STEPS),
+    ("archive", "        if e.errno not in _NO_ROOM:\n            raise\n", "        raise\n", FULL),
+    ("index", "            if last < segment.first and", "            if False and", INDEXED),
+    ("sync", "board.acknowledge(note.seq + 1) != note.seq", "False", SAFE),
+    ("sync", "(same := _nothing_new(board, existing))", "(same := None)", LITTLE),
+    ("sync", "        pulling.all(", "        board.checkpoint()\n        pulling.all(", LIVE),
+    ("index", "                replay.step(frame)\n                if seq % PLACE_EVERY",
+     "                replay.seq = seq\n                if seq % PLACE_EVERY", VERBS),
+    ("index", "WHERE seq <= ? ORDER BY seq DESC LIMIT 1\", (seq,)).fetchone()\n        replay",
+     "WHERE seq > ? ORDER BY seq LIMIT 1\", (seq,)).fetchone()\n        replay", VERBS),
+    ("index", "        self._prove(replay, seq)\n", "", FITTING),
+    ("index", "        if digest(frame) != change.digest:\n", "        if False:\n", ALTERED_VERSION),
+    ("diff", "for ident, each in theirs.items() if ident not in ours]", "for ident, each in theirs.items()]", STATES),
+    ("query", "if test(row)]", "if test(row) or row]", STATES),
+    ("history", "            if each.previous != due:\n", "            if False:\n", GONE),
+    ("history", "        value = value if version.same else version.value\n", "        value = version.value\n", VERSIONS),
+]
+
+
+def run(test, package):
+    """Run one test on a copy of the package; return the finished process."""
+    path = f"{package.parent} {ROOT}"
+    return subprocess.run([sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-o", f"pythonpath={path}",
+                           f"tests/host/{test}"], cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture
+def package(tmp_path):
+    return shutil.copytree(HOST / "quipu", tmp_path / "host" / "quipu", ignore=shutil.ignore_patterns("compiled", "__pycache__"))
+
+
+@pytest.mark.parametrize("name, old, new, test", MUTATIONS, ids=[f"{name}-{old.strip()[:40]}" for name, old, _, _ in MUTATIONS])
+def test_a_broken_line_is_told(package, name, old, new, test):
+    file = package / f"{name}.py"
+    text = file.read_text()
+    assert text.count(old) == 1, "this text no longer stands there, or stands there more than once"
+    file.write_text(text.replace(old, new))
+    done = run(test, package)
+    assert done.returncode == 1 and " failed" in done.stdout, done.stdout[-2000:] + done.stderr[-2000:]
+    assert "SyntaxError" not in done.stdout and "NameError" not in done.stdout
