@@ -334,7 +334,7 @@ def test_an_idle_repl_is_made_to_serve_and_left_as_it_was(flash, patient, tmp_pa
                 assert board.record(record) == (turn, vector, b"m4") and board.search(vector)[0][0] == 0
                 board.sync(tmp_path / "a")
                 assert quipu.verify(tmp_path / "a", board=board).verdict == "match"
-            port = quipu.link.serial.serial_for_url(emulator.port, timeout=2)
+            port = quipu.serial_port.serial.serial_for_url(emulator.port, timeout=2)
             port.write(b"print(6*7)\r")
             assert port.read_until(b">>> ").endswith(b"\r\n42\r\n>>> ")  # a friendly prompt, nothing running
             port.close()
@@ -342,7 +342,7 @@ def test_an_idle_repl_is_made_to_serve_and_left_as_it_was(flash, patient, tmp_pa
 
 def test_a_raw_repl_that_someone_left(flash, patient):
     with Emulator("MPS2_AN386", flash, frozen=False) as emulator:
-        port = quipu.link.serial.serial_for_url(emulator.port, timeout=5)
+        port = quipu.serial_port.serial.serial_for_url(emulator.port, timeout=5)
         port.read_until(b">>> ")
         port.write(b"\x01")
         assert port.read_until(b"\r\n>").endswith(b"raw REPL; CTRL-B to exit\r\n>")
@@ -358,7 +358,7 @@ def test_a_board_with_other_firmware(patient):
                 quipu.connect(emulator.port, timeout=20)
         with pytest.raises(PortError, match="nothing here answered"):
             ports.probe(emulator.port, timeout=0.5)  # which starts nothing at a REPL
-        port = quipu.link.serial.serial_for_url(emulator.port, timeout=2)
+        port = quipu.serial_port.serial.serial_for_url(emulator.port, timeout=2)
         repl = Repl(port, "here")
         with pytest.raises(DeviceError, match="ZeroDivisionError") as e:
             repl.run("1/0", 5)
