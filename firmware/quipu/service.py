@@ -159,8 +159,8 @@ class Service:
 
             return past.answer(store, op, p)
         if op == _FRAMES:
-            if p[12:20] != store.log_name()[:8]:
-                raise LinkError("this board's log is %s..., not %s..." % (store.log_name()[:8].hex(), p[12:20].hex()))
+            if len(p) < 16 or p[12:] != store.log_name()[: len(p) - 12]:
+                raise LinkError("this board's log is %s..., not %s..." % (store.log_name()[:8].hex(), bytes(p[12:]).hex()))
             return store.read_frames(u32(p, 0), p[4:12])
         if op == _SNAPSHOT:
             slot, header = store.newest_snapshot()

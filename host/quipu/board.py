@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _TRIES = 3  # of one change, each of which was certainly not carried out
 _NO_VALUE = 0xFFFF  # length of a version whose value has left the flash
+_NAME_BYTES = 6  # of the log's name in a request for frames: base64 then pads nothing, and frames are checked against all of it
 _SLOW_S = 120.0  # for what erases and programs many sectors
 
 
@@ -271,7 +272,7 @@ class Board:
 
         FormatError if the board's log has another head there; NotFound if those frames were recycled or are not written yet.
         """
-        return self.link.request(requests.FRAMES, words_bytes((seq,)) + head[:8] + self._log()[:8])
+        return self.link.request(requests.FRAMES, words_bytes((seq,)) + head[:8] + self._log()[:_NAME_BYTES])
 
     def snapshot_header(self) -> tuple[int, bytes] | None:
         """Return (slot, header) of the newest snapshot on the board, None if there is none."""
