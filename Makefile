@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup kernel bench demo demo-fleet test lint conformance images native bench-flash faults fuzz clean
+.PHONY: help setup kernel bench demo demo-fleet test lint hil conformance images native bench-flash faults fuzz clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -41,6 +41,10 @@ images: setup ## MicroPython for every emulated board, and for this machine
 
 native: setup ## the C module for boards as .mpy, for every architecture that there is a compiler for: build/native, and the wheel
 	$(BIN)/python host/quipu/natives.py
+
+PORTS ?= $(PORT)
+hil: images kernel ## the hardware suite on the board at PORT= (PORTS="a b": several), else on every emulated one; ERASE=1: restore too
+	$(BIN)/python -m pytest tests/hil --boards "$(or $(PORTS),emulated)" $(if $(ERASE),--erase-log) --junitxml build/reports/hil.xml
 
 test: images kernel $(VENV)/recordings ## every test
 	$(BIN)/python -m pytest -n 2 --dist loadfile

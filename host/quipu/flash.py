@@ -159,7 +159,8 @@ def facts_for(found: Probe, board: str | None) -> dict[str, Any]:
         raise UsageError(f"--board {name} is {expected!r}, and this board says it is {found.machine!r}: leave --board away, or copy that "
                          "folder for your board")
     arch = natives.NUMBERS.get(found.mpy >> 10)
-    if arch and arch != facts["mpy_arch"]:
+    # Of chips without a floating-point unit MicroPython calls a Cortex-M3 (armv7m) armv7em too.
+    if arch and arch != facts["mpy_arch"] and (arch, facts["mpy_arch"]) != ("armv7em", "armv7m"):
         raise UsageError(f"boards/{name} says mpy_arch {facts['mpy_arch']}, and this board takes {arch}: correct the folder's file")
     return facts
 
