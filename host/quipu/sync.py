@@ -113,11 +113,16 @@ def _nothing_new(board: "Board", archive: Archive) -> SyncResult | None:
     wire = board.link
     start = wire.sent + wire.received - wire.printed_bytes
     with archive.locked():
-        scan, note = archive.scan(), archive.note()
-        if note is None or board.damage or scan.excess or (scan.chain.seq, scan.chain.head) != (note.seq, note.head):
+        note = archive.note()
+        if note is None or board.damage:
             return None
         try:
-            if board.frames(note.seq + 1, note.head) or board.acknowledge(note.seq + 1) != note.seq:
+            if board.frames(note.seq + 1, note.head):
+                return None
+            scan = archive.scan()  # nothing is acknowledged that is not here, and whole
+            if scan.excess or (scan.chain.seq, scan.chain.head) != (note.seq, note.head):
+                return None
+            if board.acknowledge(note.seq + 1) != note.seq:
                 return None
         except (FormatError, NotFound):  # another head there, or a log that is shorter: what that means is found out in full
             return None

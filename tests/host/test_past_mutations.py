@@ -51,7 +51,7 @@ MUTATIONS = [  # file, text, what it becomes, the test that must fail
     ("archive", "p not in known and p.stat().st_size", "p not in known", STEPS),
     ("archive", "        if e.errno not in _NO_ROOM:\n            raise\n", "        raise\n", FULL),
     ("index", "            if last < segment.first and", "            if False and", INDEXED),
-    ("sync", "board.acknowledge(note.seq + 1) != note.seq", "False", SAFE),
+    ("sync", "            if board.acknowledge(note.seq + 1) != note.seq:\n", "            if False:\n", SAFE),
     ("sync", "(same := _nothing_new(board, existing))", "(same := None)", LITTLE),
     ("sync", "        pulling.all(", "        board.checkpoint()\n        pulling.all(", LIVE),
     ("index", "                replay.step(frame)\n                if seq % PLACE_EVERY",
