@@ -1,19 +1,25 @@
-"""What a user would do without Quipu, on MicroPython's own littlefs over a counting flash. Runs under MicroPython only.
+"""What is recorded in files, on MicroPython's own littlefs over a counting flash: Quipu's log in files, and what a user would do
+without it. Runs under MicroPython only.
 
     micropython alternatives.py CANDIDATE SECTORS SECTOR PAGE UNIT PROGRAM_SIZE WRITES
 
-prints one JSON object with what it cost. CANDIDATE: `json` (a line appended to a file, flushed; of two files the older is
-removed when the newer holds enough records), `btree` (a key for each record, flushed).
+prints one JSON object with what it cost. CANDIDATE: `quipu` (the log in files, with the sizes of the Pico's stock firmware), `json`
+(a line appended to a file, flushed; of two files the older is removed when the newer holds enough records), `btree` (a key for
+each record, flushed).
 """
 
 import json
 import sys
 
 import vfs
+from quipu.files_flash import FilesFlash
 
-from tests.bench.workload import KEPT, BlockDevice, CountingFlash, line
+from shared_kernel.store import Store
+from tests.bench.workload import KEPT, BlockDevice, CountingFlash, Recorder, line
 
 READ_SIZE = LOOKAHEAD = 32  # as MicroPython's ports mount littlefs; the program size differs by port
+
+QUIPU_FILES = (122880, 1536, 256)  # log, sector and page, as in boards/RPI_PICO/quipu.json
 
 
 def mount(flash, program_size):
@@ -42,6 +48,15 @@ def json_lines(writes, most):
     assert found == list(range(last - len(found) + 1, last + 1)), "the newest file holds the newest records"
 
 
+def quipu_files(writes, most):
+    recorder = Recorder(FilesFlash("/f/quipu-log", *QUIPU_FILES))
+    for _ in range(writes):
+        recorder.write()
+    seq, head = recorder.store.seq, recorder.store.head
+    again = Store(FilesFlash("/f/quipu-log", *QUIPU_FILES), lambda: 0)
+    assert (again.seq, again.head, again.damage) == (seq, head, None), "a boot finds what was recorded"
+
+
 def btree_keys(writes, most):
     import btree
 
@@ -64,7 +79,7 @@ def main(candidate, sectors, sector, page, unit, program_size, writes):
     mount(flash, int(program_size))
     flash.count_anew()
     writes = int(writes)
-    {"json": json_lines, "btree": btree_keys}[candidate](writes, KEPT)
+    {"quipu": quipu_files, "json": json_lines, "btree": btree_keys}[candidate](writes, KEPT)
     print(json.dumps({"writes": writes, "programmed": flash.bytes_programmed, "erases": flash.erases,
                       "payload": sum([len(line(i)) for i in range(writes)])}))
 

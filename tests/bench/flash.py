@@ -14,12 +14,8 @@ import sys
 from quipu import images
 
 from shared_kernel import frames
-from shared_kernel.kernel import DELETE, INSERT
-from shared_kernel.store import Store
-from tests.bench.workload import DIM, KEPT, META, CountingFlash, vector
+from tests.bench.workload import DIM, KEPT, META, CountingFlash, Recorder
 
-CONFIG = (DIM, 256, 64, 128, 32, 16, 16)  # capacities as in boards/*/board.json
-SYNC_EVERY = 64  # records between two acknowledgements of the host
 TURNS = 50
 # name: sectors, sector, page, program unit
 GEOMETRIES = {
@@ -33,8 +29,10 @@ GEOMETRIES = {
     "1 MiB of 128 KiB, unit 4": (8, 131072, 256, 4),
 }
 USUAL = "256 KiB of 4 KiB, unit 4"  # the geometry on which the alternatives run too
+PICO = (352, 4096, 256, 4)  # the filesystem of the Pico's stock firmware: room for the log in files that its board folder asks for
 # name: candidate of alternatives.py, littlefs's program size
 ALTERNATIVES = {
+    "quipu files": ("quipu", 256),
     "JSON line, littlefs (program size 32)": ("json", 32),
     "JSON line, littlefs (program size 256, as on rp2)": ("json", 256),
     "btree on littlefs": ("btree", 32),
@@ -45,30 +43,12 @@ SMALL_UNIT = 8
 MOST_SPREAD = 2.0  # most over mean erase count
 
 
-class Quipu:
-    """A store on a counting flash. Its clock stands still: ticks cost nothing."""
+class Quipu(Recorder):
+    """A store on a counting flash."""
 
     def __init__(self, geometry):
-        self.flash = CountingFlash(*geometry)
-        self.store = Store(self.flash, lambda: 0)
-        self.store.configure(CONFIG, b"sixteen of chaos", "bench")
+        super().__init__(CountingFlash(*geometry))
         self.flash.split = self.store.region.frames_at
-        self.written = 0
-        self.live = []
-
-    def write(self):
-        """Record the next one; as one group with the deletion of the oldest, once KEPT are there."""
-        commands = [(INSERT, frames.insert(vector(self.written), self.written & 3, META.encode()), None)]
-        if len(self.live) == KEPT:
-            commands.insert(0, (DELETE, frames.ident(self.live.pop(0)), None))
-        results = self.store.execute(commands)
-        for each in results:
-            if not isinstance(each, int):
-                raise each
-        self.live.append(results[-1])
-        self.written += 1
-        if self.written % SYNC_EVERY == 0:
-            self.store.acknowledge(self.store.seq + 1)
 
     def turns(self):
         """Return how often the ring has been gone round."""
@@ -122,11 +102,13 @@ def lasting(geometry, turns):
             "frame_bytes_per_insert": programmed / quipu.written, "distance": quipu.store.distance}
 
 
-def alternative(candidate, geometry, program_size, writes):
+def alternative(candidate, program_size, writes):
     """Return what a candidate of alternatives.py costs; None if this MicroPython cannot run it."""
-    done = subprocess.run([str(images.unix_port()), str(images.checkout_root() / "tests" / "bench" / "alternatives.py"), candidate,
+    geometry = PICO if candidate == "quipu" else GEOMETRIES[USUAL]
+    root = images.checkout_root()
+    done = subprocess.run([str(images.unix_port()), "-X", "heapsize=64M", str(root / "tests" / "bench" / "alternatives.py"), candidate,
                            *map(str, geometry), str(program_size), str(writes)],
-                          env={**os.environ, "MICROPYPATH": str(images.checkout_root())}, capture_output=True, text=True, check=False)
+                          env={**os.environ, "MICROPYPATH": f"{root}:{root / 'firmware'}"}, capture_output=True, text=True, check=False)
     if "no module named 'btree'" in done.stderr + done.stdout:
         return None
     if done.returncode:
@@ -151,7 +133,7 @@ def measure(geometries, turns, writes, candidates=tuple(ALTERNATIVES)):
         sectors, sector, page, unit = geometry = GEOMETRIES[name]
         quipu[name] = {"sectors": sectors, "sector": sector, "page": page, "unit": unit, "appending": appending(geometry),
                        **lasting(geometry, turns)}
-    others = {name: alternative(ALTERNATIVES[name][0], GEOMETRIES[USUAL], ALTERNATIVES[name][1], writes) for name in candidates}
+    others = {name: alternative(*ALTERNATIVES[name], writes) for name in candidates}
     rows = {"quipu": quipu[USUAL], **others}
     report = {"geometry": USUAL, "record": f"{DIM} components, tag, {len(META)} bytes of metadata; {KEPT} kept",
               "quipu": quipu, "alternatives": others}

@@ -5,8 +5,8 @@ import pytest
 from tests.bench import blocking
 
 PAIRS = 500
-MOST_INSTRUCTIONS = 4_000_000
-MOST_ERASES = 2  # a sector that is opened, and one of a snapshot slot
+MOST_INSTRUCTIONS = 5_000_000
+MOST_ERASES = 1  # of a sector that is opened, or one of a snapshot slot
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ def test_wear_is_even_after_fifty_turns_snapshot_slots_included(report):
 
 
 def test_a_record_costs_a_fraction_of_a_json_line(report):
-    quipu, others = report["quipu"][USUAL], [row for row in report["alternatives"].values() if row]
+    quipu, others = report["quipu"][USUAL], [row for name, row in report["alternatives"].items() if row and name != "quipu files"]
     for row in others:
         assert quipu["bytes_per_insert"] * 3 < row["bytes_per_insert"] and quipu["erases_per_1000"] * 3 < row["erases_per_1000"]
 

@@ -4,11 +4,16 @@ The record: a vector of 16 components, a tag and 16 bytes of metadata. Once KEPT
 the oldest. A record counts as written when it would survive a power cut.
 """
 
+from shared_kernel import frames
+from shared_kernel.kernel import DELETE, INSERT
+from shared_kernel.store import Store
 from tests.flashsim import FlashSim
 
 DIM = 16
 KEPT = 200
 META = "sixteen of bytes"
+CONFIG = (DIM, 256, 64, 128, 32, 16, 16)  # capacities as in boards/*/board.json
+SYNC_EVERY = 64  # records between two acknowledgements of the host
 
 
 def vector(n):
@@ -44,6 +49,31 @@ class CountingFlash(FlashSim):
         self.filled[sector] += len(data)
         if offset < self.split:
             self.heads[sector] += len(data)
+
+
+class Recorder:
+    """A store that records, on any flash. Its clock stands still: ticks cost nothing."""
+
+    def __init__(self, flash):
+        self.flash = flash
+        self.store = Store(flash, lambda: 0)
+        self.store.configure(CONFIG, b"sixteen of chaos", "bench")
+        self.written = 0
+        self.live = []
+
+    def write(self):
+        """Record the next one; as one group with the deletion of the oldest, once KEPT are there."""
+        commands = [(INSERT, frames.insert(vector(self.written), self.written & 3, META.encode()), None)]
+        if len(self.live) == KEPT:
+            commands.insert(0, (DELETE, frames.ident(self.live.pop(0)), None))
+        results = self.store.execute(commands)
+        for each in results:
+            if not isinstance(each, int):
+                raise each
+        self.live.append(results[-1])
+        self.written += 1
+        if self.written % SYNC_EVERY == 0:
+            self.store.acknowledge(self.store.seq + 1)
 
 
 class BlockDevice:
