@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup kernel bench demo demo-fleet test lint hil conformance images native bench-flash faults fuzz clean
+.PHONY: help setup kernel bench demo demo-fleet test lint hil firmware conformance images native bench-flash faults fuzz clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -44,7 +44,16 @@ native: setup ## the C module for boards as .mpy, for every architecture that th
 
 PORTS ?= $(PORT)
 hil: images kernel ## the hardware suite on the board at PORT= (PORTS="a b": several), else on every emulated one; ERASE=1: restore too
-	$(BIN)/python -m pytest tests/hil --boards "$(or $(PORTS),emulated)" $(if $(ERASE),--erase-log) --junitxml build/reports/hil.xml
+	$(BIN)/python -m pytest tests/hil --boards "$(or $(PORTS),emulated)" $(if $(ERASE),--erase-log) \
+	    --junitxml build/reports/hil.xml -o junit_family=xunit1
+
+MICROPYTHON ?= $(or $(QUIPU_MICROPYTHON),build/micropython)
+firmware: images ## MicroPython with Quipu in it for BOARD=RPI_PICO or RPI_PICO2; MICROPYTHON=: a checkout with lib/pico-sdk
+	@test -f boards/$(or $(BOARD),.)/mpconfigboard.cmake || { echo "no build for BOARD=$(BOARD): RPI_PICO or RPI_PICO2"; exit 2; }
+	@test -f $(MICROPYTHON)/lib/pico-sdk/CMakeLists.txt || { echo "$(MICROPYTHON) has no lib/pico-sdk: set MICROPYTHON to a checkout" \
+	    "in which \`make -C ports/rp2 submodules\` was run"; exit 2; }
+	$(MAKE) -C $(MICROPYTHON)/ports/rp2 BOARD=$(BOARD) BOARD_DIR=$(CURDIR)/boards/$(BOARD) BUILD=$(CURDIR)/build/firmware/$(BOARD) \
+	    MICROPY_MPYCROSS=$(CURDIR)/build/mpy-cross
 
 test: images kernel $(VENV)/recordings ## every test
 	$(BIN)/python -m pytest -n 2 --dist loadfile

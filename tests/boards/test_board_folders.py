@@ -1,0 +1,116 @@
+"""The out-of-tree builds of real boards, as far as they can be checked without the vendor's SDK: all of Quipu is frozen, the log lies
+where neither code nor filesystem is, and the boot file formats nothing that holds anything."""
+
+import re
+import runpy
+import sys
+import types
+
+import pytest
+from quipu import boards, images
+
+from shared_kernel.config import CONFIG_NAMES
+from shared_kernel.genesis import need_slot
+from shared_kernel.region import Region
+
+ROOT = images.checkout_root()
+BUILT = sorted(path.parent.name for path in (ROOT / "boards").glob("*/manifest.py") if path.parent.name in boards.names())
+# Flash on the board. Pico: also in the port's linker script; Pico 2: the vendor's page on it.
+FLASH = {"RPI_PICO": 2 << 20, "RPI_PICO2": 4 << 20}
+SECTOR = 4096
+
+
+def facts_of(name):
+    return runpy.run_path(str(ROOT / "boards" / name / "board_facts.py"))["FACTS"]
+
+
+def storage(header, name):
+    """MICROPY_HW_FLASH_STORAGE_BYTES of a board's header."""
+    text = re.search(r"#define MICROPY_HW_FLASH_STORAGE_BYTES\s+(.*)", header.read_text())[1]
+    text = text.replace("PICO_FLASH_SIZE_BYTES", str(FLASH[name]))
+    assert re.fullmatch(r"[\d ()*-]+", text)
+    return eval(text)
+
+
+def test_there_are_such_boards():
+    assert BUILT == sorted(FLASH)
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_all_of_quipu_is_frozen(name, monkeypatch):
+    source = images.micropython_source()
+    monkeypatch.syspath_prepend(str(source / "tools"))
+    import manifestfile
+
+    manifest = manifestfile.ManifestFile(manifestfile.MODE_FREEZE, {
+        "MPY_DIR": str(source), "PORT_DIR": str(source / "ports" / "rp2"), "BOARD_DIR": str(ROOT / "boards" / name), "MPY_LIB_DIR": ""})
+    manifest.execute(str(ROOT / "boards" / name / "manifest.py"))
+    frozen = {each.target_path: each.full_path for each in manifest.files()}
+    ours = {f"{package}/{path.name}": str(path) for package, folder in (("shared_kernel", ROOT), ("quipu", ROOT / "firmware"))
+            for path in (folder / package).glob("*.py")}
+    assert len(ours) > 40 and ours.items() <= frozen.items()
+    others = {path for path in frozen if path not in ours and not path.startswith("asyncio/")}
+    assert others == {"_boot.py", "rp2.py", "board_facts.py", "uasyncio.py"}
+    assert frozen["_boot.py"] == str(ROOT / "boards" / "rp2" / "_boot.py"), "not the port's own, which formats"
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_the_log_lies_behind_the_filesystem_and_the_filesystem_behind_the_code(name):
+    facts, stock = facts_of(name), boards.load(name)
+    port = images.micropython_source() / "ports" / "rp2"
+    bytes_ = storage(ROOT / "boards" / name / "mpconfigboard.h", name)
+    start, size = facts["log"]["start"], facts["log"]["size"]
+    assert start % SECTOR == size % SECTOR == 0 and start >= 512 * 1024 and start + size == bytes_ <= FLASH[name]
+    assert bytes_ <= storage(port / "boards" / name / "mpconfigboard.h", name), "the code has as much room as in stock firmware"
+    if name == "RPI_PICO":
+        kib = re.search(r"FLASH\(rx\) : ORIGIN = 0x10000000, LENGTH = (\d+)k", (port / "memmap_mp_rp2040.ld").read_text())[1]
+        assert int(kib) * 1024 == FLASH[name]
+    assert (facts["name"], facts["mpy_arch"], facts["capacities"]) == (name, stock["mpy_arch"], stock["capacities"])
+
+    class Flash:
+        sector, page, unit = facts["geometry"]["sector"], facts["geometry"]["page"], facts["geometry"]["unit"]
+        sectors = size // facts["geometry"]["sector"]
+
+    need_slot(Region(Flash), [facts["capacities"][each] for each in CONFIG_NAMES])  # two snapshots and a ring fit
+
+
+class Flash:
+    """rp2.Flash over bytes; made with the area that the boot file asks for."""
+
+    def __init__(self, content, start=0, len=0):
+        self.content, self.start, self.len = content, start, len
+
+    def ioctl(self, what, _):
+        return {4: self.len // SECTOR, 5: SECTOR}[what]
+
+    def readblocks(self, block, buf):
+        buf[:] = self.content[self.start + block * SECTOR :][: len(buf)]
+
+
+@pytest.mark.parametrize(("what", "formats", "mounts"), [("ours", 0, 1), ("erased", 1, 1), ("something", 0, 0)])
+def test_nothing_that_holds_anything_is_formatted(what, formats, mounts, monkeypatch):
+    facts = facts_of("RPI_PICO")
+    end = facts["log"]["start"]
+    content = bytearray(b"\xff" * (end + facts["log"]["size"]))
+    content[end] = 0  # a log, which is none of the boot file's business
+    if what == "something":
+        content[end - 1] = 0  # the last byte that it has to look at
+    done = []
+    ready = [what == "ours"]
+
+    class VfsLfs2:
+        def __init__(self, device, progsize):
+            if not ready[0]:
+                raise OSError(22)
+
+        @staticmethod
+        def mkfs(device, progsize):
+            ready[0] = True
+            done.append(("format", device.start, device.len))
+
+    modules = {"rp2": types.SimpleNamespace(Flash=lambda **area: Flash(content, **area)), "board_facts": types.SimpleNamespace(FACTS=facts),
+               "vfs": types.SimpleNamespace(VfsLfs2=VfsLfs2, mount=lambda fs, path: done.append(("mount", path)))}
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    runpy.run_path(str(ROOT / "boards" / "rp2" / "_boot.py"))
+    assert done == [("format", 0, end)] * formats + [("mount", "/")] * mounts
