@@ -272,7 +272,8 @@ class _Merge:
         result = self.result
         last = max(before.scan.chain, self.reach.scan.chain, key=lambda chain: chain.seq)
         result.seq, result.head = last.seq, last.head.hex()
-        at = 0
+        segment = self.target.segments[0]
+        at = segment.first if segment.head == NO_HEAD else 0  # a log that continues another one begins at its genesis
         for first, end in sorted([(run.segment.first, run.last) for run in before.runs] + [each[1:] for each in ranges]):
             if first > end:
                 continue

@@ -98,7 +98,7 @@ def look(board: "Board", path: Path, progress: Progress | None = None) -> SyncRe
     if "seq" not in info:
         raise Damage(f"the board's log cannot be read from its beginning: {info['damage']}")
     first, head = info["first_seq"], bytes.fromhex(info["first_head"])
-    header = None if head == NO_HEAD else board.snapshot_header()
+    header = board.snapshot_header() if first else None
     result = SyncResult(str(path), info["board"], info["log"], created=True, damage=info["damage"])
     with Archive.create(path, bytes.fromhex(info["log"]), info["board"], first, head) as archive:
         pulling = _Pull(board, archive, result, progress or _silent)
