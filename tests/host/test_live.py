@@ -7,7 +7,9 @@ import pytest
 import quipu
 from quipu.emulator import Emulator
 from quipu.errors import Damage, NotFound, UsageError
+from quipu.merge import merge
 from quipu.query import Query
+from quipu.restore import restore
 
 from tests.host.test_cli import answer, error
 from tests.host.test_cli import quipu as said
@@ -151,3 +153,27 @@ def test_an_emulated_board_is_asked(tmp_path):
 def test_a_name_that_is_neither(tmp_path):
     assert error("state", Path(tmp_path / "none"), code=3)[0] == "CannotOpen"
     assert error("state", "--archive", tmp_path / "none", code=1)[0] == "ArchiveError"
+
+
+def test_a_log_that_continues_another_one(unix, tmp_path):
+    """It begins at its genesis, whose snapshot stands in for what was before: asked live, and copied from archive to archive."""
+    with quipu.connect(unix.port) as board:
+        board.configure(CONFIG)
+        use(board, 6)
+        board.sync(tmp_path / "old")
+    with UnixBoard(tmp_path / "other") as other, quipu.connect(other.port) as board:
+        restore(board, tmp_path / "old")
+        use(board, 2)
+        first, root = board.info()["first_seq"], board.info()["root"]
+        assert first > 12 and board.state().root().hex() == root
+        board.sync(tmp_path / "new")
+        for _ in range(2):  # the genesis's own snapshot has left the flash then
+            use(board, 1)
+            board.snapshot()
+        info = board.info()
+        assert board.state().root().hex() == info["root"] and first not in info["snapshots"]
+        board.sync(tmp_path / "new")
+        done = merge(tmp_path / "new", tmp_path / "copy")
+        assert done.gaps == [] and done.frames > 4
+        assert merge(tmp_path / "new", tmp_path / "copy").gaps == []
+        assert quipu.verify(tmp_path / "copy", board).verdict == quipu.verify(tmp_path / "new", board).verdict == "match"
