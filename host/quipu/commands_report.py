@@ -17,7 +17,8 @@ def write(source: str | None, archive: str | None, output: str, wear: str | None
     \b
     Example:
       quipu report data/watch -o report.html
-      quipu flash-map /dev/ttyACM0 --json > map.json && quipu report data/watch -o report.html --wear map.json
+      quipu flash-map /dev/ttyACM0 --json > map.json
+      quipu report data/watch -o report.html --wear map.json
     """
     if (source is None) == (archive is None):
         raise errors.UsageError("name the archive, once: quipu report DIR -o report.html")

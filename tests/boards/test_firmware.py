@@ -32,6 +32,7 @@ from quipu.errors import (
     WrongDimension,
 )
 from quipu.link import encode_request
+from quipu.query import Query
 from quipu.repl import Repl
 
 from shared_kernel import frames, kernel, requests, snapshot
@@ -213,6 +214,12 @@ def test_every_question_is_answered_as_the_model_answers(each):
         for k, tag in ((1, None), (3, None), (128, None), (128, 3), (1, 4321)):
             found = board.search(query, k, tag)
             assert found == model.search(query, k, tag) and (found or tag == 4321)
+    with board.memory() as memory:  # a log that no sync has taken off the flash answers about its past too
+        assert contents_of(memory.state()) == model.contents()
+    assert board.state().root().hex() == board.info()["root"]
+    assert [row["id"] for row in board.query(Query("records", order=("id",)))] == sorted(model.records)
+    ident = min(model.nodes)
+    assert board.explain("node:%d" % ident)["frames"][0]["seq"] == ident
 
 
 def test_log_and_snapshot_read_back_byte_by_byte(each):
