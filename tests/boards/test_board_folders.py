@@ -7,7 +7,8 @@ import sys
 import types
 
 import pytest
-from quipu import boards, images
+from quipu import boards, flash, images
+from quipu.errors import UsageError
 
 from shared_kernel.config import CONFIG_NAMES
 from shared_kernel.genesis import need_slot
@@ -114,3 +115,14 @@ def test_nothing_that_holds_anything_is_formatted(what, formats, mounts, monkeyp
         monkeypatch.setitem(sys.modules, name, module)
     runpy.run_path(str(ROOT / "boards" / "rp2" / "_boot.py"))
     assert done == [("format", 0, end)] * formats + [("mount", "/")] * mounts
+
+
+def test_a_cortex_m3_that_micropython_calls_armv7em_is_taken_and_another_architecture_is_not():
+    def probe(number):
+        return flash.Probe("micropython", (1, 25, 0), "MPS2_AN385 with Cortex-M3", number << 10, 500_000, 4096, 256, 250, False)
+
+    for number in (5, 6):  # armv7m, armv7em
+        assert flash.facts_for(probe(number), None)["mpy_arch"] == "armv7m"
+    for number in (4, 7):  # armv6m, armv7emsp
+        with pytest.raises(UsageError, match="says mpy_arch armv7m, and this board takes"):
+            flash.facts_for(probe(number), None)
