@@ -21,7 +21,8 @@ from tests.boards.conftest import blank_log
 
 BOARD = "MPS2_AN386"
 MOST_INSERT = 400_000  # instructions of a durable insert of 16 dimensions, viper only, state root excluded
-# With which start, genesis, inserts, search, snapshot and sync work, modules as .mpy from littlefs. 119 to 121 were measured; the goal is 96.
+# With which start, genesis, inserts, search, snapshot and sync work, modules as .mpy from littlefs. 119 to 121 were measured; the
+# goal is 96.
 HEAP_KIB = 124
 TOO_SMALL_KIB = 64
 LIMIT_S = 120
