@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup kernel bench demo demo-fleet test lint hil firmware conformance images native bench-flash faults fuzz clean
+.PHONY: help setup kernel bench demo demo-fleet test lint hil firmware conformance images native bench-flash bench-link faults fuzz clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -69,6 +69,9 @@ conformance: images kernel ## the same vectors on every interpreter: one table, 
 bench-flash: images ## what a record costs the flash, beside littlefs, and how long an insert may take: build/reports/flash.json
 	$(BIN)/python -m tests.bench.flash
 	$(BIN)/python -m tests.bench.blocking
+
+bench-link: images ## a byte's way to a board and back, beside mpremote and the raw REPL: build/reports/link.json
+	$(BIN)/python -m tests.bench.link
 
 SEEDS ?= 4
 JOBS ?= 2
