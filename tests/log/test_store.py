@@ -247,9 +247,11 @@ def test_wear_is_even_over_many_turns(geometry):
     assert (again.seq, again.head, again.kernel.root()) == (store.seq, store.head, store.kernel.root())
 
 
-def test_the_cost_of_a_byte():
-    """At most 1.05 bytes programmed for each byte of frame, snapshots aside, on a real sector."""
-    sim = FlashSim(64, 4096, 256, 4)
+@pytest.mark.parametrize("unit", [1, 2, 4, 8, 16, 32])
+def test_the_cost_of_a_byte(unit):
+    """At most 1.05 bytes programmed for each byte of frame, snapshots aside, on a real sector; with larger units, for each byte of
+    the frame rounded up once."""
+    sim = FlashSim(64, 4096, 256, unit)
     store, witness = fresh(sim, (16, 100, 10, 10, 10, 16, 16))
     slots = store.region.ring()
     spent = []
@@ -267,10 +269,12 @@ def test_the_cost_of_a_byte():
             break
         at = 0
         while at < len(data):
-            at += frames.length_at(data, at)
+            length = frames.length_at(data, at)
+            size += length if unit <= 8 else store.region.pad(length)
+            at += length
             seq += 1
-        size += len(data)
-    assert sum(spent) <= 1.05 * size
+    assert seq > start + 90 and size > 90 * 64
+    assert size <= sum(spent) <= 1.05 * size
 
 
 # -- snapshots ----------------------------------------------------------------------------------------------------------------
