@@ -8,7 +8,7 @@ from . import primitives, snapshot
 from .arena import CHUNK, layout
 from .config import check_config
 from .errors import Damage, FormatError, Mismatch, Refused
-from .frames import ACKNOWLEDGED, BOOT, HEADER, NO_HEAD, QUARANTINE, largest_frame, seed, window
+from .frames import ACKNOWLEDGED, BOOT, HEADER, NO_HEAD, QUARANTINE, VERSION, largest_frame, seed, window
 from .genesis import LARGEST, continues
 from .kernel import Kernel, u32
 from .reader import LogReader, frame_of
@@ -181,6 +181,7 @@ class Recovery:
             if not n:
                 for _ in strays(reader, reader.sector, reader.address):
                     raise Damage("the genesis frame is damaged")
+                self._no_genesis(reader)
                 self.replay = None  # the cut came before the genesis was whole: nothing was recorded
                 return
             if continues(self.buffer, 32, n) and len(self.order) == 1 and not any(strays(reader, reader.sector, reader.address)):
@@ -202,6 +203,15 @@ class Recovery:
             replay.step(frame_of(reader, n))
             self._note(seq)
         self._end(reader)
+
+    def _no_genesis(self, reader):
+        """Raise Damage if what stands where the genesis belongs is more than a cut leaves of one: it may be a later version's log."""
+        region, at = self.region, reader.address
+        version = region.read(at, 1)[0]
+        rest = region.used_end(at, reader.limit) - at - region.pad(LARGEST)
+        if rest > 0 or version and not version & VERSION:  # a cut leaves set what programming would have left set
+            raise Damage("the log's first frame begins with version %d and %d bytes follow it; this version reads frames of version %d: "
+                         "nothing was changed" % (version, max(0, rest), VERSION))
 
     def _note(self, seq):
         """Take over what the frame in the buffer says of cuts (not if seq is None), of what the host has, and of bad sectors."""
