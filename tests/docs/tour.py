@@ -23,7 +23,7 @@ QUIET_S, LONGEST_S = 5, 300
 VARIES = [(re.compile(r"\b[0-9a-f]{16,64}\b"), "<hex>"), (re.compile(r"(expected|found) +[0-9a-f]{8}\b"), r"\1 <CRC>"),
           (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)? UTC"), "<time>"),
           (re.compile(r"± \d+ ms"), "± <n> ms"), (re.compile(r"\b\d+\.\d{3}\b"), "<seconds>"),
-          (re.compile(r"\d\.\d\d bytes on the wire"), "<n> bytes on the wire"), (re.compile(r"\.html, \d+ bytes"), ".html, <n> bytes"),
+          (re.compile(r"[\d.]+ bytes on the wire"), "<n> bytes on the wire"), (re.compile(r"\.html, \d+ bytes"), ".html, <n> bytes"),
           (re.compile(r"\d+ files, [\d,]+ bytes sent"), "<n> files"), (re.compile(r"[\d,]+ bytes needed, [\d,]+ free"), "<n> bytes"),
           (re.compile(r"[\d.]+ KiB (used, |free$)", re.M), r"<n> KiB \1"), (re.compile(r"[─━═]+"), "─"), (re.compile(r"[ \t]+"), " ")]
 
