@@ -1,4 +1,4 @@
-# How the image of MICROBIT_M0 (Cortex-M0) is built. Never says how it is run: board.json does.
+# How the image of MICROBIT_M0 (Cortex-M0) is built. Never says how it is run: quipu.json does.
 SOC = nrf51
 CPU_FLAGS = -mcpu=cortex-m0 -mfloat-abi=soft
 GCHELPER = thumb1

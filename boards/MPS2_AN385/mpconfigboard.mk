@@ -1,4 +1,4 @@
-# How the image of MPS2_AN385 (Cortex-M3) is built. Never says how it is run: board.json does.
+# How the image of MPS2_AN385 (Cortex-M3) is built. Never says how it is run: quipu.json does.
 SOC = mps2
 CPU_FLAGS = -mcpu=cortex-m3 -mfloat-abi=soft
 GCHELPER = thumb2

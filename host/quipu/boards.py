@@ -1,7 +1,7 @@
-"""What Quipu knows of real boards: boards/NAME/quipu.json, checked, and which of them a board that runs MicroPython is.
+"""What Quipu knows of boards: boards/NAME/quipu.json, checked, and which of them a board that runs MicroPython is.
 
-A file holds only what is true of that board; docs/boards.md says how to add one. The emulated boards' facts are in their board.json
-(images.py).
+A file holds only what is true of that board; docs/boards.md says how to add one. Emulated boards have the key `emulated` there, which
+says how QEMU runs them (images.py).
 """
 
 import json
@@ -15,9 +15,15 @@ from shared_kernel.config import CONFIG_LIMITS, CONFIG_NAMES
 FILE = "quipu.json"
 ARCHITECTURES = ("armv6m", "armv7m", "armv7em", "armv7emsp", "armv7emdp", "rv32imc", "xtensa", "xtensawin")
 _NONE = type(None)
-# Key: types. `stock` is the way on firmware from micropython.org; `no_stock` says in a clause why there is none.
-_KEYS: dict[str, tuple[type, ...]] = {"name": (str,), "machine": (str,), "mpy_arch": (str,), "ram": (int,), "watchdog_ms": (int, _NONE),
-                                      "capacities": (dict,)}
+# Key: types. `stock` is the way on firmware from micropython.org; `no_stock` says in a clause why there is none, `no_build` why there is
+# none with Quipu frozen in.
+_KEYS: dict[str, tuple[type, ...]] = {"name": (str,), "machine": (str,), "mpy_arch": (str,), "capacities": (dict,)}
+_REAL: dict[str, tuple[type, ...]] = {"ram": (int,), "watchdog_ms": (int, _NONE)}
+_EMULATED: dict[str, tuple[type, ...]] = {"driver": (str,), "log": (dict,), "geometry": (dict,), "emulated": (dict,)}
+_QEMU: dict[str, tuple[type, ...]] = {"cpu": (str,), "machine": (str,), "qemu": (list,), "flash": (dict,), "filesystem": (dict,),
+                                      "heap": (int,)}
+_AREA: dict[str, tuple[type, ...]] = {"start": (int,), "size": (int,)}
+_BACKED: dict[str, tuple[type, ...]] = {"base": (int,), "size": (int,), "backing": (str,), "file_size": (int,)}
 _STOCK: dict[str, tuple[type, ...]] = {"driver": (str,), "log": (dict,), "geometry": (dict,)}
 _LOG: dict[str, tuple[type, ...]] = {"path": (str,), "size": (int,)}
 _GEOMETRY: dict[str, tuple[type, ...]] = dict.fromkeys(("sector", "page", "unit"), (int,))
@@ -30,7 +36,7 @@ def folder() -> Path:
 
 def names() -> list[str]:
     """Return the names of the real boards, sorted."""
-    return sorted(path.parent.name for path in folder().glob(f"*/{FILE}"))
+    return sorted({path.parent.name for path in folder().glob(f"*/{FILE}")} - set(images.boards()))
 
 
 def load(name: str) -> dict[str, Any]:
@@ -52,15 +58,20 @@ def check(facts: Any, where: str, name: str) -> None:
     if not isinstance(facts, dict):
         raise FormatError(f"{where}: expected an object, found {facts!r}")
     way = "no_stock" if "no_stock" in facts else "stock"
-    _keys(facts, {**_KEYS, way: (str,) if way == "no_stock" else (dict,)}, where)
+    if "emulated" in facts:
+        _keys(facts, {**_KEYS, **_EMULATED}, where)
+        _check_emulated(facts, where)
+    else:
+        _keys(facts, {**_KEYS, **_REAL, way: (str,) if way == "no_stock" else (dict,), **({"no_build": (str,)} if "no_build" in facts
+                                                                                          else {})}, where)
+        _expect(facts["ram"] > 0, where, "ram", "bytes of RAM, more than 0", facts["ram"])
     _expect(facts["name"] == name, where, "name", f"{name}, as the folder", facts["name"])
     _expect(facts["mpy_arch"] in ARCHITECTURES, where, "mpy_arch", "one of " + ", ".join(ARCHITECTURES), facts["mpy_arch"])
-    _expect(facts["ram"] > 0, where, "ram", "bytes of RAM, more than 0", facts["ram"])
     _keys(facts["capacities"], dict.fromkeys(CONFIG_NAMES, (int,)), where, "capacities.")
     for each, (low, high) in zip(CONFIG_NAMES, CONFIG_LIMITS, strict=True):
         found = facts["capacities"][each]
         _expect(low <= found <= high, where, f"capacities.{each}", f"{low} to {high}", found)
-    if way == "stock":
+    if "stock" in facts:
         stock = facts["stock"]
         _keys(stock, _STOCK, where, "stock.")
         _expect(stock["driver"] == "files", where, "stock.driver", "files, the driver for stock firmware", stock["driver"])
@@ -72,6 +83,21 @@ def check(facts: Any, where: str, name: str) -> None:
                 f"sector {sector}, page {page}")
         _expect(stock["log"]["size"] > 0 and stock["log"]["size"] % sector == 0, where, "stock.log.size",
                 f"a multiple of the sector, {sector}", stock["log"]["size"])
+
+
+def _check_emulated(facts: dict[str, Any], where: str) -> None:
+    _expect(facts["driver"] == "emulated", where, "driver", "emulated", facts["driver"])
+    _keys(facts["log"], _AREA, where, "log.")
+    _keys(facts["geometry"], _GEOMETRY, where, "geometry.")
+    how = facts["emulated"]
+    _keys(how, _QEMU, where, "emulated.")
+    _keys(how["flash"], _BACKED, where, "emulated.flash.")
+    _keys(how["filesystem"], _AREA, where, "emulated.filesystem.")
+    sector, (start, size) = facts["geometry"]["sector"], (facts["log"]["start"], facts["log"]["size"])
+    _expect(size > 0 and start % sector == size % sector == 0, where, "log", f"whole sectors of {sector}", facts["log"])
+    end = how["filesystem"]["start"] + how["filesystem"]["size"]
+    _expect(end <= start <= start + size <= how["flash"]["size"], where, "log",
+            f"a place behind the filesystem, which ends at {end}, in the flash of {how['flash']['size']}", facts["log"])
 
 
 def _expect(true: bool, where: str, key: str, expected: str, found: object) -> None:

@@ -28,7 +28,7 @@ from quipu.render_past import dated
 from shared_kernel import frame_names
 from shared_kernel.config import CONFIG_LIMITS, CONFIG_NAMES
 
-DEFAULT_CONFIG = (16, 256, 64, 128, 32, 16, 16)  # as in boards/*/board.json
+DEFAULT_CONFIG = (16, 256, 64, 128, 32, 16, 16)  # as in boards/*/quipu.json
 TYPES = tuple(frame_names.NAMES.values())
 EXIT_REFUSED, EXIT_USAGE = 1, 2
 EXIT_INTERRUPTED = 130  # what a shell says of a command that Ctrl-C ended

@@ -51,7 +51,7 @@ def emulate(say: Callable[[Data], None], board: str, flash: str | None, bare: bo
         signal.signal(each, end)
     try:
         with Emulator(board, flash, frozen=not bare) as emulator:
-            say({"port": emulator.port, "board": board, "cpu": emulator.facts["cpu"], "flash": flash, "bare": bare,
+            say({"port": emulator.port, "board": board, "cpu": emulator.emulation["cpu"], "flash": flash, "bare": bare,
                  "pid": emulator.pid})
             os.waitid(os.P_PID, emulator.pid or 0, os.WEXITED | os.WNOWAIT)
             raise EmulatorError(f"QEMU ended by itself: the emulated {board} is off")

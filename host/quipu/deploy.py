@@ -69,7 +69,7 @@ class Deployed(NamedTuple):
 
 
 def files(facts: dict[str, Any], mpy_cross: str | Path | None = None, native: bool = True) -> dict[str, bytes]:
-    """Return what a board of these facts (board.json's) gets: contents by path. mpy_cross: the compiler; None: sources. native:
+    """Return what a board of these facts (a quipu.json's) gets: contents by path. mpy_cross: the compiler; None: sources. native:
     with the native module, if there is one for this architecture."""
     out = {}
     for package, folder in (("shared_kernel", Path(shared_kernel.__file__).parent),

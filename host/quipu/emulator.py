@@ -1,7 +1,7 @@
 """Runs an emulated board: one QEMU process, its serial port, and the host file that is its flash.
 
 The file is the board's flash byte for byte: 2 MiB from offset 0 (0xFF is erased; file system first, the log region
-where board.json says), then one page for what a chip has beside its flash: 8 bytes of unique id, a u32 with the size of the
+where quipu.json says), then one page for what a chip has beside its flash: 8 bytes of unique id, a u32 with the size of the
 heap (0xFFFFFFFF: as built), 4 unused bytes, and 8 random bytes, new at every start, from which os.urandom draws. On MPS2
 boards the file is 16 MiB, the size of the memory it backs; the rest is zero and unused. It holds what was written when
 QEMU dies, however it dies.
@@ -56,6 +56,7 @@ class Emulator:
     def __init__(self, board: str, flash: str | Path | None = None, *, frozen: bool = True, icount: bool = False,
                  image: str | Path | None = None, unique_id: bytes | None = None, heap: int | None = None) -> None:
         self.facts = images.board_facts(board)
+        self.emulation = images.emulation(board)
         self.board = board
         self.icount = icount
         self.image = Path(image) if image else images.image(board, frozen)
@@ -155,7 +156,7 @@ class Emulator:
         self.port = None
 
     def _prepare_flash(self) -> None:
-        layout = self.facts["flash"]
+        layout = self.emulation["flash"]
         heap = struct.pack("<I", self._heap or 0xFFFFFFFF)
         if not self.flash.exists():
             identity = self._unique_id or os.urandom(UNIQUE_ID_LEN)
@@ -186,8 +187,8 @@ class Emulator:
         def option(path: Path) -> str:
             return str(path).replace(",", ",,")  # QEMU's way to write a comma inside an option
 
-        layout = self.facts["flash"]
-        machine = self.facts["machine"]
+        layout = self.emulation["flash"]
+        machine = self.emulation["machine"]
         command = [QEMU]
         if layout["backing"] == "psram":
             command += ["-machine", f"{machine},memory-backend=flash", "-object",
@@ -195,7 +196,7 @@ class Emulator:
         else:
             command += ["-machine", machine, "-semihosting-config",
                         f"enable=on,target=native,arg=flash={option(self.flash)}"]
-        command += [*self.facts["qemu"], *(ICOUNT if self.icount else ()), "-nographic", "-monitor", "none",
+        command += [*self.emulation["qemu"], *(ICOUNT if self.icount else ()), "-nographic", "-monitor", "none",
                     "-chardev", "pty,id=uart0", "-serial", "chardev:uart0", "-kernel", str(self.image)]
         if shutil.which("setpriv"):
             command = ["setpriv", "--pdeathsig", "KILL", *command]

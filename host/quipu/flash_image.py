@@ -156,7 +156,7 @@ def _frames(flash: FlashImage) -> int:
 
 
 def of_board(facts: dict[str, Any], dump_size: int) -> Geometry:
-    """Return the geometry that a board's facts (board.json) give a dump of its flash, or of its log region alone."""
+    """Return the geometry that a board's facts (quipu.json) give a dump of its flash, or of its log region alone."""
     log, geometry = facts.get("log"), facts.get("geometry")
     if not log or not geometry or "start" not in log:
         raise Invalid(f"{facts['name']} keeps its log in files, not in a flash region: there is no region to read")

@@ -50,15 +50,26 @@ def checkout_root() -> Path:
 
 
 def boards() -> list[str]:
-    """The names of the boards that can be built, sorted."""
-    return sorted(path.parent.name for path in checkout_root().glob("boards/*/board.json"))
+    """The names of the emulated boards, sorted: those whose quipu.json has the key `emulated`."""
+    return sorted(path.parent.name for path in checkout_root().glob("boards/*/quipu.json") if '"emulated":' in path.read_text())
 
 
 def board_facts(board: str) -> dict[str, Any]:
-    """What boards/BOARD/board.json says: machine, flash, log region, geometry, capacities."""
+    """What the firmware of an emulated board knows of it: name, architecture, driver, log region, geometry, capacities."""
+    facts = _facts(board)
+    return {key: value for key, value in facts.items() if key not in ("machine", "emulated")}
+
+
+def emulation(board: str) -> dict[str, Any]:
+    """How QEMU runs an emulated board: machine and options, the file that is its flash, the filesystem in it, the heap."""
+    how: dict[str, Any] = _facts(board)["emulated"]
+    return how
+
+
+def _facts(board: str) -> dict[str, Any]:
     if board not in boards():
-        raise ImageError(f"there is no board {board!r}; known: {', '.join(boards())}")
-    facts: dict[str, Any] = json.loads((checkout_root() / "boards" / board / "board.json").read_text())
+        raise ImageError(f"there is no emulated board {board!r}; known: {', '.join(boards())}")
+    facts: dict[str, Any] = json.loads((checkout_root() / "boards" / board / "quipu.json").read_text())
     return facts
 
 

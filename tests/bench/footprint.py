@@ -45,7 +45,7 @@ def measure(name):
     with Emulator(name) as emulator, quipu.connect(emulator.port, timeout=30) as board:
         frozen = board.info()
     return {
-        "board": name, "cpu": facts["cpu"], "arch": facts["mpy_arch"],
+        "board": name, "cpu": images.emulation(name)["cpu"], "arch": facts["mpy_arch"],
         "state": Kernel([facts["capacities"][each] for each in CONFIG_NAMES]).arena.size,
         "frozen_flash": loaded(images.image(name)) - loaded(images.image(name, frozen=False)),
         "frozen_heap": frozen["heap_used"] - plain, "frozen_provider": frozen["provider"],

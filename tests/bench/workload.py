@@ -12,7 +12,7 @@ from tests.flashsim import FlashSim
 DIM = 16
 KEPT = 200
 META = "sixteen of bytes"
-CONFIG = (DIM, 256, 64, 128, 32, 16, 16)  # capacities as in boards/*/board.json
+CONFIG = (DIM, 256, 64, 128, 32, 16, 16)  # capacities as in boards/*/quipu.json
 SYNC_EVERY = 64  # records between two acknowledgements of the host
 
 

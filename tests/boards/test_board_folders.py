@@ -1,6 +1,7 @@
 """The out-of-tree builds of real boards, as far as they can be checked without the vendor's SDK: all of Quipu is frozen, the log lies
 where neither code nor filesystem is, and the boot file formats nothing that holds anything."""
 
+import json
 import re
 import runpy
 import sys
@@ -31,6 +32,17 @@ def storage(header, name):
     text = text.replace("PICO_FLASH_SIZE_BYTES", str(FLASH[name]))
     assert re.fullmatch(r"[\d ()*-]+", text)
     return eval(text)
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_board_json_is_of_micropythons_form(name):
+    """MicroPython's own tools read it: its keys, and nothing that its own file of the board says otherwise."""
+    ours = json.loads((ROOT / "boards" / name / "board.json").read_text())
+    (theirs,) = (images.micropython_source() / "ports").glob(f"*/boards/{name}/board.json")
+    stock = json.loads(theirs.read_text())
+    assert set(ours) == set(stock) - {"variants"} and all(type(ours[key]) is type(stock[key]) for key in ours)
+    assert all(ours[key] == stock[key] for key in ("mcu", "product", "url", "vendor")), "the board is the same"
+    assert ours["deploy"] and all((ROOT / "boards" / name / each).is_file() for each in ours["deploy"])
 
 
 def test_there_are_such_boards():

@@ -78,7 +78,7 @@ def emulator(request):
 # ---------------------------------------------------------------------------------------------------- what it stands for
 
 def test_all_four_cores_are_there():
-    cpus = {images.board_facts(board)["cpu"] for board in BOARDS}
+    cpus = {images.emulation(board)["cpu"] for board in BOARDS}
     assert cpus == {"Cortex-M0", "Cortex-M3", "Cortex-M4", "Cortex-M7"}
 
 
@@ -86,7 +86,7 @@ def test_computes_and_says_which_board_it_is(emulator):
     with Prompt(emulator) as prompt:
         assert prompt.run("print(1 + 1)") == "2"
         assert prompt.run("import sys; print(sys.implementation._machine)") == \
-            f"{emulator.board} with {emulator.facts['cpu']}"
+            f"{emulator.board} with {emulator.emulation['cpu']}"
         assert prompt.run("import sys; print(sys.path)") == "['', '.frozen', '/lib']"
 
 
@@ -105,7 +105,7 @@ def test_compiles_for_its_own_core(emulator):
 def test_has_the_heap_it_says_or_the_one_it_is_given(emulator):
     total = "import gc; gc.collect(); print(gc.mem_alloc() + gc.mem_free())"
     with Prompt(emulator) as prompt:
-        assert 0.95 < int(prompt.run(total)) / emulator.facts["heap"] <= 1
+        assert 0.95 < int(prompt.run(total)) / emulator.emulation["heap"] <= 1
     with Emulator(emulator.board, frozen=False, heap=96 * 1024) as small, Prompt(small) as prompt:
         assert 0.95 < int(prompt.run(total)) / (96 * 1024) <= 1
 
@@ -114,7 +114,7 @@ def test_unique_id_is_the_one_in_the_flash_file(emulator):
     with Prompt(emulator) as prompt:
         shown = prompt.run("import machine; print(machine.unique_id().hex())")
     with emulator.flash.open("rb") as file:
-        file.seek(emulator.facts["flash"]["size"])
+        file.seek(emulator.emulation["flash"]["size"])
         assert shown == file.read(8).hex()
 
 
@@ -268,7 +268,7 @@ def test_two_boards_share_nothing():
 
 def test_nothing_is_formatted_that_is_not_erased(emulator):
     emulator.kill()
-    content = bytearray(random.Random(2).randbytes(emulator.facts["filesystem"]["size"]))
+    content = bytearray(random.Random(2).randbytes(emulator.emulation["filesystem"]["size"]))
     with emulator.flash.open("r+b") as file:
         file.write(content)
     emulator.start()
@@ -308,7 +308,7 @@ def test_what_cannot_start_says_so(tmp_path):
     with pytest.raises(EmulatorError, match="no image"):
         Emulator(BOARDS[0], image=tmp_path / "none.elf").start()
     emulator = Emulator(BOARDS[0], frozen=False)
-    emulator.facts["machine"] = "no-such-machine"
+    emulator.emulation["machine"] = "no-such-machine"
     with pytest.raises(EmulatorError, match="unsupported machine"):
         emulator.start()
     assert not emulator.running

@@ -464,7 +464,7 @@ def test_a_damaged_log_is_reported_and_takes_nothing_new_but_can_be_read(damage,
                     change()
             verdict = quipu.verify(archive, board)
             assert verdict.verdict == "mismatch" and verdict.first_divergence["seq"] == spoilt
-        assert emulator.flash.read_bytes()[: emulator.facts["flash"]["size"]] == flash[: emulator.facts["flash"]["size"]], \
+        assert emulator.flash.read_bytes()[: emulator.emulation["flash"]["size"]] == flash[: emulator.emulation["flash"]["size"]], \
             "nothing is written to a log that somebody may want to rescue"
 
 

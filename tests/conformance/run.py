@@ -203,7 +203,7 @@ def board(name: str) -> Job:
             for code, paths in zip((NATIVE, VIPER, PLAIN), files, strict=True):
                 yield repl.run(code % ["/" + short(path) for path in paths], SILENCE_S).decode()
 
-    rows = [Row(f"MicroPython {name}", "", facts["cpu"], provider) for provider in ("native", "viper", "plain")]
+    rows = [Row(f"MicroPython {name}", "", images.emulation(name)["cpu"], provider) for provider in ("native", "viper", "plain")]
     # The plain reference takes a board some million instructions for each 64 bytes that it hashes.
     return Job(rows, [SMALL + LARGE, SMALL + LARGE, SMALL], output)
 

@@ -1,9 +1,10 @@
 """The folders of real boards: each is valid, and what is wrong with one is said with its file and key."""
 
 import copy
+import json
 
 import pytest
-from quipu import boards, errors
+from quipu import boards, errors, images
 
 GOOD = boards.load("RPI_PICO")
 BREAKS = [
@@ -37,6 +38,35 @@ def test_what_is_wrong_is_named(change, message):
     change(facts)
     with pytest.raises(errors.FormatError, match=message):
         boards.check(facts, "x/quipu.json", "RPI_PICO")
+
+
+EMULATED = json.loads((boards.folder() / "MPS2_AN386" / boards.FILE).read_text())
+
+
+def test_emulated_boards_have_the_same_file_with_a_key_of_their_own():
+    assert set(images.boards()) >= {"MICROBIT_M0", "MPS2_AN385", "MPS2_AN386", "MPS2_AN500"}
+    assert not set(images.boards()) & set(boards.names())
+    for name in images.boards():
+        facts = json.loads((boards.folder() / name / boards.FILE).read_text())
+        boards.check(facts, name, name)
+        assert images.board_facts(name).keys() | {"machine", "emulated"} == facts.keys()
+        assert facts["machine"] == f"{name} with {images.emulation(name)['cpu']}"
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (lambda f: f["emulated"].pop("cpu"), r"x: emulated.cpu: expected a value"),
+    (lambda f: f["emulated"]["flash"].update(size="2M"), r"x: emulated.flash.size: expected int, found '2M'"),
+    (lambda f: f.update(ram=1), r"x: ram: no such key"),
+    (lambda f: f["log"].update(start=1048576 - 4096), r"x: log: expected a place behind the filesystem, which ends at 1048576"),
+    (lambda f: f["log"].update(size=2097152), r"x: log: expected .* in the flash of 2097152"),
+    (lambda f: f["log"].update(size=1000), r"x: log: expected whole sectors of 4096"),
+    (lambda f: f.update(driver="files"), r"x: driver: expected emulated"),
+])
+def test_what_is_wrong_with_an_emulated_one_is_named(change, message):
+    facts = copy.deepcopy(EMULATED)
+    change(facts)
+    with pytest.raises(errors.FormatError, match=message):
+        boards.check(facts, "x", "MPS2_AN386")
 
 
 def test_boards_that_are_not_there():
