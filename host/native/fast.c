@@ -7,6 +7,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #ifdef __x86_64__
@@ -23,6 +24,8 @@
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "words are read as they lie in memory, so this is for little-endian machines only"
 #endif
+
+enum { SEAM = 1 }; /* what the functions mean; the kernel's is primitives.SEAM */
 
 /* -- BLAKE3: the compression function of the paper (2.2), one row of the state a vector ------------------------------ */
 
@@ -86,6 +89,88 @@ static void chunk(uint32_t cv[8], const uint8_t *data, size_t size, uint64_t cou
     if (size)
         memcpy(last, data, size);
     compress(cv, last, counter, (uint32_t)size, flags | CHUNK_END | root);
+}
+
+/* -- the same, many inputs side by side: a word of each a vector ------------------------------------------------------- */
+
+enum { LANES = 8 };
+
+typedef uint32_t lanes __attribute__((vector_size(4 * LANES)));
+
+#define QUARTER(a, b, c, d, first, second)         \
+    v[a] = v[a] + v[b] + m[s[first]];              \
+    v[d] = ROTATE(v[d] ^ v[a], 16);                \
+    v[c] = v[c] + v[d];                            \
+    v[b] = ROTATE(v[b] ^ v[c], 12);                \
+    v[a] = v[a] + v[b] + m[s[second]];             \
+    v[d] = ROTATE(v[d] ^ v[a], 8);                 \
+    v[c] = v[c] + v[d];                            \
+    v[b] = ROTATE(v[b] ^ v[c], 7);
+#define PAIRS(x, y, mask) __builtin_shuffle(x, y, (lanes)mask)
+#define LOW_WORDS {0, 8, 1, 9, 4, 12, 5, 13}
+#define HIGH_WORDS {2, 10, 3, 11, 6, 14, 7, 15}
+#define LOW_PAIRS {0, 1, 8, 9, 4, 5, 12, 13}
+#define HIGH_PAIRS {2, 3, 10, 11, 6, 7, 14, 15}
+#define LOW_HALVES {0, 1, 2, 3, 8, 9, 10, 11}
+#define HIGH_HALVES {4, 5, 6, 7, 12, 13, 14, 15}
+
+/* Eight vectors r of eight words become words[i] = word i of each. */
+#define TRANSPOSE(r, words)                                                                         \
+    do {                                                                                            \
+        lanes p[8], q[8];                                                                           \
+        for (int i = 0; i < 8; i += 2) {                                                            \
+            p[i] = PAIRS(r[i], r[i + 1], LOW_WORDS), p[i + 1] = PAIRS(r[i], r[i + 1], HIGH_WORDS);  \
+        }                                                                                           \
+        for (int i = 0; i < 8; i += 4)                                                              \
+            for (int j = 0; j < 2; j++) {                                                           \
+                q[i + 2 * j] = PAIRS(p[i + j], p[i + j + 2], LOW_PAIRS);                            \
+                q[i + 2 * j + 1] = PAIRS(p[i + j], p[i + j + 2], HIGH_PAIRS);                       \
+            }                                                                                       \
+        for (int i = 0; i < 4; i++) {                                                               \
+            (words)[i] = PAIRS(q[i], q[i + 4], LOW_HALVES);                                         \
+            (words)[i + 4] = PAIRS(q[i], q[i + 4], HIGH_HALVES);                                    \
+        }                                                                                           \
+    } while (0)
+
+/* Chaining values of LANES inputs of `blocks` whole blocks, with the flags of the first block, of each and of the last. */
+EVERY_WIDTH
+static void side_by_side(uint32_t *const out[LANES], const uint8_t *const in[LANES], const uint32_t counter[LANES], int blocks,
+                         uint32_t first, uint32_t every, uint32_t last) {
+    const lanes zero = {0};
+    lanes cv[8], m[16], v[16] = {zero}, r[8], number;
+    memcpy(&number, counter, sizeof number);
+    for (int i = 0; i < 8; i++)
+        cv[i] = zero + IV[i];
+    for (int block = 0; block < blocks; block++) {
+        for (int half = 0; half < 16; half += 8) {
+            for (int i = 0; i < LANES; i++)
+                memcpy(&r[i], in[i] + BLOCK * block + 4 * half, sizeof r[i]);
+            TRANSPOSE(r, m + half);
+        }
+        uint32_t flags = every | (block ? 0 : first) | (block == blocks - 1 ? last : 0);
+        for (int i = 0; i < 8; i++)
+            v[i] = cv[i];
+        for (int i = 0; i < 4; i++)
+            v[8 + i] = zero + IV[i];
+        v[12] = number, v[13] = zero, v[14] = zero + BLOCK, v[15] = zero + flags;
+#pragma GCC unroll 7
+        for (int i = 0; i < 7; i++) {
+            const uint8_t *s = SCHEDULE[i];
+            QUARTER(0, 4, 8, 12, 0, 1)
+            QUARTER(1, 5, 9, 13, 2, 3)
+            QUARTER(2, 6, 10, 14, 4, 5)
+            QUARTER(3, 7, 11, 15, 6, 7)
+            QUARTER(0, 5, 10, 15, 8, 9)
+            QUARTER(1, 6, 11, 12, 10, 11)
+            QUARTER(2, 7, 8, 13, 12, 13)
+            QUARTER(3, 4, 9, 14, 14, 15)
+        }
+        for (int i = 0; i < 8; i++)
+            cv[i] = v[i] ^ v[i + 8];
+    }
+    TRANSPOSE(cv, r);
+    for (int i = 0; i < LANES; i++)
+        memcpy(out[i], &r[i], CV);
 }
 
 /* -- what Python calls ----------------------------------------------------------------------------------------------- */
@@ -180,6 +265,114 @@ static PyObject *py_parent_cv(PyObject *self, PyObject *const *arguments, Py_ssi
     }
     PyBuffer_Release(&cvs);
     return ok ? Py_NewRef(Py_None) : NULL;
+}
+
+/* Numbers of chunks, ascending. */
+static int by_number(const void *a, const void *b) {
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Inputs of chunks or of parents, put off until there are enough for all lanes. */
+typedef struct {
+    const uint8_t *in[LANES];
+    uint32_t *out[LANES];
+    uint32_t counter[LANES];
+    int size, chunks;
+} batch;
+
+static void hash_batch(batch *b) {
+    uint32_t unused[8];
+    if (b->size > 1) {
+        for (int i = b->size; i < LANES; i++)
+            b->in[i] = b->in[0], b->out[i] = unused, b->counter[i] = 0;
+        if (b->chunks)
+            side_by_side(b->out, b->in, b->counter, CHUNK / BLOCK, CHUNK_START, 0, CHUNK_END);
+        else
+            side_by_side(b->out, b->in, b->counter, 1, 0, PARENT, 0);
+    } else if (b->size && b->chunks) /* one alone is quicker with its rows as vectors */
+        chunk(b->out[0], b->in[0], CHUNK, b->counter[0], 0);
+    else if (b->size) {
+        memcpy(b->out[0], IV, CV);
+        compress(b->out[0], b->in[0], 0, BLOCK, PARENT);
+    }
+    b->size = 0;
+}
+
+static void put_off(batch *b, const uint8_t *in, uint32_t *out, uint32_t counter) {
+    b->in[b->size] = in, b->out[b->size] = out, b->counter[b->size] = counter;
+    if (++b->size == LANES)
+        hash_batch(b);
+}
+
+/* Rehash the chunks of data whose numbers are dirty[:count], ascending, and every parent above them once; return the root. cvs
+ * holds the tree of n chunks level by level; the parents of a level pair its neighbours, an odd last one moves up as it is. */
+static const uint32_t *climb(const uint8_t *data, uint32_t *cvs, Py_ssize_t n, const uint32_t *dirty, Py_ssize_t count) {
+    batch b = {.size = 0, .chunks = 1};
+    for (Py_ssize_t i = 0; i < count; i++)
+        put_off(&b, data + (size_t)CHUNK * dirty[i], cvs + 8 * (size_t)dirty[i], dirty[i]);
+    hash_batch(&b);
+    b.chunks = 0;
+    for (int level = 1; n > 2; level++, n = (n + 1) / 2) {
+        uint32_t *above = cvs + 8 * n;
+        for (Py_ssize_t i = 0; i < count; i++) {
+            Py_ssize_t up = dirty[i] >> level;
+            if (i && dirty[i - 1] >> level == up) /* has been done */
+                continue;
+            if (2 * up + 1 < n)
+                put_off(&b, (const uint8_t *)(cvs + 16 * up), above + 8 * up, 0);
+            else
+                memcpy(above + 8 * up, cvs + 16 * up, CV);
+        }
+        hash_batch(&b);
+        cvs = above;
+    }
+    memcpy(cvs + 16, IV, CV);
+    compress(cvs + 16, (const uint8_t *)cvs, 0, BLOCK, PARENT | ROOT);
+    return cvs + 16;
+}
+
+PyDoc_STRVAR(climb_doc, "climb(data, cvs, chunks, dirty, count, touched) -> root\n\nSee shared_kernel/primitives.py.");
+
+enum { CLEAN = 0, DIRTY = 1, MOST_CHUNKS = 1 << 22 }; /* states of a chunk, see shared_kernel/arena.py */
+
+static PyObject *py_climb(PyObject *self, PyObject *const *arguments, Py_ssize_t given) {
+    Py_buffer buffers[4]; /* data, cvs, dirty, touched */
+    static const int places[4] = {0, 1, 3, 5};
+    Py_ssize_t n, count, total = 1;
+    PyObject *result = NULL;
+    int held = 0;
+    if (!wants(given, 6, "climb") || !integers(arguments, 2, 1, &n) || !integers(arguments, 4, 1, &count))
+        return NULL;
+    for (; held < 4; held++)
+        if (PyObject_GetBuffer(arguments[places[held]], &buffers[held], held ? PyBUF_CONTIG : PyBUF_CONTIG_RO))
+            goto end;
+    if (n < 2 || n > MOST_CHUNKS || count < 0 || count > n) {
+        PyErr_Format(PyExc_IndexError, "a tree has 2 to %d chunks, and at most each of them is dirty, not %zd of %zd", MOST_CHUNKS,
+                     count, n);
+        goto end;
+    }
+    for (Py_ssize_t level = n; level > 1; level = (level + 1) / 2)
+        total += level;
+    if (!inside(&buffers[0], 0, n * CHUNK) || !inside(&buffers[1], 0, total * CV) || !inside(&buffers[2], 0, 4 * count)
+        || !inside(&buffers[3], 0, n))
+        goto end;
+    uint32_t *dirty = buffers[2].buf;
+    uint8_t *touched = buffers[3].buf;
+    qsort(dirty, (size_t)count, 4, by_number);
+    if (count && dirty[count - 1] >= n) {
+        PyErr_Format(PyExc_IndexError, "chunk %u is none of %zd", dirty[count - 1], n);
+        goto end;
+    }
+    const uint32_t *root = climb(buffers[0].buf, buffers[1].buf, n, dirty, count);
+    for (Py_ssize_t i = 0; i < count; i++)
+        if (touched[dirty[i]] == DIRTY)
+            touched[dirty[i]] = CLEAN;
+    result = PyBytes_FromStringAndSize((const char *)root, CV);
+end:
+    while (held)
+        PyBuffer_Release(&buffers[--held]);
+    return result;
 }
 
 PyDoc_STRVAR(copy_doc, "copy(to, to_at, of, of_at, count)\n\nSee shared_kernel/primitives.py.");
@@ -367,6 +560,7 @@ static PyMethodDef methods[] = {
     {"hash", py_hash, METH_O, hash_doc},
     {"chunk_cv", (PyCFunction)(void (*)(void))py_chunk_cv, METH_FASTCALL, chunk_cv_doc},
     {"parent_cv", (PyCFunction)(void (*)(void))py_parent_cv, METH_FASTCALL, parent_cv_doc},
+    {"climb", (PyCFunction)(void (*)(void))py_climb, METH_FASTCALL, climb_doc},
     {"copy", (PyCFunction)(void (*)(void))py_copy, METH_FASTCALL, copy_doc},
     {"distances", (PyCFunction)(void (*)(void))py_distances, METH_FASTCALL, distances_doc},
     {"nearest", (PyCFunction)(void (*)(void))py_nearest, METH_FASTCALL, nearest_doc},
@@ -377,5 +571,8 @@ static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "fast", "Hot loops of
                                     NULL, NULL, NULL, NULL};
 
 PyMODINIT_FUNC PyInit_fast(void) {
-    return PyModule_Create(&module);
+    PyObject *fast = PyModule_Create(&module);
+    if (fast && PyModule_AddIntConstant(fast, "seam", SEAM))
+        Py_CLEAR(fast);
+    return fast;
 }

@@ -60,6 +60,8 @@ def native() -> Any:
         from .compiled import fast  # type: ignore[import-not-found, attr-defined, unused-ignore]
     except ImportError:
         return None
+    if getattr(fast, "seam", 0) != primitives.SEAM:  # compiled from another version's host/native/fast.c
+        return None
 
     class Native:
         """One chunk at a time in C, so the state root is kept by its changed chunks; whole arenas go to the package."""
@@ -68,7 +70,7 @@ def native() -> Any:
         whole = False
         crc32 = staticmethod(zlib.crc32)
         chunk_cv, parent_cv, copy = staticmethod(fast.chunk_cv), staticmethod(fast.parent_cv), staticmethod(fast.copy)
-        nearest = staticmethod(fast.nearest)
+        nearest, climb = staticmethod(fast.nearest), staticmethod(fast.climb)
 
         @staticmethod
         def hash(data: Any, short: Any = fast.hash, limit: int = _CHUNK) -> bytes:

@@ -135,6 +135,21 @@ for left, right, to, root in ((0, 32, 64, 0), (1, 99, 3, 1), (64, 32, 64, 0)):
     ours, its = bytearray(data[:200]), bytearray(data[:200])
     fast.parent_cv(ours, left, right, ours, to, root), blake3.parent_cv(its, left, right, its, to, root)
     assert ours == its != data[:200]
+CLEAN, DIRTY, UNSAVED = 0, 1, 2
+for chunks in (2, 3, 4, 5, 7, 8, 9, 17, 64, 100):
+    size, n = 32, chunks
+    while n > 1:
+        size, n = size + 32 * n, (n + 1) // 2
+    arena, cvs = bytearray(rng.randbytes(1024 * chunks)), bytearray(size)
+    for count in (chunks, *range(min(chunks, 12))):
+        changed = rng.sample(range(chunks), count)
+        dirty, touched = array("I", [*changed, *[0] * (chunks - count)]), bytearray(chunks)
+        for each in changed:
+            arena[1024 * each + rng.randrange(1024)] ^= 1 + rng.randrange(255)
+            touched[each] = DIRTY
+        touched[0] = UNSAVED
+        assert fast.climb(arena, cvs, chunks, dirty, count, touched) == package(arena).digest() == cvs[-32:], (chunks, count)
+        assert bytes(touched) == bytes([UNSAVED] + [CLEAN] * (chunks - 1)) and dirty[:count].tolist() == sorted(changed)
 saturated = 0
 for dim in (1, 2, 3, 7, 8, 9, 16, 24, 64, 100):
     for size in (1, 2**15, 2**24, 2**28, 2**29, 2**30, 2**31 - 1):
@@ -165,10 +180,30 @@ for dim, meta in ((16, 16), (3, 0), (8, 1), (260, 9)):
             assert ours == its and len(ours) == min(k, 69 if tag is None else len(its)), (dim, k, tag)
 for call in (lambda: fast.chunk_cv(data, 3077, 0, bytearray(32), 0), lambda: fast.copy(bytearray(4), 2, data, 0, 3),
              lambda: fast.copy(bytearray(4), -1, data, 0, 3), lambda: fast.parent_cv(data, 0, 4070, bytearray(32), 0, 0),
-             lambda: fast.distances(words, 0, 10**6, 16, 5, query, ours)):
+             lambda: fast.distances(words, 0, 10**6, 16, 5, query, ours),
+             lambda: fast.climb(bytes(2047), bytearray(96), 2, array("I", [0, 1]), 2, bytearray(2)),
+             lambda: fast.climb(bytes(2048), bytearray(95), 2, array("I", [0, 1]), 2, bytearray(2)),
+             lambda: fast.climb(bytes(2048), bytearray(96), 2, array("I", [2]), 1, bytearray(2)),
+             lambda: fast.climb(bytes(2048), bytearray(96), 2, array("I", [0]), 2, bytearray(2)),
+             lambda: fast.climb(bytes(2048), bytearray(96), 2, array("I", [0, 1]), 2, bytearray(1)),
+             lambda: fast.climb(bytes(2048), bytearray(96), 2, array("I", [0, 1]), -1, bytearray(2)),
+             lambda: fast.climb(bytes(1024), bytearray(32), 1, array("I", [0]), 1, bytearray(1))):
     try:
         call()
     except IndexError:
         continue
     raise AssertionError("it went beyond a buffer")
 """, host, kernel)
+
+
+def test_code_in_c_for_another_seam_is_not_used(copy):
+    host, kernel = copy
+    assert run("""
+from quipu import providers
+from quipu.compiled import fast
+print(providers.native().name)
+fast.seam += 1
+print(providers.native())
+del fast.seam
+print(providers.native())
+""", host, kernel).split() == ["C", "None", "None"]
