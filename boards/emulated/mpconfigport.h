@@ -33,6 +33,9 @@
 #define MICROPY_VFS (1)
 #define MICROPY_READER_VFS (1)
 #define MICROPY_VFS_ROM (0)
+// FAT as on boards with a card: long names, and a current directory.
+#define MICROPY_FATFS_ENABLE_LFN (1)
+#define MICROPY_FATFS_RPATH (2)
 
 // Modules.
 #define MICROPY_PY_SYS_PLATFORM "qemu"

@@ -1,6 +1,7 @@
 // What all emulated boards share below MicroPython: standard input and output, the clock, waiting. Never loses a byte of
 // input: what the ring cannot take stays in the serial port, and QEMU holds the sender back.
 
+#include "lib/oofatfs/ff.h"
 #include "py/mphal.h"
 #include "py/ringbuf.h"
 #include "py/runtime.h"
@@ -99,6 +100,11 @@ mp_uint_t mp_hal_ticks_us(void) {
 
 uint64_t mp_hal_time_ns(void) {
     return soc_instructions();
+}
+
+// The date of files on FAT: always the first day of 2025, for there is no wall clock. Bits: year since 1980, month, day.
+DWORD get_fattime(void) {
+    return (2025 - 1980) << 25 | 1 << 21 | 1 << 16;
 }
 
 // ------------------------------------------------------------------------------------------------------------- waiting

@@ -6,21 +6,26 @@ import os
 
 from shared_kernel.forget import forget
 
+# Where `quipu flash` leaves its files: at /, or on the card that a board starts from, where nothing is at /.
+_TOPS = ("/", "")
+
 
 def board_facts():
-    """Return the facts of this board: /quipu.json if there is one, else those frozen into the image."""
-    try:
-        import json
-
-        with open("/quipu.json") as f:
-            return json.load(f)
-    except OSError:
+    """Return the facts of this board: /quipu.json, or the card's, if there is one, else those frozen into the image."""
+    for top in _TOPS:
         try:
-            from board_facts import FACTS
+            import json
 
-            return FACTS
-        except ImportError:
-            raise OSError("no /quipu.json: `quipu flash` writes it, docs/boards.md says what is in it") from None
+            with open(top + "quipu.json") as f:
+                return json.load(f)
+        except OSError:
+            pass
+    try:
+        from board_facts import FACTS
+
+        return FACTS
+    except ImportError:
+        raise OSError("no /quipu.json: `quipu flash` writes it, docs/boards.md says what is in it") from None
 
 
 def open_flash(facts):
@@ -73,17 +78,19 @@ def identity(facts):
 
 
 def entropy():
-    """Return 16 random bytes for a genesis, or None: from the port's own source, else from /quipu.entropy, which the laptop
+    """Return 16 random bytes for a genesis, or None: from the port's own source, else from quipu.entropy, which the laptop
     left there and which is used only once."""
     if hasattr(os, "urandom"):
         return os.urandom(16)
-    try:
-        with open("/quipu.entropy", "rb") as f:
-            random = f.read(16)
-        os.remove("/quipu.entropy")
-        return random if len(random) == 16 else None
-    except OSError:
-        return None
+    for top in _TOPS:
+        try:
+            with open(top + "quipu.entropy", "rb") as f:
+                random = f.read(16)
+            os.remove(top + "quipu.entropy")
+            return random if len(random) == 16 else None
+        except OSError:
+            pass
+    return None
 
 
 class Plain:

@@ -15,6 +15,7 @@ from shared_kernel.config import CONFIG_LIMITS, CONFIG_NAMES
 FILE = "quipu.json"
 ARCHITECTURES = ("armv6m", "armv7m", "armv7em", "armv7emsp", "armv7emdp", "rv32imc", "xtensa", "xtensawin")
 _NONE = type(None)
+_FAT_BLOCK, _FAT_SECTOR = 512, 8192  # docs/drivers.md
 # Key: types. `stock` is the way on firmware from micropython.org; `no_stock` says in a clause why there is none, `no_build` why there is
 # none with Quipu frozen in.
 _KEYS: dict[str, tuple[type, ...]] = {"name": (str,), "machine": (str,), "mpy_arch": (str,), "capacities": (dict,)}
@@ -74,11 +75,16 @@ def check(facts: Any, where: str, name: str) -> None:
     if "stock" in facts:
         stock = facts["stock"]
         _keys(stock, _STOCK, where, "stock.")
-        _expect(stock["driver"] == "files", where, "stock.driver", "files, the driver for stock firmware", stock["driver"])
+        _expect(stock["driver"] in ("files", "fat"), where, "stock.driver", "files or fat, the drivers for stock firmware", stock["driver"])
         _keys(stock["log"], _LOG, where, "stock.log.")
         _expect(stock["log"]["path"].startswith("/"), where, "stock.log.path", "a path from /", stock["log"]["path"])
         _keys(stock["geometry"], _GEOMETRY, where, "stock.geometry.")
         sector, page = stock["geometry"]["sector"], stock["geometry"]["page"]
+        if stock["driver"] == "fat":
+            path = stock["log"]["path"]
+            _expect(path.count("/") == 2, where, "stock.log.path", "a file on a card, as /sd/quipu.log", path)
+            _expect(page == stock["geometry"]["unit"] == _FAT_BLOCK and sector >= _FAT_SECTOR, where, "stock.geometry",
+                    f"page and unit {_FAT_BLOCK}, and a sector of {_FAT_SECTOR} or more", stock["geometry"])
         _expect(page > 0 and sector > 0 and sector % page == 0, where, "stock.geometry", "sector a multiple of page",
                 f"sector {sector}, page {page}")
         _expect(stock["log"]["size"] > 0 and stock["log"]["size"] % sector == 0, where, "stock.log.size",

@@ -155,7 +155,7 @@ VERBS: dict[str, Verb] = {
         option("--dry-run", "show what would be written; the board restarts", is_flag=True),
         option("--erase-log", "write nothing, destroy the log; asks first", is_flag=True),
         option("--archive archives", "with --erase-log: what is in here is not lost; may be given again", metavar="DIR", multiple=True),
-        option("--yes", "with --erase-log: do not ask", is_flag=True))),
+        option("--yes", "do not ask", is_flag=True))),
     "attach": Verb(BOARD, commands_boards.attach, render_boards.attached, (PORT, ARCHIVE)),
     "configure": Verb(BOARD, do.configure, render.configured, (
         PORT, *map(capacity, range(len(CONFIG_NAMES))),

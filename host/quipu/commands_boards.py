@@ -3,6 +3,7 @@
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ def flash(port: str, board: str | None, main: bool, dry_run: bool, erase_log: bo
     """Put Quipu onto a board with MicroPython.
 
     Finds out what the board is, compiles for it, writes only what differs, beside the old files, compares hashes read back, and
-    then switches. /main.py is written only if there is none, or with --main. Broken off, run it again. The log is left as it is, but
+    then switches. /main.py is written only if there is none, or with --main. Broken off, run it again. If old and new files do not fit
+    at once, it says so and asks (--yes: does so) before it removes the old ones. The log is left as it is, but
     with --erase-log nothing is written and the log is destroyed: once it is said what of it is in no archive, and agreed to.
 
     \b
@@ -42,23 +44,30 @@ def flash(port: str, board: str | None, main: bool, dry_run: bool, erase_log: bo
         if main or dry_run:
             raise UsageError("--erase-log writes no files: leave --main and --dry-run away")
         return _erase_log(port, archives, yes)
-    if archives or yes:
-        raise UsageError("--archive and --yes go with --erase-log")
+    if archives:
+        raise UsageError("--archive goes with --erase-log")
     with deploy.opened(port) as repl:
         found = flasher.probe(repl)
         facts = flasher.facts_for(found, board)
+        found = flasher.settled(repl, found, facts)
         form, wanted = flasher.contents(found, facts, main)
         todo = flasher.plan(repl, found, facts, form, wanted)
         if dry_run:
             return {"dry_run": True, "plan": todo.as_dict(), "info": None, "erased": None}
+        flasher.consent(todo, yes, _asker())
         if todo.write or todo.remove:
             with render.progress("flashing") as progress:
                 flasher.carry_out(repl, todo, wanted, progress)
     return {"dry_run": False, "plan": todo.as_dict(), "info": _started(port), "erased": None}
 
 
+def _asker() -> Callable[[str], bool] | None:
+    """Return what asks the person at the terminal; None if there is nobody."""
+    return (lambda question: click.confirm(question, err=True)) if sys.stdin.isatty() else None
+
+
 def _erase_log(port: str, archives: tuple[str, ...], yes: bool) -> Data:
-    ask = (lambda question: click.confirm(question, err=True)) if sys.stdin.isatty() else None
+    ask = _asker()
     with deploy.opened(port) as repl:
         with tempfile.TemporaryDirectory() as folder, render.progress("reading") as progress:
             image = reader.read(repl, Path(folder) / "region", progress)

@@ -1,7 +1,7 @@
 """Puts Quipu's files on a board's file system, over the raw REPL: compiled if there is a compiler, else as source.
 
-Writes /lib/shared_kernel, /lib/quipu, /quipu.json, /quipu.entropy and perhaps /main.py; touches nothing else there, and never
-the log. A file that is there already is not written again.
+Writes /lib/shared_kernel, /lib/quipu, /quipu.json, /quipu.entropy and perhaps /main.py, on a card where the log is on one; touches
+nothing else there, and never the log. A file that is there already is not written again.
 """
 
 import hashlib
@@ -21,6 +21,7 @@ from quipu.repl import Repl
 
 MAIN = "import quipu\nquipu.start()\nquipu.serve()\n"
 NATIVE = f"/lib/{natives.MODULE}.mpy"
+FACTS, ENTROPY, APPLICATION = "/quipu.json", "/quipu.entropy", "/main.py"
 FOLDERS = ("/lib", "/lib/shared_kernel", "/lib/quipu")
 _SOFT_RESET = b"\x04"  # at the friendly prompt
 _STOP = b"\x03"  # ends what the board may still be running of ours
@@ -68,22 +69,33 @@ class Deployed(NamedTuple):
     removed: list[str]
 
 
+def root(facts: dict[str, Any]) -> str:
+    """Return what stands before all of Quipu's paths on a board of these facts: nothing, or the card that the log is on, as /sd."""
+    return str(facts["log"].get("path", "/")).rpartition("/")[0]
+
+
+def folders(facts: dict[str, Any]) -> tuple[str, ...]:
+    """Return the folders that Quipu makes: the one of libraries, then its own two."""
+    return tuple(root(facts) + each for each in FOLDERS)
+
+
 def files(facts: dict[str, Any], mpy_cross: str | Path | None = None, native: bool = True) -> dict[str, bytes]:
     """Return what a board of these facts (a quipu.json's) gets: contents by path. mpy_cross: the compiler; None: sources. native:
     with the native module, if there is one for this architecture."""
     out = {}
+    top = root(facts)
     for package, folder in (("shared_kernel", Path(shared_kernel.__file__).parent),
                             ("quipu", images.checkout_root() / "firmware" / "quipu")):
         for source in sorted(folder.glob("*.py")):
             name = f"{package}/{source.stem}"
             if mpy_cross is None:
-                out[f"/lib/{name}.py"] = source.read_bytes()
+                out[f"{top}/lib/{name}.py"] = source.read_bytes()
             else:
-                out[f"/lib/{name}.mpy"] = compiled(mpy_cross, source, name + ".py", facts["mpy_arch"])
+                out[f"{top}/lib/{name}.mpy"] = compiled(mpy_cross, source, name + ".py", facts["mpy_arch"])
     module = natives.find(facts["mpy_arch"]) if native else None
     if module:
-        out[NATIVE] = module
-    out["/quipu.json"] = json.dumps(facts).encode()
+        out[top + NATIVE] = module
+    out[top + FACTS] = json.dumps(facts).encode()
     return out
 
 

@@ -13,15 +13,14 @@ import json
 import os
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from quipu import boards, deploy, images, natives
-from quipu.errors import PortError, UsageError
+from quipu.errors import PortError, Refused, UsageError
 from quipu.repl import DeviceError, Repl
 
 NEW = ".new"
-FACTS = "/quipu.json"
 OLDEST = (1, 22)
 LEAST_HEAP = 120 * 1024  # bytes, with copied files: tests/boards/test_costs.py
 _RUN_S = 60.0  # a board may be that slow to hash its files
@@ -62,6 +61,30 @@ def receive(files, window, escapes):
                 sys.stdout.write(".")
 print(deflate is not None)
 """
+# Of the folder that Quipu's files go to: as the last four of _PROBE, and the bytes of the log's file; None: it is not there.
+_FOLDER = """
+import os
+try:
+    s = os.statvfs(%r)
+    names = os.listdir(%r)
+    try:
+        n = os.stat(%r)[6]
+    except OSError:
+        n = 0
+    print((s[0], s[2], s[3], "main.py" in names, n))
+except OSError:
+    print(None)
+"""
+_SIZES = """
+import os
+for path in %r:
+    print(os.stat(path)[6])
+"""
+_REMOVE = """
+import os
+for path in %r:
+    os.remove(path)
+"""
 _SWITCH = """
 import os
 for path in %r:
@@ -101,17 +124,20 @@ class Probe:
 
 @dataclass
 class Plan:
-    """What flashing writes. write: paths, in order; staged: those of them that stand beside their place already, whole; keep: paths
-    that are right; remove: stale ones; bytes: of files, to send; need, free: bytes of the filesystem."""
+    """What flashing writes. root: what stands before all paths. write: paths, in order; staged: those of them that stand beside their place
+    already, whole; keep: paths that are right; remove: stale ones; first: what must go before there is room, the board being without Quipu
+    until the new files are whole: only with consent. bytes: of files, to send; need, free: bytes of the filesystem."""
 
     port: str
     board: str
     machine: str
     form: str
+    root: str = ""
     write: list[str] = field(default_factory=list)
     staged: list[str] = field(default_factory=list)
     keep: list[str] = field(default_factory=list)
     remove: list[str] = field(default_factory=list)
+    first: list[str] = field(default_factory=list)
     bytes: int = 0
     need: int = 0
     free: int = 0
@@ -165,22 +191,41 @@ def facts_for(found: Probe, board: str | None) -> dict[str, Any]:
     return facts
 
 
+def settled(repl: Repl, found: Probe, facts: dict[str, Any]) -> Probe:
+    """Return what the board said, its filesystem being the one that Quipu's files go to: a card, where the log is on one. PortError if
+    there is no card, or no file for the log on it."""
+    if facts["driver"] != "fat":
+        return found
+    top, path, size = deploy.root(facts), facts["log"]["path"], facts["log"]["size"]
+    answer = ast.literal_eval(repl.run(_FOLDER % (top, top, path), _PROBE_S).decode().strip())
+    if answer is None:
+        raise PortError(f"{repl.name}: nothing is mounted at {top}, and boards/{facts['name']} keeps the log and Quipu's files on a card "
+                        "there: put in a card with a FAT filesystem, restart the board and try again")
+    block, blocks, free, has_main, there = answer
+    if there < size:
+        raise PortError(f"{repl.name}: the log's file {path} has {there:,} bytes and must have {size:,}: make it on the laptop, with the "
+                        f"card in its reader: python3 -c \"open('{path.rpartition('/')[2]}', 'wb').write(b'\\xff' * {size})\"")
+    return replace(found, block=block, blocks=blocks, free=free, has_main=has_main)
+
+
 def contents(found: Probe, facts: dict[str, Any], main: bool) -> tuple[str, dict[str, bytes]]:
     """Return (form, contents by path): compiled where the board's .mpy version is our compiler's, else sources. main: replace /main.py
     even if there is one."""
     compiled = found.mpy_version == natives.SUBVERSION
     wanted = deploy.files(facts, images.mpy_cross() if compiled else None, native=compiled)
     if main or not found.has_main:
-        wanted["/main.py"] = deploy.MAIN.encode()
+        wanted[deploy.root(facts) + deploy.APPLICATION] = deploy.MAIN.encode()
     return ".mpy" if compiled else "source", wanted
 
 
 def plan(repl: Repl, found: Probe, facts: dict[str, Any], form: str, wanted: dict[str, bytes]) -> Plan:
-    """Compare what is wanted with what is there. Changes nothing. PortError if the filesystem cannot hold old and new at once."""
-    there = hashes(repl)
-    if FACTS in there:
+    """Compare what is wanted with what is there. Changes nothing. PortError if the filesystem cannot hold the new files, even with the
+    old ones gone."""
+    folders = deploy.folders(facts)
+    there = hashes(repl, folders)
+    if deploy.root(facts) + deploy.FACTS in there:
         _same_log(repl, facts)
-    result = Plan(repl.name, facts["name"], found.machine, form, free=found.free * found.block)
+    result = Plan(repl.name, facts["name"], found.machine, form, root=deploy.root(facts), free=found.free * found.block)
     for path, content in wanted.items():
         digest = hashlib.sha256(content).hexdigest()
         if there.get(path) == digest:
@@ -191,33 +236,55 @@ def plan(repl: Repl, found: Probe, facts: dict[str, Any], form: str, wanted: dic
             result.staged.append(path)
         else:
             result.bytes += len(content)
-            result.need += -(-(len(content) + _ENTRY) // found.block) * found.block
-    result.remove = sorted(path for path in there if path.rpartition("/")[0] in deploy.FOLDERS[1:] and path not in wanted
+            result.need += _taken(len(content), found)
+    result.remove = sorted(path for path in there if path.rpartition("/")[0] in folders[1:] and path not in wanted
                            and path.removesuffix(NEW) not in result.write)
     if result.need > result.free:
-        raise PortError(f"{repl.name}: old and new files do not fit at once: {result.need:,} bytes are to be written and "
-                        f"{result.free:,} are free, of {found.blocks * found.block:,}: remove files of yours, or remove /lib/quipu and "
-                        "/lib/shared_kernel first")
+        result.first = result.remove + [path for path in result.write if path in there and path.rpartition("/")[0] in folders]
+        sizes = repl.run(_SIZES % (result.first,), _RUN_S).split()
+        room = result.free + sum(_taken(int(size), found) for size in sizes)
+        if result.need > room:
+            raise PortError(f"{repl.name}: there is no room for Quipu's files: {result.need:,} bytes are to be written, {result.free:,} "
+                            f"are free, of {found.blocks * found.block:,}, and {room - result.free:,} more without Quipu's old files: "
+                            "remove files of yours")
     return result
+
+
+def _taken(size: int, found: Probe) -> int:
+    """Return the bytes that a file of `size` takes of the filesystem, at most."""
+    return -(-(size + _ENTRY) // found.block) * found.block
+
+
+def consent(todo: Plan, yes: bool, ask: Callable[[str], bool] | None) -> None:
+    """Refused unless old and new files fit at once, or `yes` or whoever is asked agrees that the old ones go first."""
+    if not todo.first or yes:
+        return
+    what = (f"old and new files do not fit at once: {todo.need:,} bytes are to be written and {todo.free:,} are free. "
+            f"{len(todo.first)} old files can go first; from then on, until all is written, the board has no Quipu, and broken off, the "
+            "same command completes it")
+    if ask is None:
+        raise Refused(f"{todo.port}: {what}: say --yes to do so, or remove files of yours")
+    if not ask(f"{todo.port}: {what}. Remove them first?"):
+        raise Refused(f"{todo.port}: nothing was written: remove files of yours")
 
 
 def _same_log(repl: Repl, facts: dict[str, Any]) -> None:
     """PortError if the board's own facts place its log elsewhere: it would not be found again, and a second one begun."""
     try:
-        there = json.loads(repl.read_file(FACTS))
+        there = json.loads(repl.read_file(deploy.root(facts) + deploy.FACTS))
         old = {key: there[key] for key in ("driver", "log", "geometry")}
     except (ValueError, KeyError, TypeError):
         return  # the firmware could not start from these facts either
     new = {key: facts[key] for key in old}
     if old != new:
-        raise PortError(f"{repl.name}: {FACTS} on the board says that its log is at {old}, and boards/{facts['name']} says {new}: pull "
-                        f"the log (`quipu sync`), then remove {FACTS} from the board, or correct the folder's file")
+        raise PortError(f"{repl.name}: {deploy.FACTS} on the board says that its log is at {old}, and boards/{facts['name']} says {new}: "
+                        f"pull the log (`quipu sync`), then remove {deploy.FACTS} from the board, or correct the folder's file")
 
 
-def hashes(repl: Repl) -> dict[str, str]:
-    """Return SHA-256 in hex by path, of the files in the folders that Quipu uses."""
+def hashes(repl: Repl, folders: tuple[str, ...] = deploy.FOLDERS) -> dict[str, str]:
+    """Return SHA-256 in hex by path, of the files in the folders that Quipu uses, and beside the first of them."""
     out = {}
-    for line in repl.run(deploy._SURVEY % (("/", *deploy.FOLDERS),), _RUN_S).decode().splitlines():
+    for line in repl.run(deploy._SURVEY % ((folders[0].removesuffix("lib"), *folders),), _RUN_S).decode().splitlines():
         digest, _, path = line.partition(" ")
         out[path] = digest
     return out
@@ -226,14 +293,18 @@ def hashes(repl: Repl) -> dict[str, str]:
 def carry_out(repl: Repl, todo: Plan, wanted: dict[str, bytes], progress: Callable[[int, int], None] | None = None) -> None:
     """Write beside, read back by hash, switch, read back again. PortError if what the board holds is not what was sent: the old files
     are in place then, unless the message says otherwise."""
-    for folder in deploy.FOLDERS:
+    top = todo.root
+    folders = tuple(top + each for each in deploy.FOLDERS)
+    for folder in folders:
         repl.make_folder(folder)
+    repl.run(_REMOVE % (todo.first,), _RUN_S)
     send(repl, {path + NEW: wanted[path] for path in todo.write if path not in todo.staged}, receiver(repl), progress)
-    _compare(repl, {path + NEW: wanted[path] for path in todo.write}, "the old files are in place")
+    old = "the old files are gone" if todo.first else "the old files are in place"
+    _compare(repl, folders, {path + NEW: wanted[path] for path in todo.write}, old)
     # A board with randomness of its own ignores it; on others a blank region gets its genesis from it.
-    repl.write_file("/quipu.entropy", os.urandom(16))
+    repl.write_file(top + deploy.ENTROPY, os.urandom(16))
     repl.run(_SWITCH % (todo.remove, todo.write), _RUN_S)
-    _compare(repl, {path: wanted[path] for path in todo.write}, "the new files are in place")
+    _compare(repl, folders, {path: wanted[path] for path in todo.write}, "the new files are in place")
 
 
 def receiver(repl: Repl) -> bool:
@@ -270,8 +341,8 @@ def _on_wire(block: bytes, packed: bool) -> bytes:
     return block
 
 
-def _compare(repl: Repl, wanted: dict[str, bytes], state: str) -> None:
-    there = hashes(repl)
+def _compare(repl: Repl, folders: tuple[str, ...], wanted: dict[str, bytes], state: str) -> None:
+    there = hashes(repl, folders)
     wrong = [path for path, content in wanted.items() if there.get(path) != hashlib.sha256(content).hexdigest()]
     if wrong:
         raise PortError(f"{repl.name}: read back, {', '.join(wrong)} {'is' if len(wrong) == 1 else 'are'} not what was sent; {state}: "

@@ -163,7 +163,7 @@ def test_a_log_is_erased_only_by_who_knows_what_is_lost(emulator, tmp_path, monk
     assert f"{last + 1} of them, seq 0 to {last}, are in no archive given" in said and "say --yes" in said
     assert cli.main([*start, "--archive", archive]) == 2
     assert f"3 of them, seq {last - 2} to {last}, are in no archive given" in capsys.readouterr().err
-    assert cli.main([*start, "--main"]) == 2 and cli.main(["flash", emulator.port, "--yes"]) == 2
+    assert cli.main([*start, "--main"]) == 2 and cli.main(["flash", emulator.port, "--archive", archive]) == 2
     with quipu.connect(emulator.port) as board:
         assert (board.info()["log"], board.info()["seq"]) >= (synced["log"], last)
     capsys.readouterr()

@@ -4,7 +4,7 @@ import copy
 import json
 
 import pytest
-from quipu import boards, errors, images
+from quipu import boards, deploy, errors, images
 
 GOOD = boards.load("RPI_PICO")
 BREAKS = [
@@ -16,10 +16,15 @@ BREAKS = [
     (lambda f: f.update(mpy_arch="armv9"), r"mpy_arch: expected one of armv6m.*found 'armv9'"),
     (lambda f: f["capacities"].update(dim=0), r"capacities.dim: expected \d+ to \d+, found 0"),
     (lambda f: f["capacities"].pop("keys"), r"capacities.keys: expected a value"),
-    (lambda f: f["stock"].update(driver="rp2"), r"stock.driver: expected files.*found 'rp2'"),
+    (lambda f: f["stock"].update(driver="rp2"), r"stock.driver: expected files or fat.*found 'rp2'"),
     (lambda f: f["stock"]["log"].update(path="log"), r"stock.log.path: expected a path from /, found 'log'"),
     (lambda f: f["stock"]["log"].update(size=1000), r"stock.log.size: expected a multiple of the sector, 1536, found 1000"),
     (lambda f: f["stock"]["geometry"].update(page=250), r"stock.geometry: expected sector a multiple of page"),
+    (lambda f: f["stock"].update(driver="fat"), r"stock.log.path: expected a file on a card, as /sd/quipu.log, found '/quipu-log'"),
+    (lambda f: f.update(stock={"driver": "fat", "log": {"path": "/sd/quipu.log", "size": 1 << 20},
+                               "geometry": {"sector": 8192, "page": 256, "unit": 512}}), r"stock.geometry: expected page and unit 512"),
+    (lambda f: f.update(stock={"driver": "fat", "log": {"path": "/sd/quipu.log", "size": 1 << 20},
+                               "geometry": {"sector": 4096, "page": 512, "unit": 512}}), r"stock.geometry: .* a sector of 8192 or more"),
 ]
 
 
@@ -78,5 +83,8 @@ def test_boards_that_are_not_there():
 def test_facts_for_stock_firmware():
     facts = boards.for_stock("RPI_PICO")
     assert facts["driver"] == "files" and facts["log"]["path"] == "/quipu-log" and facts["name"] == "RPI_PICO"
+    facts = boards.for_stock("NUCLEO_F767ZI")
+    assert facts["driver"] == "fat" and deploy.root(facts) == "/sd"
+    assert all(path.startswith("/sd/") for path in deploy.files(facts)) and deploy.folders(facts)[0] == "/sd/lib"
     with pytest.raises(errors.UsageError, match="PYBV11.*FAT.*cannot be flashed yet"):
         boards.for_stock("PYBV11")
