@@ -15,8 +15,6 @@ from shared_kernel import primitives
 
 from . import kernels
 
-_CHUNK = 1024  # up to here one call of ours is quicker than the package's, which spreads over chunks
-
 
 class Fast:
     """Hashes of the blake3 package. It has no interface to single chunks, so with `whole` set nothing asks for them."""
@@ -68,13 +66,9 @@ def native() -> Any:
 
         name = "C"
         whole = False
-        crc32 = staticmethod(zlib.crc32)
+        hash, crc32 = staticmethod(fast.hash), staticmethod(zlib.crc32)
         chunk_cv, parent_cv, copy = staticmethod(fast.chunk_cv), staticmethod(fast.parent_cv), staticmethod(fast.copy)
         nearest, climb = staticmethod(fast.nearest), staticmethod(fast.climb)
-
-        @staticmethod
-        def hash(data: Any, short: Any = fast.hash, limit: int = _CHUNK) -> bytes:
-            return short(data) if len(data) <= limit else blake3(data).digest()
 
         @staticmethod
         def distances(words: Any, first: int, stride: int, dim: int, count: int, query: Any, out: MutableSequence[int]) -> None:
