@@ -111,7 +111,8 @@ class Store:
             self._adopt(found.replay)
             self.address = found.address
             self.skipped = found.skipped
-            self._since_snapshot()
+            if self.kernel:
+                self._since_snapshot()
         self.base = self.now()
         if self.watch:
             self.watch.lost(self.kernel)
@@ -142,8 +143,14 @@ class Store:
         self.since_snapshot = 0
         while self.since_snapshot < len(self.order) and self.region.opened(self.order[-1 - self.since_snapshot]).first > newest:
             self.since_snapshot += 1
-        # two snapshots a turn, the older one done before its half is recycled: each slot wears like the ring
-        half = max(1, (self.region.sectors - self.region.ring() - 2) // 2)
+        # Two snapshots a turn, so each slot wears like the ring. What the older one covers must last until the newer is done, which
+        # takes a call for each erase, of two frames as long as can be, and such a frame for each other step.
+        region = self.region
+        half = max(1, (region.sectors - region.ring() - 2) // 2)
+        steps = 2 * region.slot_sectors + self.kernel.arena.chunks + 2
+        lasting = steps * region.pad(len(self.frame)) // (region.sector - region.frames_at)
+        if half > (lasting + 1) // 2:  # else the ring is too small for that, and a full one waits for a whole snapshot
+            half -= (lasting + 1) // 2
         self.distance = min(self.wanted_distance or half, half)
 
     def configure(self, config, entropy, identity, policy=0):
@@ -189,7 +196,7 @@ class Store:
                 results.append(e)
         self._flush()
         self.busy = False
-        self._work()
+        self._work(len(commands))
         return results
 
     def _settle(self):
@@ -423,11 +430,14 @@ class Store:
         return n - 1
 
     def _recyclable(self, end):
-        """Return whether the frames below seq `end` may go: both snapshots cover them, and the host has them."""
-        for slot in self.slots:
-            if slot is None or slot.seq + 1 < end:
-                return False
-        return self.policy == OVERWRITE or self.acked >= end
+        """Return whether the frames below seq `end` may go: both snapshots cover them, and the host has them. While one snapshot is
+        written over, what it covered with the other may still go: without it those frames have nothing left to begin from."""
+        return self._covered() >= end and (self.policy == OVERWRITE or self.acked >= end)
+
+    def _covered(self):
+        if self.saver is None:
+            self.covered = min([0 if slot is None else slot.seq + 1 for slot in self.slots])
+        return self.covered
 
     def _next_sector(self, first, head):
         """Take the next sector of the ring into use, for frames from seq `first` on; head: the chain head before it. One that
@@ -501,6 +511,7 @@ class Store:
             if self.slots[slot] and not self._is_solid(1 - slot):
                 slot = 1 - slot
             self.solid = [each for each in self.solid if each != slot]
+            self._covered()
             self.slots[slot] = None
             self.saver = Saver(self.region, self.kernel.arena, slot)
             self.since_snapshot = 0
@@ -562,9 +573,9 @@ class Store:
         self._small(CHECKPOINT, self.kernel.root())
         self._flush()
 
-    def _work(self):
-        """After a group: say which sectors are bad, go on with the snapshot being taken, or begin the one that is due. Not in a call
-        that has erased a sector: one erase is the longest that a call may take."""
+    def _work(self, commands):
+        """After a group of so many commands: say which sectors are bad, go on with the snapshot being taken, by a step each, or begin
+        the one that is due. Not in a call that has erased a sector: one erase is the longest that a call may take."""
         if self.unsaid and self.booted:
             try:
                 self._report()
@@ -573,8 +584,12 @@ class Store:
         if self.opened:
             self.opened = False
         elif self.saver or self.since_snapshot >= self.distance:
-            self._saver()
+            saver = self._saver()
+            erasing = saver.erased < self.region.slot_sectors
             self._step()
+            while not erasing and commands > 1 and self.saver is saver:
+                commands -= 1
+                self._step()
 
     def _cover(self):
         """The ring is full: if snapshots are all that keeps its older sectors from being recycled, take them now."""
