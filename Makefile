@@ -48,11 +48,19 @@ hil: images kernel ## the hardware suite on the board at PORT= (PORTS="a b": sev
 	    --junitxml build/reports/hil.xml -o junit_family=xunit1
 
 MICROPYTHON ?= $(or $(QUIPU_MICROPYTHON),build/micropython)
-firmware: images ## MicroPython with Quipu in it for BOARD=RPI_PICO or RPI_PICO2; MICROPYTHON=: a checkout with lib/pico-sdk
-	@test -f boards/$(or $(BOARD),.)/mpconfigboard.cmake || { echo "no build for BOARD=$(BOARD): RPI_PICO or RPI_PICO2"; exit 2; }
-	@test -f $(MICROPYTHON)/lib/pico-sdk/CMakeLists.txt || { echo "$(MICROPYTHON) has no lib/pico-sdk: set MICROPYTHON to a checkout" \
-	    "in which \`make -C ports/rp2 submodules\` was run"; exit 2; }
-	$(MAKE) -C $(MICROPYTHON)/ports/rp2 BOARD=$(BOARD) BOARD_DIR=$(CURDIR)/boards/$(BOARD) BUILD=$(CURDIR)/build/firmware/$(BOARD) \
+BUILDS := $(patsubst boards/%/board_facts.py,%,$(wildcard boards/*/board_facts.py))
+PORT_OF = $(firstword $(patsubst $(MICROPYTHON)/ports/%/boards/$(BOARD),%,$(wildcard $(MICROPYTHON)/ports/*/boards/$(BOARD))))
+SDK_rp2 := pico-sdk
+SDK_stm32 := stm32lib
+SDK_nrf := nrfx
+SDK_samd := asf4
+firmware: ## MicroPython with Quipu in it for BOARD=RPI_PICO, ...; MICROPYTHON=: a checkout with its port's submodules
+	@test -f boards/$(or $(BOARD),.)/board_facts.py || { echo "no build for BOARD=$(BOARD): one of $(BUILDS)"; exit 2; }
+	@test -n "$(PORT_OF)" || { echo "MICROPYTHON=$(MICROPYTHON) is no MicroPython checkout that knows $(BOARD)"; exit 2; }
+	@test -n "$$(ls -A $(MICROPYTHON)/lib/$(SDK_$(PORT_OF)))" || { echo "$(MICROPYTHON)/lib/$(SDK_$(PORT_OF)) is empty: set MICROPYTHON" \
+	    "to a checkout in which \`make -C ports/$(PORT_OF) BOARD=$(BOARD) submodules\` was run"; exit 2; }
+	@$(MAKE) images
+	$(MAKE) -C $(MICROPYTHON)/ports/$(PORT_OF) BOARD=$(BOARD) BOARD_DIR=$(CURDIR)/boards/$(BOARD) BUILD=$(CURDIR)/build/firmware/$(BOARD) \
 	    MICROPY_MPYCROSS=$(CURDIR)/build/mpy-cross
 
 test: images kernel $(VENV)/recordings ## every test

@@ -129,5 +129,7 @@ def for_stock(name: str) -> dict[str, Any]:
     """Return the facts that go on board `name` as /quipu.json for stock firmware. UsageError if there is no way on stock firmware."""
     facts = load(name)
     if "no_stock" in facts:
-        raise UsageError(f"{name}: {facts['no_stock']}; it cannot be flashed yet")
+        way = (f"and it has no firmware with Quipu in it: {facts['no_build']}" if "no_build" in facts else
+               f"`make firmware BOARD={name}` builds one with Quipu in it")
+        raise UsageError(f"{name}: {facts['no_stock']}; {way} (docs/boards.md)")
     return {"name": name, "mpy_arch": facts["mpy_arch"], **facts["stock"], "capacities": facts["capacities"]}

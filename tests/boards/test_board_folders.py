@@ -19,6 +19,10 @@ ROOT = images.checkout_root()
 BUILT = sorted(path.parent.name for path in (ROOT / "boards").glob("*/manifest.py") if path.parent.name in boards.names())
 # Flash on the board. Pico: also in the port's linker script; Pico 2: the vendor's page on it.
 FLASH = {"RPI_PICO": 2 << 20, "RPI_PICO2": 4 << 20}
+PORTS = {"RPI_PICO": "rp2", "RPI_PICO2": "rp2", "PYBV11": "stm32", "NUCLEO_F767ZI": "stm32", "ARDUINO_NANO_33_BLE_SENSE": "nrf",
+         "ADAFRUIT_ITSYBITSY_M4_EXPRESS": "samd"}
+# What else than Quipu, asyncio and the board's facts each port freezes; the first is what formats, ours and not the port's own.
+OTHERS = {"rp2": ["_boot.py", "rp2.py"], "stm32": [], "nrf": ["_mkfs.py"], "samd": ["_boot.py"]}
 SECTOR = 4096
 
 
@@ -46,7 +50,13 @@ def test_board_json_is_of_micropythons_form(name):
 
 
 def test_there_are_such_boards():
-    assert BUILT == sorted(FLASH)
+    assert BUILT == sorted(PORTS)
+    for name in boards.names():
+        assert ("no_build" in boards.load(name)) == (name not in BUILT), "a board has a build, or says why it has none"
+        names = {path.name for path in (ROOT / "boards" / name).iterdir()}
+        config = {"mpconfigboard.cmake" if PORTS[name] == "rp2" else "mpconfigboard.mk"} if name in BUILT else set()
+        assert names - {"log_region.ld"} == config | {"quipu.json"} | ({"board.json", "board_facts.py", "manifest.py", "mpconfigboard.h"}
+                                                                      if name in BUILT else set())
 
 
 @pytest.mark.parametrize("name", BUILT)
@@ -56,20 +66,47 @@ def test_all_of_quipu_is_frozen(name, monkeypatch):
     import manifestfile
 
     manifest = manifestfile.ManifestFile(manifestfile.MODE_FREEZE, {
-        "MPY_DIR": str(source), "PORT_DIR": str(source / "ports" / "rp2"), "BOARD_DIR": str(ROOT / "boards" / name), "MPY_LIB_DIR": ""})
+        "MPY_DIR": str(source), "PORT_DIR": str(source / "ports" / PORTS[name]), "BOARD_DIR": str(ROOT / "boards" / name),
+        "MPY_LIB_DIR": ""})
     manifest.execute(str(ROOT / "boards" / name / "manifest.py"))
     frozen = {each.target_path: each.full_path for each in manifest.files()}
     ours = {f"{package}/{path.name}": str(path) for package, folder in (("shared_kernel", ROOT), ("quipu", ROOT / "firmware"))
             for path in (folder / package).glob("*.py")}
     assert len(ours) > 40 and ours.items() <= frozen.items()
     others = {path for path in frozen if path not in ours and not path.startswith("asyncio/")}
-    assert others == {"_boot.py", "rp2.py", "board_facts.py", "uasyncio.py"}
-    assert frozen["_boot.py"] == str(ROOT / "boards" / "rp2" / "_boot.py"), "not the port's own, which formats"
+    assert others == {*OTHERS[PORTS[name]], "board_facts.py", "uasyncio.py"}
+    assert frozen["board_facts.py"] == str(ROOT / "boards" / name / "board_facts.py")
+    for each in OTHERS[PORTS[name]][:1]:
+        assert frozen[each] == str(ROOT / "boards" / PORTS[name] / each), "not the port's own, which formats"
 
 
 @pytest.mark.parametrize("name", BUILT)
-def test_the_log_lies_behind_the_filesystem_and_the_filesystem_behind_the_code(name):
+def test_the_frozen_facts_are_the_folders_and_a_log_fits(name):
     facts, stock = facts_of(name), boards.load(name)
+    assert (facts["name"], facts["mpy_arch"], facts["capacities"]) == (name, stock["mpy_arch"], stock["capacities"])
+    sector, size = facts["geometry"]["sector"], facts["log"]["size"]
+    assert size % sector == 0 and facts["log"].get("start", 0) % sector == 0
+
+    class Flash:
+        page, unit = facts["geometry"]["page"], facts["geometry"]["unit"]
+        sectors = size // sector
+
+    Flash.sector = sector
+    need_slot(Region(Flash), [facts["capacities"][each] for each in CONFIG_NAMES])  # two snapshots and a ring fit
+
+
+def test_the_itsybitsys_log_is_the_end_of_its_part():
+    name = "ADAFRUIT_ITSYBITSY_M4_EXPRESS"
+    part = re.search(r"MICROPY_HW_QSPIFLASH\s+(\w+)", (images.micropython_source() / "ports" / "samd" / "boards" / name
+                                                       / "mpconfigboard.h").read_text())[1]
+    mbit = int(re.fullmatch(r"GD25Q(\d+)C", part)[1])  # the maker's name says the size
+    log = facts_of(name)["log"]
+    assert log["start"] + log["size"] == mbit * (1 << 20) // 8
+
+
+@pytest.mark.parametrize("name", FLASH)
+def test_the_log_lies_behind_the_filesystem_and_the_filesystem_behind_the_code(name):
+    facts = facts_of(name)
     port = images.micropython_source() / "ports" / "rp2"
     bytes_ = storage(ROOT / "boards" / name / "mpconfigboard.h", name)
     start, size = facts["log"]["start"], facts["log"]["size"]
@@ -78,20 +115,16 @@ def test_the_log_lies_behind_the_filesystem_and_the_filesystem_behind_the_code(n
     if name == "RPI_PICO":
         kib = re.search(r"FLASH\(rx\) : ORIGIN = 0x10000000, LENGTH = (\d+)k", (port / "memmap_mp_rp2040.ld").read_text())[1]
         assert int(kib) * 1024 == FLASH[name]
-    assert (facts["name"], facts["mpy_arch"], facts["capacities"]) == (name, stock["mpy_arch"], stock["capacities"])
-
-    class Flash:
-        sector, page, unit = facts["geometry"]["sector"], facts["geometry"]["page"], facts["geometry"]["unit"]
-        sectors = size // facts["geometry"]["sector"]
-
-    need_slot(Region(Flash), [facts["capacities"][each] for each in CONFIG_NAMES])  # two snapshots and a ring fit
 
 
 class Flash:
-    """rp2.Flash over bytes; made with the area that the boot file asks for."""
+    """A port's Flash over bytes, of the area that its caller asks for, else of what the port gives the filesystem."""
 
     def __init__(self, content, start=0, len=0):
         self.content, self.start, self.len = content, start, len
+
+    def writeblocks(self, *given):
+        raise AssertionError("a boot file writes nothing itself")
 
     def ioctl(self, what, _):
         return {4: self.len // SECTOR, 5: SECTOR}[what]
@@ -100,33 +133,47 @@ class Flash:
         buf[:] = self.content[self.start + block * SECTOR :][: len(buf)]
 
 
+@pytest.mark.parametrize("name", ["RPI_PICO", "ADAFRUIT_ITSYBITSY_M4_EXPRESS", "ARDUINO_NANO_33_BLE_SENSE"])
 @pytest.mark.parametrize(("what", "formats", "mounts"), [("ours", 0, 1), ("erased", 1, 1), ("something", 0, 0)])
-def test_nothing_that_holds_anything_is_formatted(what, formats, mounts, monkeypatch):
-    facts = facts_of("RPI_PICO")
+def test_nothing_that_holds_anything_is_formatted(name, what, formats, mounts, monkeypatch):
+    facts, port = facts_of(name), PORTS[name]
     end = facts["log"]["start"]
     content = bytearray(b"\xff" * (end + facts["log"]["size"]))
     content[end] = 0  # a log, which is none of the boot file's business
+    first = end - 64 * 1024 if port == "nrf" else 0
+    if port == "nrf":
+        content[first - 1] = 0  # the firmware
     if what == "something":
         content[end - 1] = 0  # the last byte that it has to look at
     done = []
     ready = [what == "ours"]
 
     class VfsLfs2:
-        def __init__(self, device, progsize):
+        def __init__(self, device, progsize=32):
             if not ready[0]:
                 raise OSError(22)
 
         @staticmethod
-        def mkfs(device, progsize):
+        def mkfs(device, progsize=32):
             ready[0] = True
-            done.append(("format", device.start, device.len))
+            done.append(("format", device.ioctl(4, 0) * device.ioctl(5, 0), progsize))
 
-    modules = {"rp2": types.SimpleNamespace(Flash=lambda **area: Flash(content, **area)), "board_facts": types.SimpleNamespace(FACTS=facts),
+    # What the port's own Flash() is: rp2's with an area, nRF's the filesystem's area, SAMD's the whole part.
+    whole = {"rp2": lambda **area: Flash(content, **area), "nrf": lambda: Flash(content, first, end - first),
+             "samd": lambda: Flash(content, 0, len(content))}[port]
+    modules = {port: types.SimpleNamespace(Flash=whole), "board_facts": types.SimpleNamespace(FACTS=facts),
                "vfs": types.SimpleNamespace(VfsLfs2=VfsLfs2, mount=lambda fs, path: done.append(("mount", path)))}
-    for name, module in modules.items():
-        monkeypatch.setitem(sys.modules, name, module)
-    runpy.run_path(str(ROOT / "boards" / "rp2" / "_boot.py"))
-    assert done == [("format", 0, end)] * formats + [("mount", "/")] * mounts
+    for each, module in modules.items():
+        monkeypatch.setitem(sys.modules, each, module)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    if port == "nrf":  # runs only where nothing could be mounted, and its caller mounts
+        if what != "ours":
+            runpy.run_path(str(ROOT / "boards" / port / "_mkfs.py"))
+        assert done == [("format", end - first, 32)] * formats
+        return
+    runpy.run_path(str(ROOT / "boards" / port / "_boot.py"))
+    assert done == [("format", end, 256)] * formats + [("mount", "/")] * mounts
+    assert port != "samd" or sys.path[-1] == "/lib"
 
 
 def test_a_cortex_m3_that_micropython_calls_armv7em_is_taken_and_another_architecture_is_not():

@@ -86,5 +86,7 @@ def test_facts_for_stock_firmware():
     facts = boards.for_stock("NUCLEO_F767ZI")
     assert facts["driver"] == "fat" and deploy.root(facts) == "/sd"
     assert all(path.startswith("/sd/") for path in deploy.files(facts)) and deploy.folders(facts)[0] == "/sd/lib"
-    with pytest.raises(errors.UsageError, match="PYBV11.*FAT.*cannot be flashed yet"):
+    with pytest.raises(errors.UsageError, match="PYBV11: .*120 KiB.*`make firmware BOARD=PYBV11` builds one"):
         boards.for_stock("PYBV11")
+    with pytest.raises(errors.UsageError, match="NUCLEO_F446RE: .*FAT.*no firmware with Quipu in it: a log needs five sectors"):
+        boards.for_stock("NUCLEO_F446RE")
