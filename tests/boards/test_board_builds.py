@@ -1,6 +1,7 @@
 """The builds of stm32, nRF and SAMD boards, as far as they go without the vendors' libraries, which Debian's source of MicroPython
 lacks: the port's own makefile takes the folder, finds the board's pins and names, and the linker keeps the log's flash free."""
 
+import os
 import re
 import runpy
 import shutil
@@ -18,6 +19,31 @@ __attribute__((section(".isr_vector"), used)) const int vectors[16] = {{1}};
 __attribute__((section(".text.code"), used)) const char code[{size}] = {{1}};
 int counted = 7;
 void Reset_Handler(void) {{ counted++; }}
+"""
+
+# Boots a SAMD board twice, under MicroPython, over a simulated part behind a fake of the port: a file is there again, the driver of the log
+# takes the rest of the part, and not the first sector before it.
+SAMD_BOOT = """
+import nor, os, samd, sys, vfs
+HALF = nor.SIZE // 2
+class Module: FACTS = {"log": {"start": HALF, "size": HALF}}
+sys.modules["board_facts"] = Module
+def boot():
+    vfs.umount("/")
+    exec(code, {"__name__": "_boot"})
+code = open("boards/samd/_boot.py").read()
+from quipu.samd_flash import open_region
+from quipu import log_region
+boot()
+with open("/mine.txt", "w") as f: f.write("mine")
+boot()
+with open("/mine.txt") as f: print(f.read())
+stat = os.statvfs("/")
+print(stat[1] * stat[2] == HALF, nor.contents(HALF) == b"\\xff" * HALF)
+geometry = {"sector": nor.SECTOR, "page": 256, "unit": 4}
+print(open_region(Module.FACTS["log"], geometry).sectors * nor.SECTOR == HALF)
+try: open_region({"start": HALF - nor.SECTOR, "size": HALF}, geometry)
+except ValueError as e: print(e)
 """
 
 pytestmark = pytest.mark.skipif(not shutil.which("arm-none-eabi-gcc"), reason="no arm-none-eabi-gcc")
@@ -119,6 +145,14 @@ def test_the_nanos_filesystem_ends_at_the_log_and_the_log_at_the_bootloader(tmp_
     assert linked(name, tmp_path, room - 256, stack)[0].returncode == 0
     done, _ = linked(name, tmp_path, room, stack)
     assert done.returncode and "will not fit in region `FLASH_TEXT'" in done.stderr
+
+
+def test_a_samd_boards_filesystem_ends_where_the_log_begins():
+    env = {**os.environ, "MICROPYPATH": "tests/drivers/fakes:.:firmware:.frozen"}
+    done = subprocess.run([images.unix_port(), "-X", "heapsize=16M", "-c", SAMD_BOOT], check=False, cwd=ROOT, capture_output=True,
+                          text=True, env=env)
+    mine, ends, driver, refused = done.stdout.splitlines()
+    assert (mine, ends, driver) == ("mine", "True True", "True") and "what the filesystem and the part leave" in refused, done.stderr
 
 
 @pytest.mark.parametrize(("given", "said"), [
