@@ -23,8 +23,10 @@ from .errors import ArchiveDamage, ArchiveError, UsageError
 from .origin import Archives
 from .verify import Pass, Verdict, parted, verify
 
-# A process takes about 0.2 s to begin; a log shorter than what is replayed meanwhile is not worth one.
-_WORTH_IT = (64 if kernels.kind == "compiled" else 8) << 20
+# A process takes about 0.15 s to begin. Meanwhile this one replays so many bytes, and it takes so many more than each of the
+# others. A log that is not several times as long is not worth a process.
+_LATE = (8 if kernels.kind == "compiled" else 2) << 20
+_WORTH_IT = 4 * _LATE
 _BLOCK = 1 << 24
 _SUMS = ("frames", "log_bytes", "checkpoints", "snapshots")
 _LISTS = ("gaps", "cuts")
@@ -86,7 +88,8 @@ def _merge(verdict: Verdict, part: dict[str, Any]) -> None:
 
 
 def plan(archive: Archive, jobs: int) -> list[Start]:
-    """Return up to jobs - 1 snapshots from which parts of about equal length begin; none if nothing can be shared.
+    """Return up to jobs - 1 snapshots from which parts begin that take about equally long; none if nothing can be shared. Of a
+    long log the last part, of this process, is longer by what it replays before the others begin.
 
     It goes by the lengths that frames claim. Where those are wrong, the part before notices, and what follows does not count.
     """
@@ -116,9 +119,10 @@ def plan(archive: Archive, jobs: int) -> list[Start]:
                     break
         total += path.stat().st_size
     chosen: list[Start] = []
+    shared = total - (_LATE if total >= _WORTH_IT else 0)
     for i in range(1, jobs):
         if places:
-            nearest = min(places, key=lambda each: abs(each[0] - total * i // jobs))[1]
+            nearest = min(places, key=lambda each: abs(each[0] - shared * i // jobs))[1]
             if nearest not in chosen:
                 chosen.append(nearest)
     return sorted(chosen)

@@ -71,6 +71,18 @@ def test_parts_begin_at_the_snapshots(path, here):
         (None, snapshots[0]), (snapshots[0], snapshots[1])]
 
 
+def test_of_a_long_log_the_part_of_this_process_is_the_longest(path, monkeypatch):
+    archive = Archive(path)
+    size = log_of(path).stat().st_size
+    first, second = audit.plan(archive, 9)
+    monkeypatch.setattr(audit, "_WORTH_IT", size)
+    for due in (first, second):
+        monkeypatch.setattr(audit, "_LATE", size - 2 * due.offset)  # what is left, halved, ends there
+        assert audit.plan(archive, 2) == [due]
+    monkeypatch.setattr(audit, "_WORTH_IT", size + 1)
+    assert audit.plan(archive, 2) == [min((first, second), key=lambda each: abs(each.offset - size // 2))]
+
+
 def test_real_processes_give_the_same_verdict(path):
     assert same(path)["verdict"] == "match"
     whole = bytearray(log_of(path).read_bytes())
