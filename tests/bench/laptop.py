@@ -30,7 +30,7 @@ from shared_kernel.genesis import encode
 from shared_kernel.kernel import INSERT, Kernel
 from shared_kernel.replay import Replay
 from shared_kernel.search import search
-from tests.bench import growth
+from tests.bench import growth, parallel
 
 DIM = 16
 FRAMES = 20_000  # inserts in the log that is replayed
@@ -199,12 +199,13 @@ def run() -> dict[str, Any]:
     # Beside the checkout, not in /tmp, which may be memory: durable must mean a disk.
     folder = Path(tempfile.mkdtemp(prefix="bench", dir=Path(__file__).resolve().parents[2] / "build"))
     out: dict[str, Any] = {"kernel": quipu.kernels.describe(), "provider": primitives.name, "python": sys.version.split()[0]}
+    parts = {"replay": (replays, rows), "parallel": (parallel.run, rows[:1000].tolist()), "search": (searches, rows),
+             "root": (roots, rows), "append": (appends, rows), "growth": (growth.run, vectors(growth.LARGEST))}
     try:
-        for name, work in (("replay", replays), ("search", searches), ("root", roots), ("append", appends)):
+        for name, (work, given) in parts.items():
             start = time.perf_counter()
-            out[name] = work(folder, rows)
+            out[name] = work(folder, given)
             print(f"{name}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
-        out["growth"] = growth.run(folder, vectors(growth.LARGEST))
     finally:
         shutil.rmtree(folder)
     return out

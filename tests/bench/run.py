@@ -83,6 +83,10 @@ def show(report: dict[str, Any]) -> None:
     speed = found["replay"]
     console.print(f"replay and verify: {speed['frames_per_s']:,.0f} frames/s, where BLAKE3 does "
                   f"{speed['blake3_bytes_per_s'] / 1e9:.2f} GB/s on one thread")
+    shared = found["parallel"]
+    console.print(f"verify {shared['frames']:,} frames: {seconds(shared['one process'])} by one process, "
+                  f"{seconds(shared['two processes'])} by two on {shared['cores']} cores: {shared['ratio']:.2f} times as fast by the "
+                  f"clock, {shared['ratio of work']:.2f} by the work that each has")
     table = Table(title="How cost grows")
     for each in ("what", "sizes", "seconds", "exponent"):
         table.add_column(each)
@@ -116,12 +120,14 @@ def charts(report: dict[str, Any]) -> list[Path]:
     pages = {"growth": chart.lines("How cost grows on a laptop", "records or frames", "seconds", found["growth"])}
     rows = [("Quipu", found["replay"]["quipu"])] + [(name, found["replay"][name]) for name in found["replay"]["ratio"]]
     pages["replay"] = chart.bars(f"Replay and verify {found['replay']['frames']:,} frames of 16 dimensions", "seconds", rows)
-    for count, each in found["search"].items():
-        pages[f"search-{count}"] = chart.bars(f"Exact search, {int(count):,} records of 16 dimensions, k = 10", "microseconds",
-                                              [("Quipu", each["quipu"] * 1e6)] + [(n, each[n] * 1e6) for n in each["ratio"]])
-    pages["append"] = chart.bars("One record made durable", "microseconds",
-                                 [("Quipu", found["append"]["quipu"] * 1e6),
-                                  *[(n, found["append"][n] * 1e6) for n in found["append"]["ratio"]]])
+    pages["parallel"] = chart.bars(f"Verify {found['parallel']['frames']:,} frames", "seconds",
+                                   [(name, found["parallel"][name]) for name in ("one process", "two processes")])
+    titles = {f"search-{n}": (f"Exact search, {int(n):,} records of 16 dimensions, k = 10", each) for n, each in found["search"].items()}
+    titles |= {f"root-{n}": (f"An insert and its state root, {int(n):,} records", each) for n, each in found["root"].items()}
+    titles["append"] = "One record made durable", found["append"]
+    for name, (title, each) in titles.items():
+        pages[name] = chart.bars(title, "microseconds", [(who.replace("quipu", "Quipu"), each[who] * 1e6)
+                                                         for who in ("quipu", *each["ratio"])])
     for core, providers in (report["board"] or {}).items():
         for metric in dict.fromkeys(each for figures in providers.values() for each in figures):
             values = [(name, float(figures[metric])) for name, figures in providers.items()
