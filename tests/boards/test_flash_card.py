@@ -5,7 +5,7 @@ import json
 
 import pytest
 import quipu
-from quipu import cli, commands_boards, deploy, flash, images
+from quipu import boards, cli, commands_boards, deploy, flash, images
 from quipu.emulator import Emulator
 from quipu.errors import PortError
 
@@ -119,3 +119,16 @@ def test_a_board_with_a_card_is_flashed_records_and_is_proved(emulator, facts, t
     with pytest.raises(PortError, match="quipu sync"), deploy.opened(emulator.port) as repl:
         flash.plan(repl, flash.settled(repl, flash.probe(repl), other), other, ".mpy", {"/sd/quipu.json": json.dumps(other).encode()})
 
+
+
+def test_a_firmware_with_quipu_in_it_keeps_its_own_log(monkeypatch):
+    emulated = images.board_facts(BOARD)
+    stock = {**boards.for_stock("RPI_PICO"), "name": BOARD, "mpy_arch": emulated["mpy_arch"]}
+    with Emulator(BOARD) as frozen:
+        with quipu.connect(frozen.port, timeout=30) as board:
+            log = board.info()["log"]
+        assert commands_boards.flash(frozen.port, None, main=False, dry_run=True)["plan"]["write"], "the same facts are no harm"
+        monkeypatch.setattr(flash, "facts_for", lambda found, board: stock)
+        with pytest.raises(PortError, match="has Quipu in it and its log at .*'emulated'.*nothing to flash"):
+            commands_boards.flash(frozen.port, None, main=False, dry_run=False)
+        assert started(frozen)["log"] == log
