@@ -1,11 +1,11 @@
 """Charts as SVG, readable on light and on dark paper: bars of ratios, and lines of growth on two logarithmic scales. Draws only."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from xml.sax.saxutils import escape
 
-# One colour for each series, chosen to stand out from white and from near-black alike.
-COLOURS = ("#0f7b6c", "#c2571a", "#5b6ee1", "#a3398f", "#8a7a00", "#2f7fbf")
+# One colour for each series, which stands out from both papers alike.
+COLOURS = ("#178f7e", "#c2571a", "#5b6ee1", "#b04fa0", "#8a7a00", "#2f7fbf")
 STYLE = """<style>
   text { font: 13px system-ui, sans-serif; fill: #222 } .title { font-size: 15px; font-weight: 600 } .axis { stroke: #999 }
   .quiet { fill: #666 } rect.paper { fill: #fff }
@@ -20,14 +20,22 @@ def number(value: float) -> str:
     return f"{value:.3g}"
 
 
+def seconds(value: float) -> str:
+    """Return a time as a person reads it: three digits that count, in the unit that suits it."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
+        if value >= 0.9995 * size:  # what is rounded up to the unit is of it
+            return f"{number(value / size)} {unit}"
+    return f"{number(value / 1e-9)} ns"
+
+
 def _page(width: int, height: int, title: str, parts: Sequence[str]) -> str:
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img">\n'
             f'<title>{escape(title)}</title>\n{STYLE}\n<rect class="paper" width="{width}" height="{height}"/>\n'
             f'<text class="title" x="16" y="26">{escape(title)}</text>\n' + "\n".join(parts) + "\n</svg>\n")
 
 
-def bars(title: str, unit: str, values: Sequence[tuple[str, float]]) -> str:
-    """Return bars, one a line; their lengths are logarithmic if the largest is over 50 times the smallest."""
+def bars(title: str, unit: str, values: Sequence[tuple[str, float]], show: Callable[[float], str] = number) -> str:
+    """Return bars, one a line; their lengths are logarithmic if the largest is over 50 times the smallest. show: a value as text."""
     if not values or min(value for _, value in values) <= 0:
         raise ValueError(f"{title}: bars need values above 0, not {values}")
     low, high = min(value for _, value in values), max(value for _, value in values)
@@ -38,12 +46,13 @@ def bars(title: str, unit: str, values: Sequence[tuple[str, float]]) -> str:
         y = 64 + 30 * i
         parts.append(f'<text x="16" y="{y + 15}">{escape(name)}</text>'
                      f'<rect x="300" y="{y}" width="{max(1, 340 * share):.1f}" height="20" rx="2" fill="{COLOURS[i % len(COLOURS)]}"/>'
-                     f'<text x="{308 + 340 * share:.1f}" y="{y + 15}">{number(value)}</text>')
+                     f'<text x="{308 + 340 * share:.1f}" y="{y + 15}">{escape(show(value))}</text>')
     return _page(760, 76 + 30 * len(values), title, parts)
 
 
-def lines(title: str, across: str, up: str, series: dict[str, Sequence[tuple[float, float]]]) -> str:
-    """Return lines of (x, y), both logarithmic, each with its name and its fitted exponent."""
+def lines(title: str, across: str, up: str, series: dict[str, Sequence[tuple[float, float]]],
+          show: Callable[[float], str] = number) -> str:
+    """Return lines of (x, y), both logarithmic, each with its name and its fitted exponent. show: a y as text."""
     points = [point for each in series.values() for point in each]
     if not points or min(min(point) for point in points) <= 0:
         raise ValueError(f"{title}: logarithmic scales need values above 0")
@@ -62,14 +71,16 @@ def lines(title: str, across: str, up: str, series: dict[str, Sequence[tuple[flo
     for power in range(y0, y1 + 1):
         _, y = place(10.0**x0, 10.0**power)
         parts.append(f'<line class="axis" x1="80" y1="{y:.1f}" x2="520" y2="{y:.1f}" stroke-opacity="0.35"/>'
-                     f'<text class="quiet" x="72" y="{y + 4:.1f}" text-anchor="end">{10.0**power:g}</text>')
+                     f'<text class="quiet" x="72" y="{y + 4:.1f}" text-anchor="end">{escape(show(10.0**power))}</text>')
     for i, (name, each) in enumerate(series.items()):
         colour = COLOURS[i % len(COLOURS)]
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in each))
+        spots = [place(*point) for point in each]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in spots)
+        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>' for x, y in spots]
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2.5"/>'
                      f'<rect x="540" y="{70 + 24 * i}" width="12" height="12" fill="{colour}"/>'
                      f'<text x="558" y="{81 + 24 * i}">{escape(name)}: n^{exponent(each):.2f}</text>')
-    return _page(760, 370, title, parts)
+    return _page(820, 370, title, parts)
 
 
 def exponent(points: Sequence[tuple[float, float]]) -> float:

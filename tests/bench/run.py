@@ -6,6 +6,7 @@ frames, and what two archives move) and board.py (instructions on emulated board
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench import archive, chart
+from tests.bench.chart import seconds
 
 ROOT = Path(__file__).resolve().parents[2]
 REPORTS = ROOT / "build" / "reports"
@@ -54,20 +56,13 @@ def board() -> dict[str, Any] | None:
     return half.run()
 
 
-def seconds(value: float) -> str:
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
-        if value >= size:
-            return f"{value / size:.3g} {unit}"
-    return f"{value / 1e-9:.3g} ns"
-
-
 def laptop_rows(found: dict[str, Any]) -> list[tuple[str, str, str, str, str]]:
     """Return (what, Quipu, peer, its time, ratio) for the table."""
     groups = [(f"replay and verify {found['replay']['frames']:,} frames", found["replay"])]
     groups += [(f"search, {int(n):,} x 16, k = 10", each) for n, each in found["search"].items()]
     groups += [(f"insert and root at {int(n):,} records", each) for n, each in found["root"].items()]
     groups += [("durable append", found["append"])]
-    return [(what, seconds(each["quipu"]), peer, seconds(each[peer]), f"{ratio:.2f}")
+    return [(what, seconds(each["quipu"]), peer, seconds(each[peer]), chart.number(ratio))
             for what, each in groups for peer, ratio in each["ratio"].items()]
 
 
@@ -88,10 +83,10 @@ def show(report: dict[str, Any]) -> None:
                   f"{seconds(shared['two processes'])} by two on {shared['cores']} cores: {shared['ratio']:.2f} times as fast by the "
                   f"clock, {shared['ratio of work']:.2f} by the work that each has")
     table = Table(title="How cost grows")
-    for each in ("what", "sizes", "seconds", "exponent"):
+    for each in ("what", "sizes", "time", "exponent"):
         table.add_column(each)
     for name, points in found["growth"].items():
-        table.add_row(name, " ".join(f"{int(x):,}" for x, _ in points), " ".join(seconds(y) for _, y in points),
+        table.add_row(name, "  ".join(f"{int(x):,}" for x, _ in points), "  ".join(seconds(y) for _, y in points),
                       f"{chart.exponent(points):.2f}")
     console.print(table)
     table = Table(title="An archive of a million frames", width=118)
@@ -117,24 +112,26 @@ def show(report: dict[str, Any]) -> None:
 def charts(report: dict[str, Any]) -> list[Path]:
     """Write the charts and return where they are."""
     found = report["laptop"]
-    pages = {"growth": chart.lines("How cost grows on a laptop", "records or frames", "seconds", found["growth"])}
+    pages = {"growth": chart.lines("How cost grows on a laptop", "records or frames", "time", found["growth"], seconds)}
     rows = [("Quipu", found["replay"]["quipu"])] + [(name, found["replay"][name]) for name in found["replay"]["ratio"]]
-    pages["replay"] = chart.bars(f"Replay and verify {found['replay']['frames']:,} frames of 16 dimensions", "seconds", rows)
-    pages["parallel"] = chart.bars(f"Verify {found['parallel']['frames']:,} frames", "seconds",
-                                   [(name, found["parallel"][name]) for name in ("one process", "two processes")])
+    pages["replay"] = chart.bars(f"Replay and verify {found['replay']['frames']:,} frames of 16 dimensions", "time", rows, seconds)
+    pages["parallel"] = chart.bars(f"Verify {found['parallel']['frames']:,} frames", "time",
+                                   [(name, found["parallel"][name]) for name in ("one process", "two processes")], seconds)
     titles = {f"search-{n}": (f"Exact search, {int(n):,} records of 16 dimensions, k = 10", each) for n, each in found["search"].items()}
     titles |= {f"root-{n}": (f"An insert and its state root, {int(n):,} records", each) for n, each in found["root"].items()}
     titles["append"] = "One record made durable", found["append"]
     for name, (title, each) in titles.items():
-        pages[name] = chart.bars(title, "microseconds", [(who.replace("quipu", "Quipu"), each[who] * 1e6)
-                                                         for who in ("quipu", *each["ratio"])])
+        pages[name] = chart.bars(title, "time", [(who.replace("quipu", "Quipu"), each[who]) for who in ("quipu", *each["ratio"])],
+                                 seconds)
     for core, providers in (report["board"] or {}).items():
         for metric in dict.fromkeys(each for figures in providers.values() for each in figures):
             values = [(name, float(figures[metric])) for name, figures in providers.items()
                       if isinstance(figures.get(metric), int | float) and figures[metric] > 0]
             if values:
-                slug = "".join(c if c.isalnum() else "-" for c in f"{core}-{metric}".lower())
-                pages[slug] = chart.bars(f"{core}: {metric}", "instructions", values)
+                slug = re.sub("[^a-z0-9]+", "-", f"{core} {metric}".lower())
+                pages[slug] = chart.bars(f"{core}: {metric}", "bytes" if "bytes" in metric else "instructions", values)
+    for old in REPORTS.glob("bench-*.svg"):
+        old.unlink()
     out = []
     for name, page in pages.items():
         out.append(REPORTS / f"bench-{name}.svg")
