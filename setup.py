@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "host" / "native"))
 import fold  # noqa: E402
 
-MODULES = ("arena", "kernel", "root", "frames", "replay", "batch", "search")
+MODULES = ("arena", "kernel", "root", "frames", "replay", "batch", "nearest")
 STAGE = ROOT / "build" / "kernel"  # sources with their constants folded, and the types beside them
 FLAGS = [] if sys.platform == "win32" else ["-O3", "-g0", "-fno-strict-aliasing"]
 

@@ -18,7 +18,7 @@ CHUNK = const(1024)
 CHUNK_WORDS = const(256)
 
 # mpy-cross folds a constant with an underscore, so that it costs a board nothing, but only in the file that has it:
-# kernel.py, search.py, graph.py and store.py repeat those that they need, and tests/kernel keeps them equal.
+# kernel.py, nearest.py, graph.py and store.py repeat those that they need, and tests/kernel keeps them equal.
 
 # Words of the header. Three for each pool: live slots, free list, fresh (slots ever used).
 _MAGIC = const(0x41505551)  # "QUPA"

@@ -10,20 +10,21 @@ the conformance vectors run against each.
   crc32(data, seed) -> int                     CRC-32 as zlib's
   copy(to, to_at, of, of_at, count)            bytes; must not allocate on a board
   distances(words, first, stride, dim, count, query, out)   squared L2, see distances.py
+  nearest(words, base, skip, per, span, stride, fresh, dim, query, k, tag) -> [(distance, id)]   see nearest.py
+  scan(buffer, start, end, unit, most, seq, crc_seed) -> end   of a run of whole frames, see scan.py
 
-A provider may also have these, which do a whole loop of search.py, root.py and frames.py (None where it has not):
+A provider may also have these, which do a whole loop of root.py and frames.py (None where it has not):
 
-  nearest(words, base, skip, per, span, stride, fresh, dim, query, k, tag) -> [(distance, id)]   a Pool's numbers; tag or None
   climb(data, cvs, chunks, dirty, count, touched) -> root   rehash the dirty chunks and what is above; mark them clean; sorts dirty
   seal(buffer, start, kind, size, seq, tick, crc_seed) -> end   as frames.py's
   pack(vector, tag, meta) -> an insert's payload, or the vector's words if tag is None; None for what frames.py must judge
 """
 
-NAMES = ("hash", "chunk_cv", "parent_cv", "crc32", "copy", "distances")
+NAMES = ("hash", "chunk_cv", "parent_cv", "crc32", "copy", "distances", "nearest", "scan")
 
 # True where hashing the whole arena beats rehashing its changed chunks: a host whose fast hash has no chunk interface.
 whole = False
-nearest = climb = seal = pack = None
+climb = seal = pack = None
 name = "plain"
 SEAM = 1  # what all these functions mean; native code that was made for another number is not used
 refused = None  # why native code that was there is not used
@@ -37,7 +38,7 @@ def use(provider):
         if hasattr(provider, each):
             here[each] = getattr(provider, each)
     here["whole"] = getattr(provider, "whole", False)
-    for each in ("nearest", "climb", "seal", "pack"):
+    for each in ("climb", "seal", "pack"):
         here[each] = getattr(provider, each, None)
     here["name"] = getattr(provider, "name", "plain")
 
@@ -48,6 +49,10 @@ def __getattr__(each):
         found = _copy
     elif each == "distances":
         from .distances import distances as found
+    elif each == "nearest":
+        from .nearest import nearest as found
+    elif each == "scan":
+        from .scan import scan as found
     elif each in NAMES:
         from . import blake3
 

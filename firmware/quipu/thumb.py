@@ -16,14 +16,24 @@ _FLAGS = const(48)  # of the next block
 _LAST_FLAGS = const(52)  # what the last block has besides
 _INITIAL = const(64)
 
-# For distances(), by byte offsets from work's start. The first four are set by the caller.
-_D_FIRST = const(0)  # in words
-_D_STRIDE = const(4)  # in words, then in bytes
-_D_DIM = const(8)  # in words, then in bytes
-_D_COUNT = const(12)  # how many vectors are left
-_D_QUERY = const(16)  # address
-_D_OUT = const(20)  # the next distance's address
-_D_VECTOR = const(24)  # the next vector's address
+# For distances(), by byte offsets from work's start. The caller sets all that do not say otherwise, those from _PER on only to
+# keep the nearest.
+_SLOT = const(0)  # the next one's offset from words, then its address
+_STRIDE = const(4)  # bytes from a slot to the next
+_DIM = const(8)  # bytes of a vector
+_COUNT = const(12)  # how many slots are left
+_RUN = const(16)  # how many of them stand in this row
+_LONG = const(20)  # whether SMLAL may be used (ARMv7-M and up)
+_HOW = const(24)  # 0: write each distance; 1: keep the nearest; 2: keep the nearest of a tag
+_PER = const(28)  # slots of a row
+_SPAN = const(32)  # bytes from a row to the next
+_ROW = const(36)  # the row's offset from words, then its address
+_LEFT = const(40)  # how many more than are kept now may be
+_TAG = const(44)
+_QUERY = const(48)  # address; not set by the caller
+_TO = const(52)  # the next distance's address, or that of the nearest; not set by the caller
+_END = const(56)  # address after the last that is kept; not set by the caller
+_ID = const(60)  # this slot's; not set by the caller
 
 
 @micropython.asm_thumb
@@ -297,9 +307,11 @@ def compress(r0, r1):
 
 @micropython.asm_thumb
 def distances(r0, r1, r2, r3):
-    """Write each vector's squared distance to the query, at most 2^63 - 1: arguments work, words, query, out.
+    """Measure each slot's squared distance to the query, at most 2^63 - 1: arguments work, words, query, out.
 
-    work begins with first, stride, dim, count. Returns 0; or 1, and does nothing, when an address is no multiple of 4.
+    Where _HOW is 0 a slot is a vector, and out gets its distance: low word, high word. Otherwise a slot is a record's (id in
+    its word 1, 0 for none; tag in word 4; vector from word 5), and out, with room for one more than _LEFT, gets low word,
+    high word and id of the nearest, ascending. Returns 0; or 1, and does nothing, when an address is no multiple of 4.
     """
     mov(r12, r0)
     mov(r7, r0)
@@ -309,42 +321,88 @@ def distances(r0, r1, r2, r3):
     orr(r4, r3)
     lsl(r4, r4, 30)
     bne(DONE)
-    str(r2, [r7, _D_QUERY])
-    str(r3, [r7, _D_OUT])
-    ldr(r0, [r7, _D_FIRST])
-    lsl(r0, r0, 2)
-    add(r1, r1, r0)
-    str(r1, [r7, _D_VECTOR])
-    ldr(r0, [r7, _D_STRIDE])
-    lsl(r0, r0, 2)
-    str(r0, [r7, _D_STRIDE])
-    ldr(r0, [r7, _D_DIM])
-    lsl(r0, r0, 2)
-    str(r0, [r7, _D_DIM])
+    str(r2, [r7, _QUERY])
+    str(r3, [r7, _TO])
+    str(r3, [r7, _END])
+    ldr(r0, [r7, _SLOT])
+    add(r0, r0, r1)
+    str(r0, [r7, _SLOT])
+    ldr(r0, [r7, _ROW])
+    add(r0, r0, r1)
+    str(r0, [r7, _ROW])
 
-    label(NEXT_VECTOR)
+    label(NEXT_SLOT)
     mov(r7, r12)
-    ldr(r0, [r7, _D_COUNT])
-    cmp(r0, 0)
-    beq(DONE)
+    ldr(r0, [r7, _COUNT])
     sub(r0, 1)
-    str(r0, [r7, _D_COUNT])
-    ldr(r0, [r7, _D_VECTOR])  # r0 = component, r6 = the vector's end
-    ldr(r6, [r7, _D_STRIDE])
-    add(r6, r0, r6)
-    str(r6, [r7, _D_VECTOR])
-    ldr(r6, [r7, _D_DIM])
-    add(r6, r0, r6)
-    ldr(r1, [r7, _D_QUERY])  # r1 = the query's component
-    mov(r2, 0)  # r3:r2 = sum
-    mov(r3, 0)
-    b(MORE)
+    bcs(MEASURE)
+    mov(r0, 0)
+    label(DONE)
+    b(RETURN)
 
+    label(MEASURE)
+    str(r0, [r7, _COUNT])
+    ldr(r0, [r7, _SLOT])
+    ldr(r1, [r7, _STRIDE])
+    add(r1, r0, r1)
+    ldr(r2, [r7, _RUN])
+    sub(r2, 1)
+    bne(SAME_ROW)
+    ldr(r1, [r7, _ROW])
+    ldr(r2, [r7, _SPAN])
+    add(r1, r1, r2)
+    str(r1, [r7, _ROW])
+    ldr(r2, [r7, _PER])
+    label(SAME_ROW)
+    str(r1, [r7, _SLOT])
+    str(r2, [r7, _RUN])
+
+    ldr(r4, [r7, _HOW])
+    cmp(r4, 0)
+    beq(VECTOR)
+    ldr(r1, [r0, 4])
+    cmp(r1, 0)
+    beq(NEXT_SLOT)
+    str(r1, [r7, _ID])
+    cmp(r4, 1)
+    beq(ANY_TAG)
+    ldr(r1, [r0, 16])
+    ldr(r2, [r7, _TAG])
+    cmp(r1, r2)
+    bne(NEXT_SLOT)
+    label(ANY_TAG)
+    add(r0, 20)
+
+    label(VECTOR)  # r0 = component, r6 = the vector's end, r1 = the query's component, r3:r2 = sum
+    ldr(r6, [r7, _DIM])
+    add(r6, r0, r6)
+    ldr(r1, [r7, _QUERY])
+    mov(r2, 0)
+    mov(r3, 0)
+    ldr(r4, [r7, _LONG])
+    cmp(r4, 0)
+    beq(MORE)
+    b(MORE_LONG)
+
+    # A difference of less than 2^31 has a square of at most 2^62: the sum, below 2^63 before, shows bit 63 if it went past.
+    label(LONG)
+    data(2, 0xC810, 0xC920)  # ldmia r0!, {r4}; ldmia r1!, {r5}
+    sub(r4, r4, r5)
+    bvs(WIDE)
+    data(2, 0xFBC4, 0x2304)  # smlal r2, r3, r4, r4
+    cmp(r3, 0)
+    blt(SATURATE)
+    label(MORE_LONG)
+    cmp(r0, r6)
+    bne(LONG)
+    b(MEASURED)
+
+    label(WIDE)  # the rest of this vector goes the other way
+    add(r4, r4, r5)
+    b(SPLIT)
     label(COMPONENT)
-    ldr(r4, [r0, 0])
-    ldr(r5, [r1, 0])
-    add(r0, 4)
-    add(r1, 4)
+    data(2, 0xC810, 0xC920)
+    label(SPLIT)
     cmp(r4, r5)  # r4 = |difference|: up to 2^32 - 1, so it fits
     bge(ABOVE)
     sub(r4, r5, r4)
@@ -362,14 +420,17 @@ def distances(r0, r1, r2, r3):
     cmp(r0, r6)
     bne(COMPONENT)
 
-    label(STORE)
+    label(MEASURED)
     mov(r7, r12)
-    ldr(r4, [r7, _D_OUT])
-    str(r2, [r4, 0])
-    str(r3, [r4, 4])
-    add(r4, 8)
-    str(r4, [r7, _D_OUT])
-    b(NEXT_VECTOR)
+    ldr(r6, [r7, _TO])
+    ldr(r4, [r7, _HOW])
+    cmp(r4, 0)
+    bne(KEEP)
+    str(r2, [r6, 0])
+    str(r3, [r6, 4])
+    add(r6, 8)
+    str(r6, [r7, _TO])
+    b(NEXT_SLOT)
 
     # (high * 2^16 + low)^2 = high^2 * 2^32 + high * low * 2^17 + low^2: an M0 multiplies 32 x 32 -> 32 bits only. The sum is
     # below 2^63 before each step, and what is added is never negative: bit 63 or a carry means that it went past.
@@ -393,6 +454,51 @@ def distances(r0, r1, r2, r3):
     mov(r2, 0)
     mvn(r2, r2)
     lsr(r3, r2, 1)
-    b(STORE)
+    b(MEASURED)
 
-    label(DONE)
+    # Put (r3:r2, r5) behind the last that is kept, and everything greater one place on. If no more may be kept, the greatest
+    # of all is then beyond the end.
+    label(KEEP)
+    ldr(r5, [r7, _ID])
+    ldr(r4, [r7, _END])
+    label(BEFORE)
+    cmp(r4, r6)
+    beq(HERE)
+    sub(r4, 12)
+    ldr(r7, [r4, 4])
+    cmp(r7, r3)
+    bcc(AFTER)
+    bne(MOVE)
+    ldr(r7, [r4, 0])
+    cmp(r7, r2)
+    bcc(AFTER)
+    bne(MOVE)
+    ldr(r7, [r4, 8])
+    cmp(r7, r5)
+    bcc(AFTER)
+    label(MOVE)
+    ldr(r7, [r4, 0])
+    str(r7, [r4, 12])
+    ldr(r7, [r4, 4])
+    str(r7, [r4, 16])
+    ldr(r7, [r4, 8])
+    str(r7, [r4, 20])
+    b(BEFORE)
+    label(AFTER)
+    add(r4, 12)
+    label(HERE)
+    str(r2, [r4, 0])
+    str(r3, [r4, 4])
+    str(r5, [r4, 8])
+    mov(r7, r12)
+    ldr(r4, [r7, _LEFT])
+    sub(r4, 1)
+    bcc(FULL)
+    str(r4, [r7, _LEFT])
+    ldr(r4, [r7, _END])
+    add(r4, 12)
+    str(r4, [r7, _END])
+    label(FULL)
+    b(NEXT_SLOT)
+
+    label(RETURN)

@@ -6,7 +6,9 @@ handler, not from a second core. An argument out of range raises IndexError, wor
 What the functions do is said in shared_kernel/primitives.py and, for each, by its reference.
 """
 
+import sys
 from array import array
+from struct import pack_into, unpack_from
 
 import micropython
 from micropython import const
@@ -23,6 +25,7 @@ name = "viper"
 _COUNTER = const(40)
 _BLOCK = const(41)
 _OUT = const(42)
+_LEFT = const(10)
 
 # What compress is told besides the size: BLAKE3's flags (paper, table 3). Nothing here may need a constant of more than 16
 # bits: viper's code for ARMv6-M keeps it at a multiple of 4, and frozen code lies at a multiple of 2 (mpy-tool, 1.25).
@@ -31,10 +34,15 @@ _CHUNK_END = const(2 << 12)
 _PARENT = const(4 << 12)
 _ROOT = const(8 << 12)
 
+_VECTOR = const(5)  # words of a record's slot before its vector, as in shared_kernel/kernel.py
+
+_ARMV6M = const(4)  # architectures of .mpy files (py/persistentcode.h): 5 and more are ARMv7-M and up where thumb.py loads
+
 _work = array("I", bytes(192) + (
     b"\x67\xe6\x09\x6a\x85\xae\x67\xbb\x72\xf3\x6e\x3c\x3a\xf5\x4f\xa5"  # BLAKE3 paper, table 1
     b"\x7f\x52\x0e\x51\x8c\x68\x05\x9b\xab\xd9\x83\x1f\x19\xcd\xe0\x5b"
 ))
+_long = getattr(sys.implementation, "_mpy", 0) >> 10 & 15 > _ARMV6M  # whether there is a 32 x 32 -> 64-bit multiplication
 _block = bytearray(64)
 _stack = bytearray(17 * 32)  # the chaining values of hash's full subtrees: enough for 64 MiB
 _root = memoryview(_stack)[:32]
@@ -132,12 +140,24 @@ def distances(words, first, stride, dim, count, query, out):
         raise IndexError
     if count and first + (count - 1) * stride + dim > len(words):
         raise IndexError
-    _work[0] = first
-    _work[1] = stride
-    _work[2] = dim
-    _work[3] = count
+    pack_into("<7I", _work, 0, 4 * first, 4 * stride, 4 * dim, count, count, _long, 0)
     if _distances(_work, words, query, out):
         raise ValueError
+
+
+def nearest(words, base, skip, per, span, stride, fresh, dim, query, k, tag):
+    if min(base, skip, fresh, dim, k - 1) < 0 or skip >= per or _VECTOR + dim > stride or per * stride > span or dim > len(query):
+        raise IndexError
+    last = skip + fresh - 1
+    if fresh and base + last // per * span + last % per * stride + stride > len(words):
+        raise IndexError
+    k = min(k, fresh)
+    best = array("I", bytes(12 * k + 12))
+    pack_into("<12I", _work, 0, 4 * (base + skip * stride), 4 * stride, 4 * dim, fresh, per - skip, _long,
+              1 if tag is None else 2, per, 4 * span, 4 * base, k, tag or 0)
+    if _distances(_work, words, query, best):
+        raise ValueError
+    return [unpack_from("<QI", best, at) for at in range(0, 12 * (k - _work[_LEFT]), 12)]
 
 
 try:

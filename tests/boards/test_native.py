@@ -1,7 +1,5 @@
 """On each emulated core the native module gives the reference's bytes, refuses what it must, and leaves the heap alone."""
 
-
-import random
 import zlib
 
 import blake3 as published
@@ -11,7 +9,7 @@ from mpremote.transport_serial import SerialTransport
 from quipu import deploy, images, natives
 from quipu.emulator import Emulator
 
-from shared_kernel import frames, kernel, primitives, search
+from shared_kernel import primitives
 from shared_kernel.arena import CHUNK
 from tests.boards import test_viper
 from tests.boards.test_viper import (  # noqa: F401  the same promises, kept by another provider
@@ -25,6 +23,8 @@ from tests.boards.test_viper import (  # noqa: F401  the same promises, kept by 
     test_hash_of_more_chunks_than_fit_any_other_test,
     test_parent_cv,
     test_refuses,
+    test_search,
+    test_search_of_no_record,
     test_the_heap_is_left_alone,
 )
 
@@ -59,7 +59,7 @@ def board(request):
 
 
 def test_offers_the_whole_seam(board):
-    names = (*primitives.NAMES, "nearest", "climb")
+    names = (*primitives.NAMES, "climb", "seal", "pack")
     assert board.run(f"print(it.seam, it.name, *[hasattr(it, each) for each in {names}])") == [
         str(primitives.SEAM), "native", *["True"] * len(names)]
 
@@ -83,51 +83,7 @@ def test_cost(board):
           "distances", board.cost("it.distances(w, 0, 16, 16, 256, q, d)"), "nearest of none", near)
 
 
-def check_search(board, records, dim, query, k, tag, deleted=()):
-    """Hold `nearest` to the reference's search over the same slots, on an arena that both make from the same commands."""
-    machine = kernel.Kernel((dim, max(1, len(records)), 0, 0, 0, 0, 0))
-    for i, (vector, label) in enumerate(records):
-        payload = frames.insert(vector, label)
-        machine.apply(kernel.INSERT, payload, 0, len(payload), i + 1)
-    for ident in deleted:
-        machine.apply(kernel.DELETE, frames.ident(ident), 0, 4, len(records) + ident)
-    primitives.use(None)
-    expected = search.search(machine, query, k, tag)
-    pool = machine.records
-    words = search.query_words(machine, query)
-    found = board.run(
-        f"w = array('I', bytes.fromhex('{bytes(machine.arena.bytes).hex()}'))\n"
-        f"q = array('I', bytes.fromhex('{words.tobytes().hex()}'))\n"
-        f"for d, i in it.nearest(w, {pool.base}, {pool.skip}, {pool.per}, {pool.span}, {pool.stride}, {pool.fresh()}, {dim}, q, {k}, "
-        f"{tag}): print(d, i)")
-    assert list(zip(map(int, found[::2]), map(int, found[1::2]))) == expected
-    return expected
-
-
-def test_search(board):
-    rng = random.Random(4)
-    for dim, count, bits, k in ((1, 40, 2, 7), (3, 30, 31, 30), (16, 20, 20, 5), (5, 12, 31, 100), (300, 3, 25, 2), (2, 1, 8, 1)):
-        records = [([rng.randrange(-1 << bits, 1 << bits) for _ in range(dim)], rng.randrange(3)) for _ in range(count)]
-        query = [rng.randrange(-1 << bits, 1 << bits) for _ in range(dim)]
-        assert len(check_search(board, records, dim, query, k, None)) == min(k, count)
-        check_search(board, records, dim, query, k, 1)
-        check_search(board, records, dim, records[-1][0], k, None, deleted=range(2, count, 3))
-    low, high = -1 << 31, (1 << 31) - 1
-    assert check_search(board, [([low] * 4, 0), ([high] * 4, 0), ([0] * 4, 0), ([low] * 4, 0)], 4, [high] * 4, 4, None)[-1] == (
-        (1 << 63) - 1, 4), "those past the end of 63 bits are equally far: the id decides"
-
-
-def test_search_of_no_record(board):
-    assert board.run("print(it.nearest(array('I', bytes(64)), 0, 0, 2, 8, 8, 0, 1, array('I', (0,)), 3, None))") == ["[]"]
-
-
 @pytest.mark.parametrize("call", (
-    "nearest(w, 0, 0, 2, 8, 4, 2, 1, w, 1, None)",  # a slot has no room for a vector
-    "nearest(w, 0, 0, 2, 16, 8, 3, 1, w, 1, None)",  # the third slot ends past the words
-    "nearest(w, 0, 2, 2, 16, 8, 1, 1, w, 1, None)",
-    "nearest(w, -8, 0, 2, 16, 8, 1, 1, w, 1, None)",
-    "nearest(w, 0, 0, 2, 16, 8, 1, 1, w, 0, None)",
-    "nearest(w, 0, 0, 1, 16, 14, 1, 9, array('I', (1,)), 1, None)",
     "climb(bytes(2048), bytearray(95), 2, w, 0, b)",
     "climb(bytes(2047), bytearray(96), 2, w, 0, b)",
     "climb(bytes(2048), bytearray(96), 2, w, 17, b)",

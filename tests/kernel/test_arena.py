@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from shared_kernel import arena, errors, frames, graph, kernel, search, store
+from shared_kernel import arena, errors, frames, graph, kernel, nearest, store
 from shared_kernel.arena import CHUNK, CHUNK_WORDS, CLEAN, DIRTY, UNSAVED, Arena
 from shared_kernel.config import CONFIG_LIMITS, CONFIG_NAMES, check_config
 from shared_kernel.contents import used
@@ -41,7 +41,7 @@ WORDS = {  # the words of the header and of the slots, as docs/format.md has the
 
 def test_each_file_that_repeats_a_word_of_the_layout_has_it_right():
     seen = set()
-    for module in (arena, graph, kernel, search, store):
+    for module in (arena, graph, kernel, nearest, store):
         for name in sorted(WORDS):
             if hasattr(module, name):
                 assert getattr(module, name) == WORDS[name], "%s.%s" % (module.__name__, name)
