@@ -114,11 +114,11 @@ KEY = argument("key", "KEY")
 META = (option("--meta", "metadata: text", metavar="TEXT"),
         option("--meta-hex", "metadata: bytes in hex", metavar="HEX", type=HexBytes()))
 TAG = option("--tag", "tag of the record", type=U32)
-REGION = (option("--board", "the image is of a board of boards/: region and geometry are its", metavar="NAME"),
+REGION = (option("--board", "the image is of this emulated board: region and geometry are its", metavar="NAME"),
           option("--sector", "bytes of a sector", metavar="N", type=Size()),
           option("--page", "bytes that one program may not cross", metavar="N", type=Size()),
           option("--unit", "bytes that a program is a multiple of", metavar="N", type=Size()),
-          option("--start", "where in the image the region begins", metavar="N", type=Size()),
+          option("--start", "where in the image the region begins; without --size: where the search does", metavar="N", type=Size()),
           option("--size length", "bytes of the region", metavar="N", type=Size()))
 FORM = option("--format form", "if the file's name does not say it", type=click.Choice(move.FORMS))
 JSON = option("--json", "print one JSON object, errors too", is_flag=True)

@@ -39,7 +39,7 @@ def _image(path: str, board: str | None, sector: int | None, page: int | None, u
         try:
             given = of_board(images.board_facts(board), len(dump))
         except images.ImageError as error:
-            raise errors.UsageError(str(error)) from None
+            raise errors.UsageError(f"{error}; the region of another board is found without --board") from None
     try:
         return locate(dump, given)
     except errors.FormatError as error:

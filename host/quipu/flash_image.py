@@ -68,10 +68,17 @@ def locate(dump: bytes, given: Geometry = Geometry()) -> FlashImage:  # noqa: B0
     offset, sector, sectors = _place(part, given.sector, whole)
     data = part[offset : offset + sectors * sector]
     page = given.page or min(PAGE, sector)
-    units = [given.unit] if given.unit else [each for each in UNITS if page % each == 0]
-    flashes = [FlashImage(data, sector, page, unit, start + offset) for unit in units]
-    Region(flashes[0])  # Invalid if these numbers do not divide each other
-    return max(reversed(flashes), key=_frames) if len(flashes) > 1 else flashes[0]
+    flashes = [FlashImage(data, sector, page, unit, start + offset) for unit in UNITS if page % unit == 0]
+    said = FlashImage(data, sector, page, given.unit or 1, start + offset)
+    Region(said)  # Invalid if these numbers do not divide each other
+    best = max(reversed(flashes), key=_frames)
+    if not given.unit:
+        return best
+    there, more = _frames(said), _frames(best)
+    if there < more:
+        raise FormatError(f"with a program unit of {given.unit}, {there} headers and frames can be read; with {best.unit} there are "
+                          f"{more}: leave --unit out")
+    return said
 
 
 def _records(dump: memoryview, step: int) -> list[tuple[int, int, int]]:
@@ -113,6 +120,11 @@ def _place(dump: memoryview, sector: int | None, whole: bool) -> tuple[int, int,
     if not exact and (not places or sectors * apart > len(dump)):
         raise FormatError(f"the image has the wrong size: {len(ours)} erase records, the first at {ours[0]:,}, are of a region of "
                           f"{sectors} sectors, which do not fit {len(dump):,} bytes in sectors of {sector or apart or SECTORS[0]:,}")
+    inside = [at for at, *rest in _records(dump, min(sector, SECTORS[0])) if rest == [sectors, slot] and (at - ours[0]) % sector] \
+        if sector else []
+    if inside:  # each begins a sector that would not be read
+        raise FormatError(f"the sectors have not {sector:,} bytes: {len(inside)} erase records stand inside such sectors, the first "
+                          f"at {inside[0]:,}: leave --sector out, or name the board that the image is of")
     if len(exact) != 1:
         raise FormatError(f"where a region of {sectors} sectors lies in these {len(dump):,} bytes cannot be told by its {len(ours)} "
                           f"erase records (the first at {ours[0]:,}): give --board, or --start, --size and --sector")

@@ -440,6 +440,22 @@ def test_images_that_are_no_region_are_refused_with_numbers(log):
         locate(image, Geometry(sector=8192))
 
 
+def test_a_geometry_that_would_hide_frames_is_refused():
+    log = Log(RamFlash())
+    dump = bytes(2 * 98304) + bytes(log.image())
+    assert locate(dump).sectors == 24
+    for sector in (512, 1024, 2048, 8192, 16384):
+        with pytest.raises(errors.FormatError, match="do not fit|cannot be told by|stand inside such sectors"):
+            locate(dump, Geometry(sector=sector))
+    whole = len(Found(locate(dump)).runs[0].frames)
+    assert whole == len(log.frames)
+    for unit in (1, 2, 8, 16, 32, 64, 128):
+        with pytest.raises(errors.FormatError, match=f"with a program unit of {unit}, .* with 4 there are .*: leave --unit out"):
+            locate(dump, Geometry(unit=unit))
+    for right in (Geometry(sector=4096), Geometry(unit=4), Geometry(2 * 98304, 98304, 4096, 256, 4)):
+        assert len(Found(locate(dump, right)).runs[0].frames) == whole
+
+
 def test_a_board_names_its_region():
     facts = {"name": "B", "log": {"start": 8192, "size": 98304}, "geometry": {"sector": 4096, "page": 256, "unit": 4}}
     assert of_board(facts, 98304) == Geometry(0, 98304, 4096, 256, 4)
