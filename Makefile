@@ -45,6 +45,7 @@ native: setup ## the C module for boards as .mpy, for every architecture that th
 PORTS ?= $(PORT)
 hil: images kernel ## the hardware suite on the board at PORT= (PORTS="a b": several), else on every emulated one; ERASE=1: restore too
 	$(BIN)/python -m pytest tests/hil --boards "$(or $(PORTS),emulated)" $(if $(ERASE),--erase-log) \
+	    -n $(if $(strip $(PORTS)),$(words $(PORTS)),2) \
 	    --junitxml build/reports/hil.xml -o junit_family=xunit1
 
 MICROPYTHON ?= $(or $(QUIPU_MICROPYTHON),build/micropython)
@@ -63,8 +64,8 @@ firmware: ## MicroPython with Quipu in it for BOARD=RPI_PICO, ...; MICROPYTHON=:
 	$(MAKE) -C $(MICROPYTHON)/ports/$(PORT_OF) BOARD=$(BOARD) BOARD_DIR=$(CURDIR)/boards/$(BOARD) BUILD=$(CURDIR)/build/firmware/$(BOARD) \
 	    MICROPY_MPYCROSS=$(CURDIR)/build/mpy-cross
 
-test: images kernel $(VENV)/recordings ## every test
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+test: images kernel $(VENV)/recordings ## every test; IGNORE=tests/...: but these
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(addprefix --ignore=,$(IGNORE))
 
 lint: setup ## ruff, mypy on host/, the kernel's determinism
 	$(BIN)/ruff check .

@@ -5,6 +5,7 @@ import json
 
 import pytest
 from quipu import images
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.hil.device import Emulated, Real
 
@@ -24,7 +25,19 @@ def pytest_generate_tests(metafunc):
         # Registered only where pytest is given this folder: a run of all tests has no such option.
         asked = (metafunc.config.getoption("--boards", None) or "").split()
         names = images.boards() if asked == [EMULATED] else asked or [ONE]
-        metafunc.parametrize("device", names, indirect=True, scope="module")
+        metafunc.parametrize("device", names, ids=names, indirect=True, scope="module")
+
+
+class BoardByBoard(LoadScopeScheduling):
+    """With -n the boards are tested at once, each by one process, its tests in their order."""
+
+    def _split_scope(self, nodeid):
+        return nodeid.partition("[")[2]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    return BoardByBoard(config, log) if config.getoption("--boards", None) else None
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +73,6 @@ def pytest_runtest_logreport(report):
 
 
 def pytest_sessionfinish(session):
-    if session.config.getoption("--boards", None):
+    if session.config.getoption("--boards", None) and not hasattr(session.config, "workerinput"):  # the workers' rows are sent here
         REPORT.parent.mkdir(parents=True, exist_ok=True)
         REPORT.write_text(json.dumps([{key: value for key, value in row.items() if key != "nodeid"} for row in _rows], indent=1) + "\n")

@@ -4,18 +4,22 @@ import os
 import subprocess
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import quipu
-from quipu import deploy, serial_port
+from quipu import deploy, images, serial_port
 from quipu.emulator import Emulator
-from quipu.errors import PortError
+from quipu.errors import NotFound, PortError, QuipuError
 from quipu.repl import Repl
 
 CUT_S = 0.7  # of heartbeats, until the power is cut
+ARCHIVES = images.checkout_root() / "data" / "hil"  # of real boards
 BACK_S = 60.0  # until a board that was cut off answers again
 QUIET_S = 5.0
-KEY = b"heartbeat"
+# No application is likely to have keys of these names.
+KEY = b"hil/heartbeat"
+SAID = b"hil/said"
+RECORDING = b"hil/recording"
 IDENTIFY = """
 import sys, machine, binascii
 print(sys.implementation._machine)
@@ -32,7 +36,7 @@ try:
 except (AttributeError, ValueError, TypeError, OSError):
     last = n + 40
 while n != last:
-    memory.put(b"heartbeat", b"%%d" %% (n + 1))
+    memory.put(b"hil/heartbeat", b"%%d" %% (n + 1))
     n += 1
     print("beat", n, "end")
 machine.reset()
@@ -42,14 +46,15 @@ import quipu
 memory = quipu.start()
 n = 0
 while True:
-    memory.put(b"recording", b"%d" % n)
+    memory.put(b"hil/recording", b"%d" % n)
     n += 1
     memory.sleep_ms(2)
 """
 
 
 class Device:
-    """A context manager around a board. machine, unique_id: what it says of itself, once it was asked; folder: for archives."""
+    """A context manager around a board. machine, unique_id: what it says of itself, once it was asked; folder: for what may be thrown
+    away."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -61,6 +66,10 @@ class Device:
 
     def __exit__(self, *exc):
         pass
+
+    def archive(self, board):
+        """Return the folder for the archive of the log that is on the board now."""
+        return self.folder / board.log.hex()[:16]
 
     def identify(self):
         """Ask MicroPython which machine this is, and which of its kind."""
@@ -77,6 +86,13 @@ class Device:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)  # a USB port that is not there yet
+
+    @staticmethod
+    def tidy(board):
+        """Delete the suite's keys from the board."""
+        for each in (KEY, SAID, RECORDING):
+            with suppress(NotFound):
+                board.delete_key(each)
 
     def beat(self, first, cutter):
         """Write heartbeats from `first` + 1 on until `cutter`, started by now, has cut the board off; return the last acknowledged."""
@@ -132,12 +148,21 @@ class Emulated(Device):
 
 
 class Real(Device):
-    """A board on a port. The log that it holds is kept, unless may_erase."""
+    """A board on a port. The log that it holds is kept, unless may_erase. A board may recycle what a sync has acknowledged, so the
+    suite's archives of it are kept as well."""
 
     def __init__(self, port, folder, may_erase):
         super().__init__(folder)
         self.port = port
         self.may_erase = may_erase
+
+    def __exit__(self, *exc):
+        with suppress(QuipuError):  # whatever went wrong has been said by a test
+            with self.connect() as board:
+                self.tidy(board)
+
+    def archive(self, board):
+        return ARCHIVES / self.unique_id / board.log.hex()[:16]
 
     def cut(self, first):
         """Record, and cut the board off meanwhile: by the command in QUIPU_POWER_CYCLE, which switches it off and on again, else by

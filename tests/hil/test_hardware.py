@@ -1,5 +1,6 @@
 """What a board must do before anything of it is believed: it says who it is, takes Quipu, computes as every other machine does,
-records, survives a cut, is synced while it records, is proved, is read when its application has crashed, and is restored.
+records, survives a cut, is synced while it records, is proved, is read when its application has crashed, and is restored. Then what the
+suite has put into its memory is gone again.
 
 The same on a real board (`make hil PORT=...`) and on emulated ones. The tests of a board go on from one another, in this order.
 """
@@ -15,7 +16,7 @@ from quipu.verify import state
 
 from shared_kernel.search import search
 from tests.conformance.run import HERE, SILENCE_S, SMALL, Row, judge, short
-from tests.hil.device import KEY
+from tests.hil.device import KEY, SAID
 
 RUN = """
 import gc, quipu
@@ -32,13 +33,19 @@ os.rmdir("/small")
 """
 
 
-def proved(device, board, name):
+def proved(device, board):
     """Sync and verify; return the path of the archive."""
-    archive = device.folder / name
+    archive = device.archive(board)
     board.sync(archive)
     verdict = quipu.verify(archive, board)
     assert verdict.verdict == "match" and verdict.frames > 0, verdict
     return archive
+
+
+def held(board):
+    """Return how many things of each kind are in the board's memory."""
+    info = board.info()
+    return {each: info[each] for each in ("records", "nodes", "edges", "keys")}
 
 
 def value(board, key):
@@ -82,17 +89,18 @@ def test_it_computes_what_every_other_machine_does(device):
 def test_it_records_and_is_proved(device):
     with device.connect() as board:
         dim = board.info()["config"]["dim"]
+        device.held = held(board)
         before = board.info()["records"]
         vectors = [[(i * 7919 + j * 104729) % 200000 - 100000 for j in range(dim)] for i in range(4)]
         ids = [board.insert(vector, 7, b"hil") for vector in vectors]
         assert ids == sorted(set(ids)) and board.info()["records"] == before + 4
         assert [board.record(ident) for ident in ids] == [(7, vector, b"hil") for vector in vectors]
-        board.put(b"hil", b"recorded")
-        archive = proved(device, board, "archive")
+        board.put(SAID, b"recorded")
+        archive = proved(device, board)
         assert board.search(vectors[2], 3) == search(state(archive), vectors[2], 3)
         for ident in ids:
             board.delete(ident)
-        proved(device, board, "archive")
+        proved(device, board)
 
 
 def test_what_it_acknowledged_survives_a_cut(device):
@@ -105,19 +113,19 @@ def test_what_it_acknowledged_survives_a_cut(device):
         assert last <= found <= last + 1, "nothing acknowledged is lost; what was under way is there whole, or not"
         board.put(KEY, b"%d" % (found + 1))
         assert board.info()["boot"] == boot + 1
-        proved(device, board, "archive")
+        proved(device, board)
 
 
 def test_it_is_synced_while_it_records(device):
     with device.recording(), device.connect() as board:
         seqs = []
         for _ in range(3):
-            board.sync(device.folder / "archive")
+            board.sync(device.archive(board))
             seqs.append(board.info()["seq"])
-            assert quipu.verify(device.folder / "archive").verdict == "match"
+            assert quipu.verify(device.archive(board)).verdict == "match"
         assert seqs[0] < seqs[1] < seqs[2], "it recorded meanwhile"
     with device.connect() as board:
-        proved(device, board, "archive")
+        proved(device, board)
 
 
 def test_its_log_is_read_when_its_application_has_crashed(device):
@@ -140,14 +148,22 @@ def test_its_state_is_restored_onto_it(device):
         pytest.skip("restoring begins with erasing the board's log: ERASE=1 allows that")
     with device.connect() as board:
         settle_snapshot(board)
-        archive = proved(device, board, "archive")
+        archive = proved(device, board)
         before = board.info()
         erase(board, before)
         restored = restore(board, archive)
         info = board.info()
         assert restored.root == before["root"] and info["log"] != before["log"] and restored.origin == before["log"]
-        assert board.get(b"hil") == b"recorded"
-        board.put(b"hil", b"restored")
-        board.sync(device.folder / "restored")
-        verdict = quipu.verify(device.folder / "restored", board, origins=[archive])
+        assert board.get(SAID) == b"recorded"
+        board.put(SAID, b"restored")
+        board.sync(device.archive(board))
+        verdict = quipu.verify(device.archive(board), board, origins=[archive])
         assert verdict.verdict == "match" and verdict.origin["archive"]
+
+
+def test_it_gives_back_what_the_suite_took(device):
+    with device.connect() as board:
+        assert board.get(SAID) and value(board, KEY) and held(board)["keys"] == device.held["keys"] + 3, "it held the suite's own"
+        device.tidy(board)
+        assert held(board) == device.held
+        proved(device, board)
