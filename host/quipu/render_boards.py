@@ -18,7 +18,7 @@ def flashed(data: Data) -> RenderableType:
             (would + "written", f"{render.count(len(plan['write']), 'file')}, {plan['bytes']:,} bytes sent"),
             ("as they were", render.count(len(plan["keep"]), "file")),
             (would + "removed", ", ".join(plan["remove"]) or "nothing"),
-            (would + "removed first", f"{render.count(len(plan['first']), 'old file')}, for want of room" if plan["first"] else "nothing"),
+            *([(would + "removed first", f"{render.count(len(plan['first']), 'old file')}, for want of room")] if plan["first"] else []),
             ("filesystem", f"{plan['need']:,} bytes needed, {plan['free']:,} free before")]
     if data["dry_run"]:
         return Group(render.pairs(rows), "\n".join("  " + path for path in plan["write"]))
