@@ -3,10 +3,11 @@
 Entering interrupts whatever runs on the board (mpremote sends Ctrl-C): call it only where an idle prompt has been seen.
 """
 
+import io
 import re
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
+from contextlib import redirect_stdout, suppress
 from typing import Any
 
 from mpremote.transport import TransportError
@@ -35,23 +36,28 @@ class DeviceError(PortError):
         self.text = text
 
 
-class _Limited:
-    """An open port on which nothing goes on past `deadline`: mpremote waits for a silence that a chattering board never makes."""
+class Limited:
+    """An open port on which nothing goes on past `deadline`: a tool waits for a silence that a chattering board never makes. error: what
+    the tool itself raises, BaseException or not."""
 
-    def __init__(self, port: Any):
-        vars(self).update(port=port, deadline=0.0)
+    def __init__(self, port: Any, error: type[BaseException]):
+        vars(self).update(port=port, error=error, deadline=0.0, heard=False)
 
     def allow(self, seconds: float) -> None:
         """Begin anew: for so long from now."""
-        vars(self)["deadline"] = time.monotonic() + seconds
+        vars(self).update(deadline=time.monotonic() + seconds, heard=False)
 
     def _check(self) -> None:
         if time.monotonic() > self.deadline:
-            raise TransportError("the board talks on and on, and is not done: restart it, or unplug it and plug it in, and try again")
+            what = "talks on and on, and is not done" if self.heard else "says nothing"
+            raise self.error(f"the board {what}: restart it, or unplug it and plug it in, and try again")
 
     def read(self, size: int = 1) -> Any:
         self._check()
-        return self.port.read(size)
+        data = self.port.read(size)
+        if data:
+            vars(self)["heard"] = True
+        return data
 
     def inWaiting(self) -> Any:  # noqa: N802  (pyserial's older name, which mpremote uses)
         self._check()
@@ -66,12 +72,15 @@ class _Limited:
 
 
 class Repl:
-    """The raw REPL on `port` (pyserial's). name: how messages call the port. PortError where the board does not play along."""
+    """The raw REPL on `port` (pyserial's). name: how messages call the port. PortError where the board does not play along. streams:
+    whether it can `start` code and `feed` it."""
+
+    streams = True
 
     def __init__(self, port: Any, name: str):
         self.name = name
         # mpremote would open a port of its own; ours is open already, and only one can be.
-        port = self._port = _Limited(port)
+        port = self._port = Limited(port, TransportError)
         self._transport = SerialTransport.__new__(SerialTransport)
         vars(self._transport).update(serial=port, device_name=name, in_raw_repl=False, use_raw_paste=True, mounted=False,
                                      is_pty=True)  # that is: wait for bytes by reading, not by polling
@@ -81,7 +90,8 @@ class Repl:
         for last in (False,) * (_ENTER_TRIES - 1) + (True,):
             try:
                 port.allow(_ENTER_S)
-                self._transport.enter_raw_repl(soft_reset=False, timeout_overall=_ENTER_S)
+                with redirect_stdout(io.StringIO()):  # where mpremote prints what it did not expect
+                    self._transport.enter_raw_repl(soft_reset=False, timeout_overall=_ENTER_S)
                 break
             except (TransportError, OSError) as e:
                 if last or isinstance(e, OSError):
@@ -150,9 +160,9 @@ class Repl:
         finally:
             port.timeout = self._timeout
 
-    def write_file(self, path: str, data: bytes) -> None:
-        """Write a file on the board."""
-        self._files("fs_writefile", path, data)
+    def write_file(self, path: str, data: bytes, progress: Callable[[int, int], None] | None = None) -> None:
+        """Write a file on the board. progress: bytes of it, of all."""
+        self._files("fs_writefile", path, data, progress_callback=progress)
 
     def read_file(self, path: str) -> bytes:
         """Return a file of the board."""
@@ -163,10 +173,10 @@ class Repl:
         if not self._files("fs_exists", path):
             self._files("fs_mkdir", path)
 
-    def _files(self, verb: str, *args: Any) -> Any:
+    def _files(self, verb: str, *args: Any, **more: Any) -> Any:
         try:
             self._port.allow(_FILE_S)
-            return getattr(self._transport, verb)(*args)
+            return getattr(self._transport, verb)(*args, **more)
         except (TransportError, OSError) as e:
             raise PortError(f"{self.name}: {verb[3:]} {args[0]}: {e}") from None
 
