@@ -132,7 +132,7 @@ def update(ident, tag=None, meta=None):
     which = (0 if tag is None else SET_TAG) | (0 if meta is None else SET_META)
     if not which:
         raise Invalid("an update sets the tag, the metadata or both: neither was given")
-    return bytes(words_bytes((_u32("id", ident), _u32("tag", tag or 0))) + bytes((which,)) + bytes(meta or b""))
+    return bytes(words_bytes((_u32("id", ident), _u32("tag", tag or 0))) + bytes((which,)) + bytes(memoryview(meta or b"")))
 
 
 def ident(ident):
@@ -150,7 +150,7 @@ def create_edge(kind, origin, target):
 
 def put(name, value, prev=0):
     name = _name(name)
-    return bytes(words_bytes((_u32("prev", prev),)) + bytes((0, len(name))) + name + bytes(value))
+    return bytes(words_bytes((_u32("prev", prev),)) + bytes((0, len(name))) + name + bytes(memoryview(value)))
 
 
 def delete_key(name, prev=0):

@@ -123,6 +123,16 @@ def test_names_have_1_to_24_bytes():
                 build(bad)
 
 
+def test_a_number_is_no_value_and_no_metadata():
+    """bytes(3) would be three zeros, a value that nobody meant."""
+    for bad in (3, [1, 2]):
+        for build in (lambda bad: frames.put("a", bad), lambda bad: frames.update(1, None, bad), lambda bad: frames.insert([0], 0, bad)):
+            with pytest.raises(TypeError):
+                build(bad)
+    for good in (b"ab", bytearray(b"ab"), memoryview(b"ab")):
+        assert frames.put("a", good)[-2:] == frames.update(1, None, good)[-2:] == frames.insert([0], 0, good)[-2:] == b"ab"
+
+
 def test_an_update_of_nothing_is_refused():
     with pytest.raises(errors.Invalid):
         frames.update(1)
