@@ -153,6 +153,8 @@ VERBS: dict[str, Verb] = {
         PORT, option("--board", "it is this board of boards/", metavar="NAME"),
         option("--main", "replace the board's /main.py", is_flag=True),
         option("--dry-run", "show what would be written; the board restarts", is_flag=True),
+        option("--tool", "what writes the files", type=click.Choice(commands_boards.TOOLS), default=commands_boards.TOOLS[0],
+               show_default=True),
         option("--erase-log", "write nothing, destroy the log; asks first", is_flag=True),
         option("--archive archives", "with --erase-log: what is in here is not lost; may be given again", metavar="DIR", multiple=True),
         option("--yes", "do not ask", is_flag=True))),

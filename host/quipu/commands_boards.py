@@ -18,35 +18,41 @@ from quipu.errors import PortError, UsageError
 from quipu.link import Link
 from quipu.recover import Found
 from quipu.recover import recover as into_archive
+from quipu.repl import Repl
 
 Data = dict[str, Any]
 
+TOOLS = ("mpremote", "ampy")  # what flashes; the first is the default
 _BOOT_S = 60.0  # a large region begins its log meanwhile
 _ASK_S = 2.0
 
 
 def flash(port: str, board: str | None, main: bool, dry_run: bool, erase_log: bool = False, archives: tuple[str, ...] = (),
-          yes: bool = False) -> Data:
+          yes: bool = False, tool: str = TOOLS[0]) -> Data:
     """Put Quipu onto a board with MicroPython.
 
     Finds out what the board is, compiles for it, writes only what differs, beside the old files, compares hashes read back, and
     then switches. /main.py is written only if there is none, or with --main. Broken off, run it again. If old and new files do not fit
     at once, it says so and asks (--yes: does so) before it removes the old ones. The log is left as it is, but
-    with --erase-log nothing is written and the log is destroyed: once it is said what of it is in no archive, and agreed to.
+    with --erase-log nothing is written and the log is destroyed: once it is said what of it is in no archive, and agreed to. --tool ampy
+    is for boards on which only adafruit-ampy works: slower, and every file is sent as it is.
 
     \b
     Example:
       quipu flash /dev/ttyACM0
       quipu flash /dev/ttyACM0 --dry-run
+      quipu flash /dev/ttyACM0 --tool ampy
       quipu flash /dev/ttyACM0 --erase-log --archive data/watch
     """
     if erase_log:
         if main or dry_run:
             raise UsageError("--erase-log writes no files: leave --main and --dry-run away")
+        if tool != TOOLS[0]:
+            raise UsageError(f"--erase-log reads the log over {TOOLS[0]} only: leave --tool away")
         return _erase_log(port, archives, yes)
     if archives:
         raise UsageError("--archive goes with --erase-log")
-    with deploy.opened(port) as repl:
+    with deploy.opened(port, _tool(tool)) as repl:
         found = flasher.probe(repl)
         facts = flasher.facts_for(found, board)
         found = flasher.settled(repl, found, facts)
@@ -59,6 +65,17 @@ def flash(port: str, board: str | None, main: bool, dry_run: bool, erase_log: bo
             with render.progress("flashing") as progress:
                 flasher.carry_out(repl, todo, wanted, progress)
     return {"dry_run": False, "plan": todo.as_dict(), "info": _started(port), "erased": None}
+
+
+def _tool(name: str) -> type[Repl]:
+    """Return the raw REPL of a tool in TOOLS. UsageError if that tool is not installed."""
+    if name == TOOLS[0]:
+        return Repl
+    try:
+        from quipu.repl_ampy import AmpyRepl
+    except ModuleNotFoundError:
+        raise UsageError("--tool ampy: adafruit-ampy is not installed: pip install 'quipu[ampy]'") from None
+    return AmpyRepl
 
 
 def _asker() -> Callable[[str], bool] | None:

@@ -111,11 +111,11 @@ def compiled(mpy_cross: str | Path, source: Path, name: str, arch: str) -> bytes
 
 
 @contextmanager
-def opened(port: str) -> Iterator[Repl]:
+def opened(port: str, tool: type[Repl] = Repl) -> Iterator[Repl]:
     """Give the raw REPL on `port`, which interrupts what runs there; then reset the board softly, which runs /main.py,
-    after an error too."""
+    after an error too. tool: Repl or repl_ampy.AmpyRepl."""
     with serial_port.opened(port, _READ_S, _WRITE_S) as line:
-        repl = Repl(line, str(line.port))
+        repl = tool(line, str(line.port))
         try:
             yield repl
         except BaseException:

@@ -309,13 +309,27 @@ def carry_out(repl: Repl, todo: Plan, wanted: dict[str, bytes], progress: Callab
     for folder in folders:
         repl.make_folder(folder)
     repl.run(_REMOVE % (todo.first,), _RUN_S)
-    send(repl, {path + NEW: wanted[path] for path in todo.write if path not in todo.staged}, receiver(repl), progress)
+    new = {path + NEW: wanted[path] for path in todo.write if path not in todo.staged}
+    if repl.streams:
+        send(repl, new, receiver(repl), progress)
+    else:
+        write(repl, new, progress)
     old = "the old files are gone" if todo.first else "the old files are in place"
     _compare(repl, folders, {path + NEW: wanted[path] for path in todo.write}, old)
     # A board with randomness of its own ignores it; on others a blank region gets its genesis from it.
     repl.write_file(top + deploy.ENTROPY, os.urandom(16))
     repl.run(_SWITCH % (todo.remove, todo.write), _RUN_S)
     _compare(repl, folders, {path: wanted[path] for path in todo.write}, "the new files are in place")
+
+
+def write(repl: Repl, files: dict[str, bytes], progress: Callable[[int, int], None] | None = None) -> None:
+    """Write files, contents by path, where nothing can be sent to running code. progress: bytes of them, of all."""
+    total = sum(map(len, files.values()))
+    done = 0
+    for path, content in files.items():
+        told = None if progress is None else lambda part, _, before=done: progress(before + part, total)
+        repl.write_file(path, content, told)
+        done += len(content)
 
 
 def receiver(repl: Repl) -> bool:
