@@ -1,5 +1,7 @@
 """The verbs that carry a memory elsewhere and back: export, import, valori. Handlers as in commands.py."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,16 @@ def _form(form: str | None, path: str) -> str:
         raise errors.UsageError(f"{path}: which form is it? Give --format {'|'.join(FORMS)}, or a name that ends in "
                                 f"{', '.join(_SUFFIXES)}")
     return found
+
+
+@contextmanager
+def _named(file: str) -> Iterator[None]:
+    """What is wrong with a file's bytes is told with its name."""
+    try:
+        yield
+    except errors.QuipuError as error:
+        error.args = (f"{file}: {error}",)
+        raise
 
 
 def export(source: str, output: str, form: str | None, state: bool, at: str | None) -> Data:
@@ -70,11 +82,12 @@ def import_(port: str, file: str, form: str | None) -> Data:
     path = Path(file)
     data: Data = {"input": file, "format": kind, "left": []}
     if kind == "jsonl":
-        with path.open(encoding="utf-8") as text:
+        with path.open("rb") as text, _named(file):
             steps = imports.lines(text)
     elif kind == "valori":
-        snapshot = valori.Snapshot.decode(path.read_bytes())
-        plan = valori.plan(snapshot)
+        with _named(file):
+            snapshot = valori.Snapshot.decode(path.read_bytes())
+            plan = valori.plan(snapshot)
         steps = imports.planned(plan)
         data |= {"left": plan.left, "valori_hash": snapshot.state_hash().hex()}
     else:
@@ -100,6 +113,11 @@ def valori_(file: str) -> Data:
       quipu valori watch.snap
     """
     data = Path(file).read_bytes()
+    with _named(file):
+        return _checked(data)
+
+
+def _checked(data: bytes) -> Data:
     if data[:4] in (b"VAL1", b"VALK"):
         snapshot = valori.Snapshot.decode(data)
         plan = valori.plan(snapshot)

@@ -37,8 +37,9 @@ class Step(NamedTuple):
 # -- reading --------------------------------------------------------------------------------------------------------------
 
 
-def lines(text: Iterable[str]) -> list[Step]:
-    """Return the commands of JSON lines. Invalid names the first line that is none, or that names what no line before it made."""
+def lines(text: Iterable[str | bytes]) -> list[Step]:
+    """Return the commands of JSON lines (bytes: UTF-8). Invalid names the first line that is none, or that names what no line
+    before it made."""
     out: list[Step] = []
     made: set[tuple[str, int]] = set()
     for number, line in enumerate(text, 1):
@@ -56,7 +57,7 @@ def lines(text: Iterable[str]) -> list[Step]:
                 made.add((step.pool, step.makes))
         except KeyError as error:
             raise Invalid(f"line {number}: the field {error} is missing") from None
-        except (ValueError, TypeError, AttributeError, Invalid, TooLong) as error:
+        except (ValueError, TypeError, AttributeError, RecursionError, Invalid, TooLong) as error:
             raise Invalid(f"line {number}: {error}") from None
         out.append(step)
     return out

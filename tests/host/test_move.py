@@ -153,6 +153,21 @@ def test_a_line_that_is_no_command_is_named(line, says):
     assert says in str(caught.value)
 
 
+@pytest.mark.parametrize("line", (b'{"type": "put", "name": "\xff", "value": ""}', b"[" * 100_000, b"\0\0",
+                                  b'{"type": "put", "name": "\\ud800"}'))
+def test_lines_that_are_no_json_are_named(line):
+    with pytest.raises(Invalid, match="line 2: "):
+        imports.lines([b'{"type": "insert", "vector": [1]}\n', line])
+
+
+def test_a_file_that_cannot_be_read_is_named_before_a_port_is_opened(tmp_path):
+    for name, data, says in (("a.jsonl", b'\xff{"type"', "line 1: "), ("a.snap", b"VAL1", "Valori container: at byte 4")):
+        (tmp_path / name).write_bytes(data)
+        message = error("import", "/dev/no-such-port", tmp_path / name, code=1)[1]
+        assert message.startswith(f"{tmp_path / name}: {says}")
+    assert error("valori", tmp_path / "a.snap", code=1)[1].startswith(str(tmp_path / "a.snap"))
+
+
 def test_what_does_not_fit_the_board_is_refused_before_anything_is_done():
     config = {"dim": 2, "meta_bytes": 2, "value_bytes": 2}
     with pytest.raises(WrongDimension, match="line 1.*2 components.*nothing was changed"):
