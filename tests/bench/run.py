@@ -1,7 +1,8 @@
 """`make bench`: every figure beside its peers. One table on the screen, build/reports/bench.json, charts beside it.
 
 Measures nothing itself: laptop.py (in an environment of its own, build/bench-venv, where the peers are), archive.py (a million
-frames, and what two archives move) and board.py (instructions on emulated boards) do. Exit code 1 if a part did not run.
+frames, and what two archives move) and board.py (instructions on emulated boards) do. If a part fails the others are shown all the
+same, and the exit code is 1.
 """
 
 import json
@@ -10,6 +11,7 @@ import re
 import subprocess
 import sys
 import time
+import traceback
 import venv
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import archive, chart
+from tests.bench import archive, board, chart
 from tests.bench.chart import seconds
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,15 +49,6 @@ def laptop() -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-def board() -> dict[str, Any] | None:
-    """Run the boards' half; None if it is not there."""
-    try:
-        from tests.bench import board as half
-    except ImportError:
-        return None
-    return half.run()
-
-
 def laptop_rows(found: dict[str, Any]) -> list[tuple[str, str, str, str, str]]:
     """Return (what, Quipu, peer, its time, ratio) for the table."""
     groups = [(f"replay and verify {found['replay']['frames']:,} frames", found["replay"])]
@@ -66,9 +59,7 @@ def laptop_rows(found: dict[str, Any]) -> list[tuple[str, str, str, str, str]]:
             for what, each in groups for peer, ratio in each["ratio"].items()]
 
 
-def show(report: dict[str, Any]) -> None:
-    console = Console(width=118)
-    found = report["laptop"]
+def show_laptop(console: Console, found: dict[str, Any]) -> None:
     table = Table(title=f"On this laptop ({found['kernel']}, {found['provider']}); a ratio above 1 means that Quipu is quicker")
     for each, justify in (("what", "left"), ("Quipu", "right"), ("peer", "left"), ("peer takes", "right"), ("ratio", "right")):
         table.add_column(each, justify=justify)
@@ -89,13 +80,19 @@ def show(report: dict[str, Any]) -> None:
         table.add_row(name, "  ".join(f"{int(x):,}" for x, _ in points), "  ".join(seconds(y) for _, y in points),
                       f"{chart.exponent(points):.2f}")
     console.print(table)
+
+
+def show_archive(console: Console, found: dict[str, Any]) -> None:
     table = Table(title="An archive of a million frames", width=118)
     for each, justify in (("what", "left"), ("value", "right"), ("target, or a peer's claim", "left")):
         table.add_column(each, justify=justify)
-    for row in archive.rows(report["archive"]):
+    for row in archive.rows(found):
         table.add_row(*row)
     console.print(table)
-    for core, providers in (report["board"] or {}).items():
+
+
+def show_board(console: Console, found: dict[str, Any]) -> None:
+    for core, providers in found.items():
         metrics = dict.fromkeys(each for figures in providers.values() for each in figures)
         table = Table(title=f"{core}, emulated: instructions")
         table.add_column("what")
@@ -105,49 +102,66 @@ def show(report: dict[str, Any]) -> None:
             cells = [figures.get(each) for figures in providers.values()]
             table.add_row(each, *[f"{cell:,}" if isinstance(cell, int | float) else "-" if cell is None else str(cell) for cell in cells])
         console.print(table)
-    if not report["board"]:
-        console.print("the boards' half did not run: tests/bench/board.py is not there")
 
 
-def charts(report: dict[str, Any]) -> list[Path]:
-    """Write the charts and return where they are."""
-    found = report["laptop"]
+def laptop_charts(found: dict[str, Any]) -> dict[str, str]:
+    """Return {name: SVG}."""
     pages = {"growth": chart.lines("How cost grows on a laptop", "records or frames", "time", found["growth"], seconds)}
-    rows = [("Quipu", found["replay"]["quipu"])] + [(name, found["replay"][name]) for name in found["replay"]["ratio"]]
-    pages["replay"] = chart.bars(f"Replay and verify {found['replay']['frames']:,} frames of 16 dimensions", "time", rows, seconds)
-    pages["parallel"] = chart.bars(f"Verify {found['parallel']['frames']:,} frames", "time",
-                                   [(name, found["parallel"][name]) for name in ("one process", "two processes")], seconds)
-    titles = {f"search-{n}": (f"Exact search, {int(n):,} records of 16 dimensions, k = 10", each) for n, each in found["search"].items()}
-    titles |= {f"root-{n}": (f"An insert and its state root, {int(n):,} records", each) for n, each in found["root"].items()}
-    titles["append"] = "One record made durable", found["append"]
-    for name, (title, each) in titles.items():
-        pages[name] = chart.bars(title, "time", [(who.replace("quipu", "Quipu"), each[who]) for who in ("quipu", *each["ratio"])],
-                                 seconds)
-    for core, providers in (report["board"] or {}).items():
+    groups = {"replay": (f"Replay and verify {found['replay']['frames']:,} frames of 16 dimensions", found["replay"])}
+    groups |= {f"search-{n}": (f"Exact search, {int(n):,} records of 16 dimensions, k = 10", each) for n, each in found["search"].items()}
+    groups |= {f"root-{n}": (f"An insert and its state root, {int(n):,} records", each) for n, each in found["root"].items()}
+    groups["append"] = "One record made durable", found["append"]
+    for name, (title, each) in groups.items():
+        rows = [("Quipu", each["quipu"]), *[(peer, each[peer]) for peer in each["ratio"]]]
+        pages[name] = chart.bars(title, "time", rows, seconds)
+    shared = found["parallel"]
+    pages["parallel"] = chart.bars(f"Verify {shared['frames']:,} frames", "time",
+                                   [(each, shared[each]) for each in ("one process", "two processes")], seconds)
+    return pages
+
+
+def board_charts(found: dict[str, Any]) -> dict[str, str]:
+    """Return {name: SVG}."""
+    pages = {}
+    for core, providers in found.items():
         for metric in dict.fromkeys(each for figures in providers.values() for each in figures):
             values = [(name, float(figures[metric])) for name, figures in providers.items()
                       if isinstance(figures.get(metric), int | float) and figures[metric] > 0]
             if values:
                 slug = re.sub("[^a-z0-9]+", "-", f"{core} {metric}".lower())
                 pages[slug] = chart.bars(f"{core}: {metric}", "bytes" if "bytes" in metric else "instructions", values)
-    for old in REPORTS.glob("bench-*.svg"):
-        old.unlink()
-    out = []
-    for name, page in pages.items():
-        out.append(REPORTS / f"bench-{name}.svg")
-        out[-1].write_text(page)
-    return out
+    return pages
+
+
+PARTS = {"laptop": (laptop, show_laptop, laptop_charts), "archive": (archive.run, show_archive, lambda found: {}),
+         "board": (board.run, show_board, board_charts)}
 
 
 def main() -> int:
     start = time.monotonic()
     REPORTS.mkdir(parents=True, exist_ok=True)
-    report = {"laptop": laptop(), "archive": archive.run(), "board": board(), "seconds": 0.0}
+    report: dict[str, Any] = {}
+    for name, (work, _, _) in PARTS.items():
+        try:
+            report[name] = work()
+        except Exception:  # of one part, which took minutes: the figures of the others are wanted all the same
+            traceback.print_exc()
+            report[name] = None
     report["seconds"] = round(time.monotonic() - start, 1)
     (REPORTS / "bench.json").write_text(json.dumps(report, indent=1) + "\n")
-    show(report)
-    print(f"{report['seconds']:.0f} s; {REPORTS / 'bench.json'} and {len(charts(report))} charts beside it")
-    return 0 if report["board"] else 1
+    for old in REPORTS.glob("bench-*.svg"):
+        old.unlink()
+    console, count = Console(width=118), 0
+    for name, (_, show, charts) in PARTS.items():
+        if report[name] is None:
+            console.print(f"the part {name} failed, see above")
+            continue
+        show(console, report[name])
+        for slug, page in charts(report[name]).items():
+            (REPORTS / f"bench-{slug}.svg").write_text(page)
+            count += 1
+    print(f"{report['seconds']:.0f} s; {REPORTS / 'bench.json'} and {count} charts beside it")
+    return 1 if None in report.values() else 0
 
 
 if __name__ == "__main__":
