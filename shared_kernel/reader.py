@@ -1,8 +1,9 @@
 """Reading a log off its sectors in order, over torn tails, retries and repeats. Writes nothing, applies nothing."""
 
+from . import primitives
 from .const import const
 from .errors import Damage
-from .frames import BOOT, BOOT_BYTES, NO_HEAD, VERSION, crc_fits
+from .frames import BOOT, BOOT_BYTES, NO_HEAD, VERSION, crc_fits, length_at
 from .kernel import u32
 
 _BOOT = bytes((VERSION, BOOT, BOOT_BYTES, 0))  # how a boot frame begins
@@ -13,15 +14,18 @@ class LogReader:
     """A position in the log: the next frame to read has seq `seq` and is looked for at `address`.
 
     order: the log's sectors, oldest first (shared with the store, which appends to it). buffer[at:] receives the frame; it
-    must hold the log's largest.
+    must hold the log's largest. With `most`, the length of the largest, the buffer may be longer: several frames are then read
+    together, and `at` moves from one to the next.
     """
 
-    def __init__(self, region, order, crc_seed, buffer, at):
+    def __init__(self, region, order, crc_seed, buffer, at, most=0):
         self.region = region
         self.order = order
         self.seed = crc_seed
         self.buffer = buffer
-        self.at = at
+        self.at = self.base = at
+        self.most = most
+        self.ahead = self.ahead_end = 0  # between these addresses stand the frames that have been read but not given out yet
         self.genesis = -1
 
     def enter(self, sector):
@@ -85,8 +89,31 @@ class LogReader:
 
     def _here(self):
         """Read the frame of this seq at this address and return its length; 0 if it does not stand there."""
+        if self.most and self.seq != self.genesis:
+            n = self._read_ahead()
+            if n:
+                return n
         n = self.whole(self.address, self.limit, 0 if self.seq == self.genesis else self.seed)
         return n if n and u32(self.buffer, self.at + 4) == self.seq else 0
+
+    def _read_ahead(self):
+        """Do what `_here` does, for all the frames at once that follow here and fit the buffer; 0 if none does."""
+        address = self.address
+        if self.ahead != address or address >= self.ahead_end:
+            base = self.base
+            end = base + min(self.limit - address, len(self.buffer) - base)
+            self.region.fetch(address, memoryview(self.buffer)[base:end])
+            run = primitives.scan(self.buffer, base, end, self.region.unit, self.most, self.seq, self.seed)
+            self.ahead_end = address + run - base
+            if run == base:
+                return 0
+            self.ahead_at = base
+        self.at = self.ahead_at
+        n = length_at(self.buffer, self.at)
+        size = self.region.pad(n)
+        self.ahead = address + size
+        self.ahead_at += size
+        return n
 
     def _to_copy(self):
         """Go to the copy of this seq's frame that stands before the next boot frame, in this sector or at the beginning of the next
@@ -134,6 +161,10 @@ class LogReader:
 
     def whole(self, address, limit, seed):
         """Read the frame at address into the buffer and return its length; 0 if none with a fitting CRC stands there."""
+        if self.most:
+            self.at = self.base
+            self.ahead_end = 0
+            limit = min(limit, address + self.most)
         n = self.region.frame(address, limit, self.buffer, self.at)
         return n if n and crc_fits(self.buffer, self.at, self.at + n, seed) else 0
 

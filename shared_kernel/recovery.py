@@ -7,12 +7,15 @@ tells a torn tail (a cut; reported) from damage (frames that were once whole are
 from . import primitives, snapshot
 from .arena import CHUNK, layout
 from .config import check_config
+from .const import const
 from .errors import Damage, FormatError, Mismatch, Refused
 from .frames import ACKNOWLEDGED, BOOT, HEADER, NO_HEAD, QUARANTINE, VERSION, largest_frame, seed, window
 from .genesis import LARGEST, continues
 from .kernel import Kernel, u32
 from .reader import LogReader, frame_of
 from .replay import Replay
+
+_AHEAD = const(1024)  # bytes of frames that are read together
 
 
 def epochs(region):
@@ -167,8 +170,9 @@ class Recovery:
         return Kernel(config, spare)
 
     def _reader(self, size):
-        self.buffer = bytearray(32 + size)
-        return LogReader(self.region, self.order, self.replay.seed, self.buffer, 32)
+        self.buffer = bytearray(32 + max(size, _AHEAD))
+        self.reader = LogReader(self.region, self.order, self.replay.seed, self.buffer, 32, size)
+        return self.reader
 
     def _replay(self):
         replay = self.replay
@@ -215,14 +219,15 @@ class Recovery:
 
     def _note(self, seq):
         """Take over what the frame in the buffer says of cuts (not if seq is None), of what the host has, and of bad sectors."""
-        data, at = self.buffer, 32 + HEADER
-        if data[33] == BOOT:
+        data, at = self.buffer, self.reader.at + HEADER
+        kind = data[self.reader.at + 1]
+        if kind == BOOT:
             skipped = u32(data, at + 36)
             if skipped and seq is not None:
                 self.cuts.append((seq, skipped))
-        elif data[33] == ACKNOWLEDGED:
+        elif kind == ACKNOWLEDGED:
             self.acked = max(self.acked, u32(data, at))
-        elif data[33] == QUARANTINE:
+        elif kind == QUARANTINE:
             self.bad.append(data[at] | data[at + 1] << 8)
 
     def _oldest_lacks(self, reader):

@@ -539,6 +539,40 @@ static mp_obj_t quipu_seal(size_t n, const mp_obj_t *args) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(seal_obj, 7, 7, quipu_seal);
 
+static uint32_t get_u32(const uint8_t *from) {
+    return from[0] | from[1] << 8 | from[2] << 16 | (uint32_t)from[3] << 24;
+}
+
+// scan(buffer, start, end, unit, most, seq, crc_seed) -> where the run of whole frames ends; see shared_kernel/scan.py.
+static mp_obj_t quipu_scan(size_t n, const mp_obj_t *args) {
+    mp_int_t start = mp_obj_get_int(args[1]), unit = mp_obj_get_int(args[3]), most = mp_obj_get_int(args[4]);
+    mp_int_t size = mp_obj_get_int(args[2]) - start;
+    if (unit < 1 || most < 0) {
+        out_of_range();
+    }
+    const uint8_t *frame = part(args[0], start, size, MP_BUFFER_READ);
+    uint32_t seq = mp_obj_get_int_truncated(args[5]), seed = mp_obj_get_int_truncated(args[6]);
+    while (size >= 16) {
+        mp_int_t length = 16 + (frame[2] | frame[3] << 8);
+        if (frame[0] != 1 || length > size || length > most || get_u32(frame + 4) != seq
+            || crc_of(frame, length - 4, seed) != get_u32(frame + length - 4)) {
+            break;
+        }
+        mp_int_t padded = 0; // by steps: a dynamic module has no division to call
+        while (padded < length) {
+            padded += unit;
+        }
+        frame += padded;
+        start += padded;
+        size -= padded;
+        if (++seq == 0) { // none comes after the last
+            break;
+        }
+    }
+    return MP_OBJ_NEW_SMALL_INT(start);
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(scan_obj, 7, 7, quipu_scan);
+
 // pack(vector, tag, meta) -> the payload of an insert, or the vector's words alone where tag is None. Only of a list or tuple
 // of small integers, a small tag and bytes; None for anything else, which frames.py then packs or refuses.
 static mp_obj_t quipu_pack(mp_obj_t vector, mp_obj_t tag, mp_obj_t meta) {
@@ -588,6 +622,7 @@ mp_obj_t mpy_init(mp_obj_fun_bc_t *self, size_t n_args, size_t n_kw, mp_obj_t *a
     mp_store_global(MP_QSTR_distances, MP_OBJ_FROM_PTR(&distances_obj));
     mp_store_global(MP_QSTR_nearest, MP_OBJ_FROM_PTR(&nearest_obj));
     mp_store_global(MP_QSTR_seal, MP_OBJ_FROM_PTR(&seal_obj));
+    mp_store_global(MP_QSTR_scan, MP_OBJ_FROM_PTR(&scan_obj));
     mp_store_global(MP_QSTR_pack, MP_OBJ_FROM_PTR(&pack_obj));
     MP_DYNRUNTIME_INIT_EXIT
 }

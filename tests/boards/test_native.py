@@ -1,5 +1,6 @@
 """On each emulated core the native module gives the reference's bytes, refuses what it must, and leaves the heap alone."""
 
+import random
 import zlib
 
 import blake3 as published
@@ -9,8 +10,9 @@ from mpremote.transport_serial import SerialTransport
 from quipu import deploy, images, natives
 from quipu.emulator import Emulator
 
-from shared_kernel import primitives
+from shared_kernel import frames, primitives
 from shared_kernel.arena import CHUNK
+from shared_kernel.scan import scan
 from tests.boards import test_viper
 from tests.boards.test_viper import (  # noqa: F401  the same promises, kept by another provider
     DATA,
@@ -21,11 +23,13 @@ from tests.boards.test_viper import (  # noqa: F401  the same promises, kept by 
     test_distances_at_the_edge_of_saturation,
     test_hash,
     test_hash_of_more_chunks_than_fit_any_other_test,
+    test_pack,
     test_parent_cv,
     test_refuses,
     test_search,
     test_search_of_no_record,
     test_the_heap_is_left_alone,
+    test_what_frames_must_judge_is_not_packed,
 )
 
 SETUP = "from array import array\nimport emulated, quipu_native as it\ndata = " + DATA
@@ -83,7 +87,52 @@ def test_cost(board):
           "distances", board.cost("it.distances(w, 0, 16, 16, 256, q, d)"), "nearest of none", near)
 
 
+def runs(unit, most, rng):
+    """Yield (bytes, start, end, seq, seed): a run of frames with what may end it, and other bytes."""
+    for count in (0, 1, 3):
+        for start in (0, 3):
+            seq, seed = rng.choice((0, 5, 0xFFFFFFFE)), rng.choice((0, 1, 0x80000001))
+            data, places = bytearray(rng.randbytes(start)), []
+            for i in range(count):
+                payload = rng.randbytes(rng.choice((0, 1, 7, most - 16)))
+                each = frames.frame(rng.choice((1, 0x10, 0x84)), payload, seq + i & 0xFFFFFFFF, i, seed)
+                places.append((len(data), len(each)))
+                data += each + bytes(b"\xff" * (-len(each) % unit))
+            for end in {len(data), len(data) - 1, max(start, len(data) - unit), start, min(len(data), start + 15)}:
+                if start <= end <= len(data):
+                    yield data, start, end, seq, seed
+            data += b"\xff" * 20
+            yield data, start, len(data), seq, seed
+            yield data, start, len(data), seq + 1 & 0xFFFFFFFF, seed
+            yield data, start, len(data), seq, seed ^ 1
+            for at, size in places:
+                for where in {at, at + 1, at + 2, at + 3, at + 4, at + 7, at + 8, at + size - 5, at + size - 1}:
+                    flipped = bytearray(data)
+                    flipped[where] ^= 1 << rng.randrange(8)
+                    yield flipped, start, len(data), seq, seed
+
+
+@pytest.mark.parametrize("unit", (1, 4, 32))
+def test_scan(board, unit):
+    rng, expected, lines = random.Random(unit), [], []
+    for buffer, start, end, seq, seed in runs(unit, 40, rng):
+        for most in {40, rng.choice((39, 40))}:
+            expected.append(str(scan(buffer, start, end, unit, most, seq, seed)))
+            lines.append(f"print(it.scan(bytes.fromhex('{buffer.hex()}'), {start}, {end}, {unit}, {most}, {seq}, {seed}))")
+    found = []
+    for i in range(0, len(lines), 40):
+        found += board.run("\n".join(lines[i : i + 40]))
+    assert found == expected
+    assert sum(int(each) > 5 for each in expected) > 20 and sum(int(each) < 5 for each in expected) > 20
+
+
 @pytest.mark.parametrize("call", (
+    "scan(b, -1, 32, 4, 40, 0, 0)",
+    "scan(b, 0, 33, 4, 40, 0, 0)",
+    "scan(b, 2, 1, 4, 40, 0, 0)",
+    "scan(b, 33, 33, 4, 40, 0, 0)",
+    "scan(b, 0, 32, 0, 40, 0, 0)",
+    "scan(b, 0, 32, 4, -1, 0, 0)",
     "climb(bytes(2048), bytearray(95), 2, w, 0, b)",
     "climb(bytes(2047), bytearray(96), 2, w, 0, b)",
     "climb(bytes(2048), bytearray(96), 2, w, 17, b)",

@@ -20,6 +20,11 @@ MUTATIONS = (
         test_native.test_climb(board, chunks) for chunks in (5, 6)]),
     ("if (touched[dirty[i]] == DIRTY) {", "if (touched[dirty[i]]) {", lambda board: test_native.test_climb(board, 5)),
     ("    crc = ~crc;\n", "    crc = ~0;\n", test_native.test_crc32),
+    ("length > size || length > most", "length > most", lambda board: test_native.test_scan(board, 4)),
+    ("length > size || length > most", "length > size", lambda board: test_native.test_scan(board, 4)),
+    ("if (++seq == 0) { // none", "seq++;\n        if (0) { // none", lambda board: test_native.test_scan(board, 4)),
+    ("|| crc_of(frame, length - 4, seed) != get_u32(frame + length - 4)", "", lambda board: test_native.test_scan(board, 4)),
+    ("while (padded < length) {", "while (padded <= length) {", lambda board: test_native.test_scan(board, 4)),
 )
 
 

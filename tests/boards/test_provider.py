@@ -51,8 +51,9 @@ def test_without_native_code_viper_serves(copied):
     ("cv[0] = a0 ^ c0;", "cv[0] = a0 + c0;", "its hash is wrong"),
     ("    return ~crc;", "    return crc;", "its CRC-32 is wrong"),
     ("        sum += each;\n    }\n    return sum;", "        sum += 2 * each;\n    }\n    return sum;", "its distance is wrong"),
+    ("if (++seq == 0) {", "if (seq == 0) {", "its scan of frames is wrong"),
     ('mp_store_global(MP_QSTR_seam, MP_OBJ_NEW_SMALL_INT(SEAM));', "", "it is of version None, the kernel needs 1"),
-), ids=("another version", "hash", "CRC", "distance", "no version"))
+), ids=("another version", "hash", "CRC", "distance", "frames", "no version"))
 def test_native_code_that_is_wrong_is_refused(copied, tmp_path, line, other, why):
     found = asked(copied({"/main.py": deploy.MAIN, deploy.NATIVE: built(tmp_path, line=line, other=other)}))
     assert (found["provider"], found["native_refused"]) == ("viper", why)
