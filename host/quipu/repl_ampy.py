@@ -98,13 +98,15 @@ class AmpyRepl(Repl):
 
     def write_file(self, path: str, data: bytes, progress: Callable[[int, int], None] | None = None) -> None:
         """Write a file on the board. progress: bytes of it, of all."""
-        self.run(f"from binascii import a2b_base64\nf = open({path!r}, 'wb')", _FILE_S)
-        for i in range(0, len(data), _BLOCK):
+        # Each program costs a round and a pause of ampy's: the first block opens the file and the last closes it.
+        before = f"from binascii import a2b_base64\nf = open({path!r}, 'wb')\n"
+        for i in range(0, len(data) or 1, _BLOCK):
             block = data[i : i + _BLOCK]
-            self.run(f"_ = f.write(a2b_base64({b2a_base64(block, newline=False)!r}))", _FILE_S)
+            after = "f.close()\n" if i + _BLOCK >= len(data) else ""
+            self.run(f"{before}_ = f.write(a2b_base64({b2a_base64(block, newline=False)!r}))\n{after}", _FILE_S)
+            before = ""
             if progress:
                 progress(i + len(block), len(data))
-        self.run("f.close()", _FILE_S)
 
     def read_file(self, path: str) -> bytes:
         """Return a file of the board."""
