@@ -303,6 +303,8 @@ def compress(r0, r1):
     bl(COPY)
     label(DONE)
     mov(r0, 0)  # or the caller would make an int of it, perhaps on the heap
+    str(r0, [r7, _BLOCK])  # and the garbage collector would keep whatever comes to lie at these addresses
+    str(r0, [r7, _OUT])
 
 
 @micropython.asm_thumb
@@ -337,6 +339,9 @@ def distances(r0, r1, r2, r3):
     sub(r0, 1)
     bcs(MEASURE)
     mov(r0, 0)
+    str(r0, [r7, _QUERY])  # no address stays: the garbage collector would keep whatever comes to lie there
+    str(r0, [r7, _TO])
+    str(r0, [r7, _END])
     label(DONE)
     b(RETURN)
 

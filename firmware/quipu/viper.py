@@ -6,9 +6,9 @@ handler, not from a second core. An argument out of range raises IndexError, wor
 What the functions do is said in shared_kernel/primitives.py and, for each, by its reference.
 """
 
+import struct
 import sys
 from array import array
-from struct import pack_into, unpack_from
 
 import micropython
 from micropython import const
@@ -140,7 +140,7 @@ def distances(words, first, stride, dim, count, query, out):
         raise IndexError
     if count and first + (count - 1) * stride + dim > len(words):
         raise IndexError
-    pack_into("<7I", _work, 0, 4 * first, 4 * stride, 4 * dim, count, count, _long, 0)
+    struct.pack_into("<7I", _work, 0, 4 * first, 4 * stride, 4 * dim, count, count, _long, 0)
     if _distances(_work, words, query, out):
         raise ValueError
 
@@ -153,11 +153,27 @@ def nearest(words, base, skip, per, span, stride, fresh, dim, query, k, tag):
         raise IndexError
     k = min(k, fresh)
     best = array("I", bytes(12 * k + 12))
-    pack_into("<12I", _work, 0, 4 * (base + skip * stride), 4 * stride, 4 * dim, fresh, per - skip, _long,
-              1 if tag is None else 2, per, 4 * span, 4 * base, k, tag or 0)
+    struct.pack_into("<12I", _work, 0, 4 * (base + skip * stride), 4 * stride, 4 * dim, fresh, per - skip, _long,
+                     1 if tag is None else 2, per, 4 * span, 4 * base, k, tag or 0)
     if _distances(_work, words, query, best):
         raise ValueError
-    return [unpack_from("<QI", best, at) for at in range(0, 12 * (k - _work[_LEFT]), 12)]
+    return [struct.unpack_from("<QI", best, at) for at in range(0, 12 * (k - _work[_LEFT]), 12)]
+
+
+def pack(vector, tag, meta):
+    if len(vector) > 0xFFFF:
+        return None
+    try:
+        words = array("i", vector)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if list(words) != list(vector):  # bits were cut off; or it is bytes
+        return None
+    if tag is None:
+        return bytearray(words)
+    if not isinstance(tag, int) or tag >> 32:
+        return None
+    return struct.pack("<HI", len(words), tag) + bytes(words) + meta
 
 
 try:

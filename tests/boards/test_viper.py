@@ -55,8 +55,9 @@ def board(request, tmp_path_factory):
 
 
 def test_offers_the_whole_seam(board):
-    assert board.run("print(it.usable(), it.name, *[hasattr(it, each) for each in %r])" % (primitives.NAMES,)) == [
-        "True", "viper", *["True"] * len(primitives.NAMES)]
+    names = [each for each in primitives.NAMES if each != "scan"] + ["pack"]  # scan is left to its reference
+    assert board.run(f"print(it.usable(), it.name, *[hasattr(it, each) for each in {names}])") == [
+        "True", "viper", *["True"] * len(names)]
 
 
 def test_hash(board):
@@ -182,6 +183,27 @@ def test_search(board):
 
 def test_search_of_no_record(board):
     assert board.run("print(it.nearest(array('I', bytes(64)), 0, 0, 2, 16, 8, 0, 1, array('I', (0,)), 3, None))") == ["[]"]
+
+
+def test_pack(board):
+    primitives.use(None)
+    edge = (0, 1, -1, 255, 256, -256, 65536, (1 << 29) - 1, -(1 << 29))
+    for vector in ((), (7,), edge, edge * 30):
+        for tag, meta in ((0, b""), (1, b"abc"), ((1 << 29) - 1, bytes(range(20)))):
+            assert board.run(f"print(it.pack({list(vector)}, {tag}, {meta}).hex())") == [frames.insert(vector, tag, meta).hex()]
+        assert board.run(f"print(bytes(it.pack({vector}, None, b'')) == bytes.fromhex('{frames.vector_bytes(vector).hex()}'))") == ["True"]
+    vector = [(1 << 31) - 1, -1 << 31]  # what is no small integer of a board may be left to frames.py
+    assert board.run(f"p = it.pack({vector}, 0xFFFFFFFF, b'')\nprint(p and p.hex())")[0] in (
+        "None", frames.insert(vector, 0xFFFFFFFF).hex())
+
+
+def test_what_frames_must_judge_is_not_packed(board):
+    for vector in ("[1.0]", "[1.5]", "[float('nan')]", "['1']", "[None]", "'1'", "[1 << 31]", "[-1 - (1 << 31)]", "[1 << 32]",
+                   "[1 << 64]", "b'1234'", "[0, 1, 1 << 32]", "range(65536)"):
+        for tag in ("None", "1"):
+            assert board.run(f"print(it.pack({vector}, {tag}, b''))") == ["None"]
+    for tag in ("-1", "1 << 32", "'1'", "1.0"):
+        assert board.run(f"print(it.pack([1], {tag}, b''))") == ["None"]
 
 
 @pytest.mark.parametrize(
