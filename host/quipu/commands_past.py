@@ -40,11 +40,24 @@ class Source:
 
 
 @contextlib.contextmanager
+def _archived(path: str, at: str | None) -> Iterator[Source]:
+    """Open an archive for questions. What is not found in one that is damaged may stand behind the damage: the error says so."""
+    with quipu.open(path) as memory:
+        it = Source(memory, memory.moment(at))
+        try:
+            yield it
+        except errors.NotFound as error:
+            if memory.damage:
+                error.args = (f"{error} at seq {memory.moment(at).seq}; damaged after that: {memory.damage}",)
+            raise
+
+
+@contextlib.contextmanager
 def asked(source: str, at: str | None) -> Iterator[Source]:
     """Open a source for questions about the moment `at` (None: now, or an archive's last frame)."""
     if Path(source).is_dir():
-        with quipu.open(source) as memory:
-            yield Source(memory, memory.moment(at))
+        with _archived(source, at) as it:
+            yield it
         return
     if at is not None:
         raise errors.UsageError(f"{source} is no directory, so it is a port, and a live board is asked for what is now: for --at, "
@@ -58,8 +71,8 @@ def recalled(source: str, at: str | None, archive: bool = False) -> Iterator[Sou
     """Open a source for questions that only an archive answers: of a board, all that its flash holds is pulled first. archive: it
     cannot be a port."""
     if archive or Path(source).is_dir():
-        with quipu.open(source) as memory:
-            yield Source(memory, memory.moment(at))
+        with _archived(source, at) as it:
+            yield it
         return
     with quipu.connect(source) as board, render.progress("pulling") as progress, board.memory(progress) as memory:
         yield Source(memory, memory.moment(at))

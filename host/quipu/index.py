@@ -116,16 +116,19 @@ class Index:
     """The index of an archive, brought up to date when it is opened.
 
     damage: what is wrong with the archive's frames after the last one that is indexed, None if nothing is; own: whether it
-    is this process's alone, for the folder could not be written to.
+    is this process's alone: asked for, so that it is of the frames as they are now, or the folder could not be written to.
     """
 
-    def __init__(self, archive: Archive, rebuild: bool = False, step: Callable[[int, int], None] | None = None):
+    def __init__(self, archive: Archive, rebuild: bool = False, step: Callable[[int, int], None] | None = None, own: bool = False):
         self.archive = archive
         self.path = archive.path / "index.sqlite"
         self.damage: ArchiveDamage | None = None
         self.own = False
         self.progress: Progress | None = None
         self._step = step
+        if own:
+            self._make_own()
+            return
         try:
             with _locked(archive.path / "frames"):
                 if rebuild:
@@ -142,8 +145,11 @@ class Index:
         """Make an index for this process, in a temporary file, where the archive's cannot be written."""
         if rebuild:
             raise ArchiveError(f"{self.path} cannot be written: {why}") from None
-        self.own = True
         self.close()
+        self._make_own()
+
+    def _make_own(self) -> None:
+        self.own = True
         self.db = sqlite3.connect("")
         self.db.executescript(_TABLES)
         self.progress = None

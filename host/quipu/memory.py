@@ -4,7 +4,7 @@ Each answer comes from a state that frames, checked one by one, led to; see inde
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from shared_kernel import graph
@@ -20,6 +20,8 @@ from .index import Index
 from .moment import Moment, Timeline, parse
 
 At = int | str | None
+
+_OF_THE_FRAME = ("frame", "frame CRC", "frame length", "frame version", "sequence number")  # of archive.Chain and index.py
 
 
 class Memory(Archive):
@@ -37,8 +39,22 @@ class Memory(Archive):
     def index(self) -> Index:
         """The index, made or brought up to date at its first use; `refresh` does so again."""
         if self._index is None:
-            self._index = Index(self)
+            try:
+                self._index = Index(self)
+            except ArchiveDamage as e:  # of what was indexed before
+                return self.distrust(e)
         return self._index
+
+    def distrust(self, damage: ArchiveDamage) -> Index:
+        """Answer from here on from the frames before the damage, which one that was indexed has taken since, with an index of this
+        process alone; return it. Raise the damage if it is not of the frame itself: then those before it are in doubt too."""
+        self.close()
+        index = Index(self, own=True)
+        if damage.what not in _OF_THE_FRAME or not index.damage or index.damage.seq != damage.seq:
+            index.close()
+            raise damage
+        self._index = index
+        return index
 
     @property
     def timeline(self) -> Timeline:
@@ -68,10 +84,18 @@ class Memory(Archive):
         if isinstance(at, str):
             parsed = parse(at)
             if isinstance(parsed, tuple):
-                return self.timeline.find(parsed[0])
+                return self._proved(lambda: self.timeline.find(parsed[0]))
             at = parsed
-        seq = self._seq(at)
-        return self.timeline.when(seq)
+        return self._proved(lambda: self.timeline.when(self._seq(at)))
+
+    def _proved(self, moment: Callable[[], Moment]) -> Moment:
+        try:
+            return moment()
+        except ArchiveDamage as e:
+            if self.index.own:
+                raise
+            self.distrust(e)
+            return moment()
 
     def _seq(self, at: At) -> int:
         if isinstance(at, str):

@@ -31,24 +31,31 @@ def collect(path: str | os.PathLike[str], wear: Data | None = None) -> Data:
     """
     verdict = verify(path).as_dict()
     with open_archive(path) as memory:
-        progress = memory.index.progress
-        if progress is None:
-            raise memory.damage or ArchiveError(f"{path} holds no frames yet: sync it first")
-        first, last = memory.segments[0].first, progress.seq
-        data: Data = {"archive": str(path), "board": memory.identity, "log": memory.log.hex(), "verdict": verdict, "first": first,
-                      "last": last, "damage": str(memory.damage) if memory.damage else None, "wear": wear}
-        data["gaps"] = _gaps(memory, last)
         try:
-            data |= _frames(memory, first, last)
+            return {"verdict": verdict, "wear": wear, **_collected(memory)}
         except ArchiveDamage as damage:  # altered since it was indexed
-            raise ArchiveDamage(path, damage.seq, damage.what, damage.expected, damage.found) from None
-        data["sizes"] = _sizes(memory, first, last)
-        data["times"] = [{"seq": seq, "unix_ms": _time(memory, seq)} for seq in _spread(first, last, 5) if _held(data["gaps"], seq)]
-        try:
-            data["state"] = describe.state(memory.state())
-        except UsageError as why:  # after a gap, until a snapshot stands in
-            data["state"], data["damage"] = None, data["damage"] or str(why)
-        return data
+            if not memory.index.own:
+                memory.distrust(damage)
+                return {"verdict": verdict, "wear": wear, **_collected(memory)}
+            raise
+
+
+def _collected(memory: Memory) -> Data:
+    progress = memory.index.progress
+    if progress is None:
+        raise memory.damage or ArchiveError(f"{memory.path} holds no frames yet: sync it first")
+    first, last = memory.segments[0].first, progress.seq
+    data: Data = {"archive": str(memory.path), "board": memory.identity, "log": memory.log.hex(), "first": first, "last": last,
+                  "damage": str(memory.damage) if memory.damage else None}
+    data["gaps"] = _gaps(memory, last)
+    data |= _frames(memory, first, last)
+    data["sizes"] = _sizes(memory, first, last)
+    data["times"] = [{"seq": seq, "unix_ms": _time(memory, seq)} for seq in _spread(first, last, 5) if _held(data["gaps"], seq)]
+    try:
+        data["state"] = describe.state(memory.state())
+    except UsageError as why:  # after a gap, until a snapshot stands in
+        data["state"], data["damage"] = None, data["damage"] or str(why)
+    return data
 
 
 def _spread(first: int, last: int, count: int) -> list[int]:

@@ -3,7 +3,9 @@
 import json
 
 import pytest
+from quipu.archive import Archive
 
+from shared_kernel import frames, primitives
 from tests.host.past import START, Log
 from tests.host.test_cli import NOWHERE, answer, error, flip, quipu
 
@@ -55,3 +57,30 @@ def test_a_damaged_archive_answers_what_is_proved_with_exit_code_1(folder):
     told = answer("get", folder, "mode", code=1)
     assert told["value"] == "slow" and "seq 4: frame CRC" in told["damage"]
     assert error("get", folder, "mode", "--at", 4, code=1)[0] == "ArchiveDamage"
+
+
+@pytest.mark.parametrize("indexed", (True, False))
+def test_damage_that_an_index_of_before_knows_nothing_of(folder, indexed):
+    if indexed:
+        answer("get", folder, "mode")
+    file = folder / "frames" / "0000000000.log"
+    flip(file, sum(len(each) for each in list(Archive(folder).frames())[:3]) + 14)
+    told = answer("record", folder, 2, code=1)
+    assert told["moment"]["seq"] == 2 and "seq 3: frame CRC" in told["damage"]
+    assert answer("state", folder, "--at", 1, code=1)["seq"] == 1
+    assert answer("diff", f"{folder}@1", folder, code=1)["b"]["seq"] == 2
+    kind, message = error("get", folder, "mode", code=1)
+    assert kind == "NotFound" and "at seq 2; damaged after that: " in message and "seq 3: frame CRC" in message
+    assert error("get", folder, "mode", "--at", 3, code=1)[0] == "ArchiveDamage"
+
+
+def test_a_frame_altered_with_a_fitting_crc_is_refused_where_only_the_index_can_tell(folder):
+    answer("get", folder, "mode")
+    archive = Archive(folder)
+    parts = [bytearray(each) for each in archive.frames()]
+    parts[2][-7] ^= 1
+    parts[2][-4:] = frames.words_bytes((primitives.crc32(parts[2][:-4], frames.seed(archive.log)),))
+    (folder / "frames" / "0000000000.log").write_bytes(b"".join(parts))
+    for question in (("record", folder, 2), ("state", folder, "--at", 2), ("get", folder, "mode")):
+        kind, message = error(*question, code=1)
+        assert kind == "ArchiveDamage" and "chain head" in message

@@ -33,6 +33,8 @@ FITTING = "test_index.py::test_a_frame_altered_with_a_fitting_crc_is_refused"
 VERSIONS = "test_history.py::test_every_version_at_every_moment_is_the_one_of_the_replay"
 GONE = "test_index.py::test_a_row_that_is_gone_is_noticed"
 ALTERED_VERSION = "test_history.py::test_an_altered_version_is_refused"
+DOUBTFUL = "test_cli_past.py::test_a_frame_altered_with_a_fitting_crc_is_refused_where_only_the_index_can_tell"
+LATER_DAMAGE = "test_cli_past.py::test_damage_that_an_index_of_before_knows_nothing_of"
 
 MUTATIONS = [  # file, text, what it becomes, the test that must fail
     ("merge", "                low = middle\n", "                low = middle + 1\n", FORK),
@@ -61,6 +63,10 @@ MUTATIONS = [  # file, text, what it becomes, the test that must fail
     ("index", "        self._prove(replay, seq)\n", "", FITTING),
     ("index", "        if digest(frame) != change.digest:\n", "        if False:\n", ALTERED_VERSION),
     ("diff", "for ident, each in theirs.items() if ident not in ours]", "for ident, each in theirs.items()]", STATES),
+    ("memory", "        if damage.what not in _OF_THE_FRAME or not index.damage or index.damage.seq != damage.seq:\n",
+     "        if False:\n", DOUBTFUL),
+    ("memory", "            self.distrust(e)\n            return moment()\n", "            raise\n", LATER_DAMAGE),
+    ("commands_past", "            if memory.damage:\n", "            if False:\n", LATER_DAMAGE),
     ("query", "if test(row)]", "if test(row) or row]", STATES),
     ("history", "            if each.previous != due:\n", "            if False:\n", GONE),
     ("history", "        value = value if version.same else version.value\n", "        value = version.value\n", VERSIONS),

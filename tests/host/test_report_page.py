@@ -174,11 +174,13 @@ def test_lines_differ_without_colour(opened):
     assert len({lines.nth(i).get_attribute("stroke-dasharray") for i in range(lines.count())}) == 4
 
 
-def test_a_damaged_archive_is_told_up_to_the_damage(folder, tmp_path, browser):
+@pytest.mark.parametrize("indexed", (False, True))
+def test_a_damaged_archive_is_told_up_to_the_damage(folder, tmp_path, browser, indexed):
     altered = tmp_path / "a"
+    answer("index", folder)
     shutil.copytree(folder, altered)
     flip(altered / "frames" / "0000000000.log", 20000)
-    for index in altered.glob("index.sqlite*"):
+    for index in altered.glob("index.sqlite*") if not indexed else ():
         index.unlink()
     told = answer("report", altered, "-o", tmp_path / "r.html", code=1)
     assert told["verdict"] == "mismatch"
