@@ -701,19 +701,24 @@ class Store:
         reader, self.reader = self.reader, None
         if reader is None or reader.seq != seq:
             reader = self._seek(seq, head)
-        reader.buffer, reader.at = self.group, 0  # no group is under way here
-        while reader.seq <= self.seq and len(self.group) - reader.at >= len(self.frame) - 32:
+        group, end = self.group, 0  # no group is under way here
+        reader.buffer, reader.ahead_end = group, 0
+        while reader.seq <= self.seq and len(group) - end >= len(self.frame) - 32:
+            reader.base = end
             n = reader.next()
             if not n:
                 break
-            reader.at += n
+            at = reader.at
+            if at != end:  # padding stood between
+                group[end : end + n] = group[at : at + n]
+            end += n
         self.reader = reader
-        return memoryview(self.group)[: reader.at]
+        return memoryview(group)[:end]
 
     def _seek(self, seq, head):
         """Return a reader at `seq`, having checked that the chain leads to head there."""
         # the group's buffer holds any genesis; `frame` may not. No group is under way here
-        reader = LogReader(self.region, self.order, self.seed, self.group, 0)
+        reader = LogReader(self.region, self.order, self.seed, self.group, 0, len(self.group))
         first = reader.seek(seq)
         if first is None:
             raise NotFound("the frames before seq %d have been recycled" % self.first().first)

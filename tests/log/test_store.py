@@ -409,6 +409,23 @@ def test_frames_are_read_from_any_seq():
     assert bytes(store.read_frames(store.seq + 1, store.head)) == b""
 
 
+def test_frames_are_read_on_although_a_snapshot_went_through_their_buffer():
+    store, all_frames, heads = torn_log()
+    slot, header = store.newest_snapshot()
+    seq, reads = 0, 0
+    while seq <= store.seq:
+        data = bytes(store.read_frames(seq, heads[seq]))
+        at = 0
+        while at < len(data):
+            assert data[at : at + len(all_frames[seq])] == all_frames[seq]
+            at += len(all_frames[seq])
+            seq += 1
+        assert at
+        assert len(store.read_snapshot(slot, header.generation, 0, len(store.group))) == len(store.group)
+        reads += 1
+    assert reads > 5
+
+
 def test_a_wrong_head_or_seq_is_refused():
     store, all_frames, heads = torn_log()
     for seq in range(0, store.seq + 2, 3):
