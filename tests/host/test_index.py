@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import quipu
+from quipu import commands_past
 from quipu import index as indexes
 from quipu.archive import Archive
 from quipu.errors import ArchiveDamage, ArchiveError, NotFound, UsageError
@@ -169,6 +170,38 @@ def test_a_damaged_archive_answers_up_to_the_damage_and_says_from_where(path, of
         for seq in (100, 150):
             with pytest.raises(ArchiveDamage, match="seq 100: frame CRC"):
                 memory.state(seq)
+
+
+def test_damage_that_came_after_the_index_ends_what_is_answered(path, monkeypatch):
+    monkeypatch.setattr(indexes, "PLACE_EVERY", 1 << 20)  # the end is proved from the beginning on
+    expected = truth(path)
+    Index(Archive(path)).close()
+    whole = bytearray(log_of(path).read_bytes())
+    at = 0
+    for _ in range(100):
+        at += length_at(whole, at)
+    whole[at + 14] ^= 1
+    log_of(path).write_bytes(whole)
+    with quipu.open(path) as memory:
+        assert memory.moment().seq == 99 and memory.damage.seq == 100
+        for seq in (0, 50, 99):
+            assert memory.state(seq).root() == expected[seq][1]
+        with pytest.raises(ArchiveDamage, match="seq 100: frame CRC"):
+            memory.state(100)
+    with pytest.raises(NotFound, match="at seq 99; damaged after that: .* seq 100: frame CRC"):
+        commands_past.get(str(path), "no such key", None)
+
+
+def test_what_only_the_index_can_tell_from_the_frames_is_not_answered(path):
+    """An altered frame whose CRC fits: an index made of the frames as they are now would take it."""
+    archive = Archive(path)
+    Index(archive).close()
+    parts = [bytearray(each) for each in archive.frames()]
+    parts[3][8] ^= 1  # its tick
+    parts[3][-4:] = frames.words_bytes((primitives.crc32(parts[3][:-4], frames.seed(archive.log)),))
+    log_of(path).write_bytes(b"".join(parts))
+    with quipu.open(path) as memory, pytest.raises(ArchiveDamage):
+        memory.moment(3)
 
 
 def test_another_log_in_its_place_makes_the_index_anew(path, often):

@@ -33,8 +33,8 @@ FITTING = "test_index.py::test_a_frame_altered_with_a_fitting_crc_is_refused"
 VERSIONS = "test_history.py::test_every_version_at_every_moment_is_the_one_of_the_replay"
 GONE = "test_index.py::test_a_row_that_is_gone_is_noticed"
 ALTERED_VERSION = "test_history.py::test_an_altered_version_is_refused"
-DOUBTFUL = "test_cli_past.py::test_a_frame_altered_with_a_fitting_crc_is_refused_where_only_the_index_can_tell"
-LATER_DAMAGE = "test_cli_past.py::test_damage_that_an_index_of_before_knows_nothing_of"
+DOUBTFUL = "test_index.py::test_what_only_the_index_can_tell_from_the_frames_is_not_answered"
+LATER_DAMAGE = "test_index.py::test_damage_that_came_after_the_index_ends_what_is_answered"
 
 MUTATIONS = [  # file, text, what it becomes, the test that must fail
     ("merge", "                low = middle\n", "                low = middle + 1\n", FORK),
