@@ -45,6 +45,19 @@ class RequestReader:
             self.size += 1
         return None
 
+    def rest(self, poll, read, wait_ms):
+        """Do what `feed` does, for all that follows a request's opening, each byte within wait_ms of the one before."""
+        line, size = self.line, 0
+        while size < len(line) and poll(wait_ms):
+            c = read(1)[0]
+            if c == CLOSE or c == MARK:
+                self.size = size
+                return self.feed(c)
+            line[size] = c
+            size += 1
+        self.size = size
+        return None
+
     def busy(self):
         """Return whether a request has begun and not ended."""
         return self.size != -1

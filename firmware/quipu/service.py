@@ -69,10 +69,12 @@ class Service:
             return
         self.busy = True
         try:
-            reader = self.reader
-            while self.poller.poll(_WAIT_MS if reader.busy() else 0):
+            reader, poll, read = self.reader, self.poller.poll, self.input.read
+            while poll(_WAIT_MS if reader.busy() else 0):
                 try:
-                    request = reader.feed(self.input.read(1)[0])
+                    request = reader.feed(read(1)[0])
+                    if not reader.size:  # one has begun
+                        request = reader.rest(poll, read, _WAIT_MS)
                 except LinkError as e:
                     self._send(0, e.code, str(e).encode())
                     continue

@@ -15,6 +15,7 @@ from quipu.link import Answer, AnswerReader, Link, encode_request, parts
 
 from shared_kernel import link as kernel_link
 from shared_kernel import requests
+from shared_kernel.errors import LinkError
 from tests.host.unix_board import Flip, Lose, UnixBoard, Wire
 
 
@@ -67,6 +68,45 @@ def test_parts_fit_the_board_and_make_the_whole(payload, limit):
         assert len(wire) - 3 <= limit and received(wire, limit)
         got += piece
     assert got == payload
+
+
+def found_in(wire, pauses, together):
+    """Return what the board's reader makes of bytes, damage included; the line pauses before the bytes at `pauses`."""
+    reader = kernel_link.RequestReader(40)
+    found, at, rested = [], 0, set()
+
+    def poll(wait_ms):
+        if at in pauses and at not in rested:
+            rested.add(at)
+            return []
+        return [at] if at < len(wire) else []
+
+    def read(n):
+        nonlocal at
+        at += n
+        return wire[at - n : at]
+
+    while at < len(wire):
+        try:
+            got = reader.feed(read(1)[0])
+            if together and not reader.size:
+                got = reader.rest(poll, read, 20)
+            if got:
+                found.append((got[0], got[1], bytes(got[2])))
+        except LinkError as e:
+            found.append((at, str(e)))
+    return found, reader.size
+
+
+BROKEN = (b"\x1e#", b"\x1e", b"!", b"#", b"A" * 41, encode_request(5, 9, b"abc")[:-3], encode_request(6, 9, b"de"), b"\x1e#!",
+          encode_request(7, 1, bytes(40)))
+
+
+@given(st.lists(st.sampled_from(BROKEN) | st.binary(max_size=6), max_size=8).map(b"".join), st.sets(st.integers(0, 200)))
+@example(b"".join(BROKEN), {3, 50, 51})
+def test_a_request_read_at_once_is_what_it_is_byte_by_byte(wire, pauses):
+    wire = wire + encode_request(3, 2, b"last")
+    assert found_in(wire, pauses, True) == found_in(wire, pauses, False)
 
 
 # Text that an application may print: with marks, with what begins like an answer, with a whole answer that lacks its end.
