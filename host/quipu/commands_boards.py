@@ -14,7 +14,7 @@ from quipu import deploy, render
 from quipu import erase as eraser
 from quipu import flash as flasher
 from quipu.board import Board
-from quipu.errors import PortError, UsageError
+from quipu.errors import PortError, Refused, UsageError
 from quipu.link import Link
 from quipu.recover import Found
 from quipu.recover import recover as into_archive
@@ -54,6 +54,9 @@ def flash(port: str, board: str | None, main: bool, dry_run: bool, erase_log: bo
         raise UsageError("--archive goes with --erase-log")
     with deploy.opened(port, _tool(tool)) as repl:
         found = flasher.probe(repl)
+        if name := flasher.frozen(repl):
+            raise Refused(f"{port}: this board's firmware is the image of {name} with Quipu in it, which comes before any files: there is "
+                          "nothing to flash. For another Quipu install another image (docs/boards.md)")
         facts = flasher.facts_for(found, board)
         found = flasher.settled(repl, found, facts)
         form, wanted = flasher.contents(found, facts, main)

@@ -76,12 +76,11 @@ except OSError:
     print(None)
 """
 _FROZEN = """
-import json
 try:
-    from board_facts import FACTS
+    import board_facts
+    print(board_facts.FACTS["name"])
 except ImportError:
-    FACTS = None
-print(json.dumps(FACTS))
+    pass
 """
 _SIZES = """
 import os
@@ -175,6 +174,11 @@ def probe(repl: Repl) -> Probe:
     return found
 
 
+def frozen(repl: Repl) -> str:
+    """Return the name of the board whose image with Quipu runs here; empty: Quipu is not in the firmware."""
+    return repl.run(_FROZEN, _PROBE_S).decode().strip()
+
+
 def facts_for(found: Probe, board: str | None) -> dict[str, Any]:
     """Return the facts that go on this board, from the folder of its machine, or of `board`. UsageError if that is another one."""
     emulated = {each: each for each in images.boards()}
@@ -231,7 +235,8 @@ def plan(repl: Repl, found: Probe, facts: dict[str, Any], form: str, wanted: dic
     old ones gone."""
     folders = deploy.folders(facts)
     there = hashes(repl, folders)
-    _same_log(repl, facts, deploy.root(facts) + deploy.FACTS in there)
+    if deploy.root(facts) + deploy.FACTS in there:
+        _same_log(repl, facts)
     result = Plan(repl.name, facts["name"], found.machine, form, root=deploy.root(facts), free=found.free * found.block)
     for path, content in wanted.items():
         digest = hashlib.sha256(content).hexdigest()
@@ -275,18 +280,14 @@ def consent(todo: Plan, yes: bool, ask: Callable[[str], bool] | None) -> None:
         raise Refused(f"{todo.port}: nothing was written: remove files of yours")
 
 
-def _same_log(repl: Repl, facts: dict[str, Any], copied: bool) -> None:
-    """PortError if the board's own facts, copied or of its image, place its log elsewhere: it would not be found again, and a second one
-    begun."""
+def _same_log(repl: Repl, facts: dict[str, Any]) -> None:
+    """PortError if the board's own facts place its log elsewhere: it would not be found again, and a second one begun."""
     try:
-        there = json.loads(repl.read_file(deploy.root(facts) + deploy.FACTS) if copied else repl.run(_FROZEN, _PROBE_S))
+        there = json.loads(repl.read_file(deploy.root(facts) + deploy.FACTS))
         old = {key: there[key] for key in ("driver", "log", "geometry")}
     except (ValueError, KeyError, TypeError):
         return  # the firmware could not start from these facts either
     new = {key: facts[key] for key in old}
-    if old != new and not copied:
-        raise PortError(f"{repl.name}: the board's firmware has Quipu in it and its log at {old}, and boards/{facts['name']} says {new}: "
-                        "there is nothing to flash; for a newer Quipu, install a newer image (docs/boards.md)")
     if old != new:
         raise PortError(f"{repl.name}: {deploy.FACTS} on the board says that its log is at {old}, and boards/{facts['name']} says {new}: "
                         f"pull the log (`quipu sync`), then remove {deploy.FACTS} from the board, or correct the folder's file")

@@ -7,7 +7,7 @@ import time
 from contextlib import ExitStack, suppress
 
 import quipu
-from quipu import deploy, images, serial_port
+from quipu import deploy, flash, images, serial_port
 from quipu.emulator import Emulator
 from quipu.errors import NotFound, PortError, QuipuError
 from quipu.repl import Repl
@@ -53,12 +53,12 @@ while True:
 
 
 class Device:
-    """A context manager around a board. machine, unique_id: what it says of itself, once it was asked; folder: for what may be thrown
-    away."""
+    """A context manager around a board. machine, unique_id: what it says of itself, once it was asked; frozen: the board whose image with
+    Quipu it runs, if it does; folder: for what may be thrown away."""
 
     def __init__(self, folder):
         self.folder = folder
-        self.machine = self.unique_id = None
+        self.machine = self.unique_id = self.frozen = None
         self.may_erase = True
 
     def __enter__(self):
@@ -72,9 +72,10 @@ class Device:
         return self.folder / board.log.hex()[:16]
 
     def identify(self):
-        """Ask MicroPython which machine this is, and which of its kind."""
+        """Ask MicroPython which machine this is, which of its kind, and whether Quipu is in its firmware."""
         with deploy.opened(self.port) as repl:
             self.machine, self.unique_id = repl.run(IDENTIFY, 10).decode().splitlines()
+            self.frozen = flash.frozen(repl)
 
     def connect(self):
         """Return a Board; waits for one that is just starting."""
