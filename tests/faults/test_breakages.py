@@ -269,6 +269,7 @@ def forget_the_acknowledged_seq(m):
 
 
 def snapshot_header_first(m):
+    """Commit before payload. (A frame's commit is the CRC over all of it: there the order of programming cannot matter.)"""
     m.setattr(Saver, "begin", lambda self, header, begin=Saver.begin: (
         begin(self, header), self.region.slot_program(self.slot, self.arena.size, header.encode())))
     m.setattr(Saver, "commit", lambda self: None if self.failed else self.header)

@@ -130,9 +130,10 @@ def test_before_a_log_there_is_nothing_to_do():
 
 
 def test_a_log_is_begun_once_and_only_where_it_fits():
-    for sim, config in ((flash(sectors=5), (2, 60, 20, 20, 10, 3, 5)), (flash(sector=256, sectors=40), CONFIG),
-                        (flash(), (64, 100, 0, 0, 0, 200, 0))):
-        with pytest.raises(Invalid):
+    for sim, config, why in ((flash(sectors=5), (2, 60, 20, 20, 10, 3, 5), r"needs \d+ sectors .* the region has 5"),
+                             (flash(sector=256, sectors=40), CONFIG, r"a sector of 256 has room for \d+"),
+                             (flash(), (64, 100, 0, 0, 0, 200, 0), r"needs \d+ sectors|has room for \d+")):
+        with pytest.raises(Invalid, match=why):
             mount(sim, Clock(1)).configure(config, ENTROPY, "x")
         assert not any(sim.programs) and not any(sim.erases)
     store, _ = fresh()
@@ -164,7 +165,7 @@ def refuses_to_begin(store):
 
 def test_no_geometry_that_cannot_be():
     for unit, sector, page in ((3, 512, 256), (8, 512, 12), (4, 700, 256)):
-        with pytest.raises(Invalid):
+        with pytest.raises(Invalid, match="sector %d, page %d and program unit %d do not divide" % (sector, page, unit)):
             Region(FlashSim(4, sector, page, unit))
 
 
