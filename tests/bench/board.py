@@ -36,19 +36,22 @@ from quipu import viper
 import quipu_native
 providers = {"plain": None, "viper": viper, "native": quipu_native}
 def vector(n, dim=16): return [(n * 7919 + i * 104729) % 524288 - 262144 for i in range(dim)]
-def cost(act):
+def taken(act):
     a = emulated.instructions(); f = emulated.flash_instructions()
     act()
     b = emulated.instructions(); g = emulated.flash_instructions()
     return b - a - (g - f)
 def nothing(): pass
-none = cost(nothing)
+# The counts are on the heap once they pass 2^30, and how long that takes depends on what lies there: so each has its own zero.
+def cost(act):
+    gross = taken(act)
+    return gross - taken(nothing)
 # The first call may load code, and after a collection the first allocation searches the whole heap: neither is measured.
 def measure(name, act, divide=0, times=5):
     act()
     found = []
     for _ in range(times):
-        found.append(cost(act) - none)
+        found.append(cost(act))
     found.sort()
     middle = found[len(found) // 2]
     print(name, middle / divide if divide else middle, sep="|")
@@ -75,7 +78,7 @@ def rooted(k, name, times):
     found = []
     for n in range(times):
         add(k, n, 16)
-        found.append(cost(k.root) - none)
+        found.append(cost(k.root))
     print(name + ", mean", sum(found) // times, sep="|")
     print(name + ", worst", max(found), sep="|")
 for n in range(230): memory.insert(vector(n), n & 3)
@@ -94,12 +97,15 @@ memory.delete(store.seq)
 k = store.kernel
 k.root()
 p = bytearray(frames.insert(v, 1, b"sixteen of bytes"))
-small = Kernel((16, 16, 0, 0, 0, 16, 0))
-def once():
-    global seq
-    seq += 1
-    small.apply(INSERT, p, 0, len(p), seq)
-measure("apply alone", once)
+# Into an arena whose chunks are clean, as after a root, so that it marks those that it changes; the mean of consecutive ones.
+small = Kernel((16, 64, 0, 0, 0, 16, 0))
+applied = []
+for i in range(32):
+    primitives.use(quipu_native)
+    small.root()
+    primitives.use(providers[%r])
+    applied.append(cost(lambda: small.apply(INSERT, p, 0, len(p), i + 1)))
+print("apply alone", sum(applied) // 32, sep="|")
 replay = Replay()
 replay.start_from(Kernel((16, 16, 0, 0, 0, 16, 0)), store.name, 5, store.head)
 frame = [frames.frame(INSERT, p, 6 + i, 0, replay.seed) for i in range(6)]
@@ -199,7 +205,7 @@ def core(name, folder):
     with Board(name, copy("native")) as board:
         board.run(SETUP)
         for provider in PROVIDERS:
-            for metric, value in board.run(EACH % provider):
+            for metric, value in board.run(EACH.replace("%r", repr(provider))):
                 found[provider][metric] = number(value)
     with Board(name, copy("native"), heap=HEAP) as board:
         board.run(SETUP)
