@@ -34,11 +34,11 @@ def inserter(kernel: Kernel, row: list[int]) -> Callable[[], bytes]:
     return turn
 
 
-def median(work: Callable[[], Any], times: int = 1) -> float:
-    """Return the median of TURNS turns, in seconds for one call."""
+def median(work: Callable[[], Any], times: int = 1, count: int = TURNS) -> float:
+    """Return the median of `count` turns, in seconds for one call."""
     work()
     turns = []
-    for _ in range(TURNS):
+    for _ in range(count):
         start = time.perf_counter()
         for _ in range(times):
             work()
@@ -55,7 +55,7 @@ def run(folder: Path, rows: Any) -> dict[str, list[tuple[int, float]]]:
     for count in SIZES:
         kernel = kernel_of(rows[:count], count + 1000)
         out["search, k = 10"].append((count, median(lambda kernel=kernel: search(kernel, rows[7].tolist(), 10))))
-        out["root after one insert"].append((count, median(inserter(kernel, rows[0].tolist()), 100)))
+        out["root after one insert"].append((count, median(inserter(kernel, rows[0].tolist()), 20, 9 * TURNS)))
         archive = log_of(rows[:count], folder / f"growth{count}")
         out["replay of the log"].append((count, median(lambda archive=archive: quipu.verify(archive, jobs=1))))
     for count in STORED:

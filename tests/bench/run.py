@@ -72,7 +72,8 @@ def show_laptop(console: Console, found: dict[str, Any]) -> None:
     shared = found["parallel"]
     console.print(f"verify {shared['frames']:,} frames: {seconds(shared['one process'])} by one process, "
                   f"{seconds(shared['two processes'])} by two on {shared['cores']} cores: {shared['ratio']:.2f} times as fast by the "
-                  f"clock, {shared['ratio of work']:.2f} by the work that each has")
+                  f"clock, {shared['ratio of work']:.2f} by the work that each has; two whole verifications at once: "
+                  f"{shared['ratio of two at once']:.2f} times the work of one")
     table = Table(title="How cost grows")
     for each in ("what", "sizes", "time", "exponent"):
         table.add_column(each)

@@ -15,7 +15,7 @@ def test_two_processes_share_the_log_and_agree(tmp_path, monkeypatch):
     child = audit._child
     monkeypatch.setattr(audit, "_child", lambda order: orders.append(order) or child(order))
     found = parallel.run(tmp_path, ROWS)
-    assert found["frames"] > 4000 and len(orders) == parallel.TURNS
-    assert min(found[each] for each in ("one process", "two processes", "ratio", "ratio of work")) > 0
+    assert found["frames"] > 4000 and len(orders) == parallel.TURNS + 2
+    assert min(found[each] for each in ("one process", "two processes", "ratio", "ratio of work", "ratio of two at once")) > 0
     verdict = quipu.verify(tmp_path / "parallel", jobs=1)
     assert verdict.verdict == "match" and verdict.snapshots == 8 and verdict.checkpoints > 50
