@@ -96,6 +96,11 @@ static void __attribute__((noinline)) compress(uint32_t *cv, const uint8_t *data
     uint32_t m[16], n[16];
     if (size == BLOCK && !((uintptr_t)data & 3)) {
         const uint32_t *from = (const uint32_t *)data;
+        #if defined(__riscv) // for room
+        for (int i = 0; i < 16; i++) {
+            m[i] = from[i];
+        }
+        #else
         for (int i = 0; i < 16; i += 4) {
             uint32_t a = from[i], b = from[i + 1], c = from[i + 2], d = from[i + 3];
             m[i] = a;
@@ -103,6 +108,7 @@ static void __attribute__((noinline)) compress(uint32_t *cv, const uint8_t *data
             m[i + 2] = c;
             m[i + 3] = d;
         }
+        #endif
     } else {
         for (int i = 0; i < 16; i++) {
             m[i] = 0;
@@ -116,6 +122,15 @@ static void __attribute__((noinline)) compress(uint32_t *cv, const uint8_t *data
     uint32_t c0 = 0x6A09E667, c1 = 0xBB67AE85, c2 = 0x3C6EF372, c3 = 0xA54FF53A;
     uint32_t d0 = rotate_left(counter, 8), d1 = 0, d2 = size << 8, d3 = flags << 8;
     // Seven rounds, the last with what is in m. Each leaves the next one's message in the other of m and n.
+    #if defined(__riscv)
+    uint32_t *now = m, *next = n; // a round is written out once: its code is half as dense again as an M0's
+    for (int left = 7; left; left--) {
+        ROUND(now, next)
+        uint32_t *done = now;
+        now = next;
+        next = done;
+    }
+    #else
     for (int left = 3;; left--) {
         ROUND(m, n)
         if (left == 0) {
@@ -123,6 +138,7 @@ static void __attribute__((noinline)) compress(uint32_t *cv, const uint8_t *data
         }
         ROUND(n, m)
     }
+    #endif
     cv[0] = a0 ^ c0;
     cv[1] = a1 ^ c1;
     cv[2] = a2 ^ c2;
@@ -158,7 +174,7 @@ static void put(uint8_t *to, const void *from, uint32_t size) {
     }
 }
 
-static void put_cv(uint8_t *to, const uint32_t *cv) {
+static __attribute__((noinline)) void put_cv(uint8_t *to, const uint32_t *cv) {
     if ((uintptr_t)to & 3) {
         put(to, cv, 32);
     } else {
@@ -323,6 +339,11 @@ static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(copy_obj, 5, 5, quipu_copy);
 
 // -- distances ------------------------------------------------------------------------------------------------------------
 
+#if defined(__arm__)
+#define QUICK __attribute__((optimize("O2")))
+#else
+#define QUICK // for room
+#endif
 #define LIMIT (0x7FFFFFFFFFFFFFFFULL)
 
 #if defined(__arm__) && __ARM_ARCH >= 7
@@ -331,7 +352,7 @@ static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(copy_obj, 5, 5, quipu_copy);
 #define MULTIPLIES_LONG (0)
 #endif
 
-#if !MULTIPLIES_LONG // an M0 multiplies 32 x 32 -> 32 bits only
+#if !MULTIPLIES_LONG && !defined(__riscv) // an M0 multiplies 32 x 32 -> 32 bits only
 static uint64_t square(uint32_t x) {
     uint32_t low = x & 0xFFFF, high = x >> 16;
     uint32_t middle = low * high;
@@ -354,8 +375,22 @@ static uint32_t limit_of(const uint32_t *query, uint32_t dim) {
     return dim <= 128 ? 1 << 28 : dim <= 1 << 15 ? 1 << 24 : 0;
 }
 
-// min(sum of squared differences, 2^63 - 1) of a vector and a query of Q16.16. limit: limit_of the query.
-static __attribute__((noinline, optimize("O2"))) uint64_t distance(const uint32_t *a, const uint32_t *query, uint32_t dim, uint32_t limit) {
+// min(sum of squared differences, 2^63 - 1) of a vector and a query of Q16.16, where any of them may overflow.
+static __attribute__((noinline)) uint64_t far_distance(const uint32_t *a, const uint32_t *query, const uint32_t *end) {
+    uint64_t sum = 0;
+    while (a != end) {
+        uint32_t p = *a++ ^ 0x80000000, q = *query++ ^ 0x80000000;
+        uint64_t each = square(p < q ? q - p : p - q);
+        if (each > LIMIT - sum) {
+            return LIMIT;
+        }
+        sum += each;
+    }
+    return sum;
+}
+
+// The same of any vector and query. limit: limit_of the query.
+static __attribute__((noinline)) QUICK uint64_t distance(const uint32_t *a, const uint32_t *query, uint32_t dim, uint32_t limit) {
     uint64_t sum = 0;
     uint32_t any = 0;
     const uint32_t *end = a + dim;
@@ -373,13 +408,21 @@ static __attribute__((noinline, optimize("O2"))) uint64_t distance(const uint32_
         }
     }
     #else
-    for (const uint32_t *even = x + (dim & ~1u); x != even;) { // two components in ten instructions
-        uint32_t c, d, p, q;
-        __asm__ (
-            "ldrd %0, %1, [%2], #8\n ldrd %3, %4, [%5], #8\n subs %0, %0, %3\n subs %1, %1, %4\n"
-            "smlal %Q6, %R6, %0, %0\n smlal %Q6, %R6, %1, %1\n"
-            "eor %0, %0, %0, asr #31\n eor %1, %1, %1, asr #31\n orrs %7, %7, %0\n orrs %7, %7, %1"
-            : "=&r"(c), "=&r"(d), "+r"(x), "=&r"(p), "=&r"(q), "+r"(y), "+r"(sum), "+r"(any) : : "cc", "memory");
+    // Two components in ten instructions; four a turn.
+    #define PAIR() { \
+        uint32_t c, d, p, q; \
+        __asm__ ( \
+            "ldrd %0, %1, [%2], #8\n ldrd %3, %4, [%5], #8\n subs %0, %0, %3\n subs %1, %1, %4\n" \
+            "smlal %Q6, %R6, %0, %0\n smlal %Q6, %R6, %1, %1\n" \
+            "eor %0, %0, %0, asr #31\n eor %1, %1, %1, asr #31\n orrs %7, %7, %0\n orrs %7, %7, %1" \
+            : "=&r"(c), "=&r"(d), "+r"(x), "=&r"(p), "=&r"(q), "+r"(y), "+r"(sum), "+r"(any) : : "cc", "memory"); \
+    }
+    for (const uint32_t *fours = x + (dim & ~3u); x != fours;) {
+        PAIR()
+        PAIR()
+    }
+    if (dim & 2) {
+        PAIR()
     }
     if (x != end) {
         int32_t d = *x - *y;
@@ -390,16 +433,7 @@ static __attribute__((noinline, optimize("O2"))) uint64_t distance(const uint32_
     if (any < limit) { // nearly always
         return sum;
     }
-    sum = 0;
-    while (a != end) {
-        uint32_t p = *a++ ^ 0x80000000, q = *query++ ^ 0x80000000;
-        uint64_t each = square(p < q ? q - p : p - q);
-        if (each > LIMIT - sum) {
-            return LIMIT;
-        }
-        sum += each;
-    }
-    return sum;
+    return far_distance(a, query, end);
 }
 
 static mp_obj_t quipu_distances(size_t n, const mp_obj_t *args) {
@@ -448,7 +482,7 @@ static inline bool before(const near_t *a, const near_t *b) {
 }
 
 // nearest(words, base, skip, per, span, stride, fresh, dim, query, k, tag) -> [(distance, id)], ascending; see primitives.py.
-static __attribute__((optimize("O2"))) mp_obj_t quipu_nearest(size_t n, const mp_obj_t *args) {
+static QUICK mp_obj_t quipu_nearest(size_t n, const mp_obj_t *args) {
     mp_int_t numbers[7]; // base, skip, per, span, stride, fresh, dim
     for (int i = 0; i < 7; i++) {
         numbers[i] = mp_obj_get_int(args[i + 1]);
@@ -461,7 +495,8 @@ static __attribute__((optimize("O2"))) mp_obj_t quipu_nearest(size_t n, const mp
     mp_int_t k = mp_obj_get_int(args[9]);
     bool tagged = args[10] != mp_const_none;
     uint32_t tag = tagged ? mp_obj_get_int_truncated(args[10]) : 0;
-    if (k < 1 || dim > query_count || dim + VECTOR > stride || column >= per || fresh > words_count) {
+    if (k < 1 || dim > query_count || dim + VECTOR > stride || column >= per || fresh > words_count
+        || (per > 1 && (per | stride) > 0xFFFF)) { // or a run's words could not be multiplied out
         out_of_range();
     }
     if ((uint32_t)k > fresh) {
@@ -472,12 +507,19 @@ static __attribute__((optimize("O2"))) mp_obj_t quipu_nearest(size_t n, const mp
     uint64_t worst = LIMIT; // no candidate that is farther comes in
     uint32_t limit = limit_of(query, dim);
     uint32_t row = base, at = base + column * stride;
-    for (; fresh; fresh--) {
-        if (at > words_count || stride > words_count - at) {
+    while (fresh) {
+        uint32_t run = per - column; // slots that stand one after the other
+        if (run > fresh) {
+            run = fresh;
+        }
+        if (at > words_count || run * stride > words_count - at) {
             out_of_range();
         }
-        const uint32_t *slot = words + at;
-        if (slot[ID] && (!tagged || slot[TAG] == tag)) {
+        fresh -= run;
+        for (const uint32_t *slot = words + at; run; run--, slot += stride) {
+            if (!slot[ID] || (tagged && slot[TAG] != tag)) {
+                continue;
+            }
             near_t each = {distance(slot + VECTOR, query, dim, limit), slot[ID]};
             if (each.distance <= worst) {
                 mp_int_t i = found < k ? found++ : before(&each, &best[k - 1]) ? k - 1 : k;
@@ -492,11 +534,8 @@ static __attribute__((optimize("O2"))) mp_obj_t quipu_nearest(size_t n, const mp
                 }
             }
         }
-        at += stride;
-        if (++column == per) {
-            column = 0;
-            at = row += span;
-        }
+        column = 0;
+        at = row += span;
     }
     mp_obj_t list = mp_obj_new_list(found, NULL);
     size_t length;
@@ -515,7 +554,7 @@ static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(nearest_obj, 11, 11, quipu_nearest);
 
 // -- frames ---------------------------------------------------------------------------------------------------------------
 
-static void put_u32(uint8_t *to, uint32_t value) {
+static __attribute__((noinline)) void put_u32(uint8_t *to, uint32_t value) {
     for (int i = 0; i < 4; i++, value >>= 8) {
         *to++ = value;
     }
@@ -539,7 +578,7 @@ static mp_obj_t quipu_seal(size_t n, const mp_obj_t *args) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(seal_obj, 7, 7, quipu_seal);
 
-static uint32_t get_u32(const uint8_t *from) {
+static __attribute__((noinline)) uint32_t get_u32(const uint8_t *from) {
     return from[0] | from[1] << 8 | from[2] << 16 | (uint32_t)from[3] << 24;
 }
 

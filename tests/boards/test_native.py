@@ -134,6 +134,7 @@ def test_scan(board, unit):
     "scan(b, 33, 33, 4, 40, 0, 0)",
     "scan(b, 0, 32, 0, 40, 0, 0)",
     "scan(b, 0, 32, 4, -1, 0, 0)",
+    "nearest(w, 0, 0, 4, 16, 0x40000000, 4, 1, w, 1, None)",  # four such slots are 2^32 words
     "climb(bytes(2048), bytearray(95), 2, w, 0, b)",
     "climb(bytes(2047), bytearray(96), 2, w, 0, b)",
     "climb(bytes(2048), bytearray(96), 2, w, 17, b)",
