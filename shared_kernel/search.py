@@ -27,6 +27,8 @@ def search(kernel, query, k, tag=None):
     """Return [(distance, id)] of the k records nearest to query, nearest first; only those with `tag` if it is given."""
     if not isinstance(k, int) or k < 1:
         raise Invalid("k must be at least 1, not %r" % (k,))
+    if tag is not None and not 0 <= tag <= 0xFFFFFFFF:
+        raise Invalid("a tag is 0 to 4294967295, not %r" % (tag,))
     query = query_words(kernel, query)
     records = kernel.records
     return primitives.nearest(kernel.arena.words, records.base, records.skip, records.per, records.span, records.stride,

@@ -86,6 +86,9 @@ def test_a_tag_filters_and_k_may_exceed_what_is_there():
         for tag in (None, 0, 1, 2, 3):
             found = both.search([5], k, tag)
             assert len(found) == min(k, 40 if tag is None else (14, 13, 13, 0)[tag])
+    for tag in (-1, 1 << 32):
+        with pytest.raises(Invalid, match="a tag is 0 to 4294967295"):
+            search(both.kernel, [5], 1, tag)
 
 
 def test_deleted_records_are_not_found():
