@@ -23,7 +23,8 @@ MUTATIONS = (
     ("length > size || length > most", "length > most", lambda board: test_native.test_scan(board, 4)),
     ("length > size || length > most", "length > size", lambda board: test_native.test_scan(board, 4)),
     ("if (++seq == 0) { // none", "seq++;\n        if (0) { // none", lambda board: test_native.test_scan(board, 4)),
-    ("crc_of(frame, length - 4, seed) != get_u32(frame + length - 4)", "crc_of(frame, 4, seed) == 1", lambda board: test_native.test_scan(board, 4)),
+    ("crc_of(frame, length - 4, seed) != get_u32(frame + length - 4)", "crc_of(frame, 4, seed) == 1",
+     lambda board: test_native.test_scan(board, 4)),
     ("while (padded < length) {", "while (padded <= length) {", lambda board: test_native.test_scan(board, 4)),
 )
 
