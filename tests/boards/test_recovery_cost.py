@@ -119,6 +119,6 @@ def test_a_frame_leaves_no_more_than_a_constant(recovered):
     count, *lines = prompt.run(GARBAGE)
     early, late = [sorted(int(each) for each in line.strip("[]").split(",")) for line in lines]
     assert int(count) == seq - covered and len(early) == len(late) == 69
-    for grown in early, late:  # of 70 frames in a row, one or two are checkpoints
-        assert 0 < grown[0] and grown[-3] <= MOST_GARBAGE and grown[-1] <= 16 * MOST_GARBAGE
-    assert late[-3] <= early[-3] + 64, "it grows with the log"
+    for grown in early, late:  # frames are read some 1 KiB at a time: the first of a run pays for all of it
+        assert 0 < sum(grown) <= MOST_GARBAGE * len(grown) and grown[-1] <= 16 * MOST_GARBAGE
+    assert sum(late) <= sum(early) + 64 * len(early), "it grows with the log"
