@@ -424,10 +424,19 @@ class Store:
 
     def _spent(self):
         """Return how many of the log's oldest sectors may be recycled."""
-        n = 1
-        while n < len(self.order) and self._recyclable(self.region.opened(self.order[n]).first):
-            n += 1
-        return n - 1
+        return self._oldest(self._recyclable)
+
+    def _oldest(self, may_go):
+        """Return how many of the log's oldest sectors end where may_go(seq) says yes; it says no past the first no. By halves: each is
+        looked up on the flash, which takes as long as a third of an insert."""
+        low, high = 0, len(self.order)
+        while high - low > 1:
+            middle = (low + high) >> 1
+            if may_go(self.region.opened(self.order[middle]).first):
+                low = middle
+            else:
+                high = middle
+        return low
 
     def _recyclable(self, end):
         """Return whether the frames below seq `end` may go: both snapshots cover them, and the host has them. While one snapshot is
@@ -593,9 +602,7 @@ class Store:
 
     def _cover(self):
         """The ring is full: if snapshots are all that keeps its older sectors from being recycled, take them now."""
-        n = len(self.order) - 1
-        while n and self.policy != OVERWRITE and self.acked < self.region.opened(self.order[n]).first:
-            n -= 1
+        n = len(self.order) - 1 if self.policy == OVERWRITE else self._acknowledged_sectors()
         end = self.region.opened(self.order[n]).first
         for _ in range(2):
             if n and not self._recyclable(end):
@@ -677,10 +684,7 @@ class Store:
 
     def _acknowledged_sectors(self):
         """Return how many of the log's oldest sectors the host has whole."""
-        n = 1
-        while n < len(self.order) and self.region.opened(self.order[n]).first <= self.acked:
-            n += 1
-        return n - 1
+        return self._oldest(lambda end: end <= self.acked)
 
     def read_frames(self, seq, head):
         """Return whole frames from `seq` on, some 1 KiB of them, as a view that is good until the next call; empty at the
