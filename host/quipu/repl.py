@@ -3,13 +3,13 @@
 Entering interrupts whatever runs on the board (mpremote sends Ctrl-C): call it only where an idle prompt has been seen.
 """
 
-import io
 import re
 import time
 from collections.abc import Callable, Iterable
-from contextlib import redirect_stdout, suppress
+from contextlib import suppress
 from typing import Any
 
+from mpremote import transport_serial
 from mpremote.transport import TransportError
 from mpremote.transport_serial import SerialTransport
 
@@ -25,6 +25,9 @@ _ENTER_TRIES = 4
 _ENTER_S = 3  # for one try
 _CHATTER = 10  # times the silence that one call allows: so long may a board keep talking in it
 _DEVICE_ERROR = re.compile(r"^(\w+)(?:: (.*))?$")
+
+# It prints on standard output what it did not expect of a board, and raises too. Not by redirecting that: other threads use it.
+vars(transport_serial)["print"] = lambda *args, **kwargs: None
 
 
 class DeviceError(PortError):
@@ -90,8 +93,7 @@ class Repl:
         for last in (False,) * (_ENTER_TRIES - 1) + (True,):
             try:
                 port.allow(_ENTER_S)
-                with redirect_stdout(io.StringIO()):  # where mpremote prints what it did not expect
-                    self._transport.enter_raw_repl(soft_reset=False, timeout_overall=_ENTER_S)
+                self._transport.enter_raw_repl(soft_reset=False, timeout_overall=_ENTER_S)
                 break
             except (TransportError, OSError) as e:
                 if last or isinstance(e, OSError):
