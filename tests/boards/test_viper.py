@@ -284,7 +284,8 @@ def test_cost(board):
     assert 15 * 1700 < chunk - parent < 15 * 1900  # 16 blocks less one, the calls about equal
     a_component = 15 if board.arch == "armv6m" else 9  # an M0 has no 32 x 32 -> 64-bit multiplication
     assert 256 * 16 * a_component < distance < 256 * (16 * a_component + 80)
-    assert distance < near < distance + 40000  # 28,500 measured, 34,600 on an M0: for records, not vectors, and the list
+    # 28,500 more measured, 34,600 and up to 40,000 on an M0, where the list is allocated: for records, not vectors
+    assert distance < near < distance + 60000
 
 
 @pytest.mark.parametrize("name", images.boards())
