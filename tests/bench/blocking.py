@@ -56,7 +56,7 @@ PARTS = {
     "W25Q16JV": ("RPI_PICO", 125, 45, 400, 0.4, 8388),
     "nRF52840": ("ARDUINO_NANO_33_BLE_SENSE", 64, 85, 85, 2.6, 131_072_000),
     "GD25Q16C": ("ADAFRUIT_ITSYBITSY_M4_EXPRESS", 120, 50, 400, 0.6, 16_000),
-    "STM32F4, 128 KiB sector": ("a build of ours", 168, 1000, 2000, 1.0, 32_768),
+    "STM32F7, 256 KiB sector": ("NUCLEO_F767ZI", 216, 2000, 4000, 1.0, 32_768),
 }
 FILES_PARTS = ("W25Q16JV", "GD25Q16C")  # those that stock firmware formats as littlefs, with room for the log
 
