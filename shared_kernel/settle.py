@@ -38,11 +38,11 @@ def settle(store):
 
 
 def _tail(store):
-    """Return [address, padded length, chain head before it] of the frames of the log's last window. The chain of the last sector
-    that has any must lead to the store's head."""
+    """Return [address, padded length, chain head before it] of the frames of the log's last window; none if all have been recycled. The
+    chain of the last sector that has any, or of the oldest, must lead to the store's head."""
     for _ in range(READINGS):
         tail, head = _read_tail(store)
-        if head == store.head and tail:
+        if head == store.head:
             return tail
     raise FlashError("the log's end reads differently than at the start of this boot")
 
