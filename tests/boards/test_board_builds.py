@@ -32,6 +32,8 @@ def boot():
     vfs.umount("/")
     exec(code, {"__name__": "_boot"})
 code = open("boards/samd/_boot.py").read()
+sys.path.append("boards")
+import filesystem  # while there are files; on a board it is frozen
 from quipu.samd_flash import open_region
 from quipu import log_region
 boot()

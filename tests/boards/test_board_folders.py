@@ -22,7 +22,8 @@ FLASH = {"RPI_PICO": 2 << 20, "RPI_PICO2": 4 << 20}
 # MicroPython's port of each: its manifest includes what that port's boards share.
 PORTS = {name: re.search(r'include\("../(\w+)/quipu.py"\)', (ROOT / "boards" / name / "manifest.py").read_text())[1] for name in BUILT}
 # What else than Quipu, asyncio and the board's facts each port freezes; the first is what formats, ours and not the port's own.
-OTHERS = {"rp2": ["_boot.py", "rp2.py"], "stm32": [], "nrf": ["_mkfs.py"], "samd": ["_boot.py"]}
+OTHERS = {"rp2": ["_boot.py", "filesystem.py", "rp2.py"], "stm32": [], "nrf": ["_mkfs.py", "filesystem.py"],
+          "samd": ["_boot.py", "filesystem.py"]}
 SECTOR = 4096
 
 
@@ -167,7 +168,8 @@ def test_nothing_that_holds_anything_is_formatted(name, what, formats, mounts, m
                "vfs": types.SimpleNamespace(VfsLfs2=VfsLfs2, mount=lambda fs, path: done.append(("mount", path)))}
     for each, module in modules.items():
         monkeypatch.setitem(sys.modules, each, module)
-    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "filesystem", raising=False)  # the last one has another test's vfs
+    monkeypatch.setattr(sys, "path", [str(ROOT / "boards"), *sys.path])
     if port == "nrf":  # runs only where nothing could be mounted, and its caller mounts
         if what != "ours":
             runpy.run_path(str(ROOT / "boards" / port / "_mkfs.py"))
