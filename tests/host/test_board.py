@@ -18,17 +18,7 @@ from tests.host.unix_board import Flip, Lose, UnixBoard, Wire
 
 CONFIG = (3, 12, 10, 12, 4, 8, 8)
 
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch):
-    monkeypatch.setattr("quipu.link._FIRST_WAIT_S", 0.2)
-    monkeypatch.setattr("quipu.link._STALL_S", 0.1)
-
-
-@pytest.fixture
-def unix(tmp_path):
-    with UnixBoard(tmp_path / "flash") as unix:
-        yield unix
+pytestmark = pytest.mark.usefixtures("impatient")
 
 
 @pytest.fixture

@@ -35,11 +35,7 @@ def answer(ident, status, payload):
     return out.data
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch):
-    """A board on a pty answers in milliseconds: so a lost byte need not be waited for as long as on a slow line."""
-    monkeypatch.setattr("quipu.link._FIRST_WAIT_S", 0.2)
-    monkeypatch.setattr("quipu.link._STALL_S", 0.1)
+pytestmark = pytest.mark.usefixtures("impatient")
 
 
 # -- the codec ------------------------------------------------------------------------------------------------------------

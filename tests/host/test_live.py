@@ -18,19 +18,6 @@ from tests.host.unix_board import SECTOR, UnixBoard
 CONFIG = (2, 50, 8, 8, 8, 8, 8)
 
 
-@pytest.fixture
-def unix(tmp_path):
-    with UnixBoard(tmp_path / "flash") as unix:
-        yield unix
-
-
-@pytest.fixture
-def board(unix):
-    with quipu.connect(unix.port) as board:
-        board.configure(CONFIG)
-        yield board
-
-
 def use(board, times=1, kept=True):
     for i in range(times):
         record = board.insert([i << 16] + [1] * (board.config[0] - 1), i % 3, b"m%d" % i)

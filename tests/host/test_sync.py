@@ -22,24 +22,7 @@ from tests.host.unix_board import Flip, Lose, UnixBoard, Wire
 CONFIG = (4, 200, 8, 8, 8, 8, 8)
 ROOT = Path(__file__).resolve().parents[2]
 
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch):
-    monkeypatch.setattr("quipu.link._FIRST_WAIT_S", 0.2)
-    monkeypatch.setattr("quipu.link._STALL_S", 0.1)
-
-
-@pytest.fixture
-def unix(tmp_path):
-    with UnixBoard(tmp_path / "flash") as unix:
-        yield unix
-
-
-@pytest.fixture
-def board(unix):
-    with quipu.connect(unix.port) as board:
-        board.configure(CONFIG)
-        yield board
+pytestmark = pytest.mark.usefixtures("impatient")
 
 
 def fill(board, count, start=0):

@@ -23,9 +23,7 @@ CONFIG = (2, 40, 8, 8, 8, 8, 8)
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch):
-    monkeypatch.setattr("quipu.link._FIRST_WAIT_S", 0.2)
-    monkeypatch.setattr("quipu.link._STALL_S", 0.1)
+def quick(impatient, monkeypatch):
     monkeypatch.setattr(watch, "POLL_S", 0.01)
     monkeypatch.setattr(watch, "RETRY_S", 0.01)
 
