@@ -93,7 +93,7 @@ class Arena:
         for at in range(0, self.size, 128):
             self.bytes[at : at + 128] = zero
         self.touched = bytearray(self.chunks)
-        self.dirty = array("I", bytes(4 * self.chunks))  # the first dirty_count are the numbers of the DIRTY chunks
+        self.dirty = array("I", bytes(4 * self.chunks + 4))  # the numbers of the DIRTY chunks; last, how many they are
         self._all_dirty()
         self.before_write = None
         self.records, self.nodes, self.edges, self.keys = [Pool(self, i, *pools[i]) for i in range(4)]
@@ -111,15 +111,16 @@ class Arena:
             return
         if state == UNSAVED:
             self.before_write(chunk)
-        self.dirty[self.dirty_count] = chunk
-        self.dirty_count += 1
+        dirty = self.dirty
+        dirty[dirty[self.chunks]] = chunk
+        dirty[self.chunks] += 1
         self.touched[chunk] = DIRTY
 
     def _all_dirty(self):
         for i in range(self.chunks):
             self.touched[i] = DIRTY
             self.dirty[i] = i
-        self.dirty_count = self.chunks
+        self.dirty[self.chunks] = self.chunks
 
     def load(self, data):
         """Take over another arena's bytes, of the same size."""
@@ -141,6 +142,7 @@ class Pool:
         self.capacity = capacity
         self.per = max(1, CHUNK_WORDS // stride)
         self.span = (stride + CHUNK_WORDS - 1) // CHUNK_WORDS * CHUNK_WORDS
+        self.shape = array("I", (self.header, self.base, skip, self.per, self.span, stride, capacity))  # for primitives.take
 
     def at(self, slot):
         """Return the word offset of slot number `slot` (from 0)."""
@@ -197,8 +199,10 @@ class Pool:
             if (at - self.base) % self.span < CHUNK_WORDS:
                 return
 
-    def take(self, ident, bucket):
-        """Take a free slot for ident, put it at the front of the chain at `bucket`, and return its word offset."""
+    def take(self, ident, bucket=0):
+        """Take a free slot for ident, put it at the front of the chain at `bucket` (0: of ident's), and return its word offset."""
+        if not bucket:
+            bucket = self.bucket(ident)
         w = self.words
         h = self.header
         if self.arena.touched[0] != DIRTY:

@@ -51,8 +51,6 @@ def seed(name):
 
 def seal(buffer, start, kind, size, seq, tick, crc_seed):
     """Write header and CRC around the payload of `size` bytes at buffer[start+12]; return where the frame ends."""
-    if primitives.seal:
-        return primitives.seal(buffer, start, kind, size, seq, tick, crc_seed)
     buffer[start] = VERSION
     buffer[start + 1] = kind
     buffer[start + 2] = size & 255
@@ -62,6 +60,17 @@ def seal(buffer, start, kind, size, seq, tick, crc_seed):
     end = start + HEADER + size
     put_u32(buffer, end, primitives.crc32(memoryview(buffer)[start:end], crc_seed))
     return end + 4
+
+
+def chain(buffer, kind, size, seq, tick, crc_seed, head, group, at, padded):
+    """Seal the frame whose payload stands at buffer[32+12:], copy it to group[at:], filled up to `padded` bytes; return the chain head
+    after it. The head before it goes to the buffer's beginning: one hash over both is the chain's next link."""
+    end = seal(buffer, 32, kind, size, seq, tick, crc_seed)
+    buffer[:32] = head
+    primitives.copy(group, at, buffer, 32, end - 32)
+    for i in range(at + end - 32, at + padded):
+        group[i] = 0xFF
+    return primitives.hash(memoryview(buffer)[:end])
 
 
 def frame(kind, payload, seq, tick, crc_seed):

@@ -73,9 +73,11 @@ class Kernel:
 
     def __init__(self, config, spare=None):
         self.arena = arena = Arena(config, spare)
+        self.words = arena.words
         self.tree = RootTree(arena)
         self.records, self.nodes, self.edges, self.keys = arena.records, arena.nodes, arena.edges, arena.keys
         self.dim = arena.config[0]
+        self.bare = 6 + 4 * self.dim  # bytes of an insert's payload before the metadata
         self.meta_bytes = arena.config[5]
         self.value_bytes = arena.config[6]
 
@@ -93,14 +95,17 @@ class Kernel:
         """Raise Refused if command `kind` with payload data[start:end] cannot be applied now."""
         size = end - start
         if kind == INSERT:
-            self._at_least(kind, size, 6)
-            dim = data[start] | data[start + 1] << 8
-            if dim != self.dim:
-                raise WrongDimension("a vector has %d components here, not %d" % (self.dim, dim))
-            self._at_least(kind, size, 6 + 4 * dim)
-            if size - 6 - 4 * dim > self.meta_bytes:
-                self._too_long("metadata", size - 6 - 4 * dim, self.meta_bytes)
-            self.records.need_room()
+            if size < 6 or data[start] | data[start + 1] << 8 != self.dim:
+                self._at_least(kind, size, 6)
+                raise WrongDimension("a vector has %d components here, not %d" % (self.dim, data[start] | data[start + 1] << 8))
+            size -= self.bare
+            if size < 0:
+                self._at_least(kind, end - start, self.bare)
+            if size > self.meta_bytes:
+                self._too_long("metadata", size, self.meta_bytes)
+            records = self.records
+            if self.words[records.header] >= records.capacity:
+                records.need_room()
         elif kind == UPDATE:
             self._at_least(kind, size, 9)
             which = data[start + 8]
@@ -181,10 +186,11 @@ class Kernel:
     def apply(self, kind, data, start, end, seq):
         """Apply a command that `check` passed; seq is its frame's, and the id of what it creates."""
         arena = self.arena
-        w = arena.words
+        w = self.words
         if kind == INSERT:
-            at = self.records.take(seq, self.records.bucket(seq))
-            w[at + _REFS] = end - start - 6 - 4 * self.dim
+            take = primitives.take
+            at = take and take(w, arena.touched, arena.dirty, self.records.shape, seq, 0) or self.records.take(seq)
+            w[at + _REFS] = end - start - self.bare
             # tag, vector and metadata lie in the slot as they do in the payload
             primitives.copy(arena.bytes, 4 * (at + _TAG), data, start + 2, end - start - 2)
         elif kind == UPDATE:
@@ -200,7 +206,7 @@ class Kernel:
             ident = u32(data, start)
             self.records.free(self.records.find(ident), self.records.bucket(ident))
         elif kind == CREATE_NODE:
-            at = self.nodes.take(seq, self.nodes.bucket(seq))
+            at = self.nodes.take(seq)
             primitives.copy(arena.bytes, 4 * (at + _KIND), data, start, 4)
             link = self.records.find(u32(data, start + 4))
             w[at + _RECORD] = link
@@ -246,7 +252,7 @@ class Kernel:
 
     def _create_edge(self, data, start, seq):
         w = self.arena.words
-        at = self.edges.take(seq, self.edges.bucket(seq))
+        at = self.edges.take(seq)
         link = w[self.edges.bucket(seq)]
         primitives.copy(self.arena.bytes, 4 * (at + _KIND), data, start, 4)
         for end in (0, 1):  # out-edges of `from`, then in-edges of `to`: new ones first

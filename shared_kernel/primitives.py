@@ -12,19 +12,20 @@ the conformance vectors run against each.
   distances(words, first, stride, dim, count, query, out)   squared L2, see distances.py
   nearest(words, base, skip, per, span, stride, fresh, dim, query, k, tag) -> [(distance, id)]   see nearest.py
   scan(buffer, start, end, unit, most, seq, crc_seed) -> end   of a run of whole frames, see scan.py
+  chain(buffer, kind, size, seq, tick, crc_seed, head, group, at, padded) -> head   of the chain after a new frame, see frames.py
 
-A provider may also have these, which do a whole loop of root.py and frames.py (None where it has not):
+A provider may also have these, which do a whole loop of root.py, arena.py and frames.py (None where it has not):
 
   climb(data, cvs, chunks, dirty, count, touched) -> root   rehash the dirty chunks and what is above; mark them clean; sorts dirty
-  seal(buffer, start, kind, size, seq, tick, crc_seed) -> end   as frames.py's
+  take(words, touched, dirty, shape, ident, bucket) -> word offset   as Pool.take; or 0: nothing was done, Pool.take is to do it
   pack(vector, tag, meta) -> an insert's payload, or the vector's words if tag is None; None for what frames.py must judge
 """
 
-NAMES = ("hash", "chunk_cv", "parent_cv", "crc32", "copy", "distances", "nearest", "scan")
+NAMES = ("hash", "chunk_cv", "parent_cv", "crc32", "copy", "distances", "nearest", "scan", "chain")
 
 # True where hashing the whole arena beats rehashing its changed chunks: a host whose fast hash has no chunk interface.
 whole = False
-climb = seal = pack = None
+climb = take = pack = None
 name = "plain"
 SEAM = 1  # what all these functions mean; native code that was made for another number is not used
 refused = None  # why native code that was there is not used
@@ -38,7 +39,7 @@ def use(provider):
         if hasattr(provider, each):
             here[each] = getattr(provider, each)
     here["whole"] = getattr(provider, "whole", False)
-    for each in ("climb", "seal", "pack"):
+    for each in ("climb", "take", "pack"):
         here[each] = getattr(provider, each, None)
     here["name"] = getattr(provider, "name", "plain")
 
@@ -53,6 +54,8 @@ def __getattr__(each):
         from .nearest import nearest as found
     elif each == "scan":
         from .scan import scan as found
+    elif each == "chain":
+        from .frames import chain as found
     elif each in NAMES:
         from . import blake3
 

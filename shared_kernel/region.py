@@ -44,10 +44,11 @@ class Region:
         self.flash = flash
         self.sector = flash.sector
         self.unit = flash.unit
+        self.page = flash.page
         self.sectors = flash.sectors
-        if self.sector % self.unit or flash.page % self.unit or self.sector % flash.page or self.sectors > 0xFFFF:
+        if self.sector % self.unit or self.page % self.unit or self.sector % self.page or self.sectors > 0xFFFF:
             raise Invalid("sector %d, page %d and program unit %d do not divide each other, or there are over 65535 sectors"
-                          % (self.sector, flash.page, self.unit))
+                          % (self.sector, self.page, self.unit))
         self.open_at = self.pad(_ERASE_BYTES)
         self.frames_at = self.open_at + self.pad(_OPEN_BYTES)
         self.body = self.sector - self.open_at  # what a snapshot slot may use of a sector
@@ -88,24 +89,31 @@ class Region:
 
     def program(self, address, data):
         """Program data (padded to the unit here), page by page, and read it back; FlashError unless it is all there."""
-        size = self.pad(len(data))
-        if size != len(data):
-            data = bytes(data) + b"\xff" * (size - len(data))
-        data = memoryview(data)
-        page = self.flash.page
+        size = len(data)
+        if size % self.unit:
+            data = bytes(data) + b"\xff" * (-size % self.unit)
+            size = len(data)
+        at = 0
+        n = self.page - address % self.page
+        whole = data
+        if n < size:
+            data = memoryview(data)
+            while n < size:
+                self.flash.program(address + at, data[at:n])
+                at = n
+                n += self.page
+            whole = data[at:]
+        self.flash.program(address + at, whole)
         at = 0
         while at < size:
-            n = min(size - at, page - (address + at) % page)
-            self.flash.program(address + at, data[at : at + n])
-            at += n
-        at = 0
-        while at < size:
-            n = min(size - at, _BLOCK)
-            part = self.block[:n]
-            self.fetch(address + at, part)
-            if part != data[at : at + n]:
+            part = self.block[: size - at]
+            try:
+                self.flash.read(address + at, part)
+            except OSError:
+                self.fetch(address + at, part)
+            if part != (data if size <= _BLOCK else data[at : at + _BLOCK]):
                 raise FlashError("flash at 0x%x does not read back what was programmed there" % (address + at))
-            at += n
+            at += _BLOCK
 
     def is_blank(self, address, end):
         """Return whether every byte from address to end reads 0xFF."""

@@ -23,32 +23,40 @@ class RootTree:
     def value(self):
         """Return the 32-byte state root, and mark the changed chunks clean. O(changed chunks x log chunks)."""
         arena = self.arena
-        if arena.dirty_count or self.root is None:
+        dirty = arena.dirty
+        count = dirty[arena.chunks]
+        if count or self.root is None:
             if primitives.whole or arena.chunks == 1:
                 self.root = primitives.hash(arena.bytes)
                 self.cvs = None  # stale from here on
-            elif primitives.climb and self.cvs:
-                self.root = primitives.climb(arena.bytes, self.cvs, arena.chunks, arena.dirty, arena.dirty_count, arena.touched)
-                arena.dirty_count = 0
             else:
-                self.root = self._climb(sorted(arena.dirty[: arena.dirty_count]))
-            for i in range(arena.dirty_count):
-                if arena.touched[arena.dirty[i]] == DIRTY:
-                    arena.touched[arena.dirty[i]] = CLEAN
-            arena.dirty_count = 0
+                if self.cvs is None:
+                    self._allocate()
+                    count = arena.chunks
+                    for i in range(count):
+                        dirty[i] = i
+                if primitives.climb:
+                    self.root = primitives.climb(arena.bytes, self.cvs, arena.chunks, dirty, count, arena.touched)
+                    count = 0  # they are clean
+                else:
+                    self.root = self._climb(sorted(dirty[:count]))
+            for i in range(count):
+                if arena.touched[dirty[i]] == DIRTY:
+                    arena.touched[dirty[i]] = CLEAN
+            dirty[arena.chunks] = 0
         return self.root
+
+    def _allocate(self):
+        n = self.arena.chunks
+        total = 1
+        while n > 1:
+            total += n
+            n = (n + 1) // 2
+        self.cvs = bytearray(total * _CV)
 
     def _climb(self, changed):
         """Rehash the changed chunks (ascending numbers) and every parent above them; return the root."""
         n = self.arena.chunks
-        if self.cvs is None:
-            total = 1
-            while n > 1:
-                total += n
-                n = (n + 1) // 2
-            self.cvs = bytearray(total * _CV)
-            n = self.arena.chunks
-            changed = list(range(n))
         cvs = self.cvs
         for i in changed:
             primitives.chunk_cv(self.arena.bytes, i * CHUNK, i, cvs, i * _CV)

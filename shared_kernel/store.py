@@ -9,8 +9,8 @@ from . import primitives
 from .const import const
 from .errors import Busy, Damage, FlashError, FormatError, Invalid, LogFull, NotFound, Refused, TooLong
 from .forget import forget
-from .frames import ACKNOWLEDGED, CHECKPOINT, CLOCK, HEADER, OVERHEAD, OVERWRITE, QUARANTINE, TOKEN, TOKEN_BYTES, clock, seal
-from .kernel import DELETE_KEY, PUT, put_u32
+from .frames import ACKNOWLEDGED, CHECKPOINT, CLOCK, OVERHEAD, OVERWRITE, QUARANTINE, TOKEN_BYTES, clock
+from .kernel import DELETE_KEY, put_u32
 from .reader import LogReader, frame_of
 from .region import Open, Region
 from .saver import Saver
@@ -24,6 +24,9 @@ CHECKPOINT_EVERY = const(64)  # commands
 TICKS_MASK = const(0x3FFFFFFF)  # what `now` counts modulo: MicroPython's ticks_ms
 REBASE = const(0x1FFFFFFF)  # a tick past this is due for a clock frame
 _SMALL = const(128)  # a head, and a log-only frame
+_PAYLOAD = const(44)  # where a frame's payload stands in a buffer that has the head before it: 32 + HEADER
+_TOKEN = const(0x40)
+_PUT = const(0x1C)
 
 
 class Store:
@@ -37,7 +40,12 @@ class Store:
     """
 
     def __init__(self, flash, now, found=None, distance=0):
-        self.region = found.region if found else Region(flash)
+        # A board looks for a method among these attributes first. With 47 its table is full, and it goes through all of them each time
+        # (2,300 instructions); 48 stand in a table of 59.
+        self.region = region = found.region if found else Region(flash)
+        self.unit = region.unit
+        self.clock_size = region.pad(OVERHEAD + 12)  # on flash, of a clock frame; of one and a checkpoint
+        self.both_size = self.clock_size + region.pad(OVERHEAD + 32)
         self.now = now
         self.epoch = 0
         self.kernel = self.saver = self.reader = None
@@ -59,7 +67,7 @@ class Store:
     def call(self, act, *args):
         """Run one method of the store with nothing else inside it, on a state that equals the log."""
         if self._inside:
-            raise Busy("the store is at work on another call: from a timer, a callback or a second core, try again later")
+            self._refuse()
         try:
             try:
                 self._inside = True
@@ -71,6 +79,9 @@ class Store:
         except BaseException:  # once more, for a Ctrl-C inside `finally`
             self._inside = False
             raise
+
+    def _refuse(self):
+        raise Busy("the store is at work on another call: from a timer, a callback or a second core, try again later")
 
     # -- mounting -----------------------------------------------------------------------------------------------------
 
@@ -110,6 +121,7 @@ class Store:
         else:
             self._adopt(found.replay)
             self.address = found.address
+            self.limit = (found.order[-1] + 1) * self.region.sector
             self.skipped = found.skipped
             if self.kernel:
                 self._since_snapshot()
@@ -135,7 +147,8 @@ class Store:
             self.frame = bytearray(32 + largest_frame(config))  # [chain head][frame]
             self.small = bytearray(_SMALL)
             region = self.region
-            self.group = bytearray(window(config, region.unit, region.sector - region.frames_at))
+            self.window = window(config, region.unit, region.sector - region.frames_at)  # bytes of a group
+            self.group = memoryview(bytearray(self.window))
 
     def _since_snapshot(self):
         """Count the sectors opened since the newest snapshot; set how many make the next one due."""
@@ -175,6 +188,35 @@ class Store:
         """Carry out [(type, payload, token or None)] in order. Returns once all are durable: for each the seq of its frame
         (the id of what it created), or the Refused that it met."""
         return self.call(self._execute, commands)
+
+    def command(self, kind, payload, token=None):
+        """Carry out one command. Returns the seq of its frame once it is durable; raises the Refused that it met."""
+        if self._inside:
+            self._refuse()
+        try:  # `call` once more: by it a board would take a twentieth longer
+            try:
+                self._inside = True
+                if self.busy:
+                    self._rebuild()
+                if self.damage or self.kernel is None:
+                    self._ready()
+                refused = None
+                try:
+                    seq = self._command(kind, payload, token)
+                except Refused as e:
+                    refused = e
+                self._flush()
+                self.busy = False
+                if self.opened or self.saver or self.unsaid or self.since_snapshot >= self.distance:
+                    self._work(1)
+                if refused:
+                    raise refused
+                return seq
+            finally:
+                self._inside = False
+        except BaseException:  # once more, for a Ctrl-C inside `finally`
+            self._inside = False
+            raise
 
     def log_only(self, kind, payload):
         """Append a clock or a requested checkpoint (payload ignored) and return its seq."""
@@ -230,7 +272,7 @@ class Store:
     def _command(self, kind, payload, token):
         kernel = self.kernel
         frame = self.frame
-        at = 32 + HEADER
+        at = _PAYLOAD
         if token:
             if len(token) != TOKEN_BYTES:
                 raise Invalid("a token has %d bytes, not %d" % (TOKEN_BYTES, len(token)))
@@ -240,28 +282,37 @@ class Store:
         if end + 4 > len(frame):
             raise TooLong("a payload of %d bytes is longer than any that this configuration allows" % len(payload))
         primitives.copy(frame, at, payload, 0, len(payload))
-        end = self._complete(kind, frame, at, end)
+        if kind >= _PUT:
+            end = self._complete(kind, frame, at, end)
         kernel.check(kind, frame, at, end)
         if not self.booted:
             self._settle()
             if self.kernel is not kernel:  # half-programmed units read otherwise now, and so does the log's end
                 return self._command(kind, payload, token)
-        self._need_room(self.region.pad(end + 4 - 32) + self._due_size(), 1)
+        padded = end + 4 - 32
+        padded += -padded % self.unit
+        size = padded + (self.clock_size if self.since_checkpoint < CHECKPOINT_EVERY else self.both_size)
+        if self.last or self.limit - self.address - self.group_size < size:
+            self._need_room(size, 1)
         self.busy = True
-        self._due()
+        tick = (self.now() - self.base) & TICKS_MASK
+        if tick > REBASE or self.since_checkpoint >= CHECKPOINT_EVERY:
+            self._due()
+            tick = self.tick()
         watch = self.watch
+        seq = self.seq + 1
         if watch:
             watch.before(kind, frame, at, end)
-        kernel.apply(kind, frame, at, end, self.seq + 1)
+        kernel.apply(kind, frame, at, end, seq)
         if watch:
-            watch.after(kind, frame, at, end, self.seq + 1)
-        self._append(frame, kind | TOKEN if token else kind, end - 32 - HEADER)
+            watch.after(kind, frame, at, end, seq)
+        self._append(frame, kind | _TOKEN if token else kind, end - _PAYLOAD, tick, padded)
         self.since_checkpoint += 1
-        return self.seq
+        return seq
 
     def _complete(self, kind, frame, at, end):
         """Fill in what a put or a key's deletion says of the write before it; return where the payload ends."""
-        if kind == PUT and end - at >= 6:
+        if kind == _PUT and end - at >= 6:
             start, length = at + 6, frame[at + 5]
         elif kind == DELETE_KEY and end - at > 4:
             start, length = at + 4, end - at - 4
@@ -274,7 +325,7 @@ class Store:
         link = kernel.find_key(frame, start, length)
         slot = kernel.keys.at(link - 1) if link else 0
         put_u32(frame, at, w[slot + _ID] if link else 0)
-        if kind == PUT:
+        if kind == _PUT:
             frame[at + 4] = 0
             value = start + length
             if link and w[slot + _LENGTHS] >> 8 == end - value:
@@ -309,8 +360,7 @@ class Store:
 
     def _due_size(self):
         """Return the bytes of the frames that may be due before the next one; the clock's at any moment."""
-        pad = self.region.pad
-        return pad(OVERHEAD + 12) + (pad(OVERHEAD + 32) if self.since_checkpoint >= CHECKPOINT_EVERY else 0)
+        return self.clock_size if self.since_checkpoint < CHECKPOINT_EVERY else self.both_size
 
     def _due(self):
         """Append the frames that are due before the next one: clock, checkpoint."""
@@ -321,8 +371,8 @@ class Store:
             self._small(CHECKPOINT, self.kernel.root())
 
     def _small(self, kind, payload):
-        primitives.copy(self.small, 32 + HEADER, payload, 0, len(payload))
-        self._append(self.small, kind, len(payload))
+        primitives.copy(self.small, _PAYLOAD, payload, 0, len(payload))
+        self._append(self.small, kind, len(payload), self.tick(), self.region.pad(OVERHEAD + len(payload)))
         if kind == CHECKPOINT:
             self.since_checkpoint = 0
 
@@ -332,30 +382,24 @@ class Store:
 
     # -- appending ----------------------------------------------------------------------------------------------------
 
-    def _append(self, buffer, kind, size):
-        """Encode the frame whose payload stands at buffer[32+12:] and add it to the group. The head goes before it, so that
-        one hash over the buffer's beginning is the chain's next link."""
-        end = seal(buffer, 32, kind, size, self.seq + 1, self.tick(), self.seed)
-        buffer[:32] = self.head
-        padded = self.region.pad(end - 32)
-        if self.group_size + padded > len(self.group):
+    def _append(self, buffer, kind, size, tick, padded):
+        """Encode the frame whose payload stands at buffer[32+12:] and add it to the group, where it takes `padded` bytes."""
+        seq = self.seq + 1
+        if self.group_size + padded > self.window:
             self._flush()
-        if not self.group_size:
-            self.group_first = self.seq + 1
-            self.group_head = self.head
         at = self.group_size
-        primitives.copy(self.group, at, buffer, 32, end - 32)
-        for i in range(at + end - 32, at + padded):
-            self.group[i] = 0xFF
-        self.group_size += padded
-        self.head = primitives.hash(memoryview(buffer)[:end])
-        self.seq += 1
+        if not at:
+            self.group_first = seq
+            self.group_head = self.head
+        self.head = primitives.chain(buffer, kind, size, seq, tick, self.seed, self.head, self.group, at, padded)
+        self.group_size = at + padded
+        self.seq = seq
 
     def _flush(self):
         """Program the group and read it back; if the flash will not, once more in the next sector."""
         if not self.group_size:
             return
-        data = memoryview(self.group)[: self.group_size]
+        data = self.group[: self.group_size]
         try:
             self.region.program(self.address, data)
         except (FlashError, OSError):
@@ -367,7 +411,7 @@ class Store:
 
     def room(self):
         """Return the bytes left in the sector in use, those of the group not yet programmed taken off."""
-        return self.order[-1] * self.region.sector + self.region.sector - self.address - self.group_size
+        return self.limit - self.address - self.group_size
 
     def _need_room(self, size, reserve):
         """Make sure that the sector in use has room for size bytes, in the next one if need be; `reserve` sectors stay free.
@@ -398,7 +442,7 @@ class Store:
     def spoil(self):
         """The sector in use cannot be programmed where the next frame was to stand: nothing more goes there."""
         self.avoid = self.address
-        self.address = (self.order[-1] + 1) * self.region.sector
+        self.address = self.limit
         self._quarantine(self.order[-1])
 
     def _quarantine(self, sector):
@@ -478,6 +522,7 @@ class Store:
                 continue
             self.order.append(sector)
             self.address = sector * region.sector + region.frames_at
+            self.limit = (sector + 1) * region.sector
             self.since_snapshot += 1
             return
         raise FlashError("no sector is free to go on in")
@@ -653,7 +698,7 @@ class Store:
         header = self.slots[slot] if slot < 2 else None
         if header is None or header.generation != generation or offset > header.length:
             raise NotFound("snapshot %d is gone from slot %d, or is shorter" % (generation, slot))
-        data = memoryview(self.group)[: min(size, len(self.group), header.length - offset)]
+        data = self.group[: min(size, self.window, header.length - offset)]
         self.region.slot_read(slot, offset, data)
         return data
 
@@ -707,7 +752,7 @@ class Store:
             reader = self._seek(seq, head)
         group, end = self.group, 0  # no group is under way here
         reader.buffer, reader.ahead_end = group, 0
-        while reader.seq <= self.seq and len(group) - end >= len(self.frame) - 32:
+        while reader.seq <= self.seq and self.window - end >= len(self.frame) - 32:
             reader.base = end
             n = reader.next()
             if not n:
@@ -717,12 +762,12 @@ class Store:
                 group[end : end + n] = group[at : at + n]
             end += n
         self.reader = reader
-        return memoryview(group)[:end]
+        return group[:end]
 
     def _seek(self, seq, head):
         """Return a reader at `seq`, having checked that the chain leads to head there."""
         # the group's buffer holds any genesis; `frame` may not. No group is under way here
-        reader = LogReader(self.region, self.order, self.seed, self.group, 0, len(self.group))
+        reader = LogReader(self.region, self.order, self.seed, self.group, 0, self.window)
         first = reader.seek(seq)
         if first is None:
             raise NotFound("the frames before seq %d have been recycled" % self.first().first)

@@ -219,30 +219,6 @@ static mp_obj_t quipu_hash(mp_obj_t data_in) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(hash_obj, quipu_hash);
 
-static mp_obj_t quipu_chunk_cv(size_t n, const mp_obj_t *args) {
-    const uint8_t *data = part(args[0], mp_obj_get_int(args[1]), CHUNK, MP_BUFFER_READ);
-    uint8_t *out = part(args[3], mp_obj_get_int(args[4]), 32, MP_BUFFER_WRITE);
-    uint32_t cv[8];
-    chunk(cv, data, CHUNK, mp_obj_get_int_truncated(args[2]), 0);
-    put_cv(out, cv);
-    return mp_const_none;
-}
-static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(chunk_cv_obj, 5, 5, quipu_chunk_cv);
-
-static mp_obj_t quipu_parent_cv(size_t n, const mp_obj_t *args) {
-    uint32_t children[16];
-    const uint8_t *left = part(args[0], mp_obj_get_int(args[1]), 32, MP_BUFFER_READ);
-    const uint8_t *right = part(args[0], mp_obj_get_int(args[2]), 32, MP_BUFFER_READ);
-    uint8_t *out = part(args[3], mp_obj_get_int(args[4]), 32, MP_BUFFER_WRITE);
-    put((uint8_t *)children, left, 32);
-    put((uint8_t *)(children + 8), right, 32);
-    uint32_t cv[8];
-    parent(cv, (uint8_t *)children, mp_obj_get_int(args[5]));
-    put_cv(out, cv);
-    return mp_const_none;
-}
-static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(parent_cv_obj, 6, 6, quipu_parent_cv);
-
 // climb(data, cvs, chunks, dirty, count, touched) -> root: rehash the chunks of data whose numbers are dirty[:count] and all
 // parents above them, and mark them clean. cvs holds the tree level by level; its last 32 bytes are the root. Sorts dirty.
 static mp_obj_t quipu_climb(size_t n_args, const mp_obj_t *args) {
@@ -552,6 +528,95 @@ static QUICK mp_obj_t quipu_nearest(size_t n, const mp_obj_t *args) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(nearest_obj, 11, 11, quipu_nearest);
 
+#if !defined(__riscv) // for room
+// -- slots ----------------------------------------------------------------------------------------------------------------
+
+// a / b and the rest: an M0 cannot divide, and a dynamic module has no function of the compiler's to call.
+static uint32_t divide(uint32_t a, uint32_t b, uint32_t *rest) {
+    #if defined(__arm__) && __ARM_ARCH < 7
+    uint32_t quotient = 0;
+    for (int i = 31; i >= 0; i--) {
+        if (a >> i >= b) {
+            a -= b << i;
+            quotient |= 1u << i;
+        }
+    }
+    *rest = a;
+    return quotient;
+    #else
+    *rest = a % b;
+    return a / b;
+    #endif
+}
+
+// A pool, as shared_kernel/arena.py's Pool.shape.
+typedef struct {
+    uint32_t header, base, skip, per, span, stride, capacity;
+} shape_t;
+
+// The word offset of a slot; out of range if it is not among `count` words.
+static __attribute__((noinline)) uint32_t place(const shape_t *shape, uint32_t slot, size_t count) {
+    uint32_t column, row = divide(slot + shape->skip, shape->per, &column);
+    uint32_t at = shape->base + row * shape->span + column * shape->stride;
+    if (slot >= shape->capacity || at > count || shape->stride > count - at) {
+        out_of_range();
+    }
+    return at;
+}
+
+// take(words, touched, dirty, shape, ident, bucket) -> word offset of the slot taken; 0, and nothing is done, if a snapshot is to be told
+// of a chunk before it changes. See shared_kernel/arena.py.
+static mp_obj_t quipu_take(size_t n, const mp_obj_t *args) {
+    size_t count, dirty_count, shape_count;
+    uint32_t *words = words_of(args[0], &count, MP_BUFFER_WRITE);
+    uint32_t *dirty = words_of(args[2], &dirty_count, MP_BUFFER_WRITE);
+    const shape_t *shape = (shape_t *)words_of(args[3], &shape_count, MP_BUFFER_READ);
+    uint32_t ident = mp_obj_get_int_truncated(args[4]), bucket = mp_obj_get_int(args[5]);
+    size_t chunks = count >> 8;
+    uint8_t *touched = part(args[1], 0, chunks, MP_BUFFER_WRITE);
+    if (shape_count < 7 || dirty_count <= chunks || shape->header + 2 >= count) {
+        out_of_range();
+    }
+    uint32_t *header = words + shape->header, *dirties = dirty + chunks;
+    uint32_t link = header[1];
+    uint32_t at = place(shape, (link ? link : header[2] + 1) - 1, count);
+    if (!bucket) {
+        uint32_t rest;
+        divide(ident ^ ident >> 8 ^ ident >> 16, shape->capacity, &rest);
+        bucket = place(shape, rest, count);
+    }
+    uint32_t changed[3] = {0, at >> 8, bucket >> 8};
+    if (bucket >= count || *dirties > chunks) {
+        out_of_range();
+    }
+    if (shape->span > 256) { // a slot of several chunks
+        return MP_OBJ_NEW_SMALL_INT(0);
+    }
+    for (int i = 0; i < 3; i++) {
+        if (touched[changed[i]] > DIRTY) {
+            return MP_OBJ_NEW_SMALL_INT(0);
+        }
+    }
+    for (int i = 0; i < 3; i++) {
+        if (touched[changed[i]] != DIRTY) {
+            dirty[(*dirties)++] = changed[i];
+            touched[changed[i]] = DIRTY;
+        }
+    }
+    if (link) {
+        header[1] = words[at + 2];
+    } else {
+        link = ++header[2];
+    }
+    header[0]++;
+    words[at + 1] = ident;
+    words[at + 2] = words[bucket];
+    words[bucket] = link;
+    return MP_OBJ_NEW_SMALL_INT(at);
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(take_obj, 6, 6, quipu_take);
+#endif
+
 // -- frames ---------------------------------------------------------------------------------------------------------------
 
 static __attribute__((noinline)) void put_u32(uint8_t *to, uint32_t value) {
@@ -560,23 +625,33 @@ static __attribute__((noinline)) void put_u32(uint8_t *to, uint32_t value) {
     }
 }
 
-// seal(buffer, start, kind, size, seq, tick, seed) -> end; see shared_kernel/frames.py.
-static mp_obj_t quipu_seal(size_t n, const mp_obj_t *args) {
-    mp_int_t start = mp_obj_get_int(args[1]), size = mp_obj_get_int(args[3]);
-    if (size < 0 || size > 0xFFFF) {
+// chain(buffer, kind, size, seq, tick, seed, head, group, at, padded) -> the chain head after it; see shared_kernel/frames.py.
+static mp_obj_t quipu_chain(size_t n, const mp_obj_t *args) {
+    mp_int_t size = mp_obj_get_int(args[2]), padded = mp_obj_get_int(args[9]);
+    if (size < 0 || size > 0xFFFF || padded < size + 16) {
         out_of_range();
     }
-    uint8_t *frame = part(args[0], start, size + 16, MP_BUFFER_WRITE);
+    uint8_t *buffer = part(args[0], 0, 32 + 16 + size, MP_BUFFER_WRITE), *frame = buffer + 32;
+    const uint8_t *head = part(args[6], 0, 32, MP_BUFFER_READ);
+    uint8_t *group = part(args[7], mp_obj_get_int(args[8]), padded, MP_BUFFER_WRITE);
+    mp_fun_table.memmove_(buffer, head, 32);
     frame[0] = 1;
-    frame[1] = mp_obj_get_int(args[2]);
+    frame[1] = mp_obj_get_int(args[1]);
     frame[2] = size;
     frame[3] = size >> 8;
-    put_u32(frame + 4, mp_obj_get_int_truncated(args[4]));
-    put_u32(frame + 8, mp_obj_get_int_truncated(args[5]));
-    put_u32(frame + 12 + size, crc_of(frame, 12 + size, mp_obj_get_int_truncated(args[6])));
-    return MP_OBJ_NEW_SMALL_INT(start + size + 16);
+    put_u32(frame + 4, mp_obj_get_int_truncated(args[3]));
+    put_u32(frame + 8, mp_obj_get_int_truncated(args[4]));
+    put_u32(frame + 12 + size, crc_of(frame, 12 + size, mp_obj_get_int_truncated(args[5])));
+    size += 16;
+    mp_fun_table.memmove_(group, frame, size);
+    for (mp_int_t i = size; i < padded; i++) {
+        group[i] = 0xFF;
+    }
+    uint32_t cv[8];
+    hash_of(cv, buffer, 32 + size);
+    return mp_obj_new_bytes((uint8_t *)cv, 32);
 }
-static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(seal_obj, 7, 7, quipu_seal);
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(chain_obj, 10, 10, quipu_chain);
 
 static __attribute__((noinline)) uint32_t get_u32(const uint8_t *from) {
     return from[0] | from[1] << 8 | from[2] << 16 | (uint32_t)from[3] << 24;
@@ -653,14 +728,15 @@ mp_obj_t mpy_init(mp_obj_fun_bc_t *self, size_t n_args, size_t n_kw, mp_obj_t *a
     mp_store_global(MP_QSTR_seam, MP_OBJ_NEW_SMALL_INT(SEAM));
     mp_store_global(MP_QSTR_name, MP_OBJ_NEW_QSTR(MP_QSTR_native));
     mp_store_global(MP_QSTR_hash, MP_OBJ_FROM_PTR(&hash_obj));
-    mp_store_global(MP_QSTR_chunk_cv, MP_OBJ_FROM_PTR(&chunk_cv_obj));
-    mp_store_global(MP_QSTR_parent_cv, MP_OBJ_FROM_PTR(&parent_cv_obj));
     mp_store_global(MP_QSTR_climb, MP_OBJ_FROM_PTR(&climb_obj));
     mp_store_global(MP_QSTR_crc32, MP_OBJ_FROM_PTR(&crc32_obj));
     mp_store_global(MP_QSTR_copy, MP_OBJ_FROM_PTR(&copy_obj));
     mp_store_global(MP_QSTR_distances, MP_OBJ_FROM_PTR(&distances_obj));
     mp_store_global(MP_QSTR_nearest, MP_OBJ_FROM_PTR(&nearest_obj));
-    mp_store_global(MP_QSTR_seal, MP_OBJ_FROM_PTR(&seal_obj));
+    mp_store_global(MP_QSTR_chain, MP_OBJ_FROM_PTR(&chain_obj));
+    #if !defined(__riscv)
+    mp_store_global(MP_QSTR_take, MP_OBJ_FROM_PTR(&take_obj));
+    #endif
     mp_store_global(MP_QSTR_scan, MP_OBJ_FROM_PTR(&scan_obj));
     mp_store_global(MP_QSTR_pack, MP_OBJ_FROM_PTR(&pack_obj));
     MP_DYNRUNTIME_INIT_EXIT

@@ -13,17 +13,19 @@ class BlockFlash:
     """device: the block device; page, unit: what one program may span and is a multiple of, in bytes."""
 
     def __init__(self, device, page, unit):
-        self.device = device
+        self.device, self._read, self._write = device, device.readblocks, device.writeblocks
         self.page = page
         self.unit = unit
         self.sector = device.ioctl(_BLOCK_SIZE, 0)
         self.sectors = device.ioctl(_BLOCK_COUNT, 0)
 
     def read(self, address, data):
-        self.device.readblocks(address // self.sector, data, address % self.sector)
+        sector = self.sector
+        self._read(address // sector, data, address % sector)
 
     def program(self, address, data):
-        self.device.writeblocks(address // self.sector, data, address % self.sector)
+        sector = self.sector
+        self._write(address // sector, data, address % sector)
 
     def erase(self, sector):
         if self.device.ioctl(_BLOCK_ERASE, sector):

@@ -7,12 +7,8 @@ shared_kernel.errors' Refused and alters nothing. Each verb also lets the laptop
 import time
 
 from shared_kernel import frames, kernel
-from shared_kernel.errors import QuipuError
+from shared_kernel.errors import Refused
 from shared_kernel.store import Store
-
-
-def _ticks():
-    return time.ticks_ms() & 0x3FFFFFFF
 
 
 def _name(name):
@@ -26,7 +22,7 @@ class Memory:
     def __init__(self, found, identity, facts):
         self.identity = identity
         self.facts = facts
-        self.store = Store(None, _ticks, found, facts.get("snapshot_distance", 0))
+        self.store = Store(None, time.ticks_ms, found, facts.get("snapshot_distance", 0))
         self.service = None
         self._search = None
 
@@ -45,11 +41,13 @@ class Memory:
 
     def command(self, kind, payload):
         """Carry out one command and return the seq of its frame; raise the Refused that it meets."""
-        result = self.store.execute(((kind, payload, None),))[0]
+        try:
+            seq = self.store.command(kind, payload)
+        except Refused:
+            self.poll()
+            raise
         self.poll()
-        if isinstance(result, QuipuError):
-            raise result
-        return result
+        return seq
 
     def insert(self, vector, tag=0, meta=b""):
         """Insert a record; return its id. tag: u32. meta: bytes."""
@@ -180,7 +178,8 @@ class Memory:
 
     def poll(self):
         """Tell subscribers what became durable, and answer what the laptop asked; takes some microseconds if nothing did."""
-        self.deliver()
+        if self.store.watch:
+            self.deliver()
         service = self.service
         if service is None:
             from .service import Service

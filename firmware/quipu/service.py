@@ -56,20 +56,20 @@ class Service:
         self.memory = memory
         self.reader = link.RequestReader(LIMIT)
         self.input = sys.stdin.buffer
-        self.output = sys.stdout.buffer
-        self.poller = select.poll()
-        self.poller.register(sys.stdin, select.POLLIN)
+        poller = select.poll()
+        poller.register(sys.stdin, select.POLLIN)
+        self.arrived = poller.poll
         self.parts = b""
-        self.busy = False
-        self.leave = False
+        self.busy = self.leave = False
 
     def poll(self):
         """Answer every request that has arrived; return at once if none has."""
-        if self.busy:  # an answer in progress called a verb
+        reader, poll = self.reader, self.arrived
+        if self.busy or reader.size == -1 and not poll(0):  # an answer in progress called a verb; or nothing has come
             return
         self.busy = True
         try:
-            reader, poll, read = self.reader, self.poller.poll, self.input.read
+            read = self.input.read
             while poll(_WAIT_MS if reader.busy() else 0):
                 try:
                     request = reader.feed(read(1)[0])
@@ -88,11 +88,11 @@ class Service:
         """Answer until the laptop says leave."""
         self.leave = False
         while not self.leave:
-            self.poller.poll(1000)
+            self.arrived(1000)
             self.poll()
 
     def _send(self, ident, status, payload):
-        link.answer(self.output, ident, status, payload)
+        link.answer(sys.stdout.buffer, ident, status, payload)
 
     def _answer(self, ident, op, payload):
         payload = self.parts + payload
@@ -116,10 +116,7 @@ class Service:
         memory = self.memory
         store = memory.store
         if 0x10 <= op < 0x20:
-            result = store.execute(((op, p[TOKEN_BYTES:], p[:TOKEN_BYTES]),))[0]
-            if isinstance(result, QuipuError):
-                raise result
-            return words_bytes((result,))
+            return words_bytes((store.command(op, p[TOKEN_BYTES:], p[:TOKEN_BYTES]),))
         if op == _INFO:
             import json
 

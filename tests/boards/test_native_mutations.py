@@ -8,6 +8,12 @@ from tests.boards import test_native
 from tests.boards.test_provider import built
 
 BOARD = "MPS2_AN386"
+
+
+def take(board):
+    test_native.test_take(board, (16, 40, 0, 0, 0, 16, 0))
+
+
 MUTATIONS = (
     ("for (int left = 3;; left--) {", "for (int left = 2;; left--) {", test_native.test_hash),
     ("size == BLOCK && !((uintptr_t)data & 3)", "size >= BLOCK - 1 && !((uintptr_t)data & 3)", test_native.test_hash),
@@ -26,6 +32,13 @@ MUTATIONS = (
     ("crc_of(frame, length - 4, seed) != get_u32(frame + length - 4)", "crc_of(frame, 4, seed) == 1",
      lambda board: test_native.test_scan(board, 4)),
     ("while (padded < length) {", "while (padded <= length) {", lambda board: test_native.test_scan(board, 4)),
+    ("        if (touched[changed[i]] > DIRTY) {", "        if (0) {", take),
+    ("    words[at + 2] = words[bucket];", "    words[at + 2] = 0;", take),
+    ("            touched[changed[i]] = DIRTY;", "", take),
+    ("    uint32_t changed[3] = {0, at >> 8, bucket >> 8};", "    uint32_t changed[3] = {0, at >> 8, at >> 8};", take),
+    ("        header[1] = words[at + 2];", "        header[1] = 0;", take),
+    ("    for (mp_int_t i = size; i < padded; i++) {", "    for (mp_int_t i = size; i < size; i++) {", test_native.test_chain),
+    ("    mp_fun_table.memmove_(buffer, head, 32);", "    mp_fun_table.memmove_(buffer, head, 31);", test_native.test_chain),
 )
 
 

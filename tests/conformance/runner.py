@@ -325,7 +325,9 @@ class Machine:
     def pattern(self, at, size):
         """Return size bytes, from an address that is no multiple of 4 if `at` is none, for the provider's functions."""
         if self.data is None:
-            self.data = bytes([(i * 167 ^ i >> 8) & 255 for i in range(8200)])
+            self.data = bytearray(8200)  # no list: it would take eight times the memory
+            for i in range(8200):
+                self.data[i] = (i * 167 ^ i >> 8) & 255
         return memoryview(self.data)[at : at + size]
 
     def ask_hash(self, at, size):

@@ -109,7 +109,13 @@ def perform(store, action):
     """Carry out an action on a store and return what it returned."""
     kind = action[0]
     if kind == "execute":
-        return store.execute([(kind, payload, token) for kind, payload, token, _ in action[1]])
+        commands = [each[:3] for each in action[1]]
+        if len(commands) > 1:
+            return store.execute(commands)
+        try:
+            return [store.command(*commands[0])]
+        except Refused as e:
+            return [e]
     try:
         if kind == "clock":
             return store.log_only(frames.CLOCK, frames.clock(1700000000000, 50))

@@ -110,7 +110,7 @@ class Witness:
         self.saved = {}
         for i in range(self.arena.chunks):
             self.arena.touched[i] = UNSAVED
-        self.arena.dirty_count = 0
+        self.arena.dirty[self.arena.chunks] = 0
 
     def save(self, chunk):
         assert chunk not in self.saved, "told twice"
@@ -123,7 +123,7 @@ class Witness:
             now = bytes(self.arena.bytes[i * CHUNK : (i + 1) * CHUNK])
             assert self.saved.get(i, now) == self.was[i * CHUNK : (i + 1) * CHUNK], "chunk %d changed untold" % i
             assert (self.arena.touched[i] == DIRTY) == (i in self.saved)
-        assert sorted(self.arena.dirty[: self.arena.dirty_count]) == sorted(self.saved)
+        assert sorted(self.arena.dirty[: self.arena.dirty[self.arena.chunks]]) == sorted(self.saved)
 
 
 def test_apply_touches_every_chunk_before_it_changes_it():
@@ -154,13 +154,14 @@ def test_an_insert_dirties_at_most_three_chunks():
     for config in ((16, 400, 0, 0, 0, 16, 0), (1, 2000, 0, 0, 0, 0, 0), (251, 40, 0, 0, 0, 0, 0)):
         kernel = Kernel(config)
         kernel.root()
+        touched, dirty, chunks = kernel.arena.touched, kernel.arena.dirty, kernel.arena.chunks
         most = 0
         for seq in range(1, config[1] + 1):
             payload = frames.insert([seq] * config[0])
             kernel.apply(INSERT, payload, 0, len(payload), 7919 * seq)
-            assert kernel.arena.touched.count(bytes((DIRTY,))) == kernel.arena.dirty_count <= 3
-            most = max(most, kernel.arena.dirty_count)
-            for i in range(kernel.arena.dirty_count):
-                kernel.arena.touched[kernel.arena.dirty[i]] = CLEAN
-            kernel.arena.dirty_count = 0
+            assert touched.count(bytes((DIRTY,))) == dirty[chunks] <= 3
+            most = max(most, dirty[chunks])
+            for i in range(dirty[chunks]):
+                touched[dirty[i]] = CLEAN
+            dirty[chunks] = 0
         assert most == 3 and kernel.records.live() == config[1]

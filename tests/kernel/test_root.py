@@ -54,6 +54,7 @@ def test_the_incremental_root_is_the_full_hash_for_every_number_of_chunks():
             arena.touch(chunk * 256 + 255)
             arena.words[chunk * 256 + 255] = chunk + 1
             assert kernel.root() == full_hash(arena.bytes)
+            assert arena.dirty[chunks] == 0 and arena.touched == bytes(chunks)
 
 
 def test_the_incremental_root_is_the_full_hash_over_random_configurations():

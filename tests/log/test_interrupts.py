@@ -12,7 +12,7 @@ from tests.faults.harness import Application, Chance, Clock, Run, attempt, mount
 from tests.flashsim import FlashSim
 
 FILES = [os.path.join(os.path.dirname(shared_kernel.__file__), each + ".py")
-         for each in ("store", "saver", "region", "reader", "recovery", "settle")]
+         for each in ("store", "frames", "saver", "region", "reader", "recovery", "settle")]
 
 
 class Lines:

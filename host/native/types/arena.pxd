@@ -6,12 +6,12 @@ cimport cython
 
 cdef class Arena:
     cdef public object config, bytes, before_write
-    cdef public Py_ssize_t chunks, size, dirty_count
+    cdef public Py_ssize_t chunks, size
     cdef public unsigned int[::1] words, dirty
     cdef public unsigned char[::1] touched
     cdef public Pool records, nodes, edges, keys
 
-    @cython.locals(chunk=Py_ssize_t, state=cython.int)
+    @cython.locals(chunk=Py_ssize_t, state=cython.int, dirty="unsigned int[::1]")
     cpdef touch(self, Py_ssize_t at)
     @cython.locals(i=Py_ssize_t)
     cpdef _all_dirty(self)
@@ -20,7 +20,7 @@ cdef class Arena:
 cdef class Pool:
     cdef public Arena arena
     cdef public unsigned int[::1] words
-    cdef public object label
+    cdef public object label, shape
     cdef public Py_ssize_t header, base, skip, stride, capacity, per, span
 
     cpdef Py_ssize_t at(self, Py_ssize_t slot)
@@ -34,6 +34,6 @@ cdef class Pool:
     cpdef need_room(self)
     cpdef touch(self, Py_ssize_t at)
     @cython.locals(w="unsigned int[::1]", h=Py_ssize_t, link=Py_ssize_t, at=Py_ssize_t)
-    cpdef Py_ssize_t take(self, unsigned int ident, Py_ssize_t bucket)
+    cpdef Py_ssize_t take(self, unsigned int ident, Py_ssize_t bucket=*)
     @cython.locals(w="unsigned int[::1]", h=Py_ssize_t, at=Py_ssize_t, before=Py_ssize_t, i=Py_ssize_t)
     cpdef free(self, Py_ssize_t link, Py_ssize_t bucket)

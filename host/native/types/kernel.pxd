@@ -10,9 +10,10 @@ cpdef unsigned int u32(const unsigned char[::1] data, Py_ssize_t at)
 
 cdef class Kernel:
     cdef public Arena arena
+    cdef public unsigned int[::1] words
     cdef public RootTree tree
     cdef public Pool records, nodes, edges, keys
-    cdef public Py_ssize_t dim, meta_bytes, value_bytes
+    cdef public Py_ssize_t dim, bare, meta_bytes, value_bytes
 
     @cython.locals(size=Py_ssize_t, dim=Py_ssize_t, which=cython.int, link=Py_ssize_t, refs=cython.uint, length=Py_ssize_t)
     cpdef check(self, int kind, const unsigned char[::1] data, Py_ssize_t start, Py_ssize_t end)
