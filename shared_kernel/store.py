@@ -196,22 +196,22 @@ class Store:
         try:  # `call` once more: by it a board would take a twentieth longer
             try:
                 self._inside = True
+                begun = False
                 if self.busy:
                     self._rebuild()
                 if self.damage or self.kernel is None:
                     self._ready()
-                refused = None
-                try:
-                    seq = self._command(kind, payload, token)
-                except Refused as e:
-                    refused = e
+                begun = True
+                seq = self._command(kind, payload, token)
                 self._flush()
                 self.busy = False
                 if self.opened or self.saver or self.unsaid or self.since_snapshot >= self.distance:
                     self._work(1)
-                if refused:
-                    raise refused
                 return seq
+            except Refused:
+                if begun:
+                    self._finish(1)
+                raise
             finally:
                 self._inside = False
         except BaseException:  # once more, for a Ctrl-C inside `finally`
@@ -236,10 +236,13 @@ class Store:
                 results.append(self._command(kind, payload, token))
             except Refused as e:
                 results.append(e)
+        self._finish(len(commands))
+        return results
+
+    def _finish(self, commands):
         self._flush()
         self.busy = False
-        self._work(len(commands))
-        return results
+        self._work(commands)
 
     def _settle(self):
         """Write this boot's boot frame, if that is still to be done. LogFull if there is no room for it."""
