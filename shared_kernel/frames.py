@@ -62,13 +62,13 @@ def seal(buffer, start, kind, size, seq, tick, crc_seed):
     return end + 4
 
 
-def chain(buffer, kind, size, seq, tick, crc_seed, head, group, at, padded):
-    """Seal the frame whose payload stands at buffer[32+12:], copy it to group[at:], filled up to `padded` bytes; return the chain head
+def chain(buffer, kind, size, seq, tick, crc_seed, head, group, at, room):
+    """Seal the frame whose payload stands at buffer[32+12:], copy it to group[at:], filled up to `room` bytes; return the chain head
     after it. The head before it goes to the buffer's beginning: one hash over both is the chain's next link."""
     end = seal(buffer, 32, kind, size, seq, tick, crc_seed)
     buffer[:32] = head
     primitives.copy(group, at, buffer, 32, end - 32)
-    for i in range(at + end - 32, at + padded):
+    for i in range(at + end - 32, at + room):
         group[i] = 0xFF
     return primitives.hash(memoryview(buffer)[:end])
 

@@ -12,7 +12,7 @@ the conformance vectors run against each.
   distances(words, first, stride, dim, count, query, out)   squared L2, see distances.py
   nearest(words, base, skip, per, span, stride, fresh, dim, query, k, tag) -> [(distance, id)]   see nearest.py
   scan(buffer, start, end, unit, most, seq, crc_seed) -> end   of a run of whole frames, see scan.py
-  chain(buffer, kind, size, seq, tick, crc_seed, head, group, at, padded) -> head   of the chain after a new frame, see frames.py
+  chain(buffer, kind, size, seq, tick, crc_seed, head, group, at, room) -> head   of the chain after a new frame, see frames.py
 
 A provider may also have these, which do a whole loop of root.py, arena.py and frames.py (None where it has not):
 

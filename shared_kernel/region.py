@@ -95,15 +95,11 @@ class Region:
             size = len(data)
         at = 0
         n = self.page - address % self.page
-        whole = data
-        if n < size:
-            data = memoryview(data)
-            while n < size:
-                self.flash.program(address + at, data[at:n])
-                at = n
-                n += self.page
-            whole = data[at:]
-        self.flash.program(address + at, whole)
+        while n < size:
+            self.flash.program(address + at, data[at:n])
+            at = n
+            n += self.page
+        self.flash.program(address + at, data[at:] if at else data)
         at = 0
         while at < size:
             part = self.block[: size - at]

@@ -31,8 +31,12 @@ class RootTree:
                 self.cvs = None  # stale from here on
             else:
                 if self.cvs is None:
-                    self._allocate()
-                    count = arena.chunks
+                    n = count = arena.chunks
+                    total = 1
+                    while n > 1:
+                        total += n
+                        n = (n + 1) // 2
+                    self.cvs = bytearray(total * _CV)
                     for i in range(count):
                         dirty[i] = i
                 if primitives.climb:
@@ -45,14 +49,6 @@ class RootTree:
                     arena.touched[dirty[i]] = CLEAN
             dirty[arena.chunks] = 0
         return self.root
-
-    def _allocate(self):
-        n = self.arena.chunks
-        total = 1
-        while n > 1:
-            total += n
-            n = (n + 1) // 2
-        self.cvs = bytearray(total * _CV)
 
     def _climb(self, changed):
         """Rehash the changed chunks (ascending numbers) and every parent above them; return the root."""

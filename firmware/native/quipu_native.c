@@ -625,7 +625,7 @@ static __attribute__((noinline)) void put_u32(uint8_t *to, uint32_t value) {
     }
 }
 
-// chain(buffer, kind, size, seq, tick, seed, head, group, at, padded) -> the chain head after it; see shared_kernel/frames.py.
+// chain(buffer, kind, size, seq, tick, seed, head, group, at, room) -> the chain head after it; see shared_kernel/frames.py.
 static mp_obj_t quipu_chain(size_t n, const mp_obj_t *args) {
     mp_int_t size = mp_obj_get_int(args[2]), padded = mp_obj_get_int(args[9]);
     if (size < 0 || size > 0xFFFF || padded < size + 16) {

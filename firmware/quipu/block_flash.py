@@ -4,16 +4,18 @@ Programs with writeblocks(block, data, offset), which only clears bits; erases w
 an offset, which erases first.
 """
 
-_BLOCK_COUNT = 4
-_BLOCK_SIZE = 5
-_BLOCK_ERASE = 6
+from micropython import const
+
+_BLOCK_COUNT = const(4)
+_BLOCK_SIZE = const(5)
+_BLOCK_ERASE = const(6)
 
 
 class BlockFlash:
     """device: the block device; page, unit: what one program may span and is a multiple of, in bytes."""
 
     def __init__(self, device, page, unit):
-        self.device, self._read, self._write = device, device.readblocks, device.writeblocks
+        self.device = device
         self.page = page
         self.unit = unit
         self.sector = device.ioctl(_BLOCK_SIZE, 0)
@@ -21,11 +23,11 @@ class BlockFlash:
 
     def read(self, address, data):
         sector = self.sector
-        self._read(address // sector, data, address % sector)
+        self.device.readblocks(address // sector, data, address % sector)
 
     def program(self, address, data):
         sector = self.sector
-        self._write(address // sector, data, address % sector)
+        self.device.writeblocks(address // sector, data, address % sector)
 
     def erase(self, sector):
         if self.device.ioctl(_BLOCK_ERASE, sector):

@@ -6,13 +6,23 @@ shared_kernel.errors' Refused and alters nothing. Each verb also lets the laptop
 
 import time
 
-from shared_kernel import frames, kernel
+from shared_kernel import frames, kernel, primitives
 from shared_kernel.errors import Refused
-from shared_kernel.store import Store
+from shared_kernel.store import Store, command
 
 
 def _name(name):
     return name.encode() if isinstance(name, str) else name
+
+
+def _command(memory, kind, payload):
+    try:
+        seq = command(memory.store, kind, payload)
+    except Refused:
+        memory.poll()
+        raise
+    memory.poll()
+    return seq
 
 
 class Memory:
@@ -41,17 +51,12 @@ class Memory:
 
     def command(self, kind, payload):
         """Carry out one command and return the seq of its frame; raise the Refused that it meets."""
-        try:
-            seq = self.store.command(kind, payload)
-        except Refused:
-            self.poll()
-            raise
-        self.poll()
-        return seq
+        return _command(self, kind, payload)
 
     def insert(self, vector, tag=0, meta=b""):
         """Insert a record; return its id. tag: u32. meta: bytes."""
-        return self.command(kernel.INSERT, frames.insert(vector, tag, meta))
+        pack = primitives.pack
+        return _command(self, kernel.INSERT, pack and pack(vector, tag, meta) or frames.insert(vector, tag, meta))
 
     def update(self, ident, tag=None, meta=None):
         """Set a record's tag, metadata or both."""

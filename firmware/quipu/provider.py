@@ -3,12 +3,14 @@
 import sys
 from array import array
 
+from micropython import const
+
 from shared_kernel import primitives
 
 _TRIAL = bytes(range(256)) * 5  # more than a chunk, so that its hash has a parent
 _HASH = (b"\x75\x86\xfa\x21\x24\x6e\x8e\x17\xb3\x84\xb8\xfe\x78\x94\x8d\x91"
          b"\x68\x80\xe5\xce\x4a\x80\xd0\x30\xf4\x55\x04\x95\x2a\x69\xe0\x50")
-_CRC = 0xA6CE4B4E
+_CRC = const(0xA6CE4B4E)
 # A frame of 17 bytes, seq 7 and one byte of payload, padded to 20; its CRC starts from 1.
 _FRAME = b"\x01\x84\x01\x00\x07\x00\x00\x00\x2c\x01\x00\x00\x01\xe2\x35\xd0\x02\xff\xff\xff"
 

@@ -13,6 +13,7 @@ from shared_kernel import kernel, link
 from shared_kernel.errors import LinkError, QuipuError
 from shared_kernel.frames import CHECKPOINT, CLOCK, TOKEN_BYTES, words_bytes
 from shared_kernel.kernel import u32
+from shared_kernel.store import command
 
 # Request numbers, see shared_kernel/requests.py.
 _INFO = const(0x01)
@@ -116,7 +117,7 @@ class Service:
         memory = self.memory
         store = memory.store
         if 0x10 <= op < 0x20:
-            return words_bytes((store.command(op, p[TOKEN_BYTES:], p[:TOKEN_BYTES]),))
+            return words_bytes((command(store, op, p[TOKEN_BYTES:], p[:TOKEN_BYTES]),))
         if op == _INFO:
             import json
 

@@ -65,8 +65,7 @@ def facts_of(files):
     """Return the emulated board's facts, with files=True those of a board with stock firmware in what concerns the log."""
     facts = images.board_facts(BOARD)
     if files:
-        stock = boards.load(STOCK)["stock"]
-        facts = {**facts, "driver": stock["driver"], "log": stock["log"], "geometry": stock["geometry"]}
+        facts = {**facts, **boards.load(STOCK)["stock"]}
     return facts
 
 

@@ -14,6 +14,7 @@ from quipu.emulator import Emulator
 from quipu.repl import Repl
 
 from shared_kernel import requests
+from tests.boards.counting import COST
 
 BOARD = "MPS2_AN386"
 RECORDS = 600
@@ -21,17 +22,8 @@ PIECES = (96, 384, 1536)  # bytes that the peer reads and writes at once: the la
 PROVIDERS = {"native": False, "viper": True}  # what a board computes with: whether its modules are those frozen into the image
 NAMES = {value: name.lower() for name, value in vars(requests).items() if name.isupper()}
 _LIMIT_S = 60
-_COUNT = """
-import emulated, time
-def cost(act):
-    a = emulated.instructions(); f = emulated.flash_instructions()
-    act()
-    b = emulated.instructions(); g = emulated.flash_instructions()
-    return b - a - (g - f)
-none = cost(lambda: None)
-"""
 # Serves as Service.serve does, and prints [how many, instructions] of each kind of request.
-_SERVE = _COUNT + """
+_SERVE = COST + """
 import json, quipu
 from quipu.service import Service
 memory = quipu.start()
@@ -46,16 +38,16 @@ service._do = noted
 found = {}
 service.leave = False
 while not service.leave:
-    if service.poller.poll(1000):
+    if service.arrived(1000):
         time.sleep_ms(20)
-        n = cost(service.poll) - none
+        n = cost(service.poll)
         count = found.setdefault(asked, [0, 0])
         count[0] += 1; count[1] += n
 print("counted", json.dumps(found))
 """
 # The least that gets bytes out of a prompt: one buffer, no text layer, nothing checked.
-_STREAM = _COUNT + """
-import sys
+_STREAM = COST + """
+import sys, time
 from binascii import b2a_base64
 from quipu.startup import board_facts, open_flash
 flash = open_flash(board_facts())
@@ -68,7 +60,7 @@ def measured(size, times):
     total = 0
     for _ in range(times):
         time.sleep_ms(20)
-        total += cost(stream) - none
+        total += cost(stream)
     print("\\ncounted", total / (1536 * times))
 """
 

@@ -52,3 +52,18 @@ def blank_log(flash):
     with flash.open("r+b") as file:
         file.seek(log["start"])
         file.write(b"\xff" * log["size"])
+
+
+class CutError(Exception):
+    """Raised by a cut: what was under way has ended."""
+
+
+def cut_half_way(emulator=None):
+    """Return a callback of progress (done, total) that ends what is under way past its half; with a board, by killing it."""
+    def cut(done, total):
+        if done > total // 2:
+            if emulator:
+                emulator.kill()
+            raise CutError
+
+    return cut

@@ -14,6 +14,7 @@ from quipu.errors import PortError
 from quipu.repl import DeviceError
 from quipu.repl_ampy import AmpyRepl
 
+from tests.boards.conftest import CutError, cut_half_way
 from tests.boards.test_wedged import PEERS, Cable, Peer
 from tests.host.test_link import Bridge
 
@@ -88,17 +89,9 @@ def test_broken_off_the_old_files_stay_and_either_tool_completes_it(emulator):
     paths = [f"/lib/quipu/{name}" for name in ("extra.py", "more.py", "third.py")]
     wanted = {path: b"# new\n" * 500 for path in paths} | {"/main.py": MINE}
 
-    class CutError(Exception):
-        pass
-
-    def cut(done, total):
-        if done > total // 2:
-            emulator.kill()
-            raise CutError
-
     with pytest.raises(CutError), deploy.opened(emulator.port, AmpyRepl) as repl:
         todo = planned(repl, wanted)
-        flash.carry_out(repl, todo, wanted, cut)
+        flash.carry_out(repl, todo, wanted, cut_half_way(emulator))
     emulator.start()
     with quipu.connect(emulator.port) as board:
         assert board.info()["configured"]  # the old application

@@ -130,7 +130,8 @@ def test_clock_runs_at_the_rate_of_the_wall(emulator):
 def test_instructions_are_counted_exactly():
     code = ("import emulated\n@micropython.viper\ndef f(n: int):\n  while n:\n    n -= 1\n"
             "def count(n):\n  a = emulated.instructions(); f(n); return emulated.instructions() - a\n"
-            "count(1); print(count(1000), count(100000))")
+            "def least(n): return min([count(n) for _ in range(7)])\n"  # an interrupt's are in some of them
+            "count(1); print(least(1000), least(20000))")
     for board in BOARDS:
         counts = []
         for _ in range(2):
@@ -139,7 +140,7 @@ def test_instructions_are_counted_exactly():
         tick = 63  # the coarsest counter: 16 MHz
         (few, many), (few_again, many_again) = counts
         assert abs(few - few_again) <= tick and abs(many - many_again) <= tick
-        per_round = (many - few) / 99000
+        per_round = (many - few) / 19000
         assert 3 <= per_round <= 30, f"{board}: {per_round} instructions a round"
 
 

@@ -9,6 +9,8 @@ from quipu import attach, boards, cli, commands_boards, deploy, flash, images
 from quipu.emulator import Emulator
 from quipu.errors import FlashError, PortError, UsageError
 
+from tests.boards.conftest import CutError, cut_half_way
+
 BOARD = "MPS2_AN386"
 MINE = "import quipu\nquipu.start()\nquipu.serve()\nprint('mine')\n"
 
@@ -59,18 +61,10 @@ def test_broken_off_the_old_files_stay_and_the_next_run_completes_it(emulator):
     wanted = {path: b"# new\n" * 500 for path in paths} | {"/main.py": MINE.encode() + b"# newer\n"}
     facts = images.board_facts(BOARD)
 
-    class CutError(Exception):
-        pass
-
-    def cut(done, total):
-        if done > total // 2:
-            emulator.kill()
-            raise CutError
-
     with pytest.raises(CutError), deploy.opened(emulator.port) as repl:
         todo = flash.plan(repl, flash.probe(repl), facts, "source", wanted)
         todo.remove = []
-        flash.carry_out(repl, todo, wanted, cut)
+        flash.carry_out(repl, todo, wanted, cut_half_way(emulator))
     emulator.start()
     with quipu.connect(emulator.port) as board:
         assert board.info()["configured"]
@@ -132,15 +126,8 @@ def test_a_log_of_a_crashed_application_is_attached_to(emulator, tmp_path):
         repl.write_file("/main.py", b"raise ValueError('crashed')\n")
     kept = tmp_path / "watch.region"
 
-    class CutError(Exception):
-        pass
-
-    def cut(done, total):
-        if done > total // 2:
-            raise CutError
-
     with pytest.raises(CutError), deploy.opened(emulator.port) as repl:
-        attach.read(repl, kept, cut)
+        attach.read(repl, kept, cut_half_way())
     assert kept.stat().st_size > 100_000
     data = commands_boards.attach(emulator.port, str(tmp_path / "watch"))
     assert data["verdict"]["verdict"] == "match" and data["exit_code"] == 0

@@ -8,6 +8,8 @@ import quipu
 from quipu import cli, commands_boards, deploy, flash
 from quipu.emulator import Emulator
 
+from tests.boards.conftest import CutError, cut_half_way
+
 BOARD = "MPS2_AN386"
 LEFT = 30  # blocks of 4096 that a file of the user's leaves free: fewer than Quipu has files
 
@@ -62,20 +64,11 @@ def test_it_is_refused_with_numbers_agreed_to_and_completed_after_a_cut(emulator
     monkeypatch.setattr(commands_boards, "_asker", lambda: lambda question: False)
     assert cli.main(start) == 1 and "nothing was written" in capsys.readouterr().err
     assert there(emulator) == old
-
-    class CutError(Exception):
-        pass
-
     carry_out = flash.carry_out
-
-    def cut(done, total):
-        if done > total // 2:
-            emulator.kill()
-            raise CutError
 
     asked = []
     monkeypatch.setattr(commands_boards, "_asker", lambda: lambda question: asked.append(question) or True)
-    monkeypatch.setattr(flash, "carry_out", lambda repl, todo, wanted, progress: carry_out(repl, todo, wanted, cut))
+    monkeypatch.setattr(flash, "carry_out", lambda repl, todo, wanted, progress: carry_out(repl, todo, wanted, cut_half_way(emulator)))
     with pytest.raises(CutError):
         commands_boards.flash(emulator.port, None, main=False, dry_run=False)
     assert len(asked) == 1 and "Remove them first?" in asked[0]

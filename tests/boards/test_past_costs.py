@@ -2,23 +2,18 @@
 
 import pytest
 
+from tests.boards.counting import COST
 from tests.boards.test_costs import Prompt
 
 MOST_HISTORY = 300_000  # of 10 versions that stand close together, with viper
 MOST_SPREAD = 1_000_000  # of 10 versions in as many sectors: some 60,000 for each sector that has to be read
 MOST_VIEW = 5_000  # of one view's update
 
-SETUP = """
-import emulated, quipu
+SETUP = COST + """
+import quipu
 from shared_kernel.query import Filter, KEYS, RECORDS
 memory = quipu.start()
-def cost(act):
-    a = emulated.instructions(); f = emulated.flash_instructions()
-    act()
-    b = emulated.instructions(); g = emulated.flash_instructions()
-    return b - a - (g - f)
-none = cost(lambda: None)
-def median(act): return sorted([cost(lambda: act(n)) - none for n in range(15)])[7]
+def median(act): return sorted([cost(lambda: act(n)) for n in range(15)])[7]
 def vector(n): return [(n * 7919 + i * 104729) % 524288 - 262144 for i in range(16)]
 for n in range(10):
     memory.put(b"mode", b"%d" % n)

@@ -99,7 +99,7 @@ def test_the_pages_formulas_are_the_codes():
         for room in (404, 900, 4000):
             assert frames.window(config, 1, room) == max(largest, min(1024, room - 60))
             assert frames.window(config, 32, room) == max(-(-largest // 32) * 32, min(1024, room - 64) // 32 * 32)
-    assert store.CHECKPOINT_EVERY == 64 and store.REBASE == 2**29 - 1 and store.TICKS_MASK == 2**30 - 1
+    assert store.CHECKPOINT_EVERY == 64 and store.REBASE == 2**29 - 1 and store._TICKS_MASK == 2**30 - 1
     identity = genesis.encode(CONFIGS[0], bytes(16), "x" * 99, origin=(bytes(32), 0, bytes(32), bytes(32), bytes(32)))
     assert 16 + len(identity) == 262 <= genesis.LARGEST
 

@@ -11,7 +11,7 @@ from shared_kernel.errors import FlashError, LogFull, Refused
 from shared_kernel.kernel import CREATE_EDGE, CREATE_NODE, DELETE, DELETE_EDGE, DELETE_KEY, DELETE_NODE, INSERT, PUT, UPDATE, Kernel, u32
 from shared_kernel.replay import Replay
 from shared_kernel.snapshot import HEADER
-from shared_kernel.store import REBASE, Store
+from shared_kernel.store import REBASE, Store, command
 from tests.flashsim import ERASE_STEPS, Chance, PowerCut
 from tests.model import Model, contents_of
 
@@ -113,7 +113,7 @@ def perform(store, action):
         if len(commands) > 1:
             return store.execute(commands)
         try:
-            return [store.command(*commands[0])]
+            return [command(store, *commands[0])]
         except Refused as e:
             return [e]
     try:

@@ -15,7 +15,7 @@ sys.path[:0] = [".", "firmware"]
 
 import quipu.files_flash as files_flash  # noqa: E402
 
-from shared_kernel.store import Store  # noqa: E402
+from shared_kernel import store as store_module  # noqa: E402
 from tests.faults.harness import Application, Clock, Witness, attempt, genesis, mount, slots_hold  # noqa: E402
 from tests.flashsim import Chance, PowerCut, SimulatorError  # noqa: E402
 
@@ -137,8 +137,8 @@ def live(seed, cuts):
 
 
 def acknowledge_early():
-    flush = Store._flush
-    Store._flush = lambda self: flush(self) if self.group_size > 300 else None
+    flush = store_module._flush
+    store_module._flush = lambda self: flush(self) if self.group_size > 300 else None
 
 
 def main(first, seeds, cuts):

@@ -246,8 +246,8 @@ def skip_readback(m):
 
 
 def acknowledge_before_program(m):
-    flush = Store._flush
-    m.setattr(Store, "_flush", lambda self: flush(self) if self.group_size > 300 else None)
+    flush = store._flush
+    m.setattr(store, "_flush", lambda self: flush(self) if self.group_size > 300 else None)
 
 
 def recycle_before_the_snapshot(m):
@@ -367,7 +367,7 @@ def no_retry_in_the_next_sector(m):
             self.address += self.group_size
             self.group_size = 0
 
-    m.setattr(Store, "_flush", flush)
+    m.setattr(store, "_flush", flush)
 
 
 def no_rebuild_after_a_failure(m):
@@ -376,14 +376,14 @@ def no_rebuild_after_a_failure(m):
 
 
 def change_the_state_before_the_check(m):
-    def command(self, kind, payload, token, command=Store._command):
+    def command(self, kind, payload, token, command=store._command):
         self.kernel.arena.words[9] += 0x100
         try:
             return command(self, kind, payload, token)
         finally:
             self.kernel.arena.words[9] = self.kernel.arena.words[9] & 0xFFFFFF
 
-    m.setattr(Store, "_command", command)
+    m.setattr(store, "_command", command)
 
 
 def write_while_recovering(m):

@@ -10,7 +10,7 @@ from shared_kernel import frames as f
 from shared_kernel import kernel as k
 from shared_kernel import primitives
 from shared_kernel.errors import QuipuError
-from shared_kernel.store import Store
+from shared_kernel.store import Store, _flush
 
 CONFIG = (4, 32, 16, 16, 8, 8, 8)
 TOKEN = b"a token!"
@@ -88,7 +88,7 @@ def note(store):
     store._quarantine(5)
     store._report()
     store._small(f.ACKNOWLEDGED, bytes(4))
-    store._flush()
+    _flush(store)
     store.bad.clear()
 
 

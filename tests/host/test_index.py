@@ -59,6 +59,16 @@ def log_of(path):
     return path / "frames" / "0000000000.log"
 
 
+def alter(path, seq):
+    """Alter a byte of a frame's payload; the log's first frame is seq 0."""
+    whole = bytearray(log_of(path).read_bytes())
+    at = 0
+    for _ in range(seq):
+        at += length_at(whole, at)
+    whole[at + 14] ^= 1
+    log_of(path).write_bytes(whole)
+
+
 def tables(path):
     with sqlite3.connect(path / "index.sqlite") as db:
         return {name: db.execute(f"SELECT * FROM {name} ORDER BY 1, 2").fetchall()
@@ -156,12 +166,7 @@ def test_a_frame_altered_with_a_fitting_crc_is_refused(path, often):
 
 def test_a_damaged_archive_answers_up_to_the_damage_and_says_from_where(path, often):
     expected = truth(path)
-    whole = bytearray(log_of(path).read_bytes())
-    at = 0
-    for _ in range(100):
-        at += length_at(whole, at)
-    whole[at + 14] ^= 1
-    log_of(path).write_bytes(whole)
+    alter(path, 100)
     with quipu.open(path) as memory:
         assert memory.damage.seq == 100
         assert memory.moment().seq == 99
@@ -176,12 +181,7 @@ def test_damage_that_came_after_the_index_ends_what_is_answered(path, monkeypatc
     monkeypatch.setattr(indexes, "PLACE_EVERY", 1 << 20)  # the end is proved from the beginning on
     expected = truth(path)
     Index(Archive(path)).close()
-    whole = bytearray(log_of(path).read_bytes())
-    at = 0
-    for _ in range(100):
-        at += length_at(whole, at)
-    whole[at + 14] ^= 1
-    log_of(path).write_bytes(whole)
+    alter(path, 100)
     with quipu.open(path) as memory:
         assert memory.moment().seq == 99 and memory.damage.seq == 100
         for seq in (0, 50, 99):
