@@ -32,7 +32,7 @@ _PUT = const(0x1C)
 class Store:
     """A log on one flash region, and the state that it proves.
 
-    flash: see region.py. now: a function that returns milliseconds, counting modulo 2^30. found: the Recovery of the flash
+    flash: see region.py. now: a function that returns milliseconds, counting modulo 2^30 or a multiple. found: the Recovery of the flash
     if it has been done. distance: how many sectors are opened from one snapshot to the next; 0: as many as make the slots wear
     like the ring. After construction the log is mounted: `kernel` is None if the region is blank (then `configure`); `damage` is
     None or says what is wrong, in which case nothing is appended. seq, head, name, boot: of the last frame; acked: first seq that
@@ -213,6 +213,7 @@ class Store:
         return results
 
     def commit(self, commands):
+        """The end of a group of so many commands: they are durable once it returns."""
         _flush(self)
         self.busy = False
         self._work(commands)

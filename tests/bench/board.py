@@ -89,9 +89,10 @@ found = []
 for i in range(5 if %r == "plain" else 41):
     found.append(cost(lambda: memory.insert(v, 1, b"sixteen of bytes")))
     memory.delete(store.seq)
+mean = sum(found) // len(found)
 found = sorted(found[-21:])
 print("durable insert, 16 dimensions", found[len(found) // 2], sep="|")
-print("the same, mean of all", sum(found) // len(found), sep="|")
+print("durable insert, mean with what falls due", mean, sep="|")
 k = store.kernel
 k.root()
 p = bytearray(frames.insert(v, 1, b"sixteen of bytes"))

@@ -17,7 +17,7 @@ from shared_kernel.genesis import encode
 from shared_kernel.kernel import DELETE, INSERT
 from shared_kernel.replay import Replay
 
-FRAMES = 1_000_000
+FRAMES = 3_000_000
 LIVE = 256  # records: an insert too many deletes the oldest
 CHECKPOINT = 64  # frames between two checkpoints
 SNAPSHOT = 20_000  # and between two snapshots

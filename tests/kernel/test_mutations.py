@@ -134,6 +134,8 @@ MUTATIONS = [  # file, text, what it becomes, the test that must fail
     ("kernel", "if not 1 <= length <= _NAME_BYTES or length > room:", "if not 1 <= length <= _NAME_BYTES:", REFUSALS),
     ("kernel", "if data[start + 4] != 1 or not link or size", "if data[start + 4] != 1 or size", REFUSALS),
     ("kernel", "                self.keys.need_room()", "                pass", FULL),
+    ("kernel", "if self.words[records.header] >= records.capacity:", "if self.words[records.header] > records.capacity:", FULL),
+    ("kernel", "            if size < 0:\n", "            if size < -1:\n", REFUSALS),
     ("kernel", "            self.nodes.need(u32(data, start + 8))\n", "", REFUSALS),
     ("kernel", "w[i] - (1 << 32) if w[i] >> 31 else w[i]", "w[i]", WALK),
     # search and graph
