@@ -274,7 +274,7 @@ class Recovery:
                     raise Damage("seq %d is missing, but sector %d, which lacks its header, holds seq %d" % (seq, sector, its))
         end = region.used_end(reader.address, reader.limit)
         if end > reader.address:  # a torn tail: go on at the next page, past any unit that the cut may have left half programmed
-            page = region.flash.page
+            page = region.page
             end = min((end + page - 1) // page * page, reader.limit)
             self.cuts.append((seq, end - reader.address))
         self.skipped = end - reader.address

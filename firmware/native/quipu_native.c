@@ -324,8 +324,10 @@ static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(copy_obj, 5, 5, quipu_copy);
 
 #if defined(__arm__) && __ARM_ARCH >= 7
 #define MULTIPLIES_LONG (1)
+#define QUICK_IF_LONG QUICK
 #else
 #define MULTIPLIES_LONG (0)
+#define QUICK_IF_LONG // for room
 #endif
 
 #if !MULTIPLIES_LONG && !defined(__riscv) // an M0 multiplies 32 x 32 -> 32 bits only
@@ -458,7 +460,7 @@ static inline bool before(const near_t *a, const near_t *b) {
 }
 
 // nearest(words, base, skip, per, span, stride, fresh, dim, query, k, tag) -> [(distance, id)], ascending; see primitives.py.
-static QUICK mp_obj_t quipu_nearest(size_t n, const mp_obj_t *args) {
+static QUICK_IF_LONG mp_obj_t quipu_nearest(size_t n, const mp_obj_t *args) {
     mp_int_t numbers[7]; // base, skip, per, span, stride, fresh, dim
     for (int i = 0; i < 7; i++) {
         numbers[i] = mp_obj_get_int(args[i + 1]);
