@@ -53,8 +53,7 @@ class Store:
         self._inside = False
         self.avoid = -1
         self.wanted_distance = distance
-        self.last = False
-        self.chores = 1  # whether `_work` has anything to do; 2: and a sector has been erased in this call
+        self.opened = self.last = False
         self.bad_slots = []
         if found:
             self._take(found)
@@ -116,7 +115,6 @@ class Store:
         self.bad = found.bad
         self.unsaid = []
         self.last = False
-        self.chores = 1
         self.booted = found.fresh  # whether this boot's boot frame is written; the boot that wrote the genesis needs none
         if found.replay is None:
             self.seq = self.name = None
@@ -355,7 +353,6 @@ class Store:
         self._quarantine(self.order[-1])
 
     def _quarantine(self, sector):
-        self.chores = self.chores or 1
         if sector not in self.bad:
             self.bad.append(sector)
         if sector not in self.unsaid:
@@ -423,7 +420,7 @@ class Store:
                 self._quarantine(sector)
                 continue
             self.epoch += 1
-            self.chores = 2
+            self.opened = True
             try:
                 region.erase(sector)
                 region.open(sector, Open(self.epoch, first, self.boot, self.acked, self.policy, self.name, head))
@@ -475,7 +472,6 @@ class Store:
             if self.slots[slot] and not self._is_solid(1 - slot):
                 slot = 1 - slot
             self.solid = [each for each in self.solid if each != slot]
-            self.chores = self.chores or 1
             self._covered()
             self.slots[slot] = None
             self.saver = Saver(self.region, self.kernel.arena, slot)
@@ -546,8 +542,8 @@ class Store:
                 self._report()
             except LogFull:  # later, then
                 pass
-        if self.chores > 1:
-            self.chores = 1
+        if self.opened:
+            self.opened = False
         elif self.saver or self.since_snapshot >= self.distance:
             saver = self._saver()
             erasing = saver.erased < self.region.slot_sectors
@@ -555,8 +551,6 @@ class Store:
             while not erasing and commands > 1 and self.saver is saver:
                 commands -= 1
                 self._step()
-        if not self.saver and not self.unsaid and self.since_snapshot < self.distance:
-            self.chores = 0
 
     def _cover(self):
         """The ring is full: if snapshots are all that keeps its older sectors from being recycled, take them now."""
@@ -715,7 +709,7 @@ def command(store, kind, payload, token=None):
             seq = _command(store, kind, payload, token)
             _flush(store)
             store.busy = False
-            if store.chores:
+            if store.opened or store.saver or store.unsaid or store.since_snapshot >= store.distance:
                 store._work(1)
             return seq
         except Refused:

@@ -6,7 +6,7 @@ shared_kernel.errors' Refused and alters nothing. Each verb also lets the laptop
 
 import time
 
-from shared_kernel import frames, kernel, primitives
+from shared_kernel import frames, kernel
 from shared_kernel.errors import Refused
 from shared_kernel.store import Store, command
 
@@ -55,8 +55,7 @@ class Memory:
 
     def insert(self, vector, tag=0, meta=b""):
         """Insert a record; return its id. tag: u32. meta: bytes."""
-        pack = primitives.pack
-        return _command(self, kernel.INSERT, pack and pack(vector, tag, meta) or frames.insert(vector, tag, meta))
+        return _command(self, kernel.INSERT, frames.insert(vector, tag, meta))
 
     def update(self, ident, tag=None, meta=None):
         """Set a record's tag, metadata or both."""
