@@ -1,17 +1,16 @@
 """A log that begins with the state of another one, and the erasing of a log on purpose. Imported on use: neither happens often.
 
-The genesis stands first and names the other log; then the state is written as snapshot slot 0, of the seq of the genesis. Until both
-of that snapshot's headers stand, the region is as good as blank (recovery.py): a power cut leaves all of the log or none of it.
+The genesis stands first and names the other log; then the state is written as snapshot slot 0, of the seq of the genesis. Until that
+snapshot stands and the genesis is marked as done, the region is as good as blank: a power cut leaves all of the log or none of it.
 """
 
 from . import genesis
 from .arena import CHUNK
 from .errors import Damage, FormatError, Invalid
-from .frames import HEADER
+from .frames import HEADER, NO_HEAD
 from .kernel import Kernel
 from .reader import LogReader, frame_of
-from .recovery import epochs
-from .region import Open
+from .run import NONE, Run
 from .snapshot import HEADER as HEADER_BYTES
 from .snapshot import Header
 
@@ -22,7 +21,9 @@ def begin(store, config, entropy, identity, policy, origin):
     holds what cannot be read."""
     _need_blank(store)
     region = store.region
-    genesis.begin(region, store.epoch + 1, config, entropy, identity, policy, origin)
+    if region.block:
+        store.top = max(store.top, region.numbers()[1])
+    genesis.begin(region, store.top, config, entropy, identity, policy, origin)
     for sector in range(region.slot_sectors):
         region.erase(sector)
 
@@ -49,12 +50,13 @@ def end(store):
     the region stays as good as blank."""
     _need_blank(store)
     region = store.region
-    order, newest = epochs(region)
-    size = 0
-    if newest:
-        reader = LogReader(region, order, 0, bytearray(genesis.LARGEST), 0)
-        reader.enter(order[0])
-        size = reader.next()
+    reader, size = None, 0
+    for number in region.numbers()[0] if region.block else ():
+        if region.run(number).head == NO_HEAD:
+            reader = LogReader(region, [number], 0, bytearray(genesis.LARGEST), 0)
+            reader.enter(number)
+            size = reader.next()
+            break
     if not size or not genesis.continues(reader.buffer, 0, size):
         raise Invalid("no restore has begun on this board")
     first = genesis.Genesis(frame_of(reader, size)[HEADER:-4])
@@ -65,20 +67,23 @@ def end(store):
     root = kernel.root()
     if root != first.origin[4] or kernel.config() != first.config:
         raise FormatError("the state on the board has root %s, not %s: restore it again" % (root.hex(), first.origin[4].hex()))
-    header = Header(first.origin[1] + 1, 0, 1, arena.size, newest.name, newest.name, root).encode()
+    name = region.run(number).name
+    header = Header(first.origin[1] + 1, 0, 1, arena.size, name, name, root).encode()
     region.slot_program(0, arena.size, header)
     region.slot_program(0, arena.size + region.pad(HEADER_BYTES), header)
+    genesis.finish(region)
     store.kernel = kernel  # whose memory serves again
     store._rebuild()
-    store.booted = True
+    if not store.damage:
+        store._go_on()
 
 
 def erase(store, name, head):
     """Erase the log `name`, which must end with chain head `head`, and leave the region blank. Invalid, and nothing done, if it has
     another end, if a sector is bad, or if its newest snapshot is not in slot 0: take one, then.
 
-    What says that the erasing has begun is an open record in slot 1, of the seq that the log would have gone on with. Until it stands
-    the log is whole without that slot; once it stands, the region is as good as blank.
+    A mark in the first sector of slot 1 says that the erasing has begun: until it stands the log is whole without that slot; once it
+    stands, the region is as good as blank. It stays, and the next genesis erases it.
     """
     store._ready()
     region = store.region
@@ -87,16 +92,17 @@ def erase(store, name, head):
                       % (store.name.hex()[:16], store.seq, store.head.hex()))
     if store.bad:
         raise Invalid("sectors %s are bad: this log cannot be erased whole" % store.bad)
-    if store.newest_snapshot()[0] != 0 or not store._is_solid(0):
+    if store.newest_snapshot()[0] != 0 or store.proved != 0:
         raise Invalid("the newest snapshot must stand in slot 0 before the log is erased: take one")
     store.busy = True
     marked = region.slot_sectors
+    store.slots[1] = None
     region.erase(marked)
-    region.open(marked, Open(store.epoch + 1, store.seq + 1, store.boot, store.acked, store.policy, name, head))
+    mark = Run(NONE - 1, NONE, store.seq + 1, 0, store.boot, store.acked, store.policy, False, name, head, [])
+    region.program(marked * region.sector + region.record_size, mark.encode())
     for sector in range(region.sectors):
         if sector != marked:
             region.flash.erase(sector)
-    region.flash.erase(marked)
     store._rebuild()
 
 

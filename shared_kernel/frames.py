@@ -21,11 +21,17 @@ GENESIS = const(0x01)
 BOOT = const(0x02)
 CHECKPOINT = const(0x03)
 CLOCK = const(0x84)
-# Reserved for later: code 0x85, summary 0x86, capability 0x87.
-QUARANTINE = const(0x88)
+# Reserved for later: code 0x85, summary 0x86, capability 0x87, seal 0x8B, crash 0x8C, origin 0x0D, owner 0x0E, revoke 0x0F.
+QUARANTINE = const(0x88)  # written by format 1 only
 ACKNOWLEDGED = const(0x89)
+SNAPSHOT = const(0x8A)
 SKIPPABLE = const(0x80)
 TOKEN = const(0x40)
+
+# The top bits of a tick say where a frame stands in its group; a frame alone has neither. TICK_TOP: where in a frame they stand.
+MORE = const(0x80)  # the group goes on with the next frame
+CONTINUES = const(0x40)  # the group began before
+TICK_TOP = const(11)
 
 NO_HEAD = bytes(32)
 STOP = const(0)  # policy of a full log
@@ -37,11 +43,10 @@ def largest_frame(config):
     return OVERHEAD + max(TOKEN_BYTES + max(6 + 4 * config[0] + config[5], 30 + config[6]), BOOT_BYTES)
 
 
-def window(config, unit, room):
-    """Return the bytes that one group may span on flash of this program unit: what a power cut may void at the log's end. room: bytes
-    of frames in a sector; a group leaves enough of them for a boot frame, so that it can be repeated before one."""
-    size = (largest_frame(config) + unit - 1) // unit * unit
-    return max(size, min(1024, room - (OVERHEAD + BOOT_BYTES + unit - 1) // unit * unit) // unit * unit)
+def span(config, unit):
+    """Return the most bytes that one program call of the log carries on flash of this program unit: what a power cut may void."""
+    size = max(largest_frame(config), 320)
+    return (size + unit - 1) // unit * unit
 
 
 def seed(name):

@@ -7,9 +7,11 @@ from .const import const
 from .errors import FlashError, FormatError, Invalid
 from .frames import BOOT_BYTES, GENESIS, HEADER, NO_HEAD, OVERHEAD, OVERWRITE, STOP, largest_frame, seal, words_bytes
 from .kernel import u32
-from .region import Open
+from .run import NONE, Run
 
 LARGEST = const(264)  # bytes that hold any genesis frame
+BEGUN = b"QUIPUNEW"  # see unfinished.py
+DONE = b"QUIPULOG"
 _ENTROPY_AT = const(32)
 _POLICY_AT = const(48)
 _LENGTH_AT = const(49)
@@ -60,41 +62,93 @@ def continues(buffer, at, size):
     return size - OVERHEAD - _IDENTITY_AT - buffer[at + HEADER + _LENGTH_AT] == _ORIGIN_BYTES
 
 
-def need_slot(region, config):
-    """Return how many sectors a snapshot slot takes for a configuration. Invalid, with the numbers, if the region is too small for it."""
-    slot = region.slot_size(CHUNK * layout(check_config(config))[1])
-    pad = region.pad  # a sector must hold a genesis; and a command with all that may be due before it
-    least = pad(OVERHEAD + BOOT_BYTES) + max(pad(LARGEST), pad(largest_frame(config)) + pad(OVERHEAD + 32) + pad(OVERHEAD + 12))
-    if region.sector - region.frames_at < least:
+def need_layout(region, config):
+    """Return (sectors of a snapshot slot, bytes of a block) for a configuration. Invalid, with the numbers, if the region is too small for
+    it."""
+    pad = region.pad
+    config = check_config(config)
+    slot = region.slot_size(CHUNK * layout(config)[1])
+    # the first block of a sector must hold a genesis, or the largest frame and a boot frame
+    need = max(pad(LARGEST), pad(largest_frame(config)) + pad(OVERHEAD + BOOT_BYTES))
+    block = region.block_size(need)
+    if not block:
         raise Invalid("a frame and what goes before it may take %d bytes here, but a sector of %d has room for %d"
-                      % (least, region.sector, region.sector - region.frames_at))
+                      % (need, region.sector, region.sector - region.record_size - 2 * region.header_size))
     if region.sectors < 2 * slot + 3:
         raise Invalid("this configuration needs %d sectors (two snapshots of %d and a ring of 3), the region has %d"
                       % (2 * slot + 3, slot, region.sectors))
-    return slot
+    return slot, block
 
 
-def begin(region, epoch, config, entropy, identity, policy, origin=None):
-    """Program the beginning of a log: the first sector's records, then the genesis frame. Invalid, and nothing done, if the
-    region is too small for the configuration. origin: see encode."""
-    slot = need_slot(region, config)
+def begin(region, top, config, entropy, identity, policy, origin=None):
+    """Program the beginning of a log on a region that is as good as blank: a mark, the sectors' records, the run with the genesis
+    frame. Until `finish` the region stays as good as blank.
+
+    top: the greatest run number that was seen there. origin: see encode. Invalid, and nothing done, if the region is too small.
+    """
+    slot, block = need_layout(region, config)
     payload = encode(config, entropy, identity, policy, origin)
     seq = origin[1] + 1 if origin else 0
     frame = bytearray(OVERHEAD + len(payload))
     frame[HEADER : HEADER + len(payload)] = payload
     seal(frame, 0, GENESIS, len(payload), seq, 0, 0)
-    region.slot_sectors = slot
-    for sector in range(region.sectors):  # an earlier beginning, cut short
-        if not region.is_blank(sector * region.sector, (sector + 1) * region.sector):
+    region.set_layout(slot, block)
+    marked = _mark(region)
+    for sector in range(region.sectors):  # an earlier beginning, or an erase, cut short
+        if sector != marked and not region.is_blank(sector * region.sector, (sector + 1) * region.sector):
             region.flash.erase(sector)
+    from .unfinished import candidates
+
+    if not getattr(region.flash, "erases_whole", False):
+        for sector in range(region.sectors):
+            base = region.base(sector, top) if sector >= region.ring() else 0
+            try:
+                region.mark_erased(sector, 1, base)
+            except (FlashError, OSError):  # a bad sector: taken when the ring comes by, or never
+                pass
     failed = None
+    name = primitives.hash(NO_HEAD + frame)
     for sector in range(region.ring(), region.sectors):
+        if sector in candidates(region):
+            continue
+        base = region.base(sector, top)
         try:
-            region.erase(sector)
-            region.open(sector, Open(epoch, seq, 0, 0, policy, primitives.hash(NO_HEAD + frame), NO_HEAD))
-            region.program(sector * region.sector + region.frames_at, frame)
+            if region.record(sector) is None:
+                region.erase(sector, base)
+            region.write_header(Run(base, NONE, seq, 0, 0, 0, policy, False, name, NO_HEAD, []))
+            region.program(region.frames_at(base), frame)
             return
         except (FlashError, OSError) as e:  # a bad sector: the log begins in the next one
             failed = e
-            epoch += 1
     raise failed
+
+
+def _mark(region):
+    """Program the mark that says that a genesis was begun; return its sector. An older mark goes only when the new one stands."""
+    from .unfinished import candidates, mark_at, marks_of
+
+    old = [each[0] for each in marks_of(region)]
+    size = region.sector
+    free = [each for each in candidates(region) if each not in old]
+    if not free:  # two attempts were cut: either mark says so
+        free = [old.pop()]
+    blank = [each for each in free if region.is_blank(each * size, (each + 1) * size)]
+    failed = None
+    for sector in blank or free:
+        try:
+            if sector not in blank:
+                region.flash.erase(sector)
+            region.program(mark_at(region, sector), BEGUN)
+            return sector
+        except (FlashError, OSError) as e:
+            failed = e
+    raise failed
+
+
+def finish(region):
+    """Program the mark that says that the genesis, and the state that it begins with, are done."""
+    from .unfinished import mark_at, marks_of
+
+    for sector, done in marks_of(region):
+        if not done:
+            region.program(mark_at(region, sector) + region.header_size, DONE)

@@ -1,7 +1,7 @@
 """What a key was before: its writes, newest first, along the link that each has to the one before it. Changes nothing.
 
-The cost goes with the number of versions: a frame is found by its sector's first seq and the lengths of the frames before it,
-and is then checked by its CRC. Where that fails (a torn tail, a retry) the log's reader finds it. A key that was deleted and
+The cost goes with the number of versions: a frame is found by its run's first seq and the lengths of the frames before it,
+and is then checked by its CRC. Where that fails the log's reader finds it. A key that was deleted and
 written again begins a new history.
 """
 
@@ -9,12 +9,11 @@ from array import array
 
 from . import primitives
 from .const import const
-from .errors import NotFound
+from .errors import Damage, NotFound
 from .frames import HEADER, OVERHEAD, TOKEN, TOKEN_BYTES, VERSION
 from .kernel import PUT, u32
 from .reader import LogReader, frame_of
 
-_FIRST_AT = const(8)  # of an open record: the seq of the sector's first frame
 _ID = const(1)  # word of a key's slot, see kernel.py
 _KIND_BITS = const(0x3F)
 _SAME = const(4)  # bytes of a put's payload
@@ -68,7 +67,7 @@ class _Finder:
     def __init__(self, store, walk):
         self.store = store
         self.walk = walk
-        self.block = memoryview(store.group)
+        self.block = store.block
         self.found = array("I", (0, 0, 0, 0))
         self.index = len(store.order)
         self.first = store.seq + 1
@@ -80,7 +79,8 @@ class _Finder:
             return None
         block = self.block
         found = self.found
-        unit = self.store.region.unit
+        region = self.store.region
+        unit = region.unit
         while True:
             found[0] = self.first
             at = self.walk(block, self.size, found, seq, unit)
@@ -88,15 +88,20 @@ class _Finder:
             if n and primitives.crc32(block[at : at + n - 4], self.store.seed) == found[2]:
                 return block[at : at + n]
             self.first = found[0]
-            if not at or not self._fetch(self.address + at):
+            address = self.address + at
+            if not at:
+                address = region.block_end(address)
+                if self.at_boundary:
+                    return self._search(seq)
+            if not self._fetch(address):
                 return self._search(seq)
 
     def _search(self, seq):
-        """Find a frame as recovery does, over torn frames and what was written again."""
+        """Find a frame as recovery does."""
         store = self.store
         self.first = store.seq + 1  # the block is used
         self.index = len(store.order)
-        reader = LogReader(store.region, store.order, store.seed, store.group, 0)
+        reader = LogReader(store.region, store.order, store.seed, store.block, 0)
         reader.seek(seq)
         n = 1
         while n and reader.seq <= seq:
@@ -108,17 +113,17 @@ class _Finder:
         return frame
 
     def _enter(self, seq):
-        """Read the beginning of the sector that has seq; return whether there is one."""
+        """Read the beginning of the run that has seq; return whether there is one."""
         store = self.store
         order = store.order
         high = min(self.index + 1, len(order))  # back from here in steps that double, then by halves
         step = 1
         low = high
         while low == high:
-            low = max(high - step, store.hollow)
+            low = max(high - step, 0)
             first = self._first(low)
             if first > seq:
-                if low == store.hollow:
+                if not low:
                     return False
                 high = low
                 step += step
@@ -131,24 +136,27 @@ class _Finder:
                 high = middle
         self.index = low
         self.first = first
-        return self._fetch(order[low] * store.region.sector + store.region.frames_at)
+        return self._fetch(store.region.frames_at(order[low]))
 
     def _fetch(self, address):
-        """Read the block from address on, to the end of the sector at most; return whether a frame may stand there."""
+        """Read from an address on, to the end of its block at most; return whether a frame may stand there."""
         region = self.store.region
-        limit = (self.store.order[self.index] + 1) * region.sector
-        self.address = address
-        self.size = size = min(len(self.block), limit - address)
-        if size < OVERHEAD:
+        sector_end = (region.sector_of(self.store.order[self.index]) + 1) * region.sector
+        if address < sector_end and region.block_end(address) - address < OVERHEAD:
+            address = region.block_end(address)
+        if address >= sector_end:
             return False
+        self.at_boundary = address % region.sector % region.block == 0
+        self.address = address
+        self.size = size = min(len(self.block), region.block_end(address) - address)
         region.fetch(address, self.block[:size])
         return True
 
     def _first(self, index):
-        region = self.store.region
-        part = region.block[:4]
-        region.fetch(self.store.order[index] * region.sector + region.open_at + _FIRST_AT, part)
-        return u32(part, 0)
+        run = self.store.region.run(self.store.order[index])
+        if run is None:
+            raise Damage("neither copy of the header of run %d can be read" % self.store.order[index])
+        return run.first
 
 
 def history(store, name, limit, walk=walk):

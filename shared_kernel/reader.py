@@ -1,21 +1,18 @@
-"""Reading a log off its sectors in order, over torn tails, retries and repeats. Writes nothing, applies nothing."""
+"""Reading a log's frames in order, run by run. Looks for nothing: a frame stands where the one before it ends, or at the next
+block's boundary if it did not fit. Writes nothing, applies nothing."""
 
 from . import primitives
-from .const import const
 from .errors import Damage
-from .frames import BOOT, BOOT_BYTES, NO_HEAD, VERSION, crc_fits, length_at
+from .frames import NO_HEAD, crc_fits, length_at
 from .kernel import u32
-
-_BOOT = bytes((VERSION, BOOT, BOOT_BYTES, 0))  # how a boot frame begins
-_REPEATED_AT = const(52)  # in a boot frame: how many bytes before it repeat the log's last frames
 
 
 class LogReader:
     """A position in the log: the next frame to read has seq `seq` and is looked for at `address`.
 
-    order: the log's sectors, oldest first (shared with the store, which appends to it). buffer[at:] receives the frame; it
-    must hold the log's largest. With `most`, the length of the largest, the buffer may be longer: several frames are then read
-    together, and `at` moves from one to the next.
+    order: numbers of the log's runs, oldest first (shared with the store, which appends to it)
+    buffer: receives the frames from buffer[at] on; it must hold the log's largest
+    most: length of the largest frame; then several frames are read together, and `at` moves from one to the next. 0: one by one
     """
 
     def __init__(self, region, order, crc_seed, buffer, at, most=0):
@@ -28,64 +25,75 @@ class LogReader:
         self.ahead = self.ahead_end = 0  # between these addresses stand the frames that have been read but not given out yet
         self.genesis = -1
 
-    def enter(self, sector):
-        """Go to the first frame of a sector; return its Open record."""
-        self.sector = sector
-        self.address = sector * self.region.sector + self.region.frames_at
-        self.limit = (sector + 1) * self.region.sector
-        record = self.region.opened(sector)
-        self.seq = record.first
-        if record.head == NO_HEAD:
-            self.genesis = record.first
+    def enter(self, number):
+        """Go to the first frame of a run of the log; return the Run."""
+        region = self.region
+        run = region.run(number)
+        if run is None:
+            raise Damage("neither copy of the header of run %d (sector %d) can be read" % (number, region.sector_of(number)))
+        self.number = number
+        self.seq = run.first
+        if run.head == NO_HEAD:
+            self.genesis = run.first
+        self.address = region.frames_at(number)
+        start = region.sector_of(number) * region.sector
+        self.end = start + region.sector
+        self.limit = start + (number % region.blocks + 1) * region.block
+        self.ahead_end = 0
         self._look_ahead()
-        self._find_boot()
-        return record
+        return run
 
     def _look_ahead(self):
-        i = self.order.index(self.sector) + 1
-        self.following = self.region.opened(self.order[i]) if i < len(self.order) else None
+        i = self.order.index(self.number) + 1
+        self.following = self.order[i] if i < len(self.order) else -1
+        self.until = -1
+        if i < len(self.order):
+            run = self.region.run(self.following)
+            if run is None:
+                raise Damage("neither copy of the header of run %d can be read" % self.following)
+            self.until = run.first
 
     def seek(self, seq):
-        """Go to the last sector whose first seq is not above seq; return its Open record, None if seq is before the log."""
+        """Go to the run that has `seq`; return it, None if seq is before the log."""
         for i in range(len(self.order) - 1, -1, -1):
-            if self.region.opened(self.order[i]).first <= seq:
+            run = self.region.run(self.order[i])
+            if run is None:
+                raise Damage("neither copy of the header of run %d can be read" % self.order[i])
+            if run.first <= seq:
                 return self.enter(self.order[i])
 
     def next(self, head=None):
         """Read the next frame into the buffer and return its length; 0 at the log's end. Damage if frames are missing.
 
-        head: the chain head before the frame, which then decides whether a sector header goes on from here; None where the
-        log has been recovered before, and its seq is enough. A boot frame of this seq goes before whatever else bears it:
-        the boot that wrote it found that unreadable, even if half-programmed units read well now. Where a frame cannot be
-        read, its copy before the next boot frame serves: that boot still could read it.
+        head: the chain head before the frame, which the header of a run that begins here must bear; None: not compared.
         """
-        while True:
-            if self.following is None:
-                self._look_ahead()
-            after = self.following
-            if after and after.first == self.seq and (head is None or head == after.head):
-                self.enter(self.order[self.order.index(self.sector) + 1])
-                continue
-            if 0 <= self.boot_seq < self.seq:
-                self._find_boot()
-            if self.boot_seq == self.seq:
-                self.address = self.boot_at
+        if self.following < 0:
+            self._look_ahead()
+        while self.until == self.seq:
+            run = self.enter(self.following)
+            if head is not None and run.head != head:
+                raise Damage("run %d goes on from another chain head than that before seq %d" % (run.number, run.first))
+        n = self._here() or self._in_next_block()
+        if n:
+            self.address += self.region.pad(n)
+            self.seq += 1
+        elif self.following >= 0:
+            raise Damage("run %d (sector %d) breaks off at seq %d, but the next one begins with seq %d"
+                         % (self.number, self.region.sector_of(self.number), self.seq, self.until))
+        return n
+
+    def _in_next_block(self):
+        """Go on at the next block's boundary if the frame of this seq stands there, having had no room before it."""
+        address, limit = self.address, self.limit
+        if limit < self.end:
+            self.address = limit
+            self.limit = limit + self.region.block
             n = self._here()
-            if not n:
-                self._find_boot()
-                if self.boot_seq == self.seq and self.boot_at > self.address or self._to_copy():
-                    continue
-                if after and not self._holds(after):  # a power cut came before anything was written there
-                    del self.order[self.order.index(self.sector) + 1]
-                    self.following = None
-                    continue
-                if after:
-                    raise Damage("sector %d breaks off at seq %d, but the next one begins with seq %d"
-                                 % (self.sector, self.seq, after.first))
-            else:
-                self.address += self.region.pad(n)
-                self.seq += 1
-            return n
+            if n and self.region.pad(n) > limit - address:
+                return n
+            self.address, self.limit = address, limit
+            self.ahead_end = 0
+        return 0
 
     def _here(self):
         """Read the frame of this seq at this address and return its length; 0 if it does not stand there."""
@@ -115,50 +123,6 @@ class LogReader:
         self.ahead_at += size
         return n
 
-    def _to_copy(self):
-        """Go to the copy of this seq's frame that stands before the next boot frame, in this sector or at the beginning of the next
-        one; return whether there is one."""
-        before = self.sector, self.address, self.seq
-        if self._among_copies():
-            return True
-        i = self.order.index(self.sector) + 1
-        if i < len(self.order):
-            self.enter(self.order[i])
-            self.seq = before[2]
-            if self._among_copies():
-                return True
-            self.enter(before[0])
-            self.address, self.seq = before[1:]
-            self._find_boot()
-        return False
-
-    def _among_copies(self):
-        """Go to the copy of this seq's frame before a later boot frame of this sector; return whether there is one."""
-        for boot in self.region.candidates(self.address, self.limit, _BOOT):
-            if self.whole(boot, self.limit, self.seed) and u32(self.buffer, self.at + 4) > self.seq:
-                at, due = max(self.address, boot - u32(self.buffer, self.at + _REPEATED_AT)), -1
-                while at < boot:
-                    # one of them may be the genesis, which bears no name
-                    n = self.whole(at, boot, self.seed) or self.whole(at, boot, 0)
-                    seq = u32(self.buffer, self.at + 4)
-                    if not n or due >= 0 and seq != due:
-                        break
-                    if seq == self.seq:
-                        self.address = at
-                        return True
-                    due = seq + 1
-                    at += self.region.pad(n)
-        return False
-
-    def _holds(self, record):
-        """Return whether the following sector, opened with this record, has any frame of its own."""
-        sector = self.order[self.order.index(self.sector) + 1]
-        limit = (sector + 1) * self.region.sector
-        for address in self.region.candidates(limit - self.region.sector + self.region.frames_at, limit):
-            if self.whole(address, limit, self.seed) and u32(self.buffer, self.at + 4) >= record.first:
-                return True
-        return False
-
     def whole(self, address, limit, seed):
         """Read the frame at address into the buffer and return its length; 0 if none with a fitting CRC stands there."""
         if self.most:
@@ -167,15 +131,6 @@ class LogReader:
             limit = min(limit, address + self.most)
         n = self.region.frame(address, limit, self.buffer, self.at)
         return n if n and crc_fits(self.buffer, self.at, self.at + n, seed) else 0
-
-    def _find_boot(self):
-        """Find the boot frame that comes next in this sector; of several with its seq the last, for those before were torn."""
-        self.boot_seq = -1
-        for address in self.region.candidates(self.address, self.limit, _BOOT):
-            if self.whole(address, self.limit, self.seed):
-                seq = u32(self.buffer, self.at + 4)
-                if seq >= self.seq and (self.boot_seq < 0 or seq <= self.boot_seq):
-                    self.boot_seq, self.boot_at = seq, address
 
 
 def frame_of(reader, n):

@@ -1,7 +1,9 @@
-"""Recovery: from what a flash region holds to the state it proves. Writes nothing, formats nothing.
+"""Recovery: from what a flash region holds to the state it proves. Writes nothing, formats nothing, follows structure only.
 
-Newest valid snapshot, then the frames after it, each checked by CRC, seq, chain and meaning. Where no next frame stands it
-tells a torn tail (a cut; reported) from damage (frames that were once whole are missing; everything after is refused).
+The newest run that holds, the runs that it goes on from, the newest snapshot that hashes to its root and whose chain head lies
+on that chain, then the frames after it, each checked by CRC, seq, chain and meaning. What stands behind the log's end is a
+torn tail (a cut; reported) or damage (frames that were once whole are missing; nothing is appended any more).
+docs/design.md, "Sectors, blocks and runs", says why these rules lose nothing.
 """
 
 from . import primitives, snapshot
@@ -9,273 +11,425 @@ from .arena import CHUNK, layout
 from .config import check_config
 from .const import const
 from .errors import Damage, FormatError, Mismatch, Refused
-from .frames import ACKNOWLEDGED, BOOT, HEADER, NO_HEAD, QUARANTINE, VERSION, largest_frame, seed, window
-from .genesis import LARGEST, continues
+from .frames import (
+    ACKNOWLEDGED,
+    BOOT,
+    CONTINUES,
+    HEADER,
+    MORE,
+    NO_HEAD,
+    SNAPSHOT,
+    TICK_TOP,
+    VERSION,
+    largest_frame,
+    length_at,
+    seed,
+    span,
+)
+from .genesis import LARGEST
 from .kernel import Kernel, u32
 from .reader import LogReader, frame_of
 from .replay import Replay
+from .run import NONE
 
 _AHEAD = const(1024)  # bytes of frames that are read together
+_TRIES = const(40)  # of a flash whose half-programmed units read otherwise each time
 
 
-def epochs(region):
-    """Return the sectors of the newest log in the order of their epochs, oldest first, and its newest Open record.
-
-    ([], None) where no sector is open. A newest sector without a frame is left out: its header may be half programmed.
-    """
-    found = []
-    for sector in range(region.ring(), region.sectors):
-        each = region.opened(sector)
-        if each:
-            found.append((each.epoch, sector))
-    found.sort()
-    order, newest = [], None
-    while found:
-        sector = found.pop()[1]
-        start = sector * region.sector
-        if newest is None and found and region.is_blank(start + region.frames_at, start + region.sector):
-            continue
-        each = region.opened(sector)
-        newest = newest or each
-        if each and each.name == newest.name:
-            order.insert(0, sector)
-    return order, newest
-
-
-def strays(reader, sector, address):
-    """Yield (address, length, seq) of the whole frames of this log in the sector, from `address`, with a seq at or past the
-    reader's. The reader's buffer has the frame."""
-    limit = (sector + 1) * reader.region.sector
-    for each in reader.region.candidates(address, limit):
-        n = reader.whole(each, limit, reader.seed)
-        seq = u32(reader.buffer, reader.at + 4)
-        if n and seq >= reader.seq:
-            yield each, n, seq
-
-
-class Recovery:
+class Found:
     """What a region holds.
 
-    replay: state, name, seq, chain head and boot number at the end (None: the region is blank); order: the log's sectors,
-    oldest first; epoch, acked, policy: of the newest sector; address: where the next frame may be programmed; skipped: bytes
-    jumped over since the last frame; cuts: [(seq, bytes)] of the torn tails on the way; bad: sectors that the log calls bad;
-    damage: None, or what is wrong; slots: for each snapshot slot the Header it holds or None; hollow: 1 if the oldest sector
-    lacks frames, as a cut while it was being recycled leaves it, else 0; fresh: the log began in this very boot. spare: an
-    arena whose memory may be used again.
+    replay: state, name, seq, chain head and boot number at the end; None: the region is as good as blank
+    order: numbers of the log's runs, oldest first
+    top: the greatest run number that is taken
+    run: the Run at the log's end; last: seq of the last frame; end: address behind it
+    certain: seq up to which every later boot will read the same, whatever becomes of units that a cut left half programmed
+    intact: whether the sector of that run was certainly not begun to be erased since
+    pile: numbers of the newest runs that may be in sectors which were begun to be erased, oldest first: see settle.py
+    unknown: ring sectors without a valid record that hold nothing of the log
+    acked, policy, bad: see run.py
+    cuts: [(seq, bytes)] of the torn tails on the way; skipped: bytes of the one at the end
+    damage: None, or what is wrong
+    slots: for each snapshot slot the Header it holds or None
+    proved: the slot whose snapshot the log names and whose arena was hashed, or -1
+    fresh: the log began in this very boot
     """
 
-    def __init__(self, region, spare=None):
+    def __init__(self, region):
         self.region = region
-        self.spare = spare
-        self.replay = None
-        self.order = []
-        self.epoch = 0
-        self.acked = self.policy = 0
-        self.address = 0
-        self.skipped = 0
-        self.cuts = []
-        self.damage = None
+        self.replay = self.damage = self.run = None
+        self.order, self.cuts, self.pile, self.unknown, self.bad = [], [], [], [], []
+        self.acked = self.policy = self.end = self.skipped = 0
+        self.last = self.certain = -1
+        self.top = self.proved = -1
         self.slots = [None, None]
-        self.fresh = False
-        self.hollow = 0
-        self.bad = []
+        self.fresh = self.intact = False
+
+
+def recover(region, spare=None, until=-1):
+    """Return what a region holds as a Found.
+
+    spare: an arena whose memory may be used again
+    until: the last seq that counts, not before the newest snapshot's; -1: the log's last
+    """
+    for left in range(_TRIES, -1, -1):
+        found = Found(region)
         try:
-            for sector in range(region.sectors):
-                if region.erase_count(sector):
-                    break
-            mark = region.opened(region.slot_sectors) if region.slot_sectors else None
-            if mark:  # the log was being erased on purpose
-                from .unfinished import is_erased
+            _recover(found, spare, until)
+            return found
+        except (Damage, Mismatch, FormatError) as e:
+            found.damage = str(e)
+        if found.replay and found.replay.kernel:
+            spare = found.replay.kernel.arena
+        if not left or not _flickers(region):
+            return found
 
-                if is_erased(region, mark):
-                    self.epoch = mark.epoch
-                    return
-            self.order, newest = epochs(region)
-            if newest is None:
-                self._unfinished()
-                return
-        except FormatError as e:
-            self.damage = str(e)
-            return
-        self.epoch, self.acked, self.policy = newest.epoch, newest.acked, newest.policy
-        self.replay = Replay(self._kernel)
-        self.replay.name, self.replay.seed = newest.name, seed(newest.name)
-        try:
-            self._load_snapshot(newest)
-            self._replay()
-            replay = self.replay
-            if replay and replay.seq and replay.head == replay.name:  # a continuation's genesis, and nothing more
-                from .unfinished import is_restored
 
-                if not is_restored(self, newest):
-                    self.replay, self.slots = None, [None, None]
-        except (Damage, Mismatch) as e:
-            self.damage = str(e)
+def _flickers(region):
+    """Return whether two readings of the flash differ."""
+    part = region.part
+    for address in range(region.ring() * region.sector, region.sectors * region.sector, len(part)):
+        region.fetch(address, part)
+        crc = primitives.crc32(part, 0)
+        region.fetch(address, part)
+        if primitives.crc32(part, 0) != crc:
+            return True
+    return False
 
-    def _unfinished(self):
-        """No sector has a header. As good as blank if at most one holds anything, neither the first nor with a genesis: a cut
-        while a log was begun leaves that."""
-        region = self.region
-        region.slot_sectors = 0
-        used = [i for i in range(region.sectors) if not region.is_blank(i * region.sector, (i + 1) * region.sector)]
-        if used:
-            start = used[0] * region.sector
-            reader = LogReader(region, used, 0, bytearray(LARGEST), 0)
-            if len(used) > 1 or not start or reader.whole(start + region.frames_at, start + region.sector, 0):
-                raise FormatError("the region holds something, but no log that can be read: erase it on purpose, or choose another")
 
-    def _load_snapshot(self, newest):
-        region = self.region
-        for slot in (0, 1):
-            self.slots[slot] = self.header(slot, 0, newest) or self.header(slot, region.pad(snapshot.HEADER), newest)
-        best = None
-        for slot in (0, 1):
-            if self.slots[slot] and (best is None or self.slots[slot].seq > self.slots[best].seq):
-                best = slot
-        while best is not None:
-            found = self.slots[best]
-            kernel = self._kernel(self._config(best))
-            for chunk in range(kernel.arena.chunks):
-                region.slot_read(best, chunk * CHUNK, memoryview(kernel.arena.bytes)[chunk * CHUNK : (chunk + 1) * CHUNK])
-            if kernel.root() == found.root:
-                self.replay.start_from(kernel, found.name, found.seq, found.head, found.boot)
-                return
-            self.slots[best] = None
-            self.spare = kernel.arena
-            best = 1 - best if self.slots[1 - best] else None
+def _recover(found, spare, until):
+    region = found.region
+    if not region.read_layout():
+        from .unfinished import need_blank
 
-    def header(self, slot, at, newest):
-        """Return the snapshot header that stands `at` bytes after a slot's arena; None if none of this log does."""
-        region = self.region
-        data = bytearray(snapshot.HEADER)
-        try:
-            # The arena's size follows from the configuration in its first words.
-            size = CHUNK * layout(self._config(slot))[1]
-            if region.slot_size(size) != region.slot_sectors:
-                return None
-            region.slot_read(slot, size + at, data)
-            found = snapshot.decode(data)
-        except (FormatError, Refused):
-            return None
-        return found if found.name == newest.name and found.length == size else None
+        need_blank(region)
+        return
+    numbers, found.top = region.numbers()
+    size = 32 + max(LARGEST, region.block)
+    reader = LogReader(region, [], 0, bytearray(size), 32, size - 32)
+    problem = _choose(found, numbers, reader)
+    run = found.run
+    if run is None or _is_unfinished(found):
+        from .unfinished import need_unfinished
 
-    def _config(self, slot):
-        """Return the configuration in the first words of a slot's arena; Invalid if there is none."""
-        words = bytearray(64)
-        self.region.slot_read(slot, 0, words)
-        return check_config([u32(words, 8 + 4 * i) for i in range(7)])
+        need_unfinished(region, run)
+        found.run = None
+        found.pile = []
+        return
+    found.policy, found.acked, found.bad = run.policy, run.acked, list(run.bad)
+    replay = found.replay = Replay(lambda config: Kernel(config, spare))
+    replay.name, replay.seed = run.name, seed(run.name)
+    _find_order(found, reader)
+    if until >= 0:
+        found.last = min(found.last, until)
+    _replay(found, spare)
+    if found.proved < 0 and None not in found.slots and region.run(found.order[0]).head != NO_HEAD:
+        _check_older(found)
+    if problem:
+        raise Damage(problem)
+    if until >= 0:
+        return
+    _check_end(found, reader)
+    _find_unknown(found)
 
-    def _kernel(self, config):
-        spare, self.spare = self.spare, None
-        return Kernel(config, spare)
 
-    def _reader(self, size):
-        self.buffer = bytearray(32 + max(size, _AHEAD))
-        self.reader = LogReader(self.region, self.order, self.replay.seed, self.buffer, 32, size)
-        return self.reader
+# -- the runs -------------------------------------------------------------------------------------------------------------
 
-    def _replay(self):
-        replay = self.replay
-        if replay.kernel is None:
-            reader = self._reader(LARGEST)
-            first = reader.enter(self.order[0])
-            if first.head != NO_HEAD:
-                raise Damage("no snapshot is valid and the log's beginning has been recycled: it starts at seq %d" % first.first)
-            n = reader.next()
-            if not n:
-                for _ in strays(reader, reader.sector, reader.address):
-                    raise Damage("the genesis frame is damaged")
-                self._no_genesis(reader)
-                self.replay = None  # the cut came before the genesis was whole: nothing was recorded
-                return
-            if continues(self.buffer, 32, n) and len(self.order) == 1 and not any(strays(reader, reader.sector, reader.address)):
-                self.replay = None  # the cut came before the state that it begins with was whole
-                return
-            replay.step(frame_of(reader, n))
-        reader = self._reader(max(LARGEST, largest_frame(replay.kernel.config())))
-        if replay.genesis:
-            reader.enter(self.order[0])
-            reader.next()
-        else:
-            self.hollow = self._oldest_lacks(reader)
-            self._skim(reader)
-        while True:
-            seq = reader.seq
-            n = reader.next(replay.head)
-            if not n:
+
+class _Extent:
+    """How far a run can be read.
+
+    last: seq of the last frame of its last whole group, counted from the frame after its repeats; -1: there is none
+    before: seq of the last frame before that group; all up to it was read back before the group was begun
+    end: address behind that frame
+    settled: whether a frame of a later group stands behind the first of these groups
+    """
+
+    def __init__(self):
+        self.last = self.before = -1
+        self.end = 0
+        self.settled = False
+
+
+def _measure(reader, run):
+    """Read one run alone, as far as its frames follow one another; return its _Extent. The reader stands behind them."""
+    out = _Extent()
+    reader.order = [run.number]
+    reader.seed = seed(run.name)
+    reader.genesis = -1
+    reader.enter(run.number)
+    due = run.first + run.repeats
+    while reader.next():
+        if reader.seq > due:
+            if out.last >= 0:
+                out.settled = True
+            if not reader.buffer[reader.at + TICK_TOP] & MORE:
+                out.before = out.last if out.last >= 0 else due - 1
+                out.last = reader.seq - 1
+                out.end = reader.address
+    return out
+
+
+def _choose(found, numbers, reader):
+    """Find the run at the log's end, and the pile. Return None, or what is wrong with a newer run."""
+    region = found.region
+    pile = []  # (run, extent), newest first
+    settled = problem = name = None
+    implied = []  # the runs before those that the same boot began: that boot had read them back
+    for number in numbers:
+        run = region.run(number)
+        if run is None or name and run.name != name:
+            continue
+        extent = _measure(reader, run)
+        if extent.last >= 0:
+            name = run.name
+            if extent.settled or number in implied:
+                settled = run, extent
                 break
-            replay.step(frame_of(reader, n))
-            self._note(seq)
-        self._end(reader)
+            pile.append((run, extent))
+        elif problem is None and _goes_on(reader, run.first + run.repeats + 1):
+            problem = "run %d (sector %d) breaks off at seq %d, but later frames of it can be read" % (
+                number, region.sector_of(number), reader.seq)
+        if run.follows:
+            implied.append(run.prev)
+    if settled:  # its sector was certainly not erased since, and neither was what stands there besides
+        sector = region.sector_of(settled[0].number)
+        newest = (pile or [settled])[0]
+        pile = [each for each in pile if region.sector_of(each[0].number) != sector]
+        if not pile:
+            pile = [newest]
+            found.intact = True
+    if pile:
+        # With two of them, a boot erases both before it promises anything: with three, the newest did not come to that.
+        found.run, extent = pile[-2 if len(pile) > 2 else 0]
+        found.end, found.last, found.certain = extent.end, extent.last, extent.before
+        if not found.intact:
+            found.pile = [each[0].number for each in pile]
+            found.pile.reverse()
+            found.certain = pile[-1][0].first - 1
+    return problem
 
-    def _no_genesis(self, reader):
-        """Raise Damage if what stands where the genesis belongs is more than a cut leaves of one: it may be a later version's log."""
-        region, at = self.region, reader.address
-        version = region.read(at, 1)[0]
-        rest = region.used_end(at, reader.limit) - at - region.pad(LARGEST)
-        if rest > 0 or version and not version & VERSION:  # a cut leaves set what programming would have left set
-            raise Damage("the log's first frame begins with version %d and %d bytes follow it; this version reads frames of version %d: "
-                         "nothing was changed" % (version, max(0, rest), VERSION))
 
-    def _note(self, seq):
-        """Take over what the frame in the buffer says of cuts (not if seq is None), of what the host has, and of bad sectors."""
-        data, at = self.buffer, self.reader.at + HEADER
-        kind = data[self.reader.at + 1]
-        if kind == BOOT:
-            skipped = u32(data, at + 36)
-            if skipped and seq is not None:
-                self.cuts.append((seq, skipped))
-        elif kind == ACKNOWLEDGED:
-            self.acked = max(self.acked, u32(data, at))
-        elif kind == QUARANTINE:
-            self.bad.append(data[at] | data[at + 1] << 8)
+def _goes_on(reader, least):
+    """Return whether a whole frame that begins a group, of seq `least` or later, can be read behind the place where a run breaks off:
+    where the broken frame says that it ends, or at the boundary of a later block of the sector."""
+    region, buffer, at = reader.region, reader.buffer, reader.base
+    address, limit = reader.address, reader.limit
+    while limit - address >= HEADER:
+        region.fetch(address, memoryview(buffer)[at : at + HEADER])
+        if buffer[at] != VERSION:
+            break
+        address += region.pad(length_at(buffer, at))
+        if _begins(reader, address, limit, least):
+            return True
+        if not reader.whole(address, limit, reader.seed):
+            break
+    while limit < reader.end:
+        if _begins(reader, limit, limit + region.block, least):
+            return True
+        limit += region.block
+    return False
 
-    def _oldest_lacks(self, reader):
-        try:
-            reader.enter(self.order[0])
-            while reader.next() and reader.sector == self.order[0]:
-                pass
-            return 0
-        except Damage:
-            return 1
 
-    def _skim(self, reader):
-        """Go to the frame after the snapshot; the chain from its sector's header must lead to the snapshot's head."""
-        replay = self.replay
-        first = reader.seek(replay.seq + 1)
-        if first is None:
-            raise Damage("the log starts after seq %d, which the newest snapshot covers" % replay.seq)
-        head = first.head
-        while reader.seq <= replay.seq:
+def _begins(reader, address, limit, least):
+    buffer, at = reader.buffer, reader.base
+    return (reader.whole(address, limit, reader.seed) and u32(buffer, at + 4) >= least
+            and not buffer[at + TICK_TOP] & CONTINUES)
+
+
+def _is_unfinished(found):
+    """Return whether the log is to be forgotten: it was being erased on purpose, or is a genesis whose beginning was cut short."""
+    from .unfinished import is_begun, is_erased
+
+    run = found.run
+    if is_erased(found.region, run.name, found.last):
+        return True
+    if run.head != NO_HEAD or found.last != run.first:
+        return False
+    sector_end = (found.region.sector_of(run.number) + 1) * found.region.sector
+    return found.region.is_blank(found.end, sector_end) and is_begun(found.region)
+
+
+def _find_order(found, reader):
+    """Follow the runs back, each to the one that it goes on from, as far as whole frames lead to it."""
+    region, run = found.region, found.run
+    order = found.order
+    order.append(run.number)
+    while run.prev != NONE:
+        before = region.run(run.prev)
+        if before is None or before.name != run.name or before.first > run.first or before.number > run.number:
+            break
+        if before.first < run.first:
+            order.insert(0, before.number)
+        run = before
+    while len(order) > 1:  # the oldest may be half erased
+        reader.order = order[:1]
+        reader.seed = found.replay.seed
+        reader.genesis = -1
+        reader.enter(order[0])
+        due = region.run(order[1]).first
+        while reader.seq < due and reader.next():
+            pass
+        if reader.seq == due:
+            break
+        del order[0]
+
+
+def _find_unknown(found):
+    region = found.region
+    known = [region.sector_of(each) for each in found.order + found.pile]
+    for sector in range(region.ring(), region.sectors):
+        if sector not in known and region.record(sector) is None:
+            found.unknown.append(sector)
+
+
+# -- the state ------------------------------------------------------------------------------------------------------------
+
+
+def _replay(found, spare):
+    """Bring the state to the log's end: from the newest snapshot that the chain leads to, or from the genesis."""
+    region, replay, order = found.region, found.replay, found.order
+    for slot in (0, 1):
+        found.slots[slot] = _header(region, slot, replay.name)
+    first = region.run(order[0])
+    reader = None
+    tries = sorted([(found.slots[slot].seq, slot) for slot in (0, 1) if found.slots[slot]])
+    while tries:
+        slot = tries.pop()[1]
+        header = found.slots[slot]
+        kernel = Kernel(_config(region, slot), spare)
+        _load(region, slot, kernel)
+        if kernel.root() != header.root:
+            spare = kernel.arena
+            found.slots[slot] = None
+            continue
+        replay.start_from(kernel, header.name, header.seq, header.head, header.boot)
+        if header.seq > found.last:
+            raise Damage("the log ends at seq %d, before its newest snapshot of seq %d" % (found.last, header.seq))
+        if header.seq + 1 < first.first:
+            raise Damage("the log begins with seq %d, after its newest snapshot of seq %d" % (first.first, header.seq))
+        reader = _skim(found, header)
+        break
+    if reader is None:
+        if first.head != NO_HEAD:
+            raise Damage("no snapshot is valid and the log's beginning has been recycled: it starts at seq %d" % first.first)
+        reader = _reader(found, LARGEST)
+        reader.enter(order[0])
+        replay.step(frame_of(reader, reader.next()))
+        reader = _reader(found, largest_frame(replay.kernel.config()))
+        reader.enter(order[0])
+        reader.next()
+    elif first.head == NO_HEAD and header.head == header.name:
+        found.proved = slot  # what a continuation begins with
+    while reader.seq <= found.last:
+        n = reader.next(replay.head)
+        if not n:
+            raise Damage("the log ends at seq %d, but a moment ago it went on to seq %d" % (reader.seq - 1, found.last))
+        replay.step(frame_of(reader, n))
+        _note(found, reader)
+
+
+def _check_older(found):
+    """The log does not name the newer snapshot, which may be written over then: so the older one must be whole."""
+    slots, replay = found.slots, found.replay
+    slot = 0 if slots[0].seq < slots[1].seq else 1
+    kernel = Kernel(_config(found.region, slot), replay.kernel.arena)
+    _load(found.region, slot, kernel)
+    whole = kernel.root() == slots[slot].root
+    del found.cuts[:]
+    found.replay = Replay(replay.new_kernel)
+    found.replay.name, found.replay.seed = replay.name, replay.seed
+    _replay(found, kernel.arena)
+    if not whole:
+        slots[slot] = None
+
+
+def _load(region, slot, kernel):
+    arena = memoryview(kernel.arena.bytes)
+    for chunk in range(kernel.arena.chunks):
+        region.slot_read(slot, chunk * CHUNK, arena[chunk * CHUNK : (chunk + 1) * CHUNK])
+
+
+def _reader(found, size):
+    size = max(size, LARGEST)
+    buffer = bytearray(32 + max(size, _AHEAD))
+    return LogReader(found.region, found.order, found.replay.seed, buffer, 32, size)
+
+
+def _skim(found, header):
+    """Return a reader at the frame after a snapshot; the chain from its run's header must lead to the snapshot's head."""
+    region = found.region
+    reader = _reader(found, largest_frame(found.replay.kernel.config()))
+    run = reader.seek(header.seq)
+    if run is None:  # the log begins right behind it
+        head = reader.enter(found.order[0]).head
+    else:
+        head = run.head
+        while reader.seq <= header.seq:
             n = reader.next(head)
             if not n:
-                raise Damage("the log ends at seq %d, before its newest snapshot of seq %d" % (reader.seq - 1, replay.seq))
+                raise Damage("the log ends at seq %d, before its newest snapshot of seq %d" % (reader.seq - 1, header.seq))
             head = primitives.hash(head + frame_of(reader, n))
-            self._note(None)
-        if head != replay.head:
-            raise Mismatch(replay.seq, "chain head of the snapshot", head.hex(), replay.head.hex())
+            _note(found, reader, False)
+    if head != header.head:
+        raise Mismatch(header.seq, "chain head of the snapshot", head.hex(), header.head.hex())
+    return reader
 
-    def _end(self, reader):
-        """The last frame is read. Say where to go on; Damage if frames of this log stand after it that no cut can explain."""
-        region, seq = self.region, reader.seq
-        region.slot_sectors = region.slot_size(self.replay.kernel.arena.size)
-        end = first = reader.address
-        voided = window(self.replay.kernel.config(), region.unit, region.sector - region.frames_at)
-        for at, n, its in strays(reader, reader.sector, reader.address):
-            # A cut voids one group at most, and a boot frame is written only where all before it stands.
-            if at != end:
-                first = at
-            end = at + region.pad(n)
-            if end - first > voided or its > seq and self.buffer[33] == BOOT:
-                raise Damage("seq %d is missing, but seq %d stands after it" % (seq, its))
-        for sector in range(region.ring(), region.sectors):
-            if sector not in self.order:
-                for _, _, its in strays(reader, sector, sector * region.sector + region.frames_at):
-                    raise Damage("seq %d is missing, but sector %d, which lacks its header, holds seq %d" % (seq, sector, its))
-        end = region.used_end(reader.address, reader.limit)
-        if end > reader.address:  # a torn tail: go on at the next page, past any unit that the cut may have left half programmed
-            page = region.page
-            end = min((end + page - 1) // page * page, reader.limit)
-            self.cuts.append((seq, end - reader.address))
-        self.skipped = end - reader.address
-        self.address = end
+
+def _header(region, slot, name):
+    """Return the snapshot header of a slot, by either copy; None if no snapshot of this log stands there."""
+    data = bytearray(snapshot.HEADER)
+    try:
+        size = CHUNK * layout(_config(region, slot))[1]  # which follows from the configuration in the arena's first words
+    except Refused:
+        return None
+    if region.slot_size(size) != region.slot_sectors:
+        return None
+    for at in (0, region.pad(snapshot.HEADER)):
+        region.slot_read(slot, size + at, data)
+        try:
+            header = snapshot.decode(data)
+        except FormatError:
+            continue
+        if header.name == name and header.length == size:
+            return header
+    return None
+
+
+def _config(region, slot):
+    """Return the configuration in the first words of a slot's arena; Invalid if there is none."""
+    words = bytearray(64)
+    region.slot_read(slot, 0, words)
+    return check_config([u32(words, 8 + 4 * i) for i in range(7)])
+
+
+def _note(found, reader, new=True):
+    """Take over what the frame just read says of cuts (if it is new), of what the host has, and of snapshots."""
+    data, at = reader.buffer, reader.at + HEADER
+    kind = data[reader.at + 1]
+    if kind == BOOT:
+        skipped = u32(data, at + 36)
+        if skipped and new:
+            found.cuts.append((reader.seq - 1, skipped))
+    elif kind == ACKNOWLEDGED:
+        found.acked = max(found.acked, u32(data, at))
+    elif kind == SNAPSHOT:
+        for slot in (0, 1):
+            header = found.slots[slot]
+            if header and new and header.seq == u32(data, at) and header.generation == u32(data, at + 4):
+                found.proved = slot
+
+
+def _check_end(found, reader):
+    """Say what stands behind the log's end: Damage unless one program call that was cut explains it."""
+    region, replay = found.region, found.replay
+    if found.acked > replay.seq + 1:
+        raise Damage("the host has acknowledged all before seq %d, but the log ends at seq %d" % (found.acked, replay.seq))
+    _measure(reader, found.run)
+    broken = reader.address
+    end = region.used_end(broken, reader.limit)
+    if _goes_on(reader, reader.seq + 1) or end - broken > span(replay.kernel.config(), region.unit):
+        raise Damage("seq %d cannot be read, but what stands behind it was once whole" % reader.seq)
+    found.skipped = max(end, broken) - found.end
+    if found.skipped:
+        found.cuts.append((replay.seq, found.skipped))

@@ -1,11 +1,12 @@
-"""The flash region of a log: which sector holds what, as bytes. Reads, programs and erases; decides nothing.
+"""The flash region of a log: which sector and block holds what, as bytes. Reads, programs and erases; decides nothing.
 
 flash object: `sector`, `page`, `unit` (bytes), `sectors` (count), read(address, buffer), program(address, data) within one
 page, erase(sector number). Addresses count from the region's start.
 
-Two snapshot slots of `slot_sectors` each stand first, then the ring of log sectors. Every sector begins with an erase
-record, programmed right after its erase; a log sector has an open record after it, programmed when the sector is taken
-into use. Each is padded with 0xFF to the program unit, so no unit is ever programmed twice.
+Two snapshot slots of `slot_sectors` each stand first, then the ring of log sectors. Every sector begins with a sector
+record, programmed right after its erase. A ring sector is cut into blocks; a run begins at a block's boundary (behind the
+record in a sector's first block) with two copies of its header, and its frames follow. No frame crosses a boundary.
+All of it is padded with 0xFF to the program unit, so no unit is ever programmed twice.
 """
 
 from . import primitives
@@ -13,32 +14,23 @@ from .const import const
 from .errors import FlashError, FormatError, Invalid
 from .frames import HEADER, OVERHEAD, VERSION, words_bytes
 from .kernel import u32
+from .run import HEADER as RUN_HEADER
+from .run import MAGIC, decode
 from .snapshot import HEADER as SNAPSHOT_HEADER
 
-ERASE_MAGIC = const(0x31505551)  # "QUP1"
-OPEN_MAGIC = const(0x4E504F51)  # "QOPN"
-_ERASE_BYTES = const(16)
-_OPEN_BYTES = const(92)
-_BLOCK = const(256)  # bytes looked at together when searching
-_FRAME = bytes((VERSION,))
-
-
-class Open:
-    """An open record. epoch: never restarts; first: seq of the sector's first frame; boot: boot number; acked: the first
-    seq that the host has not acknowledged; policy: of a full log; name: the log's; head: chain head before `first`."""
-
-    def __init__(self, epoch, first, boot, acked, policy, name, head):
-        self.epoch = epoch
-        self.first = first
-        self.boot = boot
-        self.acked = acked
-        self.policy = policy
-        self.name = name
-        self.head = head
+RECORD_MAGIC = const(0x32505551)  # "QUP2"
+FORMAT_1 = const(0x31505551)  # "QUP1": what a sector of the format before this one begins with
+_RECORD = const(20)
+_BLOCKS = const(256)  # in a sector, at most
+_PART = const(256)  # bytes looked at together
 
 
 class Region:
-    """Geometry of one region, and its records."""
+    """Geometry of one region, and its records.
+
+    sector, page, unit: bytes; sectors: count
+    slot_sectors: sectors of a snapshot slot; block: bytes; both 0 until `set_layout` or `read_layout`
+    """
 
     def __init__(self, flash):
         self.flash = flash
@@ -49,12 +41,12 @@ class Region:
         if self.sector % self.unit or self.page % self.unit or self.sector % self.page or self.sectors > 0xFFFF:
             raise Invalid("sector %d, page %d and program unit %d do not divide each other, or there are over 65535 sectors"
                           % (self.sector, self.page, self.unit))
-        self.open_at = self.pad(_ERASE_BYTES)
-        self.frames_at = self.open_at + self.pad(_OPEN_BYTES)
-        self.body = self.sector - self.open_at  # what a snapshot slot may use of a sector
-        self.slot_sectors = 0
-        self.block = memoryview(bytearray(_BLOCK))
-        self.blank = b"\xff" * _BLOCK
+        self.record_size = self.pad(_RECORD)
+        self.header_size = self.pad(RUN_HEADER)
+        self.body = self.sector - self.record_size  # what a snapshot slot may use of a sector
+        self.slot_sectors = self.block = self.blocks = self.turn = 0
+        self.part = memoryview(bytearray(_PART))
+        self.blank = b"\xff" * _PART
 
     def pad(self, size):
         """Return size rounded up to whole program units."""
@@ -65,8 +57,48 @@ class Region:
         return (arena_size + 2 * self.pad(SNAPSHOT_HEADER) + self.body - 1) // self.body
 
     def ring(self):
-        """Return the number of the first log sector; the ring goes on to the region's end."""
+        """Return the number of the first ring sector; the ring goes on to the region's end."""
         return 2 * self.slot_sectors
+
+    def block_size(self, need):
+        """Return the smallest block, of 1 KiB or a whole sector at least, whose first one in a sector has `need` bytes for frames; 0 if
+        none has."""
+        need = max(min(1024, self.sector), need + self.record_size + 2 * self.header_size)
+        for blocks in range(min(_BLOCKS, self.sector // need), 0, -1):
+            if self.sector % blocks == 0 and self.sector // blocks % self.unit == 0:
+                return self.sector // blocks
+        return 0
+
+    def set_layout(self, slot_sectors, block):
+        """Say where the ring begins and how it is cut."""
+        self.slot_sectors = slot_sectors
+        self.block = block
+        self.blocks = self.sector // block
+        self.turn = self.blocks * (self.sectors - 2 * slot_sectors)  # run numbers for one turn of the ring
+
+    def read_layout(self):
+        """Set the layout by the first valid sector record; return whether there is one. FormatError if that is of another format, or of a
+        region of another size."""
+        for sector in range(self.sectors):
+            data = self.read(sector * self.sector, _RECORD)
+            if _is_record(data):
+                sectors, slot = data[8] | data[9] << 8, data[10] | data[11] << 8
+                blocks = data[7] + 1
+                if sectors != self.sectors or 2 * slot >= sectors or self.sector % blocks:
+                    raise FormatError("sector %d belongs to a region of %d sectors with snapshot slots of %d and %d blocks in a "
+                                      "sector; this region has %d sectors of %d bytes"
+                                      % (sector, sectors, slot, blocks, self.sectors, self.sector))
+                self.set_layout(slot, self.sector // blocks)
+                return True
+        return False
+
+    def is_format_1(self):
+        """Return whether a sector begins as one of a format 1 region does."""
+        for sector in range(self.sectors):
+            data = self.read(sector * self.sector, 16)
+            if u32(data, 0) == FORMAT_1 and primitives.crc32(data[:12], 0) == u32(data, 12):
+                return True
+        return False
 
     # -- flash --------------------------------------------------------------------------------------------------------
 
@@ -102,14 +134,14 @@ class Region:
         self.flash.program(address + at, data[at:] if at else data)
         at = 0
         while at < size:
-            part = self.block[: size - at]
+            part = self.part[: size - at]
             try:
                 self.flash.read(address + at, part)
             except OSError:
                 self.fetch(address + at, part)
-            if part != (data if size <= _BLOCK else data[at : at + _BLOCK]):
+            if part != (data if size <= _PART else data[at : at + _PART]):
                 raise FlashError("flash at 0x%x does not read back what was programmed there" % (address + at))
-            at += _BLOCK
+            at += _PART
 
     def is_blank(self, address, end):
         """Return whether every byte from address to end reads 0xFF."""
@@ -118,8 +150,8 @@ class Region:
     def used_end(self, address, end):
         """Return the address after the last byte in [address, end) that does not read 0xFF; `address` if all do."""
         while end > address:
-            n = min(_BLOCK, end - address)
-            part = self.block[:n]
+            n = min(_PART, end - address)
+            part = self.part[:n]
             self.fetch(end - n, part)
             if part != self.blank[:n]:
                 while part[n - 1] == 0xFF:
@@ -129,19 +161,18 @@ class Region:
             end -= n
         return address
 
-    # -- records of a sector ------------------------------------------------------------------------------------------
+    # -- sectors ------------------------------------------------------------------------------------------------------
 
-    def erase_count(self, sector):
-        """Return a sector's erase count, or 0 if it has no valid erase record."""
-        data = self.read(sector * self.sector, _ERASE_BYTES)
-        if u32(data, 0) != ERASE_MAGIC or primitives.crc32(data[:12], 0) != u32(data, 12):
-            return 0
-        sectors, slot = data[8] | data[9] << 8, data[10] | data[11] << 8
-        if sectors != self.sectors or self.slot_sectors not in (0, slot):
-            raise FormatError("sector %d belongs to a region of %d sectors with snapshot slots of %d; this one has %d with %d"
-                              % (sector, sectors, slot, self.sectors, self.slot_sectors))
-        self.slot_sectors = slot
-        return u32(data, 4)
+    def record(self, sector):
+        """Return (erase count, base of the run numbers) of a sector; None if it has no valid record."""
+        data = self.read(sector * self.sector, _RECORD)
+        if not _is_record(data):
+            return None
+        return u32(data, 4) & 0xFFFFFF, u32(data, 12)
+
+    def _count(self, sector):
+        found = self.record(sector)
+        return found[0] if found else 0
 
     def _lost_count(self, sector):
         """Return what a sector's erase count must have been, by its neighbour's: those of a slot, and of the ring, wear alike. Of a slot
@@ -149,32 +180,100 @@ class Region:
         ring = self.ring()
         if sector >= ring:
             before = sector - 1 if sector > ring else self.sectors - 1
-            return max(0, self.erase_count(before) - (sector > ring))
+            return max(0, self._count(before) - (sector > ring))
         last = (sector + 1) % max(1, self.slot_sectors) == 0
-        return self.erase_count(sector - 1) if last and sector else max(0, self.erase_count(sector + 1) - 1)
+        return self._count(sector - 1) if last and sector else max(0, self._count(sector + 1) - 1)
 
-    def erase(self, sector):
-        """Erase a sector and program its erase record."""
-        count = (self.erase_count(sector) or self._lost_count(sector)) + 1
+    def base(self, sector, top):
+        """Return the base that a sector's run numbers get when `top` is the greatest used so far."""
+        base = top - top % self.turn + (sector - self.ring()) * self.blocks
+        return base if base > top else base + self.turn
+
+    def erase(self, sector, base=0):
+        """Erase a sector and program its record. base: of its run numbers, in the ring."""
+        count = (self._count(sector) or self._lost_count(sector)) + 1
         self.flash.erase(sector)
-        data = words_bytes((ERASE_MAGIC, count, self.sectors | self.slot_sectors << 16))
+        self.mark_erased(sector, count, base)
+
+    def mark_erased(self, sector, count, base):
+        """Program the record of a sector that is erased."""
+        data = words_bytes((RECORD_MAGIC, count & 0xFFFFFF | (self.blocks - 1) << 24,
+                            self.sectors | self.slot_sectors << 16, base))
         self.program(sector * self.sector, data + words_bytes((primitives.crc32(data, 0),)))
 
-    def opened(self, sector):
-        """Return the Open record of a sector, or None."""
-        data = self.read(sector * self.sector + self.open_at, _OPEN_BYTES)
-        if u32(data, 0) != OPEN_MAGIC or primitives.crc32(data[:88], 0) != u32(data, 88):
-            return None
-        return Open(u32(data, 4), u32(data, 8), u32(data, 12), u32(data, 16), u32(data, 20), bytes(data[24:56]),
-                    bytes(data[56:88]))
+    # -- runs ---------------------------------------------------------------------------------------------------------
 
-    def open(self, sector, record):
-        """Program a sector's open record."""
-        data = words_bytes((OPEN_MAGIC, record.epoch, record.first, record.boot, record.acked, record.policy))
-        data += record.name + record.head
-        self.program(sector * self.sector + self.open_at, data + words_bytes((primitives.crc32(data, 0),)))
+    def sector_of(self, number):
+        """Return the sector of the run `number`."""
+        return self.ring() + number % self.turn // self.blocks
 
-    # -- frames in a sector -------------------------------------------------------------------------------------------
+    def header_at(self, number):
+        """Return the address of the first copy of the header of run `number`."""
+        block = number % self.blocks
+        return self.sector_of(number) * self.sector + block * self.block + (0 if block else self.record_size)
+
+    def frames_at(self, number):
+        """Return the address of the first frame of run `number`."""
+        return self.header_at(number) + 2 * self.header_size
+
+    def run(self, number):
+        """Return the Run of that number, by either copy of its header; None if neither is valid."""
+        at = self.header_at(number)
+        for address in (at, at + self.header_size):
+            data = self.part[:RUN_HEADER]
+            self.fetch(address, data)
+            found = decode(data)
+            if found and found.number == number:
+                return found
+        return None
+
+    def numbers(self):
+        """Return the numbers of all runs with a valid header, greatest first, and the greatest number that is taken."""
+        found = []
+        top = -1
+        for sector in range(self.ring(), self.sectors):
+            record = self.record(sector)
+            if record:
+                top = max(top, record[1] + self.blocks - 1)
+            for block in range(self.blocks):
+                at = self.header_at((sector - self.ring()) * self.blocks + block)
+                for address in (at, at + self.header_size):
+                    data = self.part[:1]
+                    self.fetch(address, data)
+                    if data[0] != MAGIC:
+                        continue
+                    data = self.part[:RUN_HEADER]
+                    self.fetch(address, data)
+                    each = decode(data)
+                    # one that was written elsewhere and copied here, by a fault of the part, is none
+                    if each and self.header_at(each.number) == at:
+                        found.append(each.number)
+                        break
+        found.sort()
+        found.reverse()
+        return found, max(top, found[0] if found else -1)
+
+    def write_header(self, run):
+        """Program both copies of a run's header, each read back."""
+        at = self.header_at(run.number)
+        data = run.encode()
+        self.program(at, data)
+        self.program(at + self.header_size, data)
+
+    def block_end(self, address):
+        """Return the end of the block that an address of the ring lies in."""
+        return address - address % self.sector % self.block + self.block
+
+    def fits(self, address, end, sizes):
+        """Return whether frames of these padded sizes fit one after another from `address` on, none across a block's boundary."""
+        limit = self.block_end(address) if address < end else end
+        for size in sizes:
+            if limit - address < size:
+                address, limit = limit, limit + self.block
+            address += size
+        return address <= end
+
+    # -- frames -------------------------------------------------------------------------------------------------------
 
     def frame(self, address, limit, buffer, at):
         """Read what may be a frame at `address` into buffer from `at`; return its length, 0 if its header cannot be one."""
@@ -187,21 +286,6 @@ class Region:
             return 0
         self.fetch(address + HEADER, view[at + HEADER : at + size])
         return size
-
-    def candidates(self, address, limit, marker=_FRAME):
-        """Yield the unit-aligned addresses in [address, limit) at which marker stands: where a frame may begin."""
-        while address < limit:
-            n = min(_BLOCK, limit - address)
-            part = self.block[:n]
-            self.fetch(address, part)
-            if part != self.blank[:n]:
-                part = bytes(part)
-                i = part.find(marker)
-                while i >= 0:
-                    if not (address + i) % self.unit:
-                        yield address + i
-                    i = part.find(marker, i + 1)
-            address += max(1, n - len(marker) + 1)
 
     # -- snapshot slots -----------------------------------------------------------------------------------------------
 
@@ -220,5 +304,9 @@ class Region:
             inside = (offset + at) % self.body
             n = min(len(data) - at, self.body - inside)
             sector = slot * self.slot_sectors + (offset + at) // self.body
-            act(sector * self.sector + self.open_at + inside, data[at : at + n])
+            act(sector * self.sector + self.record_size + inside, data[at : at + n])
             at += n
+
+
+def _is_record(data):
+    return u32(data, 0) == RECORD_MAGIC and primitives.crc32(data[:16], 0) == u32(data, 16)

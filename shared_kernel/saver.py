@@ -6,11 +6,12 @@ change, and the untouched rest one a step; the header is programmed last and mak
 
 from .arena import CHUNK, CLEAN, UNSAVED
 from .errors import FlashError
+from .snapshot import HEADER
 
 
 class Saver:
     """slot: which; erased: sectors done; header: None until begun; failed: whether something could not be programmed; bad: the
-    sector that could not be erased, or -1."""
+    sector that could not be erased or programmed, or -1."""
 
     def __init__(self, region, arena, slot):
         self.region = region
@@ -43,8 +44,10 @@ class Saver:
         self.arena.touched[chunk] = CLEAN
         try:
             start = chunk * CHUNK
+            self.bad = self.slot * self.region.slot_sectors + start // self.region.body
             self.region.slot_program(self.slot, start, memoryview(self.arena.bytes)[start : start + CHUNK])
             self.failed = failed
+            self.bad = -1
         except (FlashError, OSError):
             pass
 
@@ -59,10 +62,12 @@ class Saver:
         return True
 
     def commit(self):
-        """Program the header after the arena; return it, or None if a chunk had failed."""
+        """Program the header after the arena, twice; return it, or None if a chunk had failed."""
         if self.failed:
             return None
-        self.region.slot_program(self.slot, self.arena.size, self.header.encode())
+        header, region = self.header.encode(), self.region
+        for at in (self.arena.size, self.arena.size + region.pad(HEADER)):
+            region.slot_program(self.slot, at, header)
         return self.header
 
     def abandon(self):

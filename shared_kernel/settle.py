@@ -1,99 +1,181 @@
-"""The first append after a boot: the log's last frames once more, and the boot frame. Loaded once a boot, used and dropped.
+"""The run that a boot begins before its first append: what may be half programmed once more, and the boot frame. Loaded once a
+boot, used and dropped.
 
 A power cut may have left the last group half programmed, so that it reads whole now and torn at a later boot. Nobody was told
-that it is durable, but what follows stands on it. So the frames of the last window are programmed again, before the boot
-frame; a reader takes them where it cannot read the first ones.
+that it is durable, but what follows stands on it: so its frames are programmed again. Nothing is promised before the boot frame
+has been read back.
+
+A run whose boot frame (or, begun within a boot, whose first group) is whole, but behind which nothing else was written, is not
+certain: it may be read at one boot and not at the next, which then erases its sector, and that may be cut too. Such runs are
+the pile. A boot goes on from the newest of them, but depends on none: its run carries what that one has, names the run before it,
+and goes to a sector that the pile does not use. If there were two of them it erases both, the older first, before it promises
+anything; so when three are there, the newest has promised nothing, and its sector may be taken.
 """
 
 from . import primitives
 from .const import const
 from .errors import FlashError
-from .frames import BOOT, BOOT_BYTES, HEADER, OVERHEAD, boot, seal, window
+from .frames import BOOT, BOOT_BYTES, CONTINUES, HEADER, OVERHEAD, TICK_TOP, boot, seal, span
 from .reader import LogReader, frame_of
+from .run import Run
 
 READINGS = const(40)  # of a half-programmed unit that reads otherwise each time, until it reads once more as it did at recovery
+_REPEATS = const(255)  # in a run, at most
 
 
 def settle(store):
-    """Write the boot frame of this boot, with the copies before it; return False if no sector has room for that. FlashError, and
-    nothing counts that was programmed, if the flash does not read as it did at recovery, or cannot be programmed."""
+    """Write this boot's run; return False if no sector has room for it. FlashError, and nothing counts that was programmed, if the
+    flash does not read as it did at recovery."""
+    found = store.found
     region = store.region
-    tail = _tail(store)
-    need = region.pad(OVERHEAD + BOOT_BYTES)
-    for each in tail:
-        need += each[1]
-    if store.room() < need and not store.make_room(need):
-        return False
+    for sector in found.unknown:  # one of them may hide a run with a greater number than any that can be read
+        if sector not in store.bad:
+            _erase(store, sector)
+    frames, whole = _tail(store)
+    carried = found.run if whole else None
+    first = store.seq + 1 - len(frames)
+    need = [each[1] for each in frames] + [region.pad(OVERHEAD + BOOT_BYTES)]
+    prev = carried.prev if carried else found.run.number
     store.busy = True
+    for number in _places(store, need):
+        run = Run(number, prev, first, len(frames), store.boot + 1, store.acked, store.policy, False, store.name,
+                  frames[0][2] if frames else store.head, store.bad)
+        try:
+            end = _write(store, run, frames)
+        except (FlashError, OSError) as e:
+            if isinstance(e, _Differs):
+                raise
+            store.quarantine(region.sector_of(number))
+            continue
+        if carried:
+            store.order.remove(carried.number)
+            if len(found.pile) > 1:
+                for each in found.pile[:2]:
+                    _erase(store, region.sector_of(each))
+        store.enter(run)
+        store.address = end
+        store.limit = region.block_end(end - 1)
+        return True
+    return False
+
+
+class _Differs(FlashError):
+    pass
+
+
+def _erase(store, sector):
+    region = store.region
     try:
-        whole = _write(store, tail)
+        store.top = max(store.top, region.base(sector, store.top) + region.blocks - 1)
+        region.erase(sector, store.top - region.blocks + 1)
     except (FlashError, OSError):
-        store.spoil()
-        if not store.make_room(need):
-            return False
-        whole = _write(store, tail)
-    if not whole:
-        raise FlashError("the log's end reads differently than it did a moment ago")
-    return True
+        store.quarantine(sector)
+
+
+def _places(store, need):
+    """Yield the numbers of the runs that may be written now, best first; a sector is erased when its turn comes."""
+    found, region = store.found, store.region
+    here = region.sector_of(found.run.number)
+    if found.intact and here not in store.bad:
+        yield from _blocks_of(store, here, need)
+    used = [region.sector_of(each) for each in found.pile]
+    spare = used[2:]
+    free = store.free_in_order()
+    if found.intact and len(free) <= store.reserve():
+        return  # what is in reserve is for runs that give their sector back
+    for sector in free:
+        if sector not in used and store.take(sector):
+            yield store.top - region.blocks + 1
+    for sector in reversed(spare):
+        if store.take(sector):
+            yield store.top - region.blocks + 1
+    if not found.intact:  # a ring too small for that: docs/format.md says what it gives up
+        yield from _blocks_of(store, here, need)
+
+
+def _blocks_of(store, sector, need):
+    """Yield the numbers of the blank blocks at a sector's end in which a run with frames of these sizes has room."""
+    region = store.region
+    start = sector * region.sector
+    used = region.used_end(start, start + region.sector) - start
+    number = store.found.run.number
+    number -= number % region.blocks
+    for block in range((used + region.block - 1) // region.block, region.blocks):
+        if region.fits(region.frames_at(number + block), start + region.sector, need):
+            yield number + block
 
 
 def _tail(store):
-    """Return [address, padded length, chain head before it] of the frames of the log's last window; none if all have been recycled. The
-    chain of the last sector that has any, or of the oldest, must lead to the store's head."""
+    """Return ([address, padded length, chain head before it] of the frames to be repeated, whether they are the whole run). They must
+    lead to the store's head."""
     for _ in range(READINGS):
-        tail, head = _read_tail(store)
-        if head == store.head:
-            return tail
+        try:
+            out = _read_tail(store)
+        except _Differs:
+            continue
+        if out is not None:
+            return out
     raise FlashError("the log's end reads differently than at the start of this boot")
 
 
 def _read_tail(store):
-    """Return what `_tail` does, by one reading, and the chain head that it leads to."""
-    region = store.region
-    room = window(store.kernel.config(), region.unit, region.sector - region.frames_at)
-    for sector in reversed(store.order):
-        reader = LogReader(region, store.order, store.seed, store.group, 0)
-        head = reader.enter(sector).head
-        if reader.seq <= store.seq:
-            break
-    tail = []
+    found, region = store.found, store.region
+    run = found.run
+    reader = LogReader(region, [run.number], store.seed, store.block, 0)
+    if reader.enter(run.number).first != run.first:
+        raise _Differs("a header reads differently")
+    most = span(store.kernel.config(), region.unit)
+    frames, head, size, begins = [], run.head, 0, 0
     while reader.seq <= store.seq:
-        n = reader.next(head)
+        n = reader.next()
         if not n:
-            break
-        size = region.pad(n)
-        tail.append((reader.address - size, size, head))
-        room -= size
-        while room < 0:
-            room += tail.pop(0)[1]
+            return None
+        if not reader.buffer[reader.at + TICK_TOP] & CONTINUES:
+            begins = reader.seq - 1
+        frames.append((reader.address - region.pad(n), region.pad(n), head))
         head = primitives.hash(head + frame_of(reader, n))
-    return tail, head
+    if head != store.head:
+        return None
+    room = region.sector - region.record_size - 2 * region.header_size
+    if not found.intact and len(frames) <= _REPEATS and sum([each[1] for each in frames]) * 2 < room:
+        return frames, True
+    begins = max(begins, run.first + run.repeats)
+    keep = []
+    while frames and store.seq - len(keep) >= begins and size + frames[-1][1] <= most:
+        size += frames[-1][1]
+        keep.insert(0, frames.pop())
+    return keep, False
 
 
-def _write(store, tail):
-    """Program the copies and the boot frame; return False, before the latter, if what is read is no longer the log's end."""
+def _write(store, run, frames):
+    """Program the header, the repeated frames and the boot frame; return the address behind it."""
     region = store.region
-    buffer = store.group
-    at = store.address
-    for i in range(len(tail)):
-        address, size, head = tail[i]
-        wanted = tail[i + 1][2] if i + 1 < len(tail) else store.head
+    buffer = store.block
+    region.write_header(run)
+    at = region.frames_at(run.number)
+    limit = region.block_end(at)
+    for i in range(len(frames)):
+        address, size, head = frames[i]
+        wanted = frames[i + 1][2] if i + 1 < len(frames) else store.head
         for _ in range(READINGS):
-            data = memoryview(buffer)[: region.frame(address, address + size, buffer, 0)]
-            if primitives.hash(head + data) == wanted:
+            data = memoryview(buffer)[: region.frame(address, region.block_end(address), buffer, 0)]
+            if len(data) and primitives.hash(head + data) == wanted:
                 break
         else:
-            return False
+            raise _Differs("the log's end reads differently than a moment ago")
+        if limit - at < size:
+            at, limit = limit, limit + region.block
         region.program(at, data)
         at += size
-    head = store.head
-    payload = boot(store.boot + 1, head, store.skipped, at - store.address)
+    payload = boot(store.boot + 1, store.head, store.found.skipped, sum([each[1] for each in frames]))
     frame = bytearray(OVERHEAD + len(payload))
     frame[HEADER : HEADER + len(payload)] = payload
     seal(frame, 0, BOOT, len(payload), store.seq + 1, store.tick(), store.seed)
+    size = region.pad(len(frame))
+    if limit - at < size:
+        at, limit = limit, limit + region.block
     region.program(at, frame)
-    store.address = at + region.pad(len(frame))
-    store.head = primitives.hash(head + frame)
+    store.head = primitives.hash(store.head + frame)
     store.seq += 1
     store.boot += 1
-    return True
+    return at + size

@@ -9,12 +9,12 @@ from . import primitives
 from .const import const
 from .errors import Busy, Damage, FlashError, FormatError, Invalid, LogFull, NotFound, Refused, TooLong
 from .forget import forget
-from .frames import ACKNOWLEDGED, CHECKPOINT, CLOCK, OVERHEAD, OVERWRITE, QUARANTINE, TOKEN_BYTES, clock
+from .frames import ACKNOWLEDGED, CHECKPOINT, CLOCK, OVERHEAD, OVERWRITE, SNAPSHOT, TOKEN_BYTES, clock
 from .kernel import DELETE_KEY, put_u32
 from .reader import LogReader, frame_of
-from .region import Open, Region
+from .region import Region
+from .run import Run
 from .saver import Saver
-from .snapshot import HEADER as SNAPSHOT_HEADER
 from .snapshot import Header
 
 _ID = const(1)  # words of a key's slot, see kernel.py
@@ -27,16 +27,27 @@ _SMALL = const(128)  # a head, and a log-only frame
 _PAYLOAD = const(44)  # where a frame's payload stands in a buffer that has the head before it: 32 + HEADER
 _TOKEN = const(0x40)
 _PUT = const(0x1C)
+_MORE = const(0x80000000)  # of a tick: the group goes on with the next frame, or began before; see frames.py
+_CONTINUES = const(0x40000000)
+_GROUP = const(1024)  # bytes of one group, at most
 
 
 class Store:
     """A log on one flash region, and the state that it proves.
 
-    flash: see region.py. now: a function that returns milliseconds, counting modulo 2^30 or a multiple. found: the Recovery of the flash
-    if it has been done. distance: how many sectors are opened from one snapshot to the next; 0: as many as make the slots wear
-    like the ring. After construction the log is mounted: `kernel` is None if the region is blank (then `configure`); `damage` is
-    None or says what is wrong, in which case nothing is appended. seq, head, name, boot: of the last frame; acked: first seq that
-    the host has not acknowledged; bad: sectors that are quarantined; watch: None, or what is told of each command (watch.py).
+    flash: see region.py
+    now: a function that returns milliseconds, counting modulo 2^30 or a multiple
+    found: the Found of the flash (recovery.py) if it has been recovered
+    distance: how many sectors are opened from one snapshot to the next; 0: as many as make the slots wear like the ring
+
+    After construction the log is mounted:
+    kernel: the state, or None if the region is blank: then `configure`
+    damage: None, or what is wrong: then nothing is appended
+    seq, head, name, boot: of the last frame
+    acked: first seq that the host has not acknowledged
+    order: numbers of the log's runs, oldest first
+    bad: sectors that are quarantined
+    watch: None, or what is told of each command (watch.py)
     """
 
     def __init__(self, flash, now, found=None, distance=0):
@@ -44,17 +55,17 @@ class Store:
         # time (2,300 instructions); 48 stand in a table of 59.
         self.region = region = found.region if found else Region(flash)
         self.unit = region.unit
-        self.clock_size = region.pad(OVERHEAD + 12)  # on flash, of a clock frame; of one and a checkpoint
-        self.both_size = self.clock_size + region.pad(OVERHEAD + 32)
+        self.clock_size = region.pad(OVERHEAD + 12)  # on flash, of a clock frame
         self.now = now
-        self.epoch = 0
         self.kernel = self.saver = self.reader = None
         self.watch = None
         self._inside = False
-        self.avoid = -1
         self.wanted_distance = distance
-        self.opened = self.last = False
-        self.bad_slots = []
+        self.opened = self.partial = False
+        self.bad = []
+        self.acked = 0
+        self.taken = -1  # generation of the newest snapshot that was taken in this boot
+        self.hold = -1  # seq from which on a pull is about to read, or -1
         if found:
             self._take(found)
         else:
@@ -85,50 +96,65 @@ class Store:
 
     # -- mounting -----------------------------------------------------------------------------------------------------
 
-    def _rebuild(self):
-        """Read everything back from flash."""
-        from .recovery import Recovery
+    def _rebuild(self, until=-1):
+        """Read everything back from flash. until: the last seq that counts; -1: the log's last."""
+        from .recovery import recover
 
         self.busy = True
+        self.partial = until >= 0  # then `busy` stays: the state is not the log's
         if self.saver:
             self.saver.abandon()
         self.saver = self.reader = None
         spare = self.kernel and self.kernel.arena  # used again: a board's heap has no room for two
+        bad, acked = self.bad, self.acked
         self.kernel = None
-        found = Recovery(self.region, spare)
+        found = recover(self.region, spare, until)
+        recover = None
         forget("shared_kernel", "recovery", "replay", "genesis", "config", "unfinished")
         self._take(found)
-        if self.name and self.address == self.avoid:  # nothing can be programmed there: on in the next sector, once one is free
-            self.address += self.room()
+        for each in bad:  # found in this boot: no header names them yet
+            self.quarantine(each)
+        if self.name is not None and acked <= self.certain() + 1:
+            self.acked = max(self.acked, acked)
 
     def _take(self, found):
-        """Take over what a Recovery found."""
+        """Take over what recovery found."""
         self.damage = found.damage
         self.cuts = found.cuts
         self.order = found.order
         self.slots = found.slots
-        self.solid = []
-        self.epoch = found.epoch
+        self.proved = found.proved
+        for slot in (0, 1):  # one taken in this boot is whole, whether or not the log names it
+            if self.slots[slot] and self.slots[slot].generation == self.taken:
+                self.proved = slot
+        self.top = found.top
         self.acked = found.acked
         self.policy = found.policy
-        self.hollow = found.hollow
         self.bad = found.bad
-        self.unsaid = []
-        self.last = False
         self.booted = found.fresh  # whether this boot's boot frame is written; the boot that wrote the genesis needs none
+        self.found = found  # what the run of this boot is to be made of
+        self.address = self.limit = self.end = 0
         if found.replay is None:
             self.seq = self.name = None
         else:
             self._adopt(found.replay)
-            self.address = found.address
-            self.limit = (found.order[-1] + 1) * self.region.sector
-            self.skipped = found.skipped
             if self.kernel:
                 self._since_snapshot()
+            if found.fresh:
+                self._go_on()
         self.base = self.now()
         if self.watch:
             self.watch.lost(self.kernel)
-        self.busy = False
+        self.busy = self.partial
+
+    def _go_on(self):
+        """Append behind the last frame on flash: this boot has written it."""
+        self.number = self.found.run.number
+        self.address = self.found.end
+        self.limit = self.region.block_end(self.address - 1)
+        self.end = (self.region.sector_of(self.number) + 1) * self.region.sector
+        self.booted = True
+        self.found = None
 
     def _adopt(self, replay):
         self.kernel = replay.kernel
@@ -139,48 +165,60 @@ class Store:
         self.boot = replay.boot
         # the first group after a boot proves what was recovered
         self.since_checkpoint = CHECKPOINT_EVERY if self.seq else 0
-        self.group_size = 0
+        self.group_size = self.mark = 0
         if self.kernel:
-            from .frames import largest_frame, window
+            from .frames import largest_frame, span
 
             config = self.kernel.config()
             self.frame = bytearray(32 + largest_frame(config))  # [chain head][frame]
             self.small = bytearray(_SMALL)
-            region = self.region
-            self.window = window(config, region.unit, region.sector - region.frames_at)  # bytes of a group
-            self.group = memoryview(bytearray(self.window))
+            self.window = span(config, self.unit)  # bytes of one program call
+            self.block = memoryview(bytearray(max(self.window, 1024)))
+            self.group = self.block[: self.window]
 
     def _since_snapshot(self):
         """Count the sectors opened since the newest snapshot; set how many make the next one due."""
+        region = self.region
         newest = max([-1 if slot is None else slot.seq for slot in self.slots])
-        self.since_snapshot = 0
-        while self.since_snapshot < len(self.order) and self.region.opened(self.order[-1 - self.since_snapshot]).first > newest:
-            self.since_snapshot += 1
+        opened = []
+        for number in reversed(self.order):
+            run = region.run(number)
+            if run is None or run.first <= newest:
+                break
+            if not opened or opened[-1] != region.sector_of(number):
+                opened.append(region.sector_of(number))
+        self.since_snapshot = len(opened)
         # Two snapshots a turn, so each slot wears like the ring. What the older one covers must last until the newer is done, which
         # takes a call for each erase, of two frames as long as can be, and such a frame for each other step.
-        region = self.region
-        half = max(1, (region.sectors - region.ring() - 2) // 2)
+        half = max(1, (region.sectors - region.ring() - 1 - self.reserve()) // 2)
         steps = 2 * region.slot_sectors + self.kernel.arena.chunks + 2
-        lasting = steps * region.pad(len(self.frame)) // (region.sector - region.frames_at)
+        lasting = steps * region.pad(len(self.frame)) // (region.sector - region.record_size - 2 * region.header_size)
         if half > (lasting + 1) // 2:  # else the ring is too small for that, and a full one waits for a whole snapshot
             half -= (lasting + 1) // 2
         self.distance = min(self.wanted_distance or half, half)
+
+    def reserve(self):
+        """Return how many ring sectors commands leave free, for the runs of boots: three hold any number of cuts in a row."""
+        ring = self.region.sectors - self.region.ring()
+        return 3 if ring >= 8 else 1
 
     def configure(self, config, entropy, identity, policy=0):
         """Begin a log on a blank region: program its genesis. Invalid if the region is not blank or too small for config."""
         return self.call(self._configure, config, entropy, identity, policy)
 
     def _configure(self, config, entropy, identity, policy):
-        from .genesis import begin
+        from .genesis import begin, finish
 
         if self.damage:
             raise Damage("the region is not blank: %s" % self.damage)
         if self.name is not None:
             raise Invalid("this region holds log %s: a genesis needs a blank region" % self.name.hex()[:16])
-        begin(self.region, self.epoch + 1, config, entropy, identity, policy)
-        begin = None
+        begin(self.region, self.top, config, entropy, identity, policy)
+        finish(self.region)
+        begin = finish = None
         self._rebuild()
-        self.booted = True
+        if not self.damage:
+            self._go_on()
 
     # -- commands -----------------------------------------------------------------------------------------------------
 
@@ -202,13 +240,33 @@ class Store:
     def _execute(self, commands):
         self._ready()
         results = []
+        left = len(commands)
+        size = 0  # bytes of the group so far, at most
+        most = self.region.pad(len(self.frame)) + self.region.pad(OVERHEAD + 32) + 2 * self.clock_size
         for kind, payload, token in commands:
+            left -= 1
+            size = size + most if self.mark else most
+            more = left > 0 and size + most <= _GROUP
             try:
-                results.append(_command(self, kind, payload, token))
+                try:
+                    results.append(_command(self, kind, payload, token, more))
+                except LogFull:
+                    if not self.mark:
+                        raise
+                    self._end_group()  # room is made between groups only
+                    results.append(_command(self, kind, payload, token, more))
             except Refused as e:
                 results.append(e)
+        self._end_group()
         self.commit(len(commands))
         return results
+
+    def _end_group(self):
+        """End the group in hand, if its last frame says that it goes on: the commands that were to follow were refused."""
+        if self.mark:
+            self._small(CLOCK, clock(0, 0), False)
+            self.base = self.now()
+            _flush(self)
 
     def commit(self, commands):
         """The end of a group of so many commands: they are durable once it returns."""
@@ -216,7 +274,22 @@ class Store:
         self.busy = False
         self._work(commands)
 
-    def _settle(self):
+    def _may_cover(self):
+        """Return whether snapshots are all that keeps the log's oldest sector from being recycled."""
+        end = self._oldest_end()
+        return end >= 0 and self._covered() < end and (self.policy == OVERWRITE or self.acked >= end)
+
+    def _oldest_end(self):
+        """Return the seq behind the last frame of the log's oldest sector; -1 if it is the only one."""
+        region, order = self.region, self.order
+        sector = region.sector_of(order[0])
+        for number in order:
+            if region.sector_of(number) != sector:
+                run = region.run(number)
+                return run.first if run else -1
+        return -1
+
+    def _settle(self, again=True):
         """Write this boot's boot frame, if that is still to be done. LogFull if there is no room for it."""
         from .settle import settle
 
@@ -229,18 +302,25 @@ class Store:
                     raise
                 self._rebuild()
                 self._ready()
+        settle = None
         forget("shared_kernel", "settle")
         self.busy = False
         if not done:
+            if again and self._may_cover() and self._snapshot_unsettled(2):
+                return self._settle(False)
             self._full()
         self.booted = True
+        self.found = None
         self.reader = None  # what it knows of the log's end is no longer so
+        if self._fits((0,)):  # a second group behind the boot frame makes the run certain
+            self.busy = True
+            self._checkpoint()
+            self.busy = False
 
     def _full(self):
-        if self.bad_slots and None in self.slots:
-            raise LogFull("the log is full at seq %d: snapshot slot %d cannot be written, bad sectors: %s; archive the log and replace "
-                          "the flash"
-                          % (self.seq, self.bad_slots[0], self.bad))
+        if self._slot_to_write() is None:
+            raise LogFull("the log is full at seq %d and no snapshot can make room: sectors %s are quarantined; archive the log and "
+                          "replace the flash" % (self.seq, self.bad))
         raise LogFull("the log is full at seq %d: sync it, so that its frames from seq %d on are acknowledged"
                       % (self.seq, self.acked))
 
@@ -280,33 +360,31 @@ class Store:
             raise Invalid("a clock frame's payload has 12 bytes, not %d" % len(payload))
         if not self.booted:
             self._settle()
-        self._need_room(self.region.pad(OVERHEAD + 32) + self._due_size(), 0)
+        self._need_room((self.region.pad(OVERHEAD + 32),))
         self.busy = True
         if kind == CHECKPOINT:
             self._checkpoint()
         else:
             self._due()
-            self._small(CLOCK, payload)
+            self._small(CLOCK, payload, False)
             _flush(self)
             self.base = self.now()
         self.busy = False
         return self.seq
 
-    def _due_size(self):
-        """Return the bytes of the frames that may be due before the next one; the clock's at any moment."""
-        return self.clock_size if self.since_checkpoint < CHECKPOINT_EVERY else self.both_size
-
     def _due(self):
-        """Append the frames that are due before the next one: clock, checkpoint."""
+        """Append the frames that are due before the next one, in its group: clock, checkpoint."""
         if self.tick() > REBASE:
-            self._small(CLOCK, clock(0, 0))  # wall time unknown: it only starts the ticks anew
+            self._small(CLOCK, clock(0, 0), True)  # wall time unknown: it only starts the ticks anew
             self.base = self.now()
         if self.since_checkpoint >= CHECKPOINT_EVERY:
-            self._small(CHECKPOINT, self.kernel.root())
+            self._small(CHECKPOINT, self.kernel.root(), True)
 
-    def _small(self, kind, payload):
+    def _small(self, kind, payload, more):
         primitives.copy(self.small, _PAYLOAD, payload, 0, len(payload))
-        _append(self, self.small, kind, len(payload), self.tick(), self.region.pad(OVERHEAD + len(payload)))
+        tick = self.tick() | self.mark | (_MORE if more else 0)
+        self.mark = _CONTINUES if more else 0
+        _append(self, self.small, kind, len(payload), tick, self.region.pad(OVERHEAD + len(payload)))
         if kind == CHECKPOINT:
             self.since_checkpoint = 0
 
@@ -318,121 +396,141 @@ class Store:
 
     def room(self):
         """Return the bytes left in the sector in use, those of the group not yet programmed taken off."""
-        return self.limit - self.address - self.group_size
+        return self.end - self.address - self.group_size
 
-    def _need_room(self, size, reserve):
-        """Make sure that the sector in use has room for size bytes, in the next one if need be; `reserve` sectors stay free.
-        LogFull if that cannot be: nothing has changed then."""
-        if self.room() < size or self.last and reserve:
+    def _fits(self, sizes):
+        """Return whether the sector in use has room for frames of these padded sizes, and for those that may be due before them."""
+        due = (self.clock_size, self.region.pad(OVERHEAD + 32))
+        return self.region.fits(self.address + self.group_size, self.end, due + sizes)
+
+    def _need_room(self, sizes):
+        """Make sure that the sector in use has room for frames of these padded sizes, in the next one if need be. LogFull if that cannot
+        be: nothing has changed then."""
+        if not self._fits(sizes):
             _flush(self)
-            if not self.make_room(size, reserve):
+            if not self._make_room():
                 self._full()
 
-    def make_room(self, size, reserve=0):
-        """Go on in the next sector, unless the one in use has size bytes left, with `reserve` sectors free. Return whether that
-        could be done."""
-        for _ in range(2):
-            free = self.free_sectors()
-            if self.room() >= size and free >= reserve:
-                self.last = False
-                return True
-            if free > reserve:
+    def _make_room(self):
+        """Go on in the next sector, if those in reserve stay free. Return whether that could be done."""
+        for left in (2, 1, 0):
+            if self.free_sectors() > self.reserve():
                 try:
-                    self._next_sector(self.seq + 1, self.head)
-                    self.last = free == 1
+                    self._next_run(self.seq + 1, self.head)
                     return True
                 except FlashError:  # those that seemed free are bad
-                    pass
-            self._cover()
+                    continue
+            if self.mark:  # no snapshot is taken amid a group
+                return False
+            if self.hold >= 0:  # a pull gives way
+                self.hold = -1
+            elif left:
+                self._cover()
         return False
 
-    def spoil(self):
-        """The sector in use cannot be programmed where the next frame was to stand: nothing more goes there."""
-        self.avoid = self.address
-        self.address = self.limit
-        self._quarantine(self.order[-1])
-
-    def _quarantine(self, sector):
+    def quarantine(self, sector):
+        """Take a sector out of use: it could not be erased or programmed. What it holds is read until it stands elsewhere."""
         if sector not in self.bad:
             self.bad.append(sector)
-        if sector not in self.unsaid:
-            self.unsaid.append(sector)
 
-    def _report(self):
-        """Append a quarantine frame for each sector that has been found bad."""
-        while self.unsaid:
-            self._need_room(self.region.pad(OVERHEAD + 2) + self._due_size(), 0)
-            sector = self.unsaid.pop(0)
-            self.busy = True
-            self._due()
-            self._small(QUARANTINE, bytes((sector & 255, sector >> 8)))
-            _flush(self)
-            self.busy = False
+    def free_in_order(self):
+        """Return the ring sectors that may be taken into use now, in the order of the ring."""
+        region, order = self.region, self.order
+        held = [region.sector_of(each) for each in order[self._spent() :]] + self.bad
+        here = region.sector_of(order[-1])
+        ring = region.ring()
+        count = region.sectors - ring
+        out = []
+        for i in range(1, count):
+            sector = ring + (here - ring + i) % count
+            if sector not in held:
+                out.append(sector)
+        return out
 
     def free_sectors(self):
         """Return how many ring sectors may be taken into use now."""
-        return self.region.sectors - self.region.ring() - len(self.order) + self._spent()
+        return len(self.free_in_order())
+
+    def take(self, sector):
+        """Erase a free sector of the ring; the frames that it held leave the log. Return whether it could be done."""
+        region, order = self.region, self.order
+        self.busy = True
+        self.reader = None
+        for i in range(len(order) - 1, -1, -1):
+            if region.sector_of(order[i]) == sector:
+                del order[: i + 1]
+                break
+        base = region.base(sector, self.top)
+        self.top = base + region.blocks - 1
+        self.opened = True
+        try:
+            region.erase(sector, base)
+        except (FlashError, OSError):
+            self.quarantine(sector)
+            return False
+        self.since_snapshot += 1
+        return True
+
+    def enter(self, run):
+        """Go on in a run whose header stands."""
+        region = self.region
+        self.order.append(run.number)
+        self.number = run.number
+        self.address = region.frames_at(run.number)
+        self.limit = region.block_end(self.address)
+        self.end = (region.sector_of(run.number) + 1) * region.sector
+
+    def _next_run(self, first, head):
+        """Begin a run in the next sector that is free, for frames from seq `first` on; head: the chain head before it."""
+        region = self.region
+        before = region.run(self.number)
+        prev = self.number
+        if before and before.follows and before.first == first:  # nothing of it counts
+            prev = before.prev
+            self.order.remove(self.number)
+        for sector in self.free_in_order():
+            if not self.take(sector):
+                continue
+            run = Run(self.top - region.blocks + 1, prev, first, 0, self.boot, self.acked, self.policy, True, self.name, head, self.bad)
+            try:
+                region.write_header(run)
+            except (FlashError, OSError):
+                self.quarantine(sector)
+                continue
+            self.enter(run)
+            return
+        raise FlashError("no sector is free to go on in")
 
     def _spent(self):
-        """Return how many of the log's oldest sectors may be recycled."""
+        """Return how many of the log's oldest runs may be recycled."""
         return self._oldest(self._recyclable)
 
     def _oldest(self, may_go):
-        """Return how many of the log's oldest sectors end where may_go(seq) says yes; it says no past the first no. By halves: each is
+        """Return how many of the log's oldest runs end where may_go(seq) says yes; it says no past the first no. By halves: each is
         looked up on the flash, which takes as long as a third of an insert."""
         low, high = 0, len(self.order)
         while high - low > 1:
             middle = (low + high) >> 1
-            if may_go(self.region.opened(self.order[middle]).first):
+            run = self.region.run(self.order[middle])
+            if run and may_go(run.first):
                 low = middle
             else:
                 high = middle
         return low
 
     def _recyclable(self, end):
-        """Return whether the frames below seq `end` may go: both snapshots cover them, and the host has them. While one snapshot is
-        written over, what it covered with the other may still go: without it those frames have nothing left to begin from."""
-        return self._covered() >= end and (self.policy == OVERWRITE or self.acked >= end)
+        """Return whether the frames below seq `end` may go: both snapshots cover them, the host has them, and no pull is about to read
+        them. While one snapshot is written over, what it covered with the other may still go: without it those frames have nothing left
+        to begin from."""
+        return (self._covered() >= end and (self.policy == OVERWRITE or self.acked >= end)
+                and not 0 <= self.hold < end)
 
     def _covered(self):
         if self.saver is None:
-            self.covered = min([0 if slot is None else slot.seq + 1 for slot in self.slots])
+            self.covered = 0
+            if self.proved >= 0 and None not in self.slots:
+                self.covered = min(self.slots[0].seq, self.slots[1].seq) + 1
         return self.covered
-
-    def _next_sector(self, first, head):
-        """Take the next sector of the ring into use, for frames from seq `first` on; head: the chain head before it. One that
-        cannot be erased or programmed is passed by."""
-        region = self.region
-        self.busy = True
-        self.reader = None
-        sector = self.order[-1]
-        for _ in range(region.ring(), region.sectors):
-            sector += 1
-            if sector == region.sectors:
-                sector = region.ring()
-            if sector in self.order:
-                n = self.order.index(sector) + 1
-                if n > self._spent():
-                    break
-                del self.order[:n]
-                self.hollow = 0
-            if sector in self.bad:  # said again each time the ring comes by, for the frame that said so has been recycled
-                self._quarantine(sector)
-                continue
-            self.epoch += 1
-            self.opened = True
-            try:
-                region.erase(sector)
-                region.open(sector, Open(self.epoch, first, self.boot, self.acked, self.policy, self.name, head))
-            except (FlashError, OSError):
-                self._quarantine(sector)
-                continue
-            self.order.append(sector)
-            self.address = sector * region.sector + region.frames_at
-            self.limit = (sector + 1) * region.sector
-            self.since_snapshot += 1
-            return
-        raise FlashError("no sector is free to go on in")
 
     # -- snapshots ----------------------------------------------------------------------------------------------------
 
@@ -453,55 +551,52 @@ class Store:
         if not self.booted:
             try:
                 self._settle()
-            except LogFull:  # a snapshot may be what makes room
-                pass
-        saver = self._saver()
-        while self.saver is saver:
-            self._step()
+            except LogFull:
+                header = self._snapshot_unsettled(1)
+                if header is None:
+                    raise
+                return header
+        saver = self._whole_snapshot()
         if self.slots[saver.slot] is None:
-            raise FlashError("the snapshot could not be written to slot %d" % saver.slot)
+            raise FlashError("the snapshot could not be written to slot %d: sectors %s are quarantined" % (saver.slot, self.bad))
         return saver.header
 
     def _saver(self):
-        """Return the snapshot being taken; begin one, in the slot that is empty or older, if none is."""
+        """Return the snapshot being taken; begin one, if none is. FlashError if no slot can be written."""
         if self.saver is None:
-            a, b = self.slots
-            slot = 0 if a is None or b is not None and a.seq < b.seq else 1
-            if a is None and b is None and 0 in self.bad_slots:
-                slot = 1
-            if self.slots[slot] and not self._is_solid(1 - slot):
-                slot = 1 - slot
-            self.solid = [each for each in self.solid if each != slot]
+            slot = self._slot_to_write()
+            if slot is None:
+                raise FlashError("no snapshot slot can be written: sectors %s are quarantined" % self.bad)
             self._covered()
             self.slots[slot] = None
             self.saver = Saver(self.region, self.kernel.arena, slot)
             self.since_snapshot = 0
         return self.saver
 
-    def _is_solid(self, slot):
-        """Return whether a snapshot will be read at later boots too, so that the other one may be erased. If it was committed before
-        this boot, a power cut may have left its header half programmed: then once more, in units of its own."""
-        if slot not in self.solid:
-            at = self.region.pad(SNAPSHOT_HEADER)
-            data = bytearray(SNAPSHOT_HEADER)
-            self.region.slot_read(slot, self.slots[slot].length + at, data)
-            header = self.slots[slot].encode()
-            if data != header:  # else an earlier boot has done so
-                try:
-                    if data != b"\xff" * SNAPSHOT_HEADER:  # an earlier boot was cut short in that
-                        return False
-                    self.region.slot_program(slot, self.slots[slot].length + at, header)
-                except (FlashError, OSError):
-                    return False
-            self.solid.append(slot)
-        return True
+    def _slot_to_write(self):
+        """Return the slot that holds nothing which is needed; None if there is none without quarantined sectors. Recovery has hashed the
+        one that stays."""
+        a, b = self.slots
+        if self.proved >= 0:
+            tries = (1 - self.proved,)
+        elif a is None:
+            tries = (0, 1) if b is None else (0,)
+        elif b is None:
+            tries = (1,)
+        else:  # the newer one is not named by the log
+            tries = (0,) if a.seq > b.seq else (1,)
+        size = self.region.slot_sectors
+        for slot in tries:
+            if not [each for each in self.bad if slot * size <= each < (slot + 1) * size]:
+                return slot
+        return None
 
     def _step(self):
         """Do one step of the snapshot being taken: a sector's erase, its beginning, a chunk, or its header."""
         saver = self.saver
         self.busy = True  # an interrupted step is forgotten like an interrupted command
         begin = saver.header is None and saver.erased == self.region.slot_sectors
-        if begin and self.booted and self.room() >= self.region.pad(OVERHEAD + 32) + self._due_size():
+        if begin and self.booted and self._fits((self.region.pad(OVERHEAD + 32),)):
             self._checkpoint()
         try:
             if saver.erased < self.region.slot_sectors:
@@ -511,40 +606,61 @@ class Store:
                 saver.begin(Header(self.seq, self.boot, other.generation + 1 if other else 1, self.kernel.arena.size, self.name,
                                    self.head, self.kernel.root()))
             elif not saver.save_next():
-                self.slots[saver.slot] = saver.commit()
-                self.solid.append(saver.slot)
+                header = saver.commit()
                 self._saved(saver)
+                if header:
+                    self.slots[saver.slot] = header
+                    self.proved = saver.slot
+                    self.taken = header.generation
+                    if self.booted:
+                        self._name_snapshot(header)
         except (FlashError, OSError):
             saver.failed = True
             self._saved(saver)
-        self.busy = False
+        self.busy = self.partial
 
     def _saved(self, saver):
         """A snapshot is done, or has failed."""
-        self.bad_slots = [each for each in self.bad_slots if each != saver.slot]
-        if saver.failed:
-            self.bad_slots.append(saver.slot)
-            if saver.bad >= 0:
-                self._quarantine(saver.bad)
+        if saver.failed and saver.bad >= 0:
+            self.quarantine(saver.bad)
+            if self._slot_to_write() is None:
+                self.distance = 1 << 29
         saver.abandon()
         self.saver = None
 
+    def _name_snapshot(self, header):
+        """Append the frame by which later boots know that a snapshot was whole. If it has no room they take another one."""
+        size = self.region.pad(OVERHEAD + 8)
+        if not self._fits((size,)):
+            if self.free_sectors() <= self.reserve():
+                return
+            try:
+                self._next_run(self.seq + 1, self.head)
+            except FlashError:
+                return
+        self._due()
+        payload = bytearray(8)
+        put_u32(payload, 0, header.seq)
+        put_u32(payload, 4, header.generation)
+        self._small(SNAPSHOT, payload, False)
+        _flush(self)
+
     def _checkpoint(self):
         self._due()
-        self._small(CHECKPOINT, self.kernel.root())
+        self._small(CHECKPOINT, self.kernel.root(), False)
         _flush(self)
 
     def _work(self, commands):
-        """After a group of so many commands: say which sectors are bad, go on with the snapshot being taken, by a step each, or begin
-        the one that is due. Not in a call that has erased a sector: one erase is the longest that a call may take."""
-        if self.unsaid and self.booted:
-            try:
-                self._report()
-            except LogFull:  # later, then
-                pass
+        """After a group of so many commands: go on with the snapshot being taken, by a step each, or begin the one that is due. Not in a
+        call that has erased a sector: one erase is the longest that a call may take."""
+        if not self.booted:
+            return
         if self.opened:
             self.opened = False
         elif self.saver or self.since_snapshot >= self.distance:
+            if self.saver is None and self._slot_to_write() is None:
+                self.distance = 1 << 29
+                return
             saver = self._saver()
             erasing = saver.erased < self.region.slot_sectors
             self._step()
@@ -554,13 +670,31 @@ class Store:
 
     def _cover(self):
         """The ring is full: if snapshots are all that keeps its older sectors from being recycled, take them now."""
-        n = len(self.order) - 1 if self.policy == OVERWRITE else self._acknowledged_sectors()
-        end = self.region.opened(self.order[n]).first
+        n = len(self.order) - 1 if self.policy == OVERWRITE else self._acknowledged_runs()
+        run = self.region.run(self.order[n])
         for _ in range(2):
-            if n and not self._recyclable(end):
-                saver = self._saver()
-                while self.saver is saver:
-                    self._step()
+            if n and run and self._covered() < run.first and (self.saver or self._slot_to_write() is not None):
+                self._whole_snapshot()
+
+    def _whole_snapshot(self):
+        saver = self._saver()
+        while self.saver is saver:
+            self._step()
+        return saver
+
+    def _snapshot_unsettled(self, times):
+        """Take snapshots although no sector is free for this boot's run: of the state at the last seq that is certain. Return the last
+        one's header, or None."""
+        seq = self.found.certain
+        header = None
+        for _ in range(times):
+            if seq < 0 or self._slot_to_write() is None:
+                break
+            self._rebuild(seq)
+            saver = self._whole_snapshot()
+            header = self.slots[saver.slot] and saver.header
+            self._rebuild()
+        return header
 
     # -- what a host asks for -----------------------------------------------------------------------------------------
 
@@ -583,8 +717,8 @@ class Store:
         return self.name
 
     def first(self):
-        """Return the Open record from which on the log can be read."""
-        return self.region.opened(self.order[self.hollow])
+        """Return the Run from which on the log can be read."""
+        return self.region.run(self.order[0])
 
     def newest_snapshot(self):
         """Return (slot, Header) of the newest committed snapshot; NotFound if there is none."""
@@ -605,7 +739,7 @@ class Store:
         header = self.slots[slot] if slot < 2 else None
         if header is None or header.generation != generation or offset > header.length:
             raise NotFound("snapshot %d is gone from slot %d, or is shorter" % (generation, slot))
-        data = self.group[: min(size, self.window, header.length - offset)]
+        data = self.block[: min(size, len(self.block), header.length - offset)]
         self.region.slot_read(slot, offset, data)
         return data
 
@@ -617,26 +751,31 @@ class Store:
         self._kernel()
         if not 0 <= seq <= self.seq + 1:
             raise Invalid("seq %d cannot be acknowledged: the log ends at %d" % (seq, self.seq))
-        before = self._acknowledged_sectors()
-        self.acked = max(self.acked, seq)
-        if self.damage is None and self._acknowledged_sectors() > before:  # else a sync of nothing new would add to the log
+        before = self._acknowledged_runs()
+        self.acked = max(self.acked, min(seq, self.certain() + 1))
+        if self.damage is None and self._acknowledged_runs() > before:  # else a sync of nothing new would add to the log
             try:
                 if not self.booted:
                     self._settle()
-                self._need_room(self.region.pad(OVERHEAD + 4) + self._due_size(), 0)
+                    self.acked = max(self.acked, seq)
+                self._need_room((self.region.pad(OVERHEAD + 4),))
             except LogFull:  # known until the next boot
                 return
             self.busy = True
             self._due()
             payload = bytearray(4)
             put_u32(payload, 0, self.acked)
-            self._small(ACKNOWLEDGED, payload)
+            self._small(ACKNOWLEDGED, payload, False)
             _flush(self)
             self.busy = False
 
-    def _acknowledged_sectors(self):
-        """Return how many of the log's oldest sectors the host has whole."""
+    def _acknowledged_runs(self):
+        """Return how many of the log's oldest runs the host has whole."""
         return self._oldest(lambda end: end <= self.acked)
+
+    def certain(self):
+        """Return the seq up to which every later boot will read the same log: before this boot's run stands, not all of it."""
+        return self.seq if self.booted or self.damage else min(self.seq, self.found.certain)
 
     def read_frames(self, seq, head):
         """Return whole frames from `seq` on, some 1 KiB of them, as a view that is good until the next call; empty at the
@@ -657,9 +796,10 @@ class Store:
         reader, self.reader = self.reader, None
         if reader is None or reader.seq != seq:
             reader = self._seek(seq, head)
-        group, end = self.group, 0  # no group is under way here
+        group, end = self.block, 0  # no group is under way here
         reader.buffer, reader.ahead_end = group, 0
-        while reader.seq <= self.seq and self.window - end >= len(self.frame) - 32:
+        last = self.certain()
+        while reader.seq <= last and len(group) - end >= len(self.frame) - 32:
             reader.base = end
             n = reader.next()
             if not n:
@@ -674,7 +814,7 @@ class Store:
     def _seek(self, seq, head):
         """Return a reader at `seq`, having checked that the chain leads to head there."""
         # the group's buffer holds any genesis; `frame` may not. No group is under way here
-        reader = LogReader(self.region, self.order, self.seed, self.group, 0, self.window)
+        reader = LogReader(self.region, self.order, self.seed, self.block, 0, len(self.block))
         first = reader.seek(seq)
         if first is None:
             raise NotFound("the frames before seq %d have been recycled" % self.first().first)
@@ -709,7 +849,7 @@ def command(store, kind, payload, token=None):
             seq = _command(store, kind, payload, token)
             _flush(store)
             store.busy = False
-            if store.opened or store.saver or store.unsaid or store.since_snapshot >= store.distance:
+            if store.opened or store.saver or store.since_snapshot >= store.distance:
                 store._work(1)
             return seq
         except Refused:
@@ -723,7 +863,7 @@ def command(store, kind, payload, token=None):
         raise
 
 
-def _command(store, kind, payload, token):
+def _command(store, kind, payload, token, more=False):
     kernel = store.kernel
     frame = store.frame
     at = _PAYLOAD
@@ -742,18 +882,25 @@ def _command(store, kind, payload, token):
     if not store.booted:
         store._settle()
         if store.kernel is not kernel:  # half-programmed units read otherwise now, and so does the log's end
-            return _command(store, kind, payload, token)
+            return _command(store, kind, payload, token, more)
     padded = end + 4 - 32
     padded += -padded % store.unit
-    checkpoint = store.since_checkpoint >= CHECKPOINT_EVERY
-    size = padded + (store.both_size if checkpoint else store.clock_size)
-    if store.last or store.limit - store.address - store.group_size < size:
-        store._need_room(size, 1)
-    store.busy = True
     tick = (store.now() - store.base) & _TICKS_MASK
-    if checkpoint or tick > REBASE:
+    due = store.since_checkpoint >= CHECKPOINT_EVERY or tick > REBASE
+    mark = store.mark
+    if due or more or mark or store.limit - store.address - store.group_size < padded:
+        # the frame that ends a group must have room too
+        store._need_room((padded, store.clock_size))
+    store.busy = True
+    if due:
         store._due()
         tick = store.tick()
+        mark = store.mark
+    if more:
+        mark |= _MORE
+    if mark:
+        tick |= mark
+        store.mark = _CONTINUES if more else 0
     watch = store.watch
     seq = store.seq + 1
     if watch:
@@ -767,12 +914,16 @@ def _command(store, kind, payload, token):
 
 
 def _append(store, buffer, kind, size, tick, room):
-    """Encode the frame whose payload stands at buffer[32+12:] and add it to the group, where it has `room`."""
+    """Encode the frame whose payload stands at buffer[32+12:] and add it to what is programmed next, where it takes `room` bytes."""
     seq = store.seq + 1
-    if store.group_size + room > store.window:
-        _flush(store)
     at = store.group_size
+    if at and (at + room > store.window or store.limit - store.address - at < room):
+        _flush(store)
+        at = 0
     if not at:
+        if store.limit - store.address < room:  # on at the boundary of the next block
+            store.address = store.limit
+            store.limit += store.region.block
         store.group_first = seq
         store.group_head = store.head
     store.head = primitives.chain(buffer, kind, size, seq, tick, store.seed, store.head, store.group, at, room)
@@ -781,15 +932,15 @@ def _append(store, buffer, kind, size, tick, room):
 
 
 def _flush(store):
-    """Program the group and read it back; if the flash will not, once more in the next sector."""
+    """Program what the group has and read it back; if the flash will not, once more in a run of its own."""
     if not store.group_size:
         return
     data = store.group[: store.group_size]
     try:
         store.region.program(store.address, data)
     except (FlashError, OSError):
-        store.spoil()
-        store._next_sector(store.group_first, store.group_head)
+        store.quarantine(store.region.sector_of(store.number))
+        store._next_run(store.group_first, store.group_head)
         store.region.program(store.address, data)
     store.address += store.group_size
     store.group_size = 0

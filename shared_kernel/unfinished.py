@@ -1,26 +1,91 @@
-"""What the restoring of a state, or the erasing of a log, leaves on flash when it is cut short. Imported on use; writes nothing."""
+"""What a region holds that has no log: nothing, or what a genesis, a restore or an erase left when it was cut short. Writes nothing.
 
-from . import recovery, snapshot
-from .frames import seed
-from .genesis import LARGEST
-from .reader import LogReader
+A genesis first programs a mark, at a fixed place in one of the region's last two sectors, and a second one beside it when all is
+done. An erase leaves a mark in the first sector of slot 1 that names the log and its end. Whatever is not one of these is damage.
+"""
+
+from .errors import Damage, FormatError
+from .genesis import BEGUN, LARGEST
+from .run import HEADER, decode
 
 
-def is_erased(region, mark):
-    """Return whether the log that an open record in slot 1 names was being erased on purpose: no frame of it stands that would follow
-    that record. A boot that could not read the record has gone on with the log, and written a boot frame first."""
-    reader = LogReader(region, (), seed(mark.name), bytearray(LARGEST), 0)
-    reader.seq = mark.first
+def marks_of(region):
+    """Return [(sector, whether the genesis was done)] of the sectors that bear the mark of a genesis."""
+    found = []
+    for sector in candidates(region):
+        at = mark_at(region, sector)
+        if region.read(at, len(BEGUN)) == BEGUN:
+            done = not region.is_blank(at + region.header_size, at + 2 * region.header_size)
+            found.append((sector, done))
+    return found
+
+
+def candidates(region):
+    """Return the sectors in which a genesis may leave its mark."""
+    return (region.sectors - 2, region.sectors - 1)
+
+
+def mark_at(region, sector):
+    """Return the address of a genesis' first mark in a sector; the second stands where a run's second header would."""
+    return sector * region.sector + region.record_size
+
+
+def is_begun(region):
+    """Return whether a genesis was begun and not done. Two marks: one of an attempt that was given up for another."""
+    marks = marks_of(region)
+    return len(marks) > 1 or bool(marks) and not marks[0][1]
+
+
+def is_erased(region, name=None, last=-1):
+    """Return whether the log `name`, which ends at seq `last`, was being erased on purpose. A boot that could not read the mark has gone
+    on with the log, past the end that the mark names."""
+    if not region.slot_sectors or region.record(region.slot_sectors) is None:
+        return False
+    mark = decode(region.read(region.slot_sectors * region.sector + region.record_size, HEADER))
+    return mark is not None and (name is None or mark.name == name and mark.first > last)
+
+
+def need_unfinished(region, run):
+    """Damage unless a region with sector records but no log (run: None), or with one to be forgotten, is as good as blank."""
+    if run is not None or is_erased(region):
+        return
+    if not is_begun(region):
+        raise Damage("the region bears sector records of Quipu, but no run of its log can be read: nothing was changed; "
+                     "`quipu recover` reads what is left")
     for sector in range(region.ring(), region.sectors):
-        for _ in recovery.strays(reader, sector, sector * region.sector + region.frames_at):
+        start = sector * region.sector
+        behind = start + region.record_size + 2 * region.header_size + region.pad(LARGEST)
+        if not region.is_blank(behind, start + region.sector):
+            raise Damage("sector %d holds more than the beginning of a log, but no run of it can be read: nothing was changed" % sector)
+
+
+def need_blank(region):
+    """FormatError unless a region without any sector record is as good as blank."""
+    size = region.sector
+    used = [each for each in range(region.sectors) if not region.is_blank(each * size, (each + 1) * size)]
+    if not used:
+        return
+    if region.is_format_1():
+        raise FormatError("the region holds a log of format 1, which this version does not write: sync it with the version that wrote "
+                          "it, or read an image of it with `quipu recover`; then erase it and restore the archive")
+    if is_begun(region):
+        # records may be torn, and the sector that the last erase was marked in half erased
+        others = [each for each in used if each not in candidates(region)
+                  and not region.is_blank(each * size + region.record_size, (each + 1) * size)]
+        if len(others) <= 1:
+            return
+    elif all(each in candidates(region) for each in used) and all(_is_torn(region, each) for each in used):
+        return
+    raise FormatError("the region holds something else than a log: sector %d begins with %s. Nothing was changed; erase it on purpose "
+                      "(quipu flash --erase-log), or choose another region" % (used[0], region.read(used[0] * size, 8).hex()))
+
+
+def _is_torn(region, sector):
+    """Return whether a sector holds nothing but some of the bits of a genesis' first mark."""
+    at = mark_at(region, sector)
+    end = at + region.pad(len(BEGUN))
+    data = region.read(at, len(BEGUN))
+    for i in range(len(BEGUN)):
+        if data[i] | BEGUN[i] != data[i]:
             return False
-    return True
-
-
-def is_restored(found, newest):
-    """Return whether the snapshot that a continuation begins with stands whole, with both of its headers: one alone may read
-    otherwise at the next boot. found: the Recovery; newest: the Open record of the log's newest sector."""
-    for slot in (0, 1):
-        if found.header(slot, 0, newest) and found.header(slot, found.region.pad(snapshot.HEADER), newest):
-            return True
-    return False
+    return region.is_blank(sector * region.sector, at) and region.is_blank(end, (sector + 1) * region.sector)

@@ -31,6 +31,7 @@ def info(memory, limit):
         "sector": region.sector,
         "sectors": region.sectors,
         "unit": region.unit,
+        "format": 2,
         "damage": store.damage,
         "configured": store.name is not None,
     }
@@ -54,7 +55,7 @@ def _log(store):
     }
     if kernel:
         config = kernel.config()
-        used = region.sector - region.frames_at
+        used = region.sector - region.record_size - 2 * region.header_size
         out.update({
             "seq": store.seq,
             "head": store.head.hex(),
@@ -66,7 +67,7 @@ def _log(store):
             "nodes": kernel.nodes.live(),
             "edges": kernel.edges.live(),
             "keys": kernel.keys.live(),
-            "log_free": store.room() + used * max(0, store.free_sectors() - 1),
+            "log_free": max(0, store.room()) + used * max(0, store.free_sectors() - store.reserve()),
             "log_size": used * (region.sectors - region.ring()),
         })
     return out

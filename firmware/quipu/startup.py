@@ -118,26 +118,27 @@ def open_memory(facts):
     config = [c[each] for each in ("dim", "records", "nodes", "edges", "keys", "meta_bytes", "value_bytes")]
     gc.collect()
     spare = Arena(config)  # the largest block, while the heap is still whole
-    from shared_kernel.recovery import Recovery
+    from shared_kernel.recovery import recover
     from shared_kernel.region import Region
 
     region = Region(open_flash(facts))
-    found = Recovery(region, spare)
-    random = entropy() if found.replay is None else None
+    found = recover(region, spare)
+    random = entropy() if found.replay is None and not found.damage else None
     if random:
-        from shared_kernel.genesis import begin
+        from shared_kernel.genesis import begin, finish
 
-        begin(region, found.epoch + 1, config, random, identity(facts), facts.get("policy", 0))
-        begin = None
-        found = Recovery(region, spare)
-        found.fresh = True
+        begin(region, found.top, config, random, identity(facts), facts.get("policy", 0))
+        finish(region)
+        begin = finish = None
+        found = recover(region, spare)
+        found.fresh = not found.damage
     replay = found.replay
     if replay:
         replay = Plain(replay, ("kernel", "name", "seed", "seq", "head", "boot"))
-    found = Plain(found, ("region", "order", "epoch", "acked", "policy", "address", "skipped", "cuts", "damage", "slots", "fresh",
-                          "hollow", "bad"))
+    found = Plain(found, ("region", "order", "top", "run", "last", "end", "certain", "intact", "pile", "unknown", "acked", "policy",
+                          "skipped", "cuts", "damage", "slots", "proved", "fresh", "bad"))
     found.replay = replay
-    Recovery = spare = None
+    recover = spare = None
     forget("shared_kernel", "recovery", "replay", "genesis", "config", "unfinished")
     from .memory import Memory
 

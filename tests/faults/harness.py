@@ -9,6 +9,7 @@ from shared_kernel import frames, primitives
 from shared_kernel.config import check_config
 from shared_kernel.errors import FlashError, LogFull, Refused
 from shared_kernel.kernel import CREATE_EDGE, CREATE_NODE, DELETE, DELETE_EDGE, DELETE_KEY, DELETE_NODE, INSERT, PUT, UPDATE, Kernel, u32
+from shared_kernel.reader import LogReader, frame_of
 from shared_kernel.replay import Replay
 from shared_kernel.snapshot import HEADER
 from shared_kernel.store import REBASE, Store, command
@@ -124,7 +125,10 @@ def perform(store, action):
     except LogFull as e:
         return e
     if kind == "snapshot":
-        return store.take_snapshot()
+        try:
+            return store.take_snapshot()
+        except LogFull as e:
+            return e
     if kind == "acknowledge":
         return store.acknowledge(max(0, store.seq + 1 - action[1]))
     if kind == "configure":
@@ -150,12 +154,13 @@ class Witness:
         self.model = None
         self.replay = Replay()
         self.pending = None
+        self.open = []  # commands that were never acknowledged, and may stand where the store reads but may not promise
         self.acted = self.acked = 0
         self.kinds = set()  # types of the frames so far
 
     def clone(self):
         new = Witness()
-        new.pending, new.acked = self.pending, self.acked
+        new.pending, new.acked, new.open = self.pending, self.acked, list(self.open)
         if self.model:
             m = Model(self.model.config)
             m.seq = self.model.seq
@@ -178,6 +183,7 @@ class Witness:
         self.pending = action
         self._host_has(action)
         result = perform(store, action)
+        found = self._settled(store, self.pull(store))
         self.acted = 1 if action[0] != "execute" else len([each for each in result if not isinstance(each, LogFull)])
         commands = []
         if action[0] == "configure":
@@ -185,8 +191,8 @@ class Witness:
         if action[0] == "execute":
             assert len(result) == len(action[1])
             for (kind, _, token, told), seq in zip(action[1], result):
-                if isinstance(seq, LogFull):
-                    continue
+                if isinstance(seq, LogFull) or isinstance(seq, Refused) and store.certain() < store.seq:
+                    continue  # in the latter case judged by a state that the model does not have yet
                 refusal = seq
                 try:
                     told(self.model, seq if isinstance(seq, int) else 1)
@@ -195,7 +201,7 @@ class Witness:
                 else:
                     assert isinstance(seq, int), "refused what the model takes: %r" % refusal
                     commands.append((seq, kind, token))
-        got = [each[:3] for each in self.pull(store)]
+        got = [each[:3] for each in found]
         if len(got) < len(commands):
             raise LostAcked("%r were acknowledged, but the log has %r" % (commands, got))
         assert got == commands, (got, commands)
@@ -218,21 +224,28 @@ class Witness:
             raise LostAcked("an acknowledged log is gone")
         if self.replay.seq is not None and store.seq < self.replay.seq:
             raise LostAcked("seq %d was acknowledged, but %d is the last" % (self.replay.seq, store.seq))
-        got = self.pull(store)
+        if self.pending and self.pending[0] == "execute":
+            self.open += self.pending[1]
+        got = self._settled(store, self.pull(store))
         if got:
-            if not self.pending or self.pending[0] != "execute":
-                raise HalfApplied("frames that nobody asked for: %r" % (got,))
-            for kind, payload, token, told in self.pending[1]:  # in order; what was refused is left out
-                if got and got[0][1:3] == (kind, token) and same(kind, got[0][3], payload):
-                    try:
-                        told(self.model, got[0][0])
-                        got.pop(0)
-                    except Refused:
-                        pass
-            if got:
-                raise HalfApplied("frames that nobody asked for, or not in that order: %r" % (got,))
+            raise HalfApplied("frames that nobody asked for, or not in that order: %r" % (got,))
         self.pending = None
         self.agree(store)
+
+    def _settled(self, store, got):
+        """Tell the model of the commands in got that were asked for but never acknowledged; return the rest of got."""
+        left = list(self.open)
+        while left and got:  # in order; what was refused is left out
+            kind, payload, token, told = left.pop(0)
+            if got[0][1:3] == (kind, token) and same(kind, got[0][3], payload):
+                try:
+                    told(self.model, got[0][0])
+                    got.pop(0)
+                except Refused:
+                    pass
+        if got or store.certain() == store.seq:
+            self.open = []
+        return got
 
     def pull(self, store):
         """Read the frames that are new, replay them, and return (seq, kind, token, payload) of the commands."""
@@ -243,7 +256,7 @@ class Witness:
             data = bytes(store.read_frames(seq, head))
             if not data:
                 tries -= 1
-                if seq > store.seq or not tries:
+                if seq > store.certain() or not tries:
                     break
                 continue
             at = 0
@@ -263,10 +276,24 @@ class Witness:
             seq, head = self.replay.seq + 1, self.replay.head
         return got
 
+    def _uncertain(self, store):
+        """Return a replay that has gone on to what a store reads but may not promise: the log is full, and has no room for a boot's run."""
+        new = self.clone().replay
+        reader = LogReader(store.region, store.order, store.seed, bytearray(2048), 0)
+        reader.seek(min(new.seq + 1, store.seq))
+        while reader.seq <= store.seq:
+            n = reader.next()
+            assert n, "a frame at the log's end is gone"
+            if reader.seq > new.seq + 1:
+                new.step(bytes(frame_of(reader, n)))
+        return new
+
     def agree(self, store, deep=True):
         replay = self.replay
         if store.policy == frames.STOP and store.first().first > self.acked:
             raise LostAcked("frames from seq %d on are not on the host, but gone" % self.acked)
+        if store.certain() < store.seq:
+            replay, deep = self._uncertain(store), False
         assert (store.seq, store.head, store.boot) == (replay.seq, replay.head, replay.boot)
         if store.kernel.arena.bytes != replay.kernel.arena.bytes:
             raise HalfApplied("the store's state is not the log's")
@@ -326,7 +353,7 @@ class Run:
         self.store = store = mount(sim, Clock(seed))
         self.refused = 0
         application = Application(Chance(seed), acknowledges)
-        while len(self.marks) < actions or store.epoch <= turns * (sim.sectors - store.region.ring()):
+        while len(self.marks) < actions or store.top < (turns + 1) * store.region.turn and turns:
             action = application.action(witness.model) if witness.model else genesis(config, policy)
             mark = witness.clone()
             mark.pending = action

@@ -148,8 +148,12 @@ def test_an_error_at_any_line(error, record_property):
             if isinstance(situation.call, Reading):
                 situation.call(store)
                 again = Reading()
-                again(mount(sim.clone(1), Clock(1)))
-                got, more = situation.call.got, again.got[len(situation.call.got) :]
+                other = mount(sim.clone(1), Clock(1))
+                again(other)
+                got = situation.call.got
+                if other.certain() < other.seq:  # a full log: the last group is kept back until this boot's run has room
+                    got = got[: len(again.got)]
+                more = again.got[len(got) :]
                 assert got == again.got[: len(got)] and all(frame[1] == BOOT for frame in more)
             witness.booted(store)
             other = mount(sim.clone(1), Clock(1))

@@ -123,6 +123,8 @@ def test_under_a_random_life(seed, geometry):
             sim.power_on()
             store = mount(sim, clock)
             witness.booted(store)
+        if store.certain() < store.seq:  # a full log: the last group waits for this boot's run
+            continue
         assert sorted(witness.lives) == sorted(witness.model.keys)
         for name, life in witness.lives.items():
             found = store.call(history, store, name, 1000)
@@ -131,4 +133,4 @@ def test_under_a_random_life(seed, geometry):
             assert all(each in held or each[1] is None and found.archived for each in found.versions)
             assert (found.archived is None) == (held == life)
             compared += len(held)
-    assert compared > 1000 and store.epoch > 10 - sector // 500
+    assert compared > 1000 and store.top > store.region.turn

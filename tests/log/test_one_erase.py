@@ -28,7 +28,7 @@ def calls(geometry, together, turns=TURNS):
     store = Store(sim, lambda: 0)
     store.configure(CONFIG, b"sixteen of chaos", "board")
     live, acknowledged, written = [], 0, 0
-    while store.epoch < turns * (store.region.sectors - store.region.ring()):
+    while store.top < (turns + 1) * store.region.turn:
         commands = []
         for _ in range(together):
             written += 1

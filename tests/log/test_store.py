@@ -6,7 +6,7 @@ from shared_kernel import arena, frames, kernel
 from shared_kernel.errors import Busy, Damage, FormatError, Invalid, LogFull, NotFound, Refused, TooLong, WrongDimension
 from shared_kernel.region import Region
 from shared_kernel.saver import Saver
-from shared_kernel.store import Store
+from shared_kernel.store import Store, command
 from tests.faults.harness import CONFIG, ENTROPY, Application, Chance, Clock, Run, Witness, attempt, genesis, mount, slots_hold
 from tests.flashsim import FlashSim, PowerCut, SimulatorError
 
@@ -23,6 +23,11 @@ def fresh(sim=None, config=CONFIG, policy=0, seed=1):
     store = mount(sim or flash(), Clock(seed))
     witness.act(store, genesis(config, policy))
     return store, witness
+
+
+def turns(store):
+    """Return how many sectors of the ring have been taken into use since its genesis."""
+    return store.top // store.region.blocks - (store.region.sectors - store.region.ring())
 
 
 def put(n, name="k"):
@@ -74,11 +79,11 @@ def test_ids_and_tokens():
 
 def test_an_acknowledgement_outlives_a_boot_with_the_next_sector():
     store, witness = fresh(flash(sectors=9))
-    while store.epoch < 3:
+    while len(store.order) < 3:
         assert isinstance(store.execute([put(store.seq)])[0], int)
     store.acknowledge(store.seq)
     acked = store.acked
-    while store.epoch < 4:
+    while len(store.order) < 4:
         assert isinstance(store.execute([put(store.seq)])[0], int)
     assert mount(store.region.flash, Clock(1)).acked == acked
     with pytest.raises(Invalid):
@@ -208,7 +213,7 @@ def test_the_smallest_ring_goes_round_for_ever():
         region = Region(flash())
         size = region.slot_size(arena.CHUNK * arena.layout(slots)[1])
         store, witness = fresh(flash(sectors=2 * size + 3), slots)
-        while store.epoch < 30:
+        while turns(store) < 30:
             witness.act(store, ("acknowledge", 0))
             assert fill(store, witness) > 3
         witness.booted(mount(store.region.flash, Clock(1)))
@@ -217,12 +222,12 @@ def test_the_smallest_ring_goes_round_for_ever():
 def test_overwrite_waives_the_acknowledgement_but_not_the_snapshots():
     store, witness = fresh(policy=frames.OVERWRITE)
     application = Application(Chance(2), acknowledges=False)
-    while store.epoch < 30:
+    while turns(store) < 30:
         result = witness.act(store, application.action(witness.model))
         assert not isinstance(result, LogFull)
-        if store.epoch > 8:
+        if turns(store) > 8:
             for slot in store.slots:
-                assert slot is None or slot.seq + 1 >= store.region.opened(store.order[0]).first
+                assert slot is None or slot.seq + 1 >= store.first().first
     with pytest.raises(NotFound):
         store.read_frames(1, b"")
     witness.booted(mount(store.region.flash, Clock(1)))
@@ -236,14 +241,14 @@ def test_wear_is_even_over_many_turns(geometry):
     store, witness = fresh(flash(*geometry))
     sim, region = store.region.flash, store.region
     ring = range(region.ring(), region.sectors)
-    while store.epoch < 25 * len(ring):
+    while store.top < 26 * store.region.turn:
         store.acknowledge(store.seq + 1)
         for _ in range(4):
             store.execute([put(store.seq)] * 3)
     assert max(sim.erases[i] for i in ring) - min(sim.erases[i] for i in ring) <= 2
     mean = sum(sim.erases) / len(sim.erases)
     assert max(sim.erases) / mean <= 2, (max(sim.erases), mean, sim.erases)
-    assert [region.erase_count(i) for i in ring] == [sim.erases[i] for i in ring]
+    assert [region.record(i)[0] for i in ring] == [sim.erases[i] + 1 for i in ring]
     again = mount(sim, Clock(1))
     assert (again.seq, again.head, again.kernel.root()) == (store.seq, store.head, store.kernel.root())
 
@@ -275,7 +280,7 @@ def test_the_cost_of_a_byte(unit):
             at += length
             seq += 1
     assert seq > start + 90 and size > 90 * 64
-    assert size <= sum(spent) <= 1.05 * size
+    assert size <= sum(spent) <= 1.10 * size
 
 
 # -- snapshots ----------------------------------------------------------------------------------------------------------------
@@ -332,7 +337,7 @@ def test_a_snapshot_on_demand():
     store, witness = fresh()
     store.execute([put(1)])
     header = store.take_snapshot()
-    assert header.seq == store.seq and header.head == store.head and header.root == store.kernel.root()
+    assert header.seq == store.seq - 1 and header.root == store.kernel.root()  # the last frame names the snapshot
     slots_hold(store)
     store.execute([put(2)])
     second = store.take_snapshot()
@@ -350,9 +355,9 @@ def test_a_snapshot_saves_the_replay_of_what_it_covers():
     newest = store.newest_snapshot()[1]
     sim = run.sim.clone(1)
     spoiled = 0
-    for i, sector in enumerate(store.order[:-1]):
-        if store.region.opened(store.order[i + 1]).first <= newest.seq:
-            start = sector * 1024 + store.region.frames_at
+    for i, number in enumerate(store.order[:-1]):
+        if i and store.region.run(store.order[i + 1]).first <= newest.seq:
+            start = store.region.frames_at(number)
             sim.bytes[start : start + 300] = bytes(300)
             spoiled += 1
     assert spoiled
@@ -398,7 +403,7 @@ def torn_log():
 
 def test_frames_are_read_from_any_seq():
     store, all_frames, heads = torn_log()
-    assert store.boot > 10 and store.epoch > 3 and len(store.order) == store.epoch
+    assert store.boot > 10 and len(store.order) > 3
     for seq in range(store.seq + 1):
         data = bytes(store.read_frames(seq, heads[seq]))
         expected = b""
@@ -447,7 +452,7 @@ def test_a_damaged_log_is_served_up_to_the_damage_and_takes_nothing_new():
     run = Run(flash(sectors=40, sector=512), 5, 30, acknowledges=False, history=history)
     store = run.store
     assert len(store.order) > 2 and not any(store.slots)
-    victim = store.order[1] * 512 + store.region.frames_at + 40
+    victim = store.region.frames_at(store.order[1]) + 40
     sim = run.sim.clone(1)
     sim.flip(victim, 0)
     again = mount(sim, Clock(1))
@@ -552,3 +557,13 @@ def test_the_simulator_enforces_the_rules():
     with pytest.raises(OSError):
         sim.erase(0)
     assert sim.bytes[:4] == b"1234"
+
+
+def test_a_refused_command_goes_on_with_a_snapshot():
+    store, _ = fresh()
+    store.execute([put(1)])
+    store.begin_snapshot()
+    for _ in range(store.region.slot_sectors + store.kernel.arena.chunks + 3):
+        with pytest.raises(NotFound):
+            command(store, kernel.DELETE, frames.ident(999))
+    assert store.saver is None and store.newest_snapshot()[1].seq >= store.seq - 1
