@@ -13,7 +13,7 @@ help:
 setup: $(VENV)/ready ## Debian packages that are missing, and .venv with Quipu in it
 
 $(VENV)/ready: pyproject.toml setup.py
-	@missing="$$($(PYTHON) host/quipu/images.py packages)"; \
+	@missing="$$($(PYTHON) host/quipu/build/images.py packages)"; \
 	if [ -n "$$missing" ]; then \
 	    echo "installing $$missing"; \
 	    $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing; \
@@ -37,10 +37,10 @@ demo-fleet: $(VENV)/recordings ## a Cortex-M4 records; a Cortex-M7 takes over it
 	$(BIN)/python host/demo/fleet.py
 
 images: setup ## MicroPython for every emulated board, and for this machine
-	$(BIN)/python host/quipu/images.py build
+	$(BIN)/python host/quipu/build/images.py build
 
 native: setup ## the C module for boards as .mpy, for every architecture that there is a compiler for: build/native, and the wheel
-	$(BIN)/python host/quipu/natives.py
+	$(BIN)/python host/quipu/build/natives.py
 
 PORTS ?= $(PORT)
 hil: images kernel ## the hardware suite on the board at PORT= (PORTS="a b": several), else on every emulated one; ERASE=1: restore too

@@ -20,10 +20,10 @@ import time
 from pathlib import Path
 
 import quipu
-from quipu import cli
-from quipu.archive import Archive, Note
-from quipu.index import Index
-from quipu.merge import merge
+from quipu.archive.files import Archive, Note
+from quipu.archive.join import merge
+from quipu.cli import main as cli
+from quipu.past.index import Index
 
 from shared_kernel import frames as f
 from shared_kernel import genesis, primitives

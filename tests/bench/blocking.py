@@ -13,8 +13,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from quipu import boards, deploy, images
-from quipu.emulator import Emulator
+from quipu.build import images
+from quipu.build.emulator import Emulator
+from quipu.install import boards
+from quipu.install import files as deploy
 
 from tests.boards.conftest import blank_log
 from tests.boards.test_costs import BOARD, SETUP, Prompt

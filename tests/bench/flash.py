@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 
-from quipu import images
+from quipu.build import images
 
 from shared_kernel import frames
 from tests.bench.workload import DIM, KEPT, META, CountingFlash, Recorder

@@ -11,8 +11,9 @@ import json
 import subprocess
 
 import quipu
-from quipu import deploy, images
-from quipu.emulator import Emulator
+from quipu.build import images
+from quipu.build.emulator import Emulator
+from quipu.install import files as deploy
 
 from shared_kernel.config import CONFIG_NAMES
 from shared_kernel.kernel import Kernel

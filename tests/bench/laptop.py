@@ -21,7 +21,7 @@ import faiss
 import numpy as np
 import quipu
 from blake3 import blake3
-from quipu.archive import Archive
+from quipu.archive.files import Archive
 from valoricore import LocalClient
 
 from shared_kernel import frames as f

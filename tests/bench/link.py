@@ -16,8 +16,10 @@ from functools import partial
 from pathlib import Path
 
 import quipu
-from quipu import deploy, flash, images
-from quipu.emulator import Emulator
+from quipu.build import images
+from quipu.build.emulator import Emulator
+from quipu.install import files as deploy
+from quipu.install import flash
 
 from tests.bench import link_cost
 

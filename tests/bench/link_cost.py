@@ -9,9 +9,11 @@ import time
 from pathlib import Path
 
 import quipu
-from quipu import deploy, images, serial_port
-from quipu.emulator import Emulator
-from quipu.repl import Repl
+from quipu.board import serial_port
+from quipu.build import images
+from quipu.build.emulator import Emulator
+from quipu.install import files as deploy
+from quipu.install.repl import Repl
 
 from shared_kernel import requests
 from tests.boards.counting import COST

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import quipu
-from quipu import audit
-from quipu.archive import Archive
-from quipu.verify import Pass, Verdict
+from quipu.archive import parallel as audit
+from quipu.archive.files import Archive
+from quipu.archive.verify import Pass, Verdict
 
 from shared_kernel import frames as f
 from shared_kernel import snapshot_file

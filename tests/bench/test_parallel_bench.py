@@ -1,7 +1,7 @@
 """The log that parallel.py measures has what it says, and both ways of verifying it are really taken."""
 
 import quipu
-from quipu import audit
+from quipu.archive import parallel as audit
 
 from tests.bench import parallel
 
