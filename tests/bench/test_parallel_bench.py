@@ -3,7 +3,7 @@
 import quipu
 from quipu.archive import parallel as audit
 
-from tests.bench import parallel
+from bench import parallel
 
 ROWS = [[(7919 * i + 104729 * n) % 131072 - 65536 for i in range(parallel.DIM)] for n in range(50)]
 

@@ -17,8 +17,8 @@ from quipu.install import flash
 from quipu.install.attach import read as read_region
 
 from shared_kernel.search import search
-from tests.conformance.run import HERE, SILENCE_S, SMALL, Row, judge, short
 from tests.hil.device import KEY, SAID
+from tools.conformance import HERE, SILENCE_S, SMALL, Row, judge, short
 
 RUN = """
 import gc, quipu

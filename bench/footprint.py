@@ -1,7 +1,7 @@
 """What Quipu takes of a board: flash and heap, on each emulated architecture, frozen into the image and copied as files. Prints the
 table of docs/boards.md and writes build/reports/footprint.json.
 
-    python -m tests.bench.footprint
+    python -m bench.footprint
 
 Heap: what is in use after start-up with a blank log, as `quipu info` says it (after a collection), less what plain MicroPython uses
 at its prompt. It grows with the board's capacities: the state itself is in it, and is in a column of its own.

@@ -14,8 +14,8 @@ import sys
 import vfs
 from quipu.files_flash import FilesFlash
 
+from bench.workload import KEPT, BlockDevice, CountingFlash, Recorder, line
 from shared_kernel.store import Store
-from tests.bench.workload import KEPT, BlockDevice, CountingFlash, Recorder, line
 
 READ_SIZE = LOOKAHEAD = 32  # as MicroPython's ports mount littlefs; the program size differs by port
 

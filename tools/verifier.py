@@ -1,6 +1,6 @@
 """A second verifier, written from docs/format.md alone: it shares no line with the project and imports nothing of it.
 
-    python tests/docs/verifier.py FRAMES [SNAPSHOT]
+    python tools/verifier.py FRAMES [SNAPSHOT]
 
 FRAMES is a file of whole frames one after the other, from a genesis on; with SNAPSHOT (header and arena), from the frame
 after it. The state is one bytearray, addressed by bytes throughout.

@@ -1,6 +1,6 @@
 """Runs the conformance vectors on every interpreter, prints one table, and writes build/reports/conformance.json.
 
-    python tests/conformance/run.py [--only TEXT]    TEXT: run only runtimes whose name has it in it, and write no report
+    python tools/conformance.py [--only TEXT]    TEXT: run only runtimes whose name has it in it, and write no report
 
 Exit code 1 if any of them answers otherwise than the vectors, runs fewer than there are, or cannot be run here. Never says
 what is right: the vectors do, and runner.py compares.
@@ -20,8 +20,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
+ROOT = Path(__file__).resolve().parents[1]
+HERE = ROOT / "tests" / "conformance"  # the vectors, and what runs them on one interpreter
 if __name__ == "__main__":
     sys.path[:0] = [str(ROOT), str(ROOT / "host")]
 

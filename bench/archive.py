@@ -1,6 +1,6 @@
 """How fast an archive of a million frames answers, what a copy of it that is behind costs to bring up to it, and the memory of it all.
 
-    python -m tests.bench.archive [--frames 1000000] [--folder build/bench/archive]
+    python -m bench.archive [--frames 1000000] [--folder build/bench/archive]
 
 The archive is made once, from fixed seeds, by the kernel that a board runs: each frame is one that a store would have written.
 Each figure is of a process of its own; KoruDelta's claims for bytes moved stand beside ours.
@@ -36,7 +36,7 @@ LONG = b"long"  # the key that is written LONG_VERSIONS times, evenly
 LONG_VERSIONS = 1000
 START_MS = 1_700_000_000_000
 MOMENTS = 101  # asked for, at random; their median counts
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 # Differences in percent, and what KoruDelta's README says that its sync moves for them.
 CLAIMED = {0: "32 bytes", 1: "about 1%", 50: "about 50%"}
 LIMITS = {"index rebuild, frames/s": 100_000, "state at a random moment, median ms": 100,
@@ -270,7 +270,7 @@ def ready(folder: Path, frames: int) -> None:
 
 def step(name: str, folder: Path, **environment: str) -> dict[str, float]:
     """Carry out a step in a process of its own; return what it told, the peak of its memory among it."""
-    done = subprocess.run([sys.executable, "-m", "tests.bench.archive", "--step", name, "--folder", str(folder)], check=True,
+    done = subprocess.run([sys.executable, "-m", "bench.archive", "--step", name, "--folder", str(folder)], check=True,
                           stdout=subprocess.PIPE, text=True, cwd=ROOT, env={**os.environ, **environment})
     told: dict[str, float] = json.loads(done.stdout)
     return told

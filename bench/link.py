@@ -21,7 +21,7 @@ from quipu.build.emulator import Emulator
 from quipu.install import files as deploy
 from quipu.install import flash
 
-from tests.bench import link_cost
+from bench import link_cost
 
 BOARD = "MPS2_AN386"
 ROUNDS = 3

@@ -48,7 +48,7 @@ def median(work: Callable[[], Any], times: int = 1, count: int = TURNS) -> float
 
 def run(folder: Path, rows: Any) -> dict[str, list[tuple[int, float]]]:
     """Return [(size, seconds)] for each: what is measured in the laptop's half, on logs and states of growing size."""
-    from tests.bench.laptop import kernel_of, log_of
+    from bench.laptop import kernel_of, log_of
 
     out: dict[str, list[tuple[int, float]]] = {"root after one insert": [], "search, k = 10": [], "replay of the log": [],
                                                "boot": [], "sync": []}

@@ -1,6 +1,6 @@
 """What a record costs the flash: bytes programmed, sectors erased, evenness of wear; Quipu beside what a user would do instead.
 
-    .venv/bin/python -m tests.bench.flash      prints the tables, writes build/reports/flash.json (`make bench-flash`)
+    .venv/bin/python -m bench.flash      prints the tables, writes build/reports/flash.json (`make bench-flash`)
 
 All candidates record the same (workload.py) on the same simulated flash; the figures are counts, the same at each run.
 """
@@ -13,8 +13,8 @@ import sys
 
 from quipu.build import images
 
+from bench.workload import DIM, KEPT, META, CountingFlash, Recorder
 from shared_kernel import frames
-from tests.bench.workload import DIM, KEPT, META, CountingFlash, Recorder
 
 TURNS = 50
 # name: sectors, sector, page, program unit
@@ -106,7 +106,7 @@ def alternative(candidate, program_size, writes):
     """Return what a candidate of alternatives.py costs; None if this MicroPython cannot run it."""
     geometry = PICO if candidate == "quipu" else GEOMETRIES[USUAL]
     root = images.checkout_root()
-    done = subprocess.run([str(images.unix_port()), "-X", "heapsize=64M", str(root / "tests" / "bench" / "alternatives.py"), candidate,
+    done = subprocess.run([str(images.unix_port()), "-X", "heapsize=64M", str(root / "bench" / "alternatives.py"), candidate,
                            *map(str, geometry), str(program_size), str(writes)],
                           env={**os.environ, "MICROPYPATH": f"{root}:{root / 'firmware'}"}, capture_output=True, text=True, check=False)
     if "no module named 'btree'" in done.stderr + done.stdout:

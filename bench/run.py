@@ -19,10 +19,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import archive, board, chart
-from tests.bench.chart import seconds
+from bench import archive, board, chart
+from bench.chart import seconds
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 REPORTS = ROOT / "build" / "reports"
 PEERS = ROOT / "build" / "bench-venv"
 PACKAGES = ("valoricore==0.3.1", "faiss-cpu", "numpy")
@@ -44,7 +44,7 @@ def peers() -> Path:
 def laptop() -> dict[str, Any]:
     """Run the laptop's half."""
     env = {each: value for each, value in os.environ.items() if each != "QUIPU_PURE"}
-    done = subprocess.run([str(peers()), "-m", "tests.bench.laptop"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True,
+    done = subprocess.run([str(peers()), "-m", "bench.laptop"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True,
                           timeout=LIMIT_S, env={**env, "PYTHONPATH": f"{ROOT / 'host'}{os.pathsep}{ROOT}"})
     return json.loads(done.stdout)
 

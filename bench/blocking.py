@@ -1,6 +1,6 @@
 """The longest that one insert keeps a board: instructions, sector erases and bytes programmed in one call, at their worst.
 
-    .venv/bin/python -m tests.bench.blocking      prints the table, writes build/reports/blocking.json
+    .venv/bin/python -m bench.blocking      prints the table, writes build/reports/blocking.json
 
 Counted on the emulated Cortex-M4 over a turn and more of the ring, with snapshots, checkpoints and acknowledgements at their
 defaults; the emulation of the flash is taken off. What the flash itself then takes follows from its data sheet (PARTS).

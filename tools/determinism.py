@@ -1,6 +1,6 @@
 """The shared kernel must give the same bytes on every interpreter: this reads its syntax trees and names what could not.
 
-Run as `python tests/determinism.py [files or folders]` (by default all of shared_kernel/); prints file:line: message for each
+Run as `python tools/determinism.py [files or folders]` (by default all of shared_kernel/); prints file:line: message for each
 finding and exits 1 if there is one, or if there was nothing to read. It knows syntax only: what it cannot see, such as
 iteration over a dict that came in as an argument, the conformance vectors must.
 """

@@ -1,7 +1,7 @@
 """The boards' half of `make bench`: exact instruction counts on the emulated Cortex-M4 and M0, for plain Python, viper and native
 code, less what the emulation of the flash takes. The same each run; one virtual nanosecond is one instruction.
 
-    .venv/bin/python -m tests.bench.board        prints them as JSON
+    .venv/bin/python -m bench.board        prints them as JSON
 """
 
 import json

@@ -1,6 +1,6 @@
 """The laptop's half of `make bench`: Quipu beside its peers in one process, turn by turn, as ratios.
 
-    build/bench-venv/bin/python -m tests.bench.laptop     prints one JSON object
+    build/bench-venv/bin/python -m bench.laptop     prints one JSON object
 
 Run by run.py in an environment that has the peers. Each figure is the median of several turns, and a ratio is the median of the
 turns' own ratios, Quipu and peer one right after the other: what else the machine does then falls on both.
@@ -24,13 +24,13 @@ from blake3 import blake3
 from quipu.archive.files import Archive
 from valoricore import LocalClient
 
+from bench import growth, parallel
 from shared_kernel import frames as f
 from shared_kernel import primitives
 from shared_kernel.genesis import encode
 from shared_kernel.kernel import INSERT, Kernel
 from shared_kernel.replay import Replay
 from shared_kernel.search import search
-from tests.bench import growth, parallel
 
 DIM = 16
 FRAMES = 20_000  # inserts in the log that is replayed
@@ -197,7 +197,7 @@ def run() -> dict[str, Any]:
     """Measure everything; seconds, and ratios (above 1: Quipu is the quicker)."""
     rows = vectors(max(SIZES))
     # Beside the checkout, not in /tmp, which may be memory: durable must mean a disk.
-    folder = Path(tempfile.mkdtemp(prefix="bench", dir=Path(__file__).resolve().parents[2] / "build"))
+    folder = Path(tempfile.mkdtemp(prefix="bench", dir=Path(__file__).resolve().parents[1] / "build"))
     out: dict[str, Any] = {"kernel": quipu.kernels.describe(), "provider": primitives.name, "python": sys.version.split()[0]}
     parts = {"replay": (replays, rows), "parallel": (parallel.run, rows[:1000].tolist()), "search": (searches, rows),
              "root": (roots, rows), "append": (appends, rows), "growth": (growth.run, vectors(growth.LARGEST))}
