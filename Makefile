@@ -13,7 +13,7 @@ help:
 setup: $(VENV)/ready ## Debian packages that are missing, and .venv with Quipu in it
 
 $(VENV)/ready: pyproject.toml setup.py
-	@missing="$$($(PYTHON) host/quipu/images.py packages)"; \
+	@missing="$$($(PYTHON) host/quipu/build/images.py packages)"; \
 	if [ -n "$$missing" ]; then \
 	    echo "installing $$missing"; \
 	    $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing; \
@@ -37,10 +37,10 @@ demo-fleet: $(VENV)/recordings ## a Cortex-M4 records; a Cortex-M7 takes over it
 	$(BIN)/python host/demo/fleet.py
 
 images: setup ## MicroPython for every emulated board, and for this machine
-	$(BIN)/python host/quipu/images.py build
+	$(BIN)/python host/quipu/build/images.py build
 
 native: setup ## the C module for boards as .mpy, for every architecture that there is a compiler for: build/native, and the wheel
-	$(BIN)/python host/quipu/natives.py
+	$(BIN)/python host/quipu/build/natives.py
 
 PORTS ?= $(PORT)
 hil: images kernel ## the hardware suite on the board at PORT= (PORTS="a b": several), else on every emulated one; ERASE=1: restore too
@@ -70,17 +70,17 @@ test: images kernel $(VENV)/recordings ## every test; IGNORE=tests/...: but thes
 lint: setup ## ruff, mypy on host/, the kernel's determinism
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python tests/determinism.py
+	$(BIN)/python tools/determinism.py
 
 conformance: images kernel ## the same vectors on every interpreter: one table, build/reports/conformance.json
-	$(BIN)/python tests/conformance/run.py
+	$(BIN)/python tools/conformance.py
 
 bench-flash: images ## what a record costs the flash, beside littlefs, and how long an insert may take: build/reports/flash.json
-	$(BIN)/python -m tests.bench.flash
-	$(BIN)/python -m tests.bench.blocking
+	$(BIN)/python -m bench.flash
+	$(BIN)/python -m bench.blocking
 
 bench-link: images ## a byte's way to a board and back, beside mpremote and the raw REPL: build/reports/link.json
-	$(BIN)/python -m tests.bench.link
+	$(BIN)/python -m bench.link
 
 SEEDS ?= 4
 JOBS ?= 2
@@ -88,7 +88,7 @@ faults: images ## power cuts, bad bits, bad sectors, kills, breakages: one table
 	$(BIN)/python tests/faults/run.py --seeds $(SEEDS) --jobs $(JOBS) $(if $(CUT),--cut $(CUT))
 
 bench: images kernel ## every figure beside its peers, under 10 minutes: a table, build/reports/bench.json and charts
-	$(BIN)/python -m tests.bench.run
+	$(BIN)/python -m bench.run
 
 SECONDS ?= 60
 FUZZED := frame first_frame command snapshot_header whole_snapshot boot log_reader records dump requests answers archive

@@ -10,9 +10,10 @@ import sys
 
 import quipu
 from motions import features, read
-from quipu import images, render
-from quipu.emulator import Emulator
-from quipu.restore import restore
+from quipu.board.restore import restore
+from quipu.build import images
+from quipu.build.emulator import Emulator
+from quipu.cli import render
 from run import ACTIVITY, port, record, step
 
 OLD, NEW = "MPS2_AN386", "MPS2_AN500"

@@ -14,9 +14,11 @@ from contextlib import contextmanager
 
 import quipu
 from motions import DIM, Series, features, read
-from quipu import deploy, images, render
-from quipu.emulator import Emulator
+from quipu.build import images
+from quipu.build.emulator import Emulator
+from quipu.cli import render
 from quipu.errors import PortError
+from quipu.install import files as deploy
 from rich.console import Console
 
 from shared_kernel.search import search

@@ -10,17 +10,24 @@ Verbs take raw Q16.16 integers: `vector` and `q16` make them. Errors are in `qui
 """
 
 from . import kernels  # isort: skip  (first: it chooses between the files of shared_kernel and what was compiled of them)
-from . import errors, providers
-from .archive import Archive
-from .board import Board, connect
-from .memory import Memory, open_archive
-from .sync import SyncResult
+from quipu.archive.files import Archive
+from quipu.archive.verify import Verdict, replay_to, state, verify
+from quipu.board.board import Board, connect
+from quipu.board.sync import SyncResult
+from quipu.past.memory import Memory, open_archive
+
+from . import errors, moved, providers
 from .values import q16, vector
-from .verify import Verdict, replay_to, state, verify
 
 __all__ = ["Archive", "Board", "Memory", "SyncResult", "Verdict", "connect", "errors", "kernels", "open",
            "open_archive", "q16", "replay_to", "state", "vector", "verify"]
 
 open = open_archive  # noqa: A001  (quipu.open(DIR) and quipu.connect(PORT) give the same verbs)
 
+
+def __getattr__(name: str) -> object:
+    return moved.attribute(name)
+
+
+moved.install()
 providers.install()

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.bench import archive
+from bench import archive
 
 FRAMES = 20_000
 

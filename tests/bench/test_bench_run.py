@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.bench import run
+from bench import run
 
 TIMES = {"quipu": 2e-4, "peer": 3e-3, "ratio": {"peer": 15.04}}
 LAPTOP = {

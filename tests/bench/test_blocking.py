@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.bench import blocking
+from bench import blocking
 
 PAIRS = 500
 MOST_INSTRUCTIONS = 5_000_000

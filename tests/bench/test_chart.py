@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.bench import chart
+from bench import chart
 
 
 @pytest.mark.parametrize("power", (0, 0.5, 1, 2))

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from tests.bench import flash
-from tests.bench.flash import CYCLES, GEOMETRIES, MOST_OVERHEAD, MOST_SPREAD, SMALL_UNIT, TURNS, USUAL
-from tests.bench.workload import DIM, META, CountingFlash, line, vector
+from bench import flash
+from bench.flash import CYCLES, GEOMETRIES, MOST_OVERHEAD, MOST_SPREAD, SMALL_UNIT, TURNS, USUAL
+from bench.workload import DIM, META, CountingFlash, line, vector
 
 WRITES = 600
 

@@ -1,9 +1,9 @@
 """The log that parallel.py measures has what it says, and both ways of verifying it are really taken."""
 
 import quipu
-from quipu import audit
+from quipu.archive import parallel as audit
 
-from tests.bench import parallel
+from bench import parallel
 
 ROWS = [[(7919 * i + 104729 * n) % 131072 - 65536 for i in range(parallel.DIM)] for n in range(50)]
 

@@ -3,8 +3,9 @@
 import shutil
 
 import pytest
-from quipu import deploy, images
-from quipu.emulator import Emulator
+from quipu.build import images
+from quipu.build.emulator import Emulator
+from quipu.install import files as deploy
 
 BOARD = "MPS2_AN386"
 

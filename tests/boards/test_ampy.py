@@ -8,11 +8,16 @@ import time
 import pytest
 import quipu
 from ampy import pyboard
-from quipu import cli, commands_boards, deploy, flash, images, repl_ampy
-from quipu.emulator import Emulator
+from quipu import install
+from quipu.build import images
+from quipu.build.emulator import Emulator
+from quipu.cli import boards as commands_boards
+from quipu.cli import main as cli
 from quipu.errors import PortError
-from quipu.repl import DeviceError
-from quipu.repl_ampy import AmpyRepl
+from quipu.install import files as deploy
+from quipu.install import flash, repl_ampy
+from quipu.install.repl import DeviceError
+from quipu.install.repl_ampy import AmpyRepl
 
 from tests.boards.conftest import CutError, cut_half_way
 from tests.boards.test_wedged import PEERS, Cable, Peer
@@ -173,8 +178,8 @@ def test_over_the_network(emulator, rfc2217):
 def test_ampy_is_an_extra(monkeypatch, capsys):
     for name in ("ampy", "ampy.pyboard"):
         monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
-    monkeypatch.delitem(sys.modules, "quipu.repl_ampy")
-    monkeypatch.delattr(quipu, "repl_ampy")
+    monkeypatch.delitem(sys.modules, "quipu.install.repl_ampy")
+    monkeypatch.delattr(install, "repl_ampy")
     assert cli.main(["flash", "/dev/no-such-port", "--tool", "ampy"]) == 2
     assert "pip install 'quipu[ampy]'" in capsys.readouterr().err
 

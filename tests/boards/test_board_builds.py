@@ -8,7 +8,8 @@ import shutil
 import subprocess
 
 import pytest
-from quipu import boards, flash, images
+from quipu.build import images
+from quipu.install import boards, flash
 
 ROOT = images.checkout_root()
 PORTS = {"PYBV11": "stm32", "NUCLEO_F767ZI": "stm32", "ARDUINO_NANO_33_BLE_SENSE": "nrf", "ADAFRUIT_ITSYBITSY_M4_EXPRESS": "samd"}

@@ -8,8 +8,9 @@ import sys
 import types
 
 import pytest
-from quipu import boards, flash, images
+from quipu.build import images
 from quipu.errors import UsageError
+from quipu.install import boards, flash
 
 from shared_kernel.config import CONFIG_NAMES
 from shared_kernel.genesis import need_slot

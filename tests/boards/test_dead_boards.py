@@ -2,8 +2,9 @@
 
 import pytest
 import quipu
-from quipu import commands_flash, images
-from quipu.emulator import Emulator
+from quipu.build import images
+from quipu.build.emulator import Emulator
+from quipu.cli import dump as commands_flash
 
 from shared_kernel.errors import Damage, LogFull
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from mpremote.transport import TransportExecError
 from mpremote.transport_serial import SerialTransport
-from quipu import images
-from quipu.emulator import Emulator, EmulatorError
+from quipu.build import images
+from quipu.build.emulator import Emulator, EmulatorError
 
 ROOT = Path(__file__).resolve().parents[2]
 BOARDS = images.boards()
@@ -317,7 +317,7 @@ def test_what_cannot_start_says_so(tmp_path):
 
 
 def test_the_board_dies_with_the_one_who_started_it(tmp_path):
-    code = (f"import sys, time\nsys.path.insert(0, {str(ROOT / 'host')!r})\nfrom quipu.emulator import Emulator\n"
+    code = (f"import sys, time\nsys.path.insert(0, {str(ROOT / 'host')!r})\nfrom quipu.build.emulator import Emulator\n"
             f"e = Emulator({BOARDS[0]!r}, {str(tmp_path / 'flash')!r}, frozen=False)\ne.start()\n"
             "print(e.pid, flush=True)\ntime.sleep(600)")
     starter = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)

@@ -8,8 +8,8 @@ import time
 
 import pytest
 import quipu
-from quipu import images
-from quipu.emulator import Emulator
+from quipu.build import images
+from quipu.build.emulator import Emulator
 
 from tests.boards.conftest import BOARD, place
 

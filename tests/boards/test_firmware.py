@@ -15,8 +15,9 @@ from contextlib import ExitStack
 import pytest
 import quipu
 import serial
-from quipu.board import Board
-from quipu.emulator import Emulator
+from quipu.board.board import Board
+from quipu.board.link import encode_request
+from quipu.build.emulator import Emulator
 from quipu.errors import (
     Damage,
     FormatError,
@@ -31,9 +32,8 @@ from quipu.errors import (
     TooLong,
     WrongDimension,
 )
-from quipu.link import encode_request
-from quipu.query import Query
-from quipu.repl import Repl
+from quipu.install.repl import Repl
+from quipu.past.query import Query
 
 from shared_kernel import frames, kernel, requests, snapshot
 from shared_kernel.config import CONFIG_NAMES

@@ -5,9 +5,13 @@ import os
 
 import pytest
 import quipu
-from quipu import attach, boards, cli, commands_boards, deploy, flash, images
-from quipu.emulator import Emulator
+from quipu.build import images
+from quipu.build.emulator import Emulator
+from quipu.cli import boards as commands_boards
+from quipu.cli import main as cli
 from quipu.errors import FlashError, PortError, UsageError
+from quipu.install import attach, boards, flash
+from quipu.install import files as deploy
 
 from tests.boards.conftest import CutError, cut_half_way
 

@@ -6,9 +6,13 @@ import json
 import pytest
 import quipu
 import serial
-from quipu import cli, commands_boards, deploy, flash, images
-from quipu.emulator import Emulator
+from quipu.build import images
+from quipu.build.emulator import Emulator
+from quipu.cli import boards as commands_boards
+from quipu.cli import main as cli
 from quipu.errors import PortError
+from quipu.install import files as deploy
+from quipu.install import flash
 
 BOARD = "MPS2_AN386"
 SECTOR, SIZE = 8192, 24 * 8192

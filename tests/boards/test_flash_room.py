@@ -5,8 +5,11 @@ import os
 
 import pytest
 import quipu
-from quipu import cli, commands_boards, deploy, flash
-from quipu.emulator import Emulator
+from quipu.build.emulator import Emulator
+from quipu.cli import boards as commands_boards
+from quipu.cli import main as cli
+from quipu.install import files as deploy
+from quipu.install import flash
 
 from tests.boards.conftest import CutError, cut_half_way
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 import quipu
-from quipu.emulator import Emulator
+from quipu.build.emulator import Emulator
 
 from shared_kernel.config import CONFIG_NAMES
 from tests.boards.conftest import place

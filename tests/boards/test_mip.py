@@ -9,8 +9,9 @@ import threading
 
 import pytest
 import quipu
-from quipu import deploy, images, mip
-from quipu.emulator import Emulator
+from quipu.build import images, mip
+from quipu.build.emulator import Emulator
+from quipu.install import files as deploy
 
 BOARD = "MPS2_AN386"
 
@@ -29,7 +30,7 @@ def address():
 
 def test_the_package_names_every_file_of_the_boards_side():
     text = (images.checkout_root() / "package.json").read_text()
-    assert text == mip.package(), "a file came or went: run `python host/quipu/mip.py`"
+    assert text == mip.package(), "a file came or went: run `python host/quipu/build/mip.py`"
     named = {"/lib/" + place for place, _ in json.loads(text)["urls"]}
     assert named == {path for path in deploy.files(images.board_facts(BOARD), native=False) if path.startswith("/lib/")}
 

@@ -8,8 +8,9 @@ import blake3 as published
 import pytest
 from mpremote.transport import TransportExecError
 from mpremote.transport_serial import SerialTransport
-from quipu import deploy, images, natives
-from quipu.emulator import Emulator
+from quipu.build import images, natives
+from quipu.build.emulator import Emulator
+from quipu.install import files as deploy
 
 from shared_kernel import frames, primitives
 from shared_kernel.arena import CHUNK, CLEAN, DIRTY, UNSAVED, Arena

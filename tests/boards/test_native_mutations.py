@@ -2,7 +2,7 @@
 
 import pytest
 from mpremote.transport import TransportExecError
-from quipu.emulator import Emulator
+from quipu.build.emulator import Emulator
 
 from tests.boards import test_native
 from tests.boards.test_provider import built

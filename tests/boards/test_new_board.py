@@ -7,8 +7,12 @@ import shutil
 
 import pytest
 import quipu
-from quipu import boards, cli, deploy, errors, images
-from quipu.emulator import Emulator
+from quipu import errors
+from quipu.build import images
+from quipu.build.emulator import Emulator
+from quipu.cli import main as cli
+from quipu.install import boards
+from quipu.install import files as deploy
 
 MODEL = "RPI_PICO"
 DOC = (images.checkout_root() / "docs" / "boards.md").read_text()

@@ -3,7 +3,7 @@ laptop changes is told and counted like what the application changes."""
 
 import pytest
 import quipu
-from quipu.emulator import Emulator
+from quipu.build.emulator import Emulator
 from quipu.errors import Archived, NotFound
 
 from tests.boards.conftest import BOARD

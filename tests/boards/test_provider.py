@@ -6,8 +6,9 @@ import sys
 
 import pytest
 import quipu
-from quipu import deploy, images, natives
-from quipu.emulator import Emulator
+from quipu.build import images, natives
+from quipu.build.emulator import Emulator
+from quipu.install import files as deploy
 
 from tests.boards.conftest import BOARD
 

@@ -1,7 +1,8 @@
 """What it costs a board to recover a log of its whole region: instructions for each replayed frame, and no heap that grows."""
 
 import pytest
-from quipu import deploy, images
+from quipu.build import images
+from quipu.install import files as deploy
 
 from shared_kernel import frames, kernel
 from shared_kernel.errors import LogFull

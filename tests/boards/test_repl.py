@@ -11,8 +11,8 @@ import sys
 import pytest
 import quipu
 import serial
-from quipu.emulator import Emulator
-from quipu.link import encode_request
+from quipu.board.link import encode_request
+from quipu.build.emulator import Emulator
 
 from shared_kernel import requests
 

@@ -5,10 +5,10 @@ import threading
 
 import pytest
 import quipu
-from quipu.emulator import Emulator
+from quipu.board.migrate import migrate
+from quipu.board.restore import restore
+from quipu.build.emulator import Emulator
 from quipu.errors import PortError
-from quipu.migrate import migrate
-from quipu.restore import restore
 
 KILLS = 6
 LONGEST_S = 5  # about what connecting and a restore take

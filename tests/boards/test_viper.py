@@ -11,8 +11,8 @@ import blake3 as published
 import pytest
 from mpremote.transport import TransportExecError
 from mpremote.transport_serial import SerialTransport
-from quipu import images
-from quipu.emulator import Emulator
+from quipu.build import images
+from quipu.build.emulator import Emulator
 
 from shared_kernel import blake3, distances, frames, kernel, primitives, search
 

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 from mpremote.transport import TransportExecError
-from quipu.emulator import Emulator
+from quipu.build.emulator import Emulator
 
 from tests.boards import test_viper
 

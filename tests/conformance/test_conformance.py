@@ -12,7 +12,8 @@ import pytest
 from quipu.providers import Fast
 
 from shared_kernel import primitives
-from tests.conformance import generate, run, runner
+from tests.conformance import generate, runner
+from tools import conformance as run
 
 COMMANDS = run.HERE / "vectors" / run.ROOT_OF
 SMALL, LARGE = run.SMALL, run.LARGE

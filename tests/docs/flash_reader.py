@@ -5,7 +5,7 @@ import zlib
 
 from blake3 import blake3
 
-from tests.docs.verifier import need, plan
+from tools.verifier import need, plan
 
 
 class Image:

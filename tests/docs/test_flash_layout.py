@@ -9,11 +9,11 @@ from shared_kernel import frames
 from shared_kernel import kernel as k
 from shared_kernel.recovery import Recovery
 from shared_kernel.store import Store
-from tests.docs import verifier
 from tests.docs.flash_reader import Image
 from tests.docs.logs import Wanderer, b3
-from tests.docs.verifier import Broken, verify
 from tests.flashsim import FlashSim, PowerCut
+from tools import verifier
+from tools.verifier import Broken, verify
 
 FLASH_CONFIG = (2, 8, 6, 8, 4, 5, 7)
 GEOMETRIES = [(24, 1024, 256, 4), (20, 1024, 256, 8), (14, 2048, 512, 32), (16, 1024, 1024, 16)]

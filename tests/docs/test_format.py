@@ -16,10 +16,11 @@ from shared_kernel.config import CONFIG_LIMITS, CONFIG_NAMES
 from shared_kernel.errors import Mismatch
 from shared_kernel.frame_names import NAMES, is_command
 from shared_kernel.replay import Replay
-from tests.docs import example, verifier
+from tests.docs import example
 from tests.docs.flash_reader import Image
 from tests.docs.logs import COMMANDS, Log, Wanderer, b3, every_type
-from tests.docs.verifier import Broken, Verifier, verify
+from tools import verifier
+from tools.verifier import Broken, Verifier, verify
 
 PAGE = example.PAGE.read_text()
 CONFIGS = [
@@ -107,7 +108,7 @@ def test_the_pages_formulas_are_the_codes():
 def test_the_verifier_imports_nothing_of_the_project():
     for each in (verifier.__file__, sys.modules[Image.__module__].__file__):
         found = re.findall(r"^(?:import|from) (\w+(?:\.\w+)*)", open(each).read(), re.M)
-        assert found and set(found) <= {"struct", "sys", "zlib", "blake3", "tests.docs.verifier"}
+        assert found and set(found) <= {"struct", "sys", "zlib", "blake3", "tools.verifier"}
 
 
 def test_every_link_of_the_page_leads_somewhere():

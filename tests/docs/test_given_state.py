@@ -6,10 +6,10 @@ from shared_kernel import continuation
 from shared_kernel import frames as f
 from shared_kernel import kernel as k
 from tests.docs.flash_reader import Image
-from tests.docs.verifier import Broken, State, verify
 from tests.faults.harness import Clock, mount
 from tests.host.sample import give
 from tests.host.test_restore_cuts import SMALL, cuts, old_log, restored
+from tools.verifier import Broken, State, verify
 
 
 def image(sim):

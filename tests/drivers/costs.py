@@ -9,7 +9,7 @@ filesystem of 128 blocks of 4096 on a counting flash. Counts: the same at each r
 import vfs
 from quipu.files_flash import FilesFlash
 
-from tests.bench.workload import BlockDevice, CountingFlash
+from bench.workload import BlockDevice, CountingFlash
 
 APPENDS, SIZE, SECTORS = 1500, 96, 16
 # progsize of the mount, page, pages of a sector

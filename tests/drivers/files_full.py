@@ -10,9 +10,9 @@ import sys
 import vfs
 from quipu.files_flash import FilesFlash
 
+from bench.workload import BlockDevice
 from shared_kernel.errors import FlashError
 from shared_kernel.store import Store
-from tests.bench.workload import BlockDevice
 from tests.faults.harness import Application, Clock, Witness, genesis
 from tests.flashsim import Chance, FlashSim
 

@@ -11,7 +11,7 @@ import sys
 import vfs
 from quipu.files_flash import FilesFlash
 
-from tests.bench.workload import BlockDevice
+from bench.workload import BlockDevice
 from tests.faults.harness import Application, Clock, Witness, genesis, mount
 from tests.flashsim import Chance, FlashSim, PowerCut
 

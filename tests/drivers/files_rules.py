@@ -5,7 +5,7 @@ import os
 import vfs
 from quipu.files_flash import FilesFlash
 
-from tests.bench.workload import BlockDevice
+from bench.workload import BlockDevice
 from tests.flashsim import FlashSim
 
 device = BlockDevice(FlashSim(64, 4096, 256, 4, write_once=False))

@@ -4,7 +4,7 @@ import os
 import subprocess
 
 import pytest
-from quipu import images
+from quipu.build import images
 
 
 def run(name, *args):

@@ -5,7 +5,7 @@ import os
 import subprocess
 
 import pytest
-from quipu import images
+from quipu.build import images
 
 ACTIONS = 700
 SECTORS = 8

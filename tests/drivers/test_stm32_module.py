@@ -9,7 +9,7 @@ import shutil
 import subprocess
 
 import pytest
-from quipu import images
+from quipu.build import images
 
 SOURCE = images.checkout_root() / "boards" / "stm32" / "quipu_flash" / "quipu_flash.c"
 UNITS = {"STM32F4": 4, "STM32F7": 4, "STM32G0": 8, "STM32G4": 8, "STM32L4": 8, "STM32WB": 8, "STM32WL": 8, "STM32H5": 16, "STM32H7": 32}

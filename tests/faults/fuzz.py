@@ -20,9 +20,9 @@ if __name__ == "__main__":
     sys.path[:0] = [str(ROOT), str(ROOT / "host")]
 
 import quipu  # noqa: E402
-from quipu import flash_image  # noqa: E402
-from quipu.link import AnswerReader, encode_request  # noqa: E402
-from quipu.recover import Found  # noqa: E402
+from quipu.board.link import AnswerReader, encode_request  # noqa: E402
+from quipu.dump import image as flash_image  # noqa: E402
+from quipu.dump.recover import Found  # noqa: E402
 
 import tests.conftest  # noqa: E402, F401  (fast hashes)
 from shared_kernel import frames, link, primitives, snapshot, snapshot_file  # noqa: E402

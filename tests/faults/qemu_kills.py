@@ -16,7 +16,7 @@ import time
 from typing import NamedTuple
 
 import quipu
-from quipu.emulator import Emulator
+from quipu.build.emulator import Emulator
 from quipu.errors import PortError
 
 from shared_kernel import frames, kernel

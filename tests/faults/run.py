@@ -24,7 +24,7 @@ if __name__ == "__main__":
     sys.path[:0] = [str(ROOT), str(ROOT / "host")]
 
 import pytest  # noqa: E402
-from quipu import images  # noqa: E402
+from quipu.build import images  # noqa: E402
 
 import tests.conftest  # noqa: E402, F401  (fast hashes)
 from tests.faults import damage, sweep, test_breakages  # noqa: E402

@@ -2,7 +2,7 @@
 
 import subprocess
 
-from quipu import images
+from quipu.build import images
 
 from tests.faults.harness import Run, live_on
 from tests.flashsim import FlashSim

@@ -4,7 +4,7 @@
 import json
 
 import pytest
-from quipu import images
+from quipu.build import images
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.hil.device import Emulated, Real

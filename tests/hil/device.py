@@ -7,10 +7,13 @@ import time
 from contextlib import ExitStack, suppress
 
 import quipu
-from quipu import deploy, flash, images, serial_port
-from quipu.emulator import Emulator
+from quipu.board import serial_port
+from quipu.build import images
+from quipu.build.emulator import Emulator
 from quipu.errors import NotFound, PortError, QuipuError
-from quipu.repl import Repl
+from quipu.install import files as deploy
+from quipu.install import flash
+from quipu.install.repl import Repl
 
 CUT_S = 0.7  # of heartbeats, until the power is cut
 ARCHIVES = images.checkout_root() / "data" / "hil"  # of real boards

@@ -7,16 +7,18 @@ The same on a real board (`make hil PORT=...`) and on emulated ones. The tests o
 
 import pytest
 import quipu
-from quipu import commands_boards, deploy, flash
-from quipu.attach import read as read_region
+from quipu.archive.verify import state
+from quipu.board.restore import erase, restore, settle_snapshot
+from quipu.cli import boards as commands_boards
+from quipu.dump.image import FlashImage
 from quipu.errors import NotFound, Refused
-from quipu.flash_image import FlashImage
-from quipu.restore import erase, restore, settle_snapshot
-from quipu.verify import state
+from quipu.install import files as deploy
+from quipu.install import flash
+from quipu.install.attach import read as read_region
 
 from shared_kernel.search import search
-from tests.conformance.run import HERE, SILENCE_S, SMALL, Row, judge, short
 from tests.hil.device import KEY, SAID
+from tools.conformance import HERE, SILENCE_S, SMALL, Row, judge, short
 
 RUN = """
 import gc, quipu

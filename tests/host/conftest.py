@@ -9,8 +9,8 @@ from tests.host.unix_board import UnixBoard
 @pytest.fixture
 def impatient(monkeypatch):
     """A board on a pty answers in milliseconds: so a lost byte need not be waited for as long as on a slow line."""
-    monkeypatch.setattr("quipu.link._FIRST_WAIT_S", 0.2)
-    monkeypatch.setattr("quipu.link._STALL_S", 0.1)
+    monkeypatch.setattr("quipu.board.link._FIRST_WAIT_S", 0.2)
+    monkeypatch.setattr("quipu.board.link._STALL_S", 0.1)
 
 
 @pytest.fixture

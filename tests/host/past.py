@@ -1,6 +1,6 @@
 """Archives whose every frame, time and value a test chooses, and the answers that a full replay from the genesis gives."""
 
-from quipu.archive import Archive, Note
+from quipu.archive.files import Archive, Note
 
 from shared_kernel import frames as f
 from shared_kernel import genesis, primitives

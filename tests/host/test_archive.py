@@ -4,8 +4,8 @@ import json
 import shutil
 
 import pytest
-from quipu import archive as archives
-from quipu.archive import Archive, Note
+from quipu.archive import files as archives
+from quipu.archive.files import Archive, Note
 from quipu.errors import ArchiveDamage, ArchiveError
 
 from shared_kernel.frames import length_at

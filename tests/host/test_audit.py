@@ -5,8 +5,9 @@ import shutil
 
 import pytest
 import quipu
-from quipu import audit, cli, verify  # noqa: F401
-from quipu.archive import Archive
+from quipu.archive import parallel as audit
+from quipu.archive.files import Archive
+from quipu.cli import main as cli
 from quipu.errors import ArchiveError, UsageError
 
 from shared_kernel.frames import BOOT, CHECKPOINT, length_at

@@ -4,7 +4,10 @@ import copy
 import json
 
 import pytest
-from quipu import boards, deploy, errors, images
+from quipu import errors
+from quipu.build import images
+from quipu.install import boards
+from quipu.install import files as deploy
 
 GOOD = boards.load("RPI_PICO")
 BREAKS = [

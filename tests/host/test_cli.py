@@ -13,7 +13,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from quipu import archive, cli, images, render
+from quipu.archive import files as archive
+from quipu.build import images
+from quipu.cli import main as cli
+from quipu.cli import render
 
 from shared_kernel import snapshot_file
 from shared_kernel.replay import Replay

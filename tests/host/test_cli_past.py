@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from quipu.archive import Archive
+from quipu.archive.files import Archive
 
 from shared_kernel import frames, primitives
 from tests.host.past import START, Log

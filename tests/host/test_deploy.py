@@ -4,8 +4,9 @@ import hashlib
 
 import pytest
 import quipu
-from quipu import deploy, images, natives
-from quipu.emulator import Emulator
+from quipu.build import images, natives
+from quipu.build.emulator import Emulator
+from quipu.install import files as deploy
 
 BOARD = "MPS2_AN386"
 

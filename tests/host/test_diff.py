@@ -2,8 +2,8 @@
 
 import pytest
 import quipu
-from quipu import describe
 from quipu.errors import UsageError
+from quipu.past import describe
 
 from shared_kernel import frames as f
 from shared_kernel import kernel as k

@@ -4,9 +4,11 @@ import json
 import re
 
 import pytest
-from quipu import commands_flash, errors, render_flash
-from quipu.flash_image import FlashImage
-from quipu.flash_map import STATES, survey
+from quipu import errors
+from quipu.cli import dump as commands_flash
+from quipu.cli import render_dump as render_flash
+from quipu.dump.image import FlashImage
+from quipu.dump.map import STATES, survey
 
 from shared_kernel import frames
 from shared_kernel.kernel import PUT

@@ -5,7 +5,7 @@ import shlex
 
 import click
 import pytest
-from quipu import cli
+from quipu.cli import main as cli
 
 
 def examples(verb):

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 import quipu
-from quipu import commands_past
-from quipu import index as indexes
-from quipu.archive import Archive
+from quipu.archive.files import Archive
+from quipu.cli import past as commands_past
 from quipu.errors import ArchiveDamage, ArchiveError, NotFound, UsageError
-from quipu.index import KEY, Index
+from quipu.past import index as indexes
+from quipu.past.index import KEY, Index
 
 from shared_kernel import frames, primitives
 from shared_kernel.frames import length_at
@@ -307,8 +307,8 @@ CHILD = """
 import sys
 sys.path[:0] = [{root!r}, {host!r}]
 import quipu
-from quipu import index
-from quipu.archive import Archive
+from quipu.past import index
+from quipu.archive.files import Archive
 index.KEEP_EVERY, index._KEEP_SHARE, index._BATCH, index.PLACE_EVERY = 16, 1 << 20, 20, 8
 archive = Archive({path!r})
 print("ready", flush=True)

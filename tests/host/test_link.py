@@ -10,8 +10,8 @@ import serial
 import serial.rfc2217
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
+from quipu.board.link import Answer, AnswerReader, Link, encode_request, parts
 from quipu.errors import CannotOpen, LostAnswer, PortError, QuipuError, UsageError
-from quipu.link import Answer, AnswerReader, Link, encode_request, parts
 
 from shared_kernel import link as kernel_link
 from shared_kernel import requests

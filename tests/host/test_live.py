@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import quipu
-from quipu.emulator import Emulator
+from quipu.archive.join import merge
+from quipu.board.restore import restore
+from quipu.build.emulator import Emulator
 from quipu.errors import Damage, NotFound, UsageError
-from quipu.merge import merge
-from quipu.query import Query
-from quipu.restore import restore
+from quipu.past.query import Query
 
 from tests.host.test_cli import answer, error
 from tests.host.test_cli import quipu as said

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 import quipu
-from quipu import archive as archives
-from quipu import merge as merging
-from quipu.archive import Archive, Note
+from quipu.archive import files as archives
+from quipu.archive import join as merging
+from quipu.archive.files import Archive, Note
+from quipu.archive.join import Reach, fork, merge
 from quipu.errors import ArchiveDamage, ArchiveError, Forked, OtherLog, UsageError
-from quipu.index import Index
-from quipu.merge import Reach, fork, merge
+from quipu.past.index import Index
 
 from shared_kernel import frames as f
 from shared_kernel import primitives

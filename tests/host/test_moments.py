@@ -5,7 +5,7 @@ import datetime
 import pytest
 import quipu
 from quipu.errors import UsageError
-from quipu.moment import DRIFT, Span, parse
+from quipu.past.moment import DRIFT, Span, parse
 
 from tests.host.past import START, Log, everything, replayed
 

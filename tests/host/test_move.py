@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import quipu as host
-from quipu import export, imports, npy, valori
-from quipu.archive import Archive, Chain
+from quipu.archive.files import Archive, Chain
 from quipu.errors import FormatError, Invalid, NotFound, TooLong, WrongDimension
-from quipu.query import Query
+from quipu.formats import export, imports, npy, valori
+from quipu.past.query import Query
 
 from shared_kernel import frames
 from shared_kernel import kernel as k
@@ -268,7 +268,7 @@ def test_numpy_reads_what_we_write_and_we_what_it_writes(folder, tmp_path, peers
 
 
 def test_parquet_comes_back_as_it_went(folder, tmp_path, peers):
-    code = ("import sys, pathlib, quipu\nfrom quipu import export, imports\nout = pathlib.Path(sys.argv[2])\n"
+    code = ("import sys, pathlib, quipu\nfrom quipu.formats import export, imports\nout = pathlib.Path(sys.argv[2])\n"
             "kernel = quipu.open(sys.argv[1]).state()\nprint(export.write_records(kernel, out, 'parquet'))\n"
             "export.write_records(kernel, out.with_suffix('.npy'), 'npy')\n"
             "a, b = imports.records(out, 'parquet'), imports.records(out.with_suffix('.npy'), 'npy')\n"

@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 import quipu
-from quipu import describe, index
-from quipu.archive import Archive
+from quipu.archive.files import Archive
 from quipu.errors import ArchiveError, NotFound, UsageError
-from quipu.query import Query
+from quipu.past import describe, index
+from quipu.past.query import Query
 
 from shared_kernel import frames as f
 from shared_kernel import graph

@@ -10,9 +10,10 @@ import pty
 import pytest
 import quipu
 import serial
-from quipu import cli, ports, serial_port
+from quipu.board import ports, serial_port
+from quipu.board.serial_port import Port
+from quipu.cli import main as cli
 from quipu.errors import CannotOpen, UsageError
-from quipu.serial_port import Port
 
 PICO = Port("/dev/ttyACM0", "Board in FS mode - Board CDC", "2e8a:0005", "e6614103e7452d2f")
 TWIN = Port("/dev/ttyACM1", "Board in FS mode - Board CDC", "2e8a:0005", "e66118604b4a3a2c")

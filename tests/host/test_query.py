@@ -6,9 +6,9 @@ from fractions import Fraction
 
 import pytest
 import quipu
-from quipu import render_past
+from quipu.cli import render_past
 from quipu.errors import UsageError
-from quipu.query import Query
+from quipu.past.query import Query
 
 from shared_kernel import frames as f
 from shared_kernel import kernel as k

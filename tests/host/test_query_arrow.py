@@ -4,13 +4,13 @@ import json
 
 import pytest
 import quipu
-from quipu.query import Query
+from quipu.past.query import Query
 
 from tests.host.sample import sample
 from tests.host.test_cli import error
 from tests.host.test_move import peers, run  # noqa: F401  (a fixture)
 
-WRITE = ("import json, sys; from quipu import cli\n"
+WRITE = ("import json, sys; from quipu.cli import main as cli\n"
          "for arguments in json.loads(sys.argv[1]):\n"
          "    assert cli.main(arguments) == 0, arguments\n")
 READ = ("import json, sys, pyarrow, pyarrow.parquet\n"

@@ -8,12 +8,13 @@ import shutil
 
 import pytest
 import quipu
-from quipu import errors, recover
-from quipu.archive import Archive
-from quipu.board import whole_frames
-from quipu.commands_flash import size
-from quipu.flash_image import FlashImage, Geometry, locate, of_board
-from quipu.recover import Found
+from quipu import errors
+from quipu.archive.files import Archive
+from quipu.board.board import whole_frames
+from quipu.cli.dump import size
+from quipu.dump import recover
+from quipu.dump.image import FlashImage, Geometry, locate, of_board
+from quipu.dump.recover import Found
 
 from shared_kernel import frames as f
 from shared_kernel import kernel as k

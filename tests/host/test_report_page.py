@@ -8,9 +8,9 @@ from collections import Counter
 
 import pytest
 from playwright.sync_api import sync_playwright
-from quipu import report
-from quipu.archive import Archive
+from quipu.archive.files import Archive
 from quipu.errors import ArchiveError
+from quipu.formats import report
 
 from shared_kernel import frames as f
 from shared_kernel import kernel as k

@@ -4,11 +4,11 @@ import shutil
 
 import pytest
 import quipu
-from quipu.archive import Archive
+from quipu.archive.files import Archive
+from quipu.archive.verify import verify
+from quipu.board.migrate import migrate
+from quipu.board.restore import restore
 from quipu.errors import ArchiveError, FormatError, Full, Invalid, Mismatch, OtherLog, PortError
-from quipu.migrate import migrate
-from quipu.restore import restore
-from quipu.verify import verify
 
 from shared_kernel import requests
 from tests.host.test_restore_cuts import SMALL
@@ -269,7 +269,7 @@ def test_a_cut_after_any_request_of_a_migration(a, recorded, tmp_path):
 
 def test_a_board_that_goes_on_while_it_is_archived_keeps_its_log(a, tmp_path, monkeypatch):
     with quipu.connect(a.port) as board:
-        monkeypatch.setattr("quipu.migrate.under", lambda *args: board.put("more", b"1"))
+        monkeypatch.setattr("quipu.board.migrate.under", lambda *args: board.put("more", b"1"))
         with pytest.raises(Invalid, match="stop its application first"):
             migrate(board, tmp_path / "archive", {"records": 20})
         assert board.get("more") == b"1"

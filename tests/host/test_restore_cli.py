@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from quipu import cli
+from quipu.cli import main as cli
 
 from tests.host.test_restore_board import recorded  # noqa: F401  (a fixture)
 from tests.host.unix_board import UnixBoard

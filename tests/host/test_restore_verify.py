@@ -4,14 +4,16 @@ import contextlib
 import shutil
 
 import pytest
-from quipu import audit, export, origin
-from quipu.archive import Archive, Note
-from quipu.board import whole_frames
+from quipu.archive import origin
+from quipu.archive import parallel as audit
+from quipu.archive.files import Archive, Note
+from quipu.archive.verify import replay_to, verify
+from quipu.board.board import whole_frames
 from quipu.errors import ArchiveError, Full, NotFound, TooLong, UsageError
-from quipu.explain import explain
-from quipu.index import Index
-from quipu.memory import Memory
-from quipu.verify import replay_to, verify
+from quipu.formats import export
+from quipu.past.explain import explain
+from quipu.past.index import Index
+from quipu.past.memory import Memory
 
 from shared_kernel import frames as f
 from shared_kernel import kernel as k

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 import quipu
-from quipu import deploy, images
-from quipu.archive import Archive
-from quipu.emulator import Emulator
+from quipu.archive.files import Archive
+from quipu.board import link
+from quipu.build import images
+from quipu.build.emulator import Emulator
 from quipu.errors import ArchiveDamage, ArchiveError, NotFound, OtherLog, PortError, QuipuError, RolledBack
+from quipu.install import files as deploy
 
 from tests.host.unix_board import Flip, Lose, UnixBoard, Wire
 
@@ -257,7 +259,7 @@ def syncing(port, path, delay=None, limit=None):
         code = 4
         try:
             if delay is None:
-                quipu.link._FIRST_WAIT_S = quipu.link._STALL_S = 5.0
+                link._FIRST_WAIT_S = link._STALL_S = 5.0
             if limit:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
             with quipu.connect(port) as board:
@@ -609,8 +611,8 @@ def until(board, seq):
 
 
 def test_an_emulated_board_that_records_is_pulled_and_killed(tmp_path, monkeypatch):
-    monkeypatch.setattr("quipu.link._FIRST_WAIT_S", 1.0)
-    monkeypatch.setattr("quipu.link._STALL_S", 0.5)
+    monkeypatch.setattr("quipu.board.link._FIRST_WAIT_S", 1.0)
+    monkeypatch.setattr("quipu.board.link._STALL_S", 0.5)
     path = tmp_path / "a"
     with Emulator("MPS2_AN386", tmp_path / "flash", frozen=False) as emulator:
         deploy.deploy(emulator.port, {**emulator.facts, "driver": "emulated"}, images.mpy_cross(), MAIN)

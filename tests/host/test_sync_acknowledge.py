@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import quipu
-from quipu.archive import Archive
+from quipu.archive.files import Archive
 
 from tests.host.unix_board import UnixBoard
 

@@ -6,7 +6,7 @@ import venv
 from pathlib import Path
 
 import pytest
-from quipu import valori
+from quipu.formats import valori
 
 from shared_kernel import frames
 from shared_kernel.errors import FormatError, Invalid

@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 import quipu
-from quipu import verify as _  # noqa: F401  (the module; `quipu.verify` is the function)
-from quipu.archive import Archive, Note
+from quipu.archive import verify as module
+from quipu.archive.files import Archive, Note
 from quipu.errors import ArchiveError, UsageError
 
 from shared_kernel import frames, snapshot_file
@@ -253,8 +253,6 @@ def test_a_snapshot_from_beyond_the_end(path):
 @pytest.mark.parametrize("which", (0, 1))
 def test_a_snapshot_must_be_byte_for_byte_the_state_that_replay_leads_to(path, monkeypatch, which):
     """A part of a shared verification starts from it (test_audit.py): what its header says of it is not enough."""
-    import sys
-
     seq = Archive(path).snapshots()[which]
     load = snapshot_file.load
 
@@ -264,7 +262,6 @@ def test_a_snapshot_must_be_byte_for_byte_the_state_that_replay_leads_to(path, m
             kernel.arena.words[kernel.records.header] += 1  # one record more, after the root was compared
         return header, kernel
 
-    module = sys.modules["quipu.verify"]
     monkeypatch.setattr(module.snapshot_file, "load", other)
     first = mismatch(path)
     assert first["seq"] == seq and first["what"] == "snapshot's arena"

@@ -9,10 +9,11 @@ import subprocess
 
 import pytest
 import quipu
-from quipu import query, watch
-from quipu.archive import Archive
+from quipu.archive.files import Archive
+from quipu.board import watch
+from quipu.board.watch import Watch, fits, is_change
 from quipu.errors import OtherLog, PortError, RolledBack, UsageError
-from quipu.watch import Watch, fits, is_change
+from quipu.past import query
 
 from shared_kernel import frames
 from shared_kernel.kernel import u32

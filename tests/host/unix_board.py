@@ -9,7 +9,7 @@ import subprocess
 import tty
 from pathlib import Path
 
-from quipu import images
+from quipu.build import images
 
 SECTOR, SECTORS = 4096, 32
 MAIN = Path(__file__).with_name("unix_main.py")

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests import determinism
+from tools import determinism
 
 ROOT = pathlib.Path(determinism.__file__).parent.parent
 

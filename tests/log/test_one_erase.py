@@ -4,10 +4,10 @@ Where more are given at once, a full ring may still have to take a whole snapsho
 
 import pytest
 
+from bench.workload import CONFIG, DIM, META
 from shared_kernel import frames
 from shared_kernel.kernel import DELETE, INSERT
 from shared_kernel.store import Store
-from tests.bench.workload import CONFIG, DIM, META
 from tests.flashsim import FlashSim
 
 KEPT = 200

@@ -1,0 +1,104 @@
+"""What an archive holds, for other programs: its commands as JSON lines, its records as .npy or Parquet. Changes nothing.
+
+A line is a command as past/describe.py tells it, {"seq": 5, "type": "insert", "tag": 0, "vector": [1, -2.5], "meta": "", "meta_hex": ""};
+imports.py reads them back. Whatever refers to a thing names the seq of the line that made it.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from quipu.errors import UsageError
+from quipu.formats import npy
+from quipu.past import describe
+from quipu.past.memory import At, Memory
+from shared_kernel import frame_names
+from shared_kernel.frames import NO_HEAD
+from shared_kernel.kernel import Kernel
+
+Data = dict[str, Any]
+
+_OF_THE_FRAME = ("tick", "bytes", "token")  # say nothing of what the command does
+_OF_THE_LOG = ("previous", "same")
+
+
+def commands(memory: Memory, at: At = None) -> Iterator[Data]:
+    """Yield every command up to a moment, oldest first, each proved by the chain. UsageError if frames are missing, ArchiveDamage
+    where one is not what it was."""
+    last = memory.moment(at).seq
+    first = memory.segments[0]
+    if first.head == NO_HEAD and first.first:
+        raise UsageError(f"{memory.path} goes on from another log, so its commands alone do not lead to its state: export the state "
+                         "(--state), or the commands of both archives")
+    if first.head != NO_HEAD or memory.index.segment(last) != first:
+        raise UsageError(f"{memory.path} lacks frames, so its commands do not lead to its state: export the state alone (--state)")
+    values: dict[str, Data] = {}  # of each key, for a write of the same value, which does not repeat it
+    for frame in memory.index.frames(0):
+        data = describe.frame(frame)
+        if data["seq"] > last:
+            return
+        if not frame_names.is_command(frame[1]):
+            continue
+        if data["type"] == "put":
+            if data.get("same"):
+                data.update(values[data["name_hex"]])
+            else:
+                values[data["name_hex"]] = {each: data[each] for each in ("value", "value_hex")}
+        yield {each: value for each, value in data.items() if each not in _OF_THE_FRAME + _OF_THE_LOG}
+
+
+def state_commands(kernel: Kernel) -> Iterator[Data]:
+    """Yield commands that make the contents of a state anew, in an order in which each is allowed."""
+    found = describe.state(kernel)
+    for pool, kind in (("records", "insert"), ("nodes", "create-node"), ("edges", "create-edge")):
+        for each in found[pool]:
+            yield {"seq": each.pop("id"), "type": kind, **each}
+    for each in sorted(found["keys"], key=lambda key: int(key["seq"])):
+        yield {"seq": each.pop("seq"), "type": "put", **each}
+
+
+def write_lines(lines: Iterator[Data], path: Path) -> int:
+    """Write JSON lines to a file as they come; return how many. If `lines` fails, what stood at path stays."""
+    count = 0
+    device = path.exists() and not path.is_file()  # such as /dev/stdout
+    aside = path if device else path.with_name(path.name + ".part")
+    try:
+        with aside.open("w", encoding="utf-8") as file:
+            for each in lines:
+                file.write(json.dumps(each, ensure_ascii=False) + "\n")
+                count += 1
+        if not device:
+            os.replace(aside, path)
+    except BaseException:
+        if not device:
+            aside.unlink(missing_ok=True)
+        raise
+    return count
+
+
+def write_records(kernel: Kernel, path: Path, form: str) -> int:
+    """Write a state's records, by id, as "npy" or "parquet"; return how many. UsageError for Parquet without pyarrow."""
+    rows = describe.state(kernel)["records"]
+    if form == "npy":
+        config = describe.config(kernel.config())
+        return npy.write(path, ((each["id"], each["tag"], each["vector"], bytes.fromhex(each["meta_hex"])) for each in rows),
+                         config["dim"], config["meta_bytes"])
+    pyarrow = need_pyarrow()
+    table = pyarrow.table({
+        "id": pyarrow.array([each["id"] for each in rows], pyarrow.uint32()),
+        "tag": pyarrow.array([each["tag"] for each in rows], pyarrow.uint32()),
+        "vector": pyarrow.array([each["vector"] for each in rows], pyarrow.list_(pyarrow.float64())),
+        "meta": pyarrow.array([bytes.fromhex(each["meta_hex"]) for each in rows], pyarrow.binary())})
+    pyarrow.parquet.write_table(table, path)
+    return len(rows)
+
+
+def need_pyarrow() -> Any:
+    """Return the module pyarrow, with its Parquet; UsageError where it is not installed."""
+    try:
+        import pyarrow.parquet
+    except ImportError:
+        raise UsageError("Parquet needs pyarrow, which is not installed: pip install pyarrow") from None
+    return pyarrow

@@ -1,0 +1,177 @@
+"""Moments of an archive: a seq, or a wall time that boot and clock frames map to one. Reads no state.
+
+A tick counts milliseconds since the start-up or the last clock frame. So each run of frames with one beginning of ticks, a
+span, has one wall time at which its ticks were 0: that of the clock frame before it; or, after a start-up, that of the first
+clock frame to follow, less the ticks in between; or none, if no clock came before the board was switched off.
+"""
+
+import datetime
+import re
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from quipu.archive.files import Archive
+from quipu.errors import UsageError
+from quipu.past.index import Index
+from shared_kernel.frames import BOOT, CLOCK
+from shared_kernel.kernel import u32
+
+DRIFT = 1000  # one ms in so many: how far a board's clock may go wrong. Crystals are ten times better, RC oscillators may not be.
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class Moment(NamedTuple):
+    """After the frame seq. unix_ms: wall time of that frame, None if no clock tells; uncertainty_ms: how far off it may be."""
+
+    seq: int
+    unix_ms: int | None
+    uncertainty_ms: int | None
+
+
+class Span(NamedTuple):
+    """Frames first to last, whose ticks count from one beginning: at zero_ms of wall time, None if unknown, give or take
+    uncertainty_ms; more, the longer after (or before) the clock frame, which was at tick clock_tick."""
+
+    first: int
+    last: int
+    zero_ms: int | None
+    uncertainty_ms: int
+    clock_tick: int
+
+    def at(self, tick: int) -> tuple[int | None, int | None]:
+        """Return (wall time, uncertainty) of a tick in ms."""
+        if self.zero_ms is None:
+            return None, None
+        return self.zero_ms + tick, self.uncertainty_ms + abs(tick - self.clock_tick) // DRIFT
+
+
+def parse(text: str, now_ms: int | None = None) -> int | tuple[int]:
+    """Return a seq (an int), or a wall time as (ms since 1970,).
+
+    text: a seq; ISO 8601 with or without date and zone ("2026-11-21T14:02:30Z", "14:02": the last one there was); "-5m" (s, m, h,
+    d before now). A time without a zone is the laptop's. UsageError for anything else.
+    """
+    now = time.time_ns() // 1_000_000 if now_ms is None else now_ms
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        return int(text)
+    if ago := re.fullmatch(r"-(\d+(?:\.\d+)?)([smhd])", text):
+        return (now - int(float(ago[1]) * 1000) * _UNITS[ago[2]],)
+    iso = re.sub(r"[Zz]$", "+00:00", text)
+    try:
+        if re.match(r"\d\d:\d\d", iso):
+            clock = datetime.time.fromisoformat(iso)
+            today = datetime.datetime.fromtimestamp(now / 1000).astimezone(clock.tzinfo)
+            at = datetime.datetime.combine(today.date(), clock)
+            return (_ms(at) if _ms(at) <= now else _ms(at - datetime.timedelta(days=1)),)
+        return (_ms(datetime.datetime.fromisoformat(iso)),)
+    except (ValueError, OverflowError):
+        raise UsageError(f"{text!r} is no moment: expected a seq (1234), a time (2026-11-21T14:02:30Z, 14:02) or how long ago "
+                         "(-30s, -5m, -2h, -1d)") from None
+
+
+def _ms(at: datetime.datetime) -> int:
+    return round(at.timestamp() * 1000)
+
+
+def shown(unix_ms: int) -> str:
+    """Return milliseconds since 1970 as text, UTC."""
+    at = datetime.datetime(1970, 1, 1) + datetime.timedelta(milliseconds=unix_ms)
+    return at.isoformat(" ", "milliseconds") + " UTC"
+
+
+class Timeline:
+    """Wall times of an archive's frames, as far as its index goes."""
+
+    def __init__(self, archive: Archive, index: Index):
+        self.archive = archive
+        self.index = index
+        self.end = index.progress.seq if index.progress else -1
+        self.spans = list(self._spans())
+
+    def _spans(self) -> Iterator[Span]:
+        """Yield the spans of each run: from a start-up, or a segment's beginning, to the next."""
+        marks = {each.seq: each for each in self.index.anchors()}
+        starts = [each.first for each in self.archive.segments if each.first <= self.end]
+        starts += [each.seq for each in marks.values() if each.type == BOOT]
+        starts = sorted(set(starts)) + [self.end + 1]
+        clocks = [each for each in self.index.anchors() if each.type == CLOCK]
+        for first, after in zip(starts, starts[1:], strict=False):
+            mine = [each for each in clocks if first <= each.seq < after]
+            at = 0  # ms since the run began, where the ticks of the span begin
+            begins = [(first, 0)]
+            known: list[tuple[int, int, int]] = []  # (ms since the run began, wall time, uncertainty) of each clock frame
+            for clock in mine:
+                at += clock.tick
+                begins.append((clock.seq + 1, at))
+                if clock.unix_ms:
+                    known.append((at, clock.unix_ms, clock.uncertainty_ms))
+            for i, (begin, since) in enumerate(begins):
+                last = begins[i + 1][0] - 1 if i + 1 < len(begins) else after - 1
+                if last < begin:
+                    continue
+                # the clock frame before; of a run's beginning, the first one after it
+                clock_at = next((each for each in reversed(known) if each[0] <= since and i), known[0] if known else None)
+                if clock_at is None:
+                    yield Span(begin, last, None, 0, 0)
+                else:
+                    yield Span(begin, last, clock_at[1] + since - clock_at[0], clock_at[2], clock_at[0] - since)
+
+    def span(self, seq: int) -> Span:
+        """Return the span of the frame seq."""
+        return next(each for each in reversed(self.spans) if each.first <= seq)
+
+    def when(self, seq: int, tick: int | None = None) -> Moment:
+        """Return the moment of the frame seq. tick: the frame's, if it is known."""
+        if tick is None:
+            tick = u32(next(self.index.frames(seq)), 8)
+        return Moment(seq, *self.span(seq).at(tick))
+
+    def find(self, unix_ms: int) -> Moment:
+        """Return the moment of the last frame at or before a wall time. UsageError before the first one, after the end, and
+        where no clock tells which frame it was."""
+        known = [each for each in self.spans if each.zero_ms is not None]
+        wanted = shown(unix_ms)
+        if not known:
+            raise UsageError(f"{self.archive.path} has no wall times: no clock frame is in it; give a seq (0 to {self.end})")
+        after = [each for each in known if (each.zero_ms or 0) <= unix_ms]
+        if not after:
+            first = known[0]
+            before = "" if first.first == self.spans[0].first else f" (earlier frames, to seq {first.first - 1}, have no clock)"
+            raise UsageError(f"{wanted} is before the archive begins: its first known time is {shown(first.zero_ms or 0)}{before}")
+        span = after[-1]
+        seq = self._last(span, unix_ms - (span.zero_ms or 0))
+        if seq < self.spans[0].first:
+            raise UsageError(f"{wanted} is before the archive's first frame, seq {self.spans[0].first}")
+        if seq == span.last:
+            self._check_after(span, unix_ms)
+        return self.when(seq)
+
+    def _last(self, span: Span, tick: int) -> int:
+        """Return the last frame of a span whose tick is not above `tick`; the one before the span if none is."""
+        place = self.index.place_by_tick(span.first, span.last, tick)
+        found = span.first - 1 if place is None else place.seq
+        for seq, frame in enumerate(self.index.frames(found + (place is None)), found + (place is None)):
+            if seq > span.last or u32(frame, 8) > tick:
+                break
+            found = seq
+        return found
+
+    def _check_after(self, span: Span, unix_ms: int) -> None:
+        """Raise UsageError unless it is known that nothing followed a span's last frame until a wall time."""
+        last = self.when(span.last)
+        wanted = shown(unix_ms)
+        if span is self.spans[-1]:
+            note = self.archive.note()
+            end = max(last.unix_ms or 0, note.time if note and note.seq == span.last else 0)
+            if unix_ms > end + (last.uncertainty_ms or 0):
+                raise UsageError(f"{wanted} is after the archive's end: it is known until {shown(end)}, seq {span.last}; "
+                                 "sync the board, or ask for the end")
+            return
+        following = self.spans[self.spans.index(span) + 1]
+        if following.zero_ms is None and unix_ms > (last.unix_ms or 0) + (last.uncertainty_ms or 0):
+            later = next((each for each in self.spans[self.spans.index(following) :] if each.zero_ms is not None), None)
+            until = f"{shown(later.zero_ms or 0)} (seq {later.first})" if later else "the end"
+            raise UsageError(f"{wanted} lies in a gap between clocks: from {shown(last.unix_ms or 0)} (seq {span.last}) to {until} "
+                             f"the board had no clock; give a seq, {span.last} to {later.first - 1 if later else self.end}")

@@ -1,0 +1,355 @@
+"""Questions over what a state holds: filter, projection, order, limit, aggregates by group. Reads states as describe.py gives them.
+
+    tag = 3 and (meta prefix "walk" or not vector[0] between -1 and 1)
+
+Numbers are compared exactly. Text and bytes are compared as bytes; where the other side is a number, as the number that the
+text writes, if it writes one. What is not there (a node without record) equals nothing, and is neither less nor greater.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from typing import Any, NamedTuple, NoReturn
+
+from quipu.errors import UsageError
+from quipu.past.describe import POOLS, octets
+
+Data = dict[str, Any]
+Test = Callable[[Data], bool]
+Value = int | float | Fraction | bytes | None
+
+NUMBER, BYTES = "a number", "text"
+FIELDS = {
+    "records": {"id": NUMBER, "tag": NUMBER, "meta": BYTES, "vector": NUMBER},
+    "nodes": {"id": NUMBER, "kind": NUMBER, "record": NUMBER},
+    "edges": {"id": NUMBER, "kind": NUMBER, "from": NUMBER, "to": NUMBER},
+    "keys": {"name": BYTES, "value": BYTES, "seq": NUMBER},
+    "changes": {"type": BYTES, "seq": NUMBER, "tag": NUMBER, "meta": BYTES, "id": NUMBER, "kind": NUMBER, "record": NUMBER,
+                "from": NUMBER, "to": NUMBER, "name": BYTES, "value": BYTES},  # of frames, for watch: no state holds them
+}
+AGGREGATES = ("count", "sum", "min", "max", "mean")
+_DEEPEST = 100  # levels of a filter
+_DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+_TOKEN = re.compile(r"""\s*(?:(?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?)(?![\w.])|(?P<hex>0x[0-9a-fA-F]*)(?!\w)
+    |(?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?P<word>[A-Za-z_]\w*(?:\[\d+\])?)|(?P<sign><=|>=|!=|<>|==|=|<|>|\(|\)|,))""",
+                    re.VERBOSE | re.ASCII)
+
+
+class Query(NamedTuple):
+    """What to ask. what: "records", "nodes", "edges" or "keys"; where: a filter, "" for all; select: fields, () for all; order: fields,
+    "-" before one for descending; limit: rows, None for all; group_by: fields; aggregates: "count", "mean(vector[0])" and such."""
+
+    what: str
+    where: str = ""
+    select: tuple[str, ...] = ()
+    order: tuple[str, ...] = ()
+    limit: int | None = None
+    group_by: tuple[str, ...] = ()
+    aggregates: tuple[str, ...] = ()
+
+
+def run(query: Query, state: Data) -> list[Data]:
+    """Return the rows of a query. UsageError, pointing at the place, for what does not parse or names no field."""
+    if query.what not in POOLS:
+        raise UsageError(f"{query.what!r} cannot be asked for: expected {', '.join(POOLS)}")
+    dim = state["config"]["dim"]
+    test = parse(query.where, query.what, dim) if query.where.strip() else lambda row: True
+    rows = [row for row in state[query.what] if test(row)]
+    if query.aggregates or query.group_by:
+        if query.select:
+            raise UsageError("fields are selected, or grouped and aggregated: give one of them")
+        rows = _grouped(rows, query, dim)
+        columns = {*query.group_by, *map(_label, query.aggregates or ("count",))}
+        return _ordered(rows, query, lambda name: name if name in columns else _unknown(name, columns), _cell)[: query.limit]
+    rows = _ordered(rows, query, lambda name: _field(name, query.what, dim), field)[: query.limit]
+    if query.select:
+        for name in query.select:
+            if name != "vector":
+                _field(name, query.what, dim)
+        rows = [_project(row, query.select) for row in rows]
+    return rows
+
+
+# -- fields ---------------------------------------------------------------------------------------------------------------
+
+
+def field(row: Data, name: str) -> Value:
+    """Return what a row has under a field's name."""
+    if name + "_hex" in row:
+        return bytes.fromhex(row[name + "_hex"])
+    if name.startswith("vector["):
+        component: int | float = row["vector"][int(name[7:-1])]
+        return component
+    value: Value = row[name]
+    return value
+
+
+def _field(name: str, what: str, dim: int) -> str:
+    """Return the name of a field that has one value, or raise UsageError."""
+    if what == "records" and (found := re.fullmatch(r"vector\[(\d+)\]", name)):
+        if int(found[1]) >= dim:
+            raise UsageError(f"{name} does not exist: a vector has {dim} components here, vector[0] to vector[{dim - 1}]")
+        return name
+    if name == "vector" and what == "records":
+        raise UsageError("vector is many numbers: name one of them, such as vector[0]")
+    if name not in FIELDS[what]:
+        _unknown(name, FIELDS[what])
+    return name
+
+
+def _unknown(name: str, names: Iterable[str]) -> NoReturn:
+    raise UsageError(f"no field {name!r} here: expected one of {', '.join(sorted(names))}")
+
+
+def number(value: Value) -> int | float | Fraction | None:
+    """Return a value as a number, text as the one that it writes; None if it writes none."""
+    if not isinstance(value, bytes):
+        return value
+    text = value.decode("ascii", "replace").strip()
+    return Fraction(text) if len(text) <= 64 and _DECIMAL.fullmatch(text) else None
+
+
+def _project(row: Data, names: tuple[str, ...]) -> Data:
+    out: Data = {}
+    for name in names:
+        if name + "_hex" in row:
+            out.update({name: row[name], name + "_hex": row[name + "_hex"]})
+        else:
+            out[name] = row[name] if name == "vector" else field(row, name)
+    return out
+
+
+def _cell(row: Data, name: str) -> Value:
+    return bytes.fromhex(row[name + "_hex"]) if name + "_hex" in row else row[name]
+
+
+def _ordered(rows: list[Data], query: Query, known: Callable[[str], str], read: Callable[[Data, str], Any]) -> list[Data]:
+    """Sort by the fields of query.order, the last one first: a sort keeps the order of equals. What is not there comes last."""
+    for each in reversed(query.order):
+        down = each.startswith("-")
+        name = known(each.removeprefix("-"))
+        there = [row for row in rows if read(row, name) is not None]
+        there.sort(key=lambda row: read(row, name), reverse=down)  # noqa: B023  (used at once)
+        rows = there + [row for row in rows if read(row, name) is None]
+    return rows
+
+
+# -- aggregates -----------------------------------------------------------------------------------------------------------
+
+
+def _aggregate(text: str) -> tuple[str, str]:
+    found = re.fullmatch(r"(\w+)(?:\(([\w\[\]]+)\))?", text.replace(" ", ""))
+    if not found or found[1] not in AGGREGATES or (found[2] is None) != (found[1] == "count"):
+        raise UsageError(f"{text!r} is no aggregate: expected count, or sum, min, max, mean of a field, such as mean(vector[0])")
+    return found[1], found[2] or ""
+
+
+def _label(text: str) -> str:
+    name, of = _aggregate(text)
+    return f"{name}({of})" if of else name
+
+
+def _grouped(rows: list[Data], query: Query, dim: int) -> list[Data]:
+    """Return a row for each group, in the order of the groups' values."""
+    by = [_field(name, query.what, dim) for name in query.group_by]
+    wanted = [(_label(each), *_aggregate(each)) for each in query.aggregates or ("count",)]
+    for _, _, of in wanted:
+        if of:
+            _field(of, query.what, dim)
+    groups: dict[tuple[Value, ...], list[Data]] = {}
+    for row in rows:
+        groups.setdefault(tuple(field(row, name) for name in by), []).append(row)
+    if not by:
+        groups = {(): rows}
+    out = []
+    for values, members in sorted(groups.items(), key=lambda pair: [(each is None, each or 0 if not isinstance(each, bytes) else each)
+                                                                    for each in pair[0]]):
+        line: Data = {}
+        for name, value in zip(by, values, strict=True):
+            line.update(octets(name, value) if isinstance(value, bytes) else {name: value})
+        for label, name, of in wanted:
+            line[label] = _total(name, members, of)
+        out.append(line)
+    return out
+
+
+def _total(name: str, members: list[Data], of: str) -> int | float | None:
+    """Return an aggregate: exact until the last step, which rounds to the nearest float where it is no whole number. Rows whose
+    field is no number are left out; min, max and mean of nothing are None."""
+    if name == "count":
+        return len(members)
+    numbers = [Fraction(each) for row in members if (each := number(field(row, of))) is not None]
+    if name == "sum":
+        return _shown(sum(numbers, Fraction(0)))
+    if not numbers:
+        return None
+    if name == "mean":
+        return _shown(sum(numbers) / Fraction(len(numbers)))
+    return _shown(min(numbers) if name == "min" else max(numbers))
+
+
+def _shown(value: Fraction) -> int | float:
+    return int(value) if value.denominator == 1 else float(value)
+
+
+# -- filters --------------------------------------------------------------------------------------------------------------
+
+
+def parse(text: str, what: str, dim: int) -> Test:
+    """Return a filter as a function of a row. UsageError shows the place that it cannot be read from."""
+    parser = _Parser(text, what, dim)
+    test = parser.either()
+    if parser.kind != "end":
+        parser.fail("'and', 'or' or the end")
+    return test
+
+
+class _Parser:
+    """One filter, one token ahead. kind: number, hex, text, word, sign or end."""
+
+    def __init__(self, text: str, what: str, dim: int):
+        self.text, self.what, self.dim = text, what, dim
+        self.after = 0
+        self.depth = 0
+        self.next()
+
+    def next(self) -> None:
+        """Read the next token."""
+        self.at = self.after + len(self.text[self.after :]) - len(self.text[self.after :].lstrip())
+        if self.at == len(self.text):
+            self.kind, self.token = "end", ""
+            return
+        found = _TOKEN.match(self.text, self.after)
+        if not found or not found.lastgroup:
+            self.kind, self.token = "nothing", self.text[self.at]
+            if self.token in "\"'":
+                self.fail("a closing quote", "none")
+            self.fail("a field, a value or an operator")
+        self.kind, self.token, self.after = found.lastgroup, found[found.lastgroup], found.end()
+
+    def fail(self, expected: str, found: str = "") -> NoReturn:
+        found = found or (repr(self.token) if self.kind != "end" else "the end")
+        raise UsageError(f"the filter cannot be read from character {self.at + 1} on: expected {expected}, found {found}\n"
+                         f"  {self.text}\n  {' ' * self.at}^")
+
+    def takes(self, *tokens: str) -> bool:
+        """Go on if the token is one of these words or signs."""
+        if self.kind in ("word", "sign") and self.token.lower() in tokens:
+            self.next()
+            return True
+        return False
+
+    def need(self, token: str) -> None:
+        if not self.takes(token):
+            self.fail(repr(token))
+
+    def either(self) -> Test:
+        tests = [self.both()]
+        while self.takes("or"):
+            tests.append(self.both())
+        return tests[0] if len(tests) == 1 else lambda row: any(test(row) for test in tests)
+
+    def both(self) -> Test:
+        tests = [self.one()]
+        while self.takes("and"):
+            tests.append(self.one())
+        return tests[0] if len(tests) == 1 else lambda row: all(test(row) for test in tests)
+
+    def one(self) -> Test:
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            self.fail(f"at most {_DEEPEST} levels of 'not' and parentheses")
+        if self.takes("not"):
+            inner = self.one()
+            test: Test = lambda row: not inner(row)  # noqa: E731
+        elif self.takes("("):
+            test = self.either()
+            self.need(")")
+        else:
+            test = self.comparison()
+        self.depth -= 1
+        return test
+
+    def field(self) -> str:
+        if self.kind != "word":
+            self.fail("a field (" + ", ".join(FIELDS[self.what]) + ")")
+        try:
+            name = _field(self.token, self.what, self.dim)
+        except UsageError as e:
+            raise UsageError(f"{e}\n  {self.text}\n  {' ' * self.at}^") from None
+        self.next()
+        return name
+
+    def comparison(self) -> Test:
+        name = self.field()
+        self.bytes = FIELDS[self.what].get(name) == BYTES
+        if self.takes("not"):
+            test = self.rest(name, False)
+            return lambda row: not test(row)
+        return self.rest(name, True)
+
+    def rest(self, name: str, signs: bool) -> Test:
+        """Read what follows a field. signs: whether it may be a sign, such as =."""
+        if self.takes("exists"):
+            return lambda row: field(row, name) is not None
+        if self.takes("between"):
+            low = self.value()
+            self.need("and")
+            high = self.value()
+            return lambda row: _compare(field(row, name), low, ">=") and _compare(field(row, name), high, "<=")
+        if self.takes("in"):
+            self.need("(")
+            values = [self.value()]
+            while self.takes(","):
+                values.append(self.value())
+            self.need(")")
+            return lambda row: any(_compare(field(row, name), each, "=") for each in values)
+        for word in ("prefix", "contains"):
+            if self.kind == "word" and self.token.lower() == word:
+                if not self.bytes:
+                    self.fail("a comparison of numbers")
+                self.next()
+                part = self.value(text=True)
+                assert isinstance(part, bytes)
+                if word == "prefix":
+                    return lambda row: (field(row, name) or b"")[: len(part)] == part  # type: ignore[index,operator]
+                return lambda row: part in (field(row, name) or b"")  # type: ignore[operator]
+        sign = self.token
+        if signs and self.kind == "sign" and sign not in "(),":
+            self.next()
+            value = self.value()
+            return lambda row: _compare(field(row, name), value, sign)
+        self.fail(("=, !=, <, <=, >, >=, " if signs else "") + "between, in, prefix, contains or exists")
+
+    def value(self, text: bool = False) -> int | Fraction | bytes:
+        """Read a value. text: it must be text or bytes."""
+        kind, token = self.kind, self.token
+        value: int | Fraction | bytes
+        if kind == "number" and not text:
+            value = Fraction(token)
+        elif kind == "text" and self.bytes:
+            value = re.sub(r"\\(.)", r"\1", token[1:-1]).encode()
+        elif kind == "hex" and self.bytes and len(token) % 2 == 0:
+            value = bytes.fromhex(token[2:])
+        else:
+            self.fail(('"text" or bytes such as 0x00ff' if text else '"text", bytes such as 0x00ff or a number')
+                      if self.bytes else "a number")
+        self.next()
+        return value
+
+
+def _compare(value: Value, other: int | Fraction | bytes, sign: str) -> bool:
+    """Return whether a field's value compares so with one of a filter."""
+    if not isinstance(other, bytes):
+        value = number(value)
+    if sign in ("!=", "<>"):
+        return value is None or value != other
+    if value is None:
+        return False
+    if sign in ("=", "=="):
+        return value == other
+    if sign == "<":
+        return value < other  # type: ignore[operator]
+    if sign == "<=":
+        return value <= other  # type: ignore[operator]
+    return value > other if sign == ">" else value >= other  # type: ignore[operator]
