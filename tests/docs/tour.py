@@ -1,4 +1,4 @@
-"""README's tour, carried out: every line of it that begins with "$ " is run, in order, in one folder, and its output compared.
+"""The tour of docs/tour.md, carried out: every line of it that begins with "$ " is run, in order, in one folder, and its output compared.
 
 `python -m tests.docs.tour` writes what was printed into the page. A block of the page is part of the tour if it begins with "$ ".
 `quipu emulate` goes on until the tour ends, `quipu watch` until nothing new comes for some seconds; all else runs in bash.
@@ -14,7 +14,7 @@ import threading
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "README.md"
+PAGE = ROOT / "docs" / "tour.md"
 BLOCK = re.compile(r"(?<=\n```\n)(?:\$ .*?)(?=^```$)", re.S | re.M)
 QUIET_S, LONGEST_S = 5, 300
 
