@@ -33,7 +33,7 @@ On a board, `import quipu` offers `quipu.start()`, which recovers the log and re
 the verbs of [Board](#board) from `insert` to `history`, with the same arguments and results; `firmware/quipu/memory.py` has them all.
 """
 
-WIDTH = 100  # of a signature on one line
+WIDTH = 88  # of a signature on one line
 
 
 def signature(node: ast.FunctionDef | ast.AsyncFunctionDef, before: str, bound: bool = False) -> str:

@@ -41,6 +41,11 @@ def commands(block):
     return [(command, "\n".join(lines)) for command, lines in found]
 
 
+def interruptible():
+    """Let Ctrl-C end this process: a shell's background job, which may have started the tests, ignores it, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def masked(text):
     """Return text without what differs from run to run."""
     for pattern, name in VARIES:
@@ -66,7 +71,7 @@ class Tour:
     def start(self, command):
         with (self.folder / "stderr").open("ab") as errors:
             return subprocess.Popen(command.split(), cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, stderr=errors,
-                                    text=True)
+                                    text=True, preexec_fn=interruptible)
 
     def emulate(self, command):
         """Start a board, whose port the page calls /dev/pts/3, the next one's 4; return what it printed."""
