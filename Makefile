@@ -76,7 +76,7 @@ lint: setup ## ruff, mypy on host/, the kernel's determinism, spelling, the API 
 	@$(MAKE) docs
 
 docs: setup ## the documentation site, build/site: a link that leads nowhere is an error
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 conformance: images kernel ## the same vectors on every interpreter: one table, build/reports/conformance.json
 	$(BIN)/python tests/conformance/run.py

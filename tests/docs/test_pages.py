@@ -1,6 +1,7 @@
 """Every document: its links lead somewhere; the files, make targets and verbs that it names exist; the glossary has each word once."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -108,3 +109,26 @@ def test_the_glossary_has_each_word_once_in_order():
     assert [each.lower() for each in entries] == sorted({each.lower() for each in entries})
     explained = " ".join(entries).lower()
     assert not [each for each in WORDS.split() if each not in explained]
+
+
+def built(folder):
+    """Build the site of the documents in folder with the command of `make docs`; return its exit code and what it printed."""
+    command = re.search(r"^docs: .*\n\t(.*)", text("Makefile"), re.M)[1].replace("$(BIN)/mkdocs", f"{sys.executable} -m mkdocs")
+    done = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("added, said", [
+    ("", "Documentation built"), ("[gone](gone.md)", "gone.md"), ("[gone](boards.md#gone)", "#gone"),
+    ("[a file of the code](../Makefile)", "Makefile")])
+def test_the_site_is_built_unless_a_link_leads_nowhere(added, said, tmp_path):
+    pytest.importorskip("mkdocs")
+    for each in (*ROOT.glob("*.md"), ROOT / "LICENSE", ROOT / "mkdocs.yml"):
+        shutil.copy(each, tmp_path)
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    (tmp_path / "tools").mkdir()
+    shutil.copy(ROOT / "tools" / "site.py", tmp_path / "tools")
+    with (tmp_path / "docs" / "index.md").open("a") as page:
+        page.write("\n" + added + "\n")
+    code, printed = built(tmp_path)
+    assert (code == 0) == (not added) and said in printed, printed
