@@ -73,6 +73,12 @@ def test_every_file_that_it_names_is_there(page):
 
 
 @pytest.mark.parametrize("page", NAMES)
+def test_every_module_that_it_runs_is_there(page):
+    modules = [each.replace(".", "/") for each in re.findall(r"python -m ((?:tests|bench|tools)[\w.]*\w)", text(page))]
+    assert not [each for each in modules if not (ROOT / f"{each}.py").exists()]
+
+
+@pytest.mark.parametrize("page", NAMES)
 def test_every_make_target_that_it_names_is_there(page):
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
     named = set(re.findall(r"`make ([a-z-]+)", text(page)))
