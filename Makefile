@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup kernel bench demo demo-fleet test lint hil firmware conformance images native bench-flash bench-link faults fuzz clean
+.PHONY: help setup kernel bench demo demo-fleet test lint docs hil firmware conformance images native bench-flash bench-link faults fuzz clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -19,7 +19,7 @@ $(VENV)/ready: pyproject.toml setup.py
 	    $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing; \
 	fi
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -qq --disable-pip-version-check -e '.[test,lint,ampy]'
+	$(BIN)/pip install -qq --disable-pip-version-check -e '.[test,lint,docs,ampy]'
 	@touch $@
 
 kernel: $(VENV)/ready ## the laptop's compiled kernel, again: after a change of shared_kernel/ its files run as they are
@@ -67,10 +67,16 @@ firmware: ## MicroPython with Quipu in it for BOARD=RPI_PICO, ...; MICROPYTHON=:
 test: images kernel $(VENV)/recordings ## every test; IGNORE=tests/...: but these
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(addprefix --ignore=,$(IGNORE))
 
-lint: setup ## ruff, mypy on host/, the kernel's determinism
+lint: setup ## ruff, mypy on host/, the kernel's determinism, spelling, the API page, the documents' links
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python tools/determinism.py
+	$(BIN)/codespell
+	$(BIN)/python tools/api.py --check
+	@$(MAKE) docs
+
+docs: setup ## the documentation site, build/site: a link that leads nowhere is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 conformance: images kernel ## the same vectors on every interpreter: one table, build/reports/conformance.json
 	$(BIN)/python tools/conformance.py

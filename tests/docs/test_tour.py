@@ -1,4 +1,4 @@
-"""README's tour prints what README says: every command of it is carried out, on emulated boards."""
+"""The tour prints what docs/tour.md says: every command of it is carried out, on emulated boards."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""README's tour, carried out: every line of it that begins with "$ " is run, in order, in one folder, and its output compared.
+"""The tour of docs/tour.md, carried out: every line of it that begins with "$ " is run, in order, in one folder, and its output compared.
 
 `python -m tests.docs.tour` writes what was printed into the page. A block of the page is part of the tour if it begins with "$ ".
 `quipu emulate` goes on until the tour ends, `quipu watch` until nothing new comes for some seconds; all else runs in bash.
@@ -14,7 +14,7 @@ import threading
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "README.md"
+PAGE = ROOT / "docs" / "tour.md"
 BLOCK = re.compile(r"(?<=\n```\n)(?:\$ .*?)(?=^```$)", re.S | re.M)
 QUIET_S, LONGEST_S = 5, 300
 
@@ -39,6 +39,11 @@ def commands(block):
         else:
             found[-1][1].append(line)
     return [(command, "\n".join(lines)) for command, lines in found]
+
+
+def interruptible():
+    """Let Ctrl-C end this process: a shell's background job, which may have started the tests, ignores it, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def masked(text):
@@ -66,7 +71,7 @@ class Tour:
     def start(self, command):
         with (self.folder / "stderr").open("ab") as errors:
             return subprocess.Popen(command.split(), cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, stderr=errors,
-                                    text=True)
+                                    text=True, preexec_fn=interruptible)
 
     def emulate(self, command):
         """Start a board, whose port the page calls /dev/pts/3, the next one's 4; return what it printed."""

@@ -1,0 +1,39 @@
+"""docs/proofs.md says how many cases each proof has: the numbers are those of the tests."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.boards import test_kills, test_native_mutations, test_viper_mutations
+from tests.faults import fuzz, sweep, test_breakages, test_fuzz
+from tests.host import test_past_mutations
+from tests.kernel import test_kernel, test_mutations
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "proofs.md").read_text()
+VECTORS = ROOT / "tests" / "conformance" / "vectors"
+EXHAUSTIVE = [each for each in sweep.GEOMETRIES.values() if not each.sample]
+
+
+def vectors(files):
+    """Return how many vectors there are in these files: their last lines say so."""
+    return sum(int(path.read_text().rsplit("end ", 1)[1]) for path in VECTORS.glob(files))
+
+
+@pytest.mark.parametrize("said, count", [
+    ("%s vectors", vectors("*/*.txt")), ("%s of them on Cortex-M", vectors("small/*.txt")),
+    ("random walks over %s configurations", len(test_kernel.CONFIGS)),
+    ("exhaustive for %s small geometries", len(EXHAUSTIVE)), ("random for %s larger ones", len(sweep.GEOMETRIES) - len(EXHAUSTIVE)),
+    ("%s kills in `make test`", test_kills.KILLS),
+    ("%s decoders", len(fuzz.TARGETS)), ("%s examples each", test_fuzz.EXAMPLES),
+    ("`tests/kernel/test_mutations.py` | %s |", len(test_mutations.MUTATIONS)),
+    ("`tests/faults/test_breakages.py` | %s |", len(test_breakages.BREAKAGES)),
+    ("`tests/host/test_past_mutations.py` | %s |", len(test_past_mutations.MUTATIONS)),
+    ("`tests/boards/test_native_mutations.py` | %s |", len(test_native_mutations.MUTATIONS)),
+    ("`tests/boards/test_viper_mutations.py` | %s |", len(test_viper_mutations.MUTATIONS)),
+])
+def test_the_page_counts_as_the_tests_do(said, count):
+    found = re.search(re.escape(said).replace("%s", r"([\d,]+)"), PAGE)
+    assert found, said
+    assert int(found[1].replace(",", "")) == count, said
