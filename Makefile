@@ -67,10 +67,11 @@ firmware: ## MicroPython with Quipu in it for BOARD=RPI_PICO, ...; MICROPYTHON=:
 test: images kernel $(VENV)/recordings ## every test; IGNORE=tests/...: but these
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(addprefix --ignore=,$(IGNORE))
 
-lint: setup ## ruff, mypy on host/, the kernel's determinism
+lint: setup ## ruff, mypy on host/, the kernel's determinism, who imports whom
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python tools/determinism.py
+	$(BIN)/python tools/imports.py
 
 conformance: images kernel ## the same vectors on every interpreter: one table, build/reports/conformance.json
 	$(BIN)/python tools/conformance.py

@@ -11,7 +11,9 @@ Verbs take raw Q16.16 integers: `vector` and `q16` make them. Errors are in `qui
 
 from . import kernels  # isort: skip  (first: it chooses between the files of shared_kernel and what was compiled of them)
 from quipu.archive.files import Archive
-from quipu.archive.verify import Verdict, replay_to, state, verify
+from quipu.archive.passes import replay_to, state
+from quipu.archive.verdict import Verdict
+from quipu.archive.verify import verify
 from quipu.board.board import Board, connect
 from quipu.board.sync import SyncResult
 from quipu.past.memory import Memory, open_archive

@@ -4,15 +4,14 @@ import random
 
 import pytest
 import quipu
-from quipu.archive.files import Chain
+from quipu.archive.chain import Chain, whole_frames
 from quipu.board import ports, serial_port
-from quipu.board.board import whole_frames
 from quipu.board.link import encode_request
+from quipu.board.repl import DeviceError, Repl
 from quipu.build import images
 from quipu.build.emulator import Emulator
 from quipu.errors import Full, InUse, Invalid, LinkError, LostAnswer, NotFound, PortError, Refused, TooLong, WrongDimension
 from quipu.install import files as deploy
-from quipu.install.repl import DeviceError, Repl
 
 from shared_kernel import graph, search
 from shared_kernel.frames import NO_HEAD, TOKEN

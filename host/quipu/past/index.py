@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from quipu.archive.files import Archive, Chain, Segment
+from quipu.archive.chain import Chain
+from quipu.archive.files import Archive, Segment
 from quipu.archive.origin import beginning
 from quipu.errors import ArchiveDamage, ArchiveError, UsageError
 from shared_kernel import kernel as k
