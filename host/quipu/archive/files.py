@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from quipu import locks
 from quipu.archive.chain import Chain, split
 from quipu.errors import ArchiveDamage, ArchiveError
 from shared_kernel.errors import Mismatch
@@ -295,21 +296,12 @@ class Archive:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the archive for writing; ArchiveError if another process does."""
-        try:
-            import fcntl
-        except ImportError:  # Windows has no lock on a folder
+        """Hold the archive for writing; ArchiveError if another process does. See locks for what it keeps out."""
+        lock = locks.take(self.path)
+        if lock is None:
+            raise ArchiveError(f"{self.path} is being written by another process: wait until it is done")
+        with lock:
             yield
-            return
-        handle = os.open(self.path, os.O_RDONLY)
-        try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise ArchiveError(f"{self.path} is being written by another process: wait until it is done") from None
-            yield
-        finally:
-            os.close(handle)
 
     # -- snapshots ----------------------------------------------------------------------------------------------------
 
