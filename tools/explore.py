@@ -10,11 +10,15 @@ cuts happened, and once the faults end the log takes commands again. A failure p
 """
 
 import argparse
+import collections
+import functools
+import heapq
 import json
 import multiprocessing
 import os
 import random
 import re
+import struct
 import sys
 import time
 import traceback
@@ -26,14 +30,55 @@ ROOT = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":
     sys.path[:0] = [str(ROOT), str(ROOT / "host")]
 sys.modules.setdefault("uctypes", None)  # CPython has none, and looks for it in every folder each time
+if os.environ.get("EXPLORE_COMPILED", "1") != "0" and "shared_kernel" not in sys.modules:
+    from tools import fast_kernel
 
-from quipu.providers import Fast  # noqa: E402
+    fast_kernel.use()
 
-from shared_kernel import frames, primitives  # noqa: E402
+from blake3 import blake3  # noqa: E402
+from quipu.providers import Fast as _Fast  # noqa: E402
+
+from shared_kernel import kernel as kernel_module  # noqa: E402
+
+_U32 = struct.Struct("<I").unpack_from
+
+
+def _u32(data, at):
+    return _U32(data, at)[0]
+
+
+kernel_module.u32 = _u32  # before the others take it: three times as fast
+
+from shared_kernel import frames, primitives, recovery, region  # noqa: E402
 from shared_kernel.errors import Damage, FlashError, LogFull, NotFound, QuipuError, Refused  # noqa: E402
 from shared_kernel.kernel import DELETE_KEY, INSERT, PUT  # noqa: E402
 from shared_kernel.reader import LogReader, frame_of  # noqa: E402
 from shared_kernel.store import Store, command  # noqa: E402
+
+
+
+class Fast(_Fast):
+    crc32 = staticmethod(zlib.crc32)
+
+    @staticmethod
+    def hash(data):
+        return blake3(data).digest()
+
+
+_decoded = {}
+
+
+def _decode(data, decode=region.decode):
+    """run.decode, which gives the same for the same bytes."""
+    data = bytes(data)
+    if data not in _decoded:
+        if len(_decoded) > 100000:
+            _decoded.clear()
+        _decoded[data] = decode(data)
+    return _decoded[data]
+
+
+region.decode = _decode
 
 REPORT = ROOT / "build" / "reports" / "explore.json"
 BLANK = 0xFF
@@ -59,10 +104,6 @@ WORLDS = {
     "blocks2": World(2048, 7, 256, 16, (1, 2, 0, 0, 3, 64, 4)),
     "overwrite": World(512, 11, 512, 8, (1, 2, 0, 0, 3, 0, 4), frames.OVERWRITE),
 }
-
-
-class Cut(BaseException):
-    """The power went."""
 
 
 class Breach(BaseException):
@@ -121,44 +162,39 @@ class Flash:
         self.dead = set(state.dead)  # and LIED + sector: one that was half erased, and nobody was told
         self.lied = {each - LIED for each in state.dead if each >= LIED}
         self.reading = reading
-        self.views = ()
-        self.look()
         self.operations = self.turn = 0
         self.cut = self.fail = None
         self.failed = ""
+        self.look()
 
     def look(self):
         """Bring what is read up to the truth."""
-        self.views = (self.truth, self.truth)
+        self.view = view = bytearray().join(self.truth)
         if self.marks:
-            self.views = tuple([self._as_read(which) for which in (0, 1)])
-
-    def _as_read(self, which):
-        out = list(self.truth)
-        for address, before, after in self.marks:
-            data = after if which else before
-            i, at = divmod(address, self.sector)
-            out[i] = out[i][:at] + data + out[i][at + len(data) :]
-        return out
+            if self.reading == 2:
+                self.views = view, bytearray(view)
+                for address, before, after in self.marks:
+                    for each, data in zip(self.views, (before, after)):
+                        each[address : address + len(data)] = data
+            else:
+                for address, before, after in self.marks:
+                    view[address : address + len(before)] = after if self.reading else before
 
     def read(self, address, buffer):
-        if self.reading == 2:
+        view = self.view
+        if self.reading == 2 and self.marks:
             self.turn = (self.turn * 1103515245 + 12345) & 0x7FFFFFFF
             view = self.views[self.turn >> 20 & 1]
-        else:
-            view = self.views[self.reading]
-        n = len(buffer)
-        i, at = divmod(address, self.sector)
-        if at + n <= self.sector:
-            buffer[:] = view[i][at : at + n]
-        else:
-            whole = b"".join(view[i : i + 2 + n // self.sector])
-            buffer[:] = whole[at : at + n]
+        end = address + len(buffer)
+        if end > len(view):
+            raise Breach("a read of %d bytes at 0x%x, behind the flash" % (len(buffer), address))
+        buffer[:] = view[address:end]
 
     def _put(self, address, data):
         i, at = divmod(address, self.sector)
         old = self.truth[i]
         self.truth[i] = old[:at] + data + old[at + len(data) :]
+        self.view[address : address + len(data)] = data
 
     def program(self, address, data):
         data = bytes(data)
@@ -461,6 +497,19 @@ def head_at(store, seq):
     return head
 
 
+def last_tick(store):
+    """Return the tick of the log's last frame; 0 if it cannot be read now."""
+    reader = LogReader(store.region, store.order, store.seed, bytearray(1100), 0)
+    try:
+        reader.seek(store.seq)
+        while reader.seq <= store.seq:
+            if not reader.next():
+                return 0
+    except QuipuError:
+        return 0
+    return int.from_bytes(reader.buffer[8:12], "little")
+
+
 def check(world, state, store):
     """Violation unless a booted store has what is owed."""
     owed = state.owed
@@ -472,6 +521,8 @@ def check(world, state, store):
         if owed.seq >= 0:
             raise Violation("the log is gone: seq %d was promised" % owed.seq)
         return
+    if store.seq > owed.seq and last_tick(store) & 0x80000000:
+        raise Violation("the log ends within a group, at seq %d" % store.seq)
     first = store.first().first
     for what, seq, head in (("acknowledged", owed.seq, owed.head), ("pulled", owed.host_seq, owed.host_head)):
         if seq < 0 or seq + 1 < first:
@@ -607,21 +658,43 @@ def follow(world, state, step):
         raise ValueError("no such cut: %r" % (step,))
 
 
-READINGS = [0, 1, 2]
-
-
 def readings(state):
-    """Return the ways in which the marked units of a state may read."""
-    return READINGS if state.marks else (0,)
+    """Return the ways in which the marked units of a state may read: as before, as after, and of one state in four by turns."""
+    if not state.marks:
+        return (0,)
+    return (0, 1, 2) if state.name() & 3 == 0 else (0, 1)
 
 
-def verify(world, state):
-    """Check a state, however its marked units read; return its shape. Violation if it does not hold what it owes."""
+def as_read(world, state, reading):
+    """Return the sectors of a state as they read."""
+    if not state.marks:
+        return state.sectors
+    out = list(state.sectors)
+    for address, before, after in state.marks:
+        i, at = divmod(address, world.sector)
+        data = after if reading else before
+        out[i] = out[i][:at] + data + out[i][at + len(data) :]
+    return tuple(out)
+
+
+def verify(world, state, known=None):
+    """Check a state, however its marked units read; return its shape. Violation if it does not hold what it owes.
+
+    known: {what was read and owed: shape}, of the boots that have been checked: a boot writes nothing, so it depends on no more."""
     for reading in readings(state):
+        if known is not None and reading != 2:
+            key = hash((as_read(world, state, reading), state.owed, state.rots))
+            found = known.get(key)
+            if found is not None:
+                continue
+        else:
+            key = None
         try:
             store = mount(Flash(world, state, reading))
             check(world, state, store)
             found = shape(store)
+            if key is not None:
+                known[key] = found
         except Violation as e:
             raise Violation("%s (reading %d)" % (e, reading)) from e
         except Exception as e:
@@ -630,22 +703,54 @@ def verify(world, state):
 
 
 def rotten(world, state):
-    """Return the states with one flipped bit in a copy of a run's header."""
+    """Return the states with one flipped bit: in a copy of a run's or a snapshot's header, or in a frame that later ones follow."""
     out = []
+
+    def flip(i, at):
+        data = state.sectors[i]
+        flipped = data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :]
+        out.append(state._replace(sectors=state.sectors[:i] + (flipped,) + state.sectors[i + 1 :], rots=state.rots + 1))
+
+    def fits(data, at, size):
+        return len(data) >= at + size and zlib.crc32(data[at : at + size - 4]) == int.from_bytes(data[at + size - 4 : at + size], "little")
+
     for i, data in enumerate(state.sectors):
-        at = data.find(b"\x51")
-        while at >= 0:
-            end = at + 100
-            if at % world.unit == 0 and len(data) >= end + 4 and zlib.crc32(data[at:end]) == int.from_bytes(data[end : end + 4], "little"):
-                flipped = data[: at + 17] + bytes([data[at + 17] ^ 4]) + data[at + 18 :]
-                out.append(state._replace(sectors=state.sectors[:i] + (flipped,) + state.sectors[i + 1 :], rots=state.rots + 1))
-            at = data.find(b"\x51", at + 1)
+        for magic, size in ((b"\x51", 104), (b"QSNP", 124)):
+            at = data.find(magic)
+            while at >= 0:
+                if at % world.unit == 0 and fits(data, at, size):
+                    flip(i, at + 17)
+                at = data.find(magic, at + 1)
+    store = mount(Flash(world, state, 0))
+    if store.damage is None and store.kernel is not None:
+        number = store.order[-1]
+        places = []
+        reader = LogReader(store.region, [number], store.seed, bytearray(1100), 0)
+        reader.enter(number)
+        while reader.next():
+            places.append((reader.address, reader.buffer[reader.at + 11] & 0xC0))
+        for address, _ in places[1:-3]:  # three later ones are behind it
+            i, at = divmod(address, world.sector)
+            flip(i, at - world.unit)
     return out
 
 
 def named(e):
     where = [each for each in traceback.extract_tb(e.__traceback__) if "shared_kernel" in each.filename]
     return "%s: %s%s" % (type(e).__name__, e, " (%s:%d)" % (Path(where[-1].filename).name, where[-1].lineno) if where else "")
+
+
+class Entry(NamedTuple):
+    """A state to go on from. left: what has not been done from it yet."""
+
+    name: int
+    state: State
+    left: list
+
+
+MOST_BOOTS = 12
+KEPT = 100000  # states of a number of boots that are gone on from
+FAILURES = ("half", "wrong", "whole", "dies")
 
 
 class Explorer:
@@ -656,63 +761,96 @@ class Explorer:
     violations: {kind: (what, start, shortest history, after how many states)}
     """
 
-    def __init__(self, world_name, first, fails=1, rots=1, drains=True, stop_at=1):
+    def __init__(self, world_name, first, fails=1, rots=1, stop_at=1, seed=0):
         self.world_name = world_name
         self.world = WORLDS[world_name]
         self.starts = first
-        self.fails, self.rots, self.drains, self.stop_at = fails, rots, drains, stop_at
+        self.fails, self.rots, self.stop_at = fails, rots, stop_at
+        self.chance = random.Random(seed)
         self.seen = {}
         self.origin = {}
         self.shapes = {}
+        self.known = {}
         self.by_boots, self.by_cuts = {}, {}
-        self.sessions = self.mounts = 0
+        self.sessions = self.turn = 0
         self.violations = {}
-        self.level = []
-        self.kept = 200000
+        self.levels = []  # of each number of boots: the states to go on from
+        self.rare = []  # a heap of the same, the rarest shape first
 
-    def run(self, seconds, most_boots=9):
-        """Explore for that long. Each level may take some of what is left, the last that is begun all of it."""
-        began = time.monotonic()
+    def run(self, seconds, most_states=1 << 40):
+        """Explore for that long: by turns the first of the states with the fewest boots, the one of the rarest shape, and any one."""
+        until = time.monotonic() + seconds
         for i, state in enumerate(self.starts):
             name = state.name()
             if name not in self.seen:
                 self.seen[name] = None
                 self.origin[name] = i
-                self.level.append((0, name, state._replace(boots=0)))
-        for boots in range(most_boots):
-            left = began + seconds - time.monotonic()
-            until = time.monotonic() + left * 0.45
-            following = []
-            self.level.sort(key=lambda each: each[0])
-            for _, name, state in self.level:
-                if time.monotonic() > until or len(self.violations) >= self.stop_at:
-                    break
-                self.expand(name, state, following)
-            self.level = following
-            if not following or len(self.violations) >= self.stop_at:
+                self.keep(name, state._replace(boots=0), 0)
+        while time.monotonic() < until and len(self.violations) < self.stop_at and len(self.seen) < most_states:
+            entry = self.pick()
+            if entry is None:
                 break
+            if entry.left:
+                entry.left.pop()(entry.name, entry.state)
         return self
 
-    def expand(self, name, state, following):
-        """Make every boot from a state, and what may follow."""
-        chance = random.Random(name)
-        if self.rots > state.rots and state.fails == 0:
-            found = rotten(self.world, state)
-            if found:
-                which = chance.randrange(len(found))
-                self.take(name, Step(("rot",), 0, None, str(which)), found[which], following)
+    def pick(self):
+        self.turn += 1
+        for _ in range(3):
+            way = self.turn % 3
+            if way == 0:
+                for level in self.levels:
+                    while level and not level[0].left:
+                        level.popleft()
+                    if level:
+                        return level[0]
+                return None
+            if way == 1 and self.rare:
+                rank, _, entry = heapq.heappop(self.rare)
+                if len(entry.left) > 1:
+                    heapq.heappush(self.rare, (rank + 3, self.chance.random(), entry))
+                return entry
+            level = self.levels[self.chance.randrange(len(self.levels))]
+            if way == 2 and level:
+                return level[self.chance.randrange(len(level))]
+            self.turn += 1
+        return None
+
+    def keep(self, name, state, rank):
+        """Remember a state to go on from, and all that may be done from it."""
+        if state.boots >= MOST_BOOTS or len(self.levels) > state.boots and len(self.levels[state.boots]) >= KEPT:
+            return
+        left = []
         for reading in readings(state):
             for script in SCRIPTS:
-                n = self.session(name, state, script, reading, None, following)
-                if self.fails > state.fails and reading == 0:
-                    for _ in range(2 if state.boots else 6):
-                        fail = chance.randrange(max(1, n)), chance.choice(("half", "wrong", "whole", "dies"))
-                        self.session(name, state, script, reading, fail, following)
+                left.append(functools.partial(self.session, script=script, reading=reading, fail=None))
+                if state.fails < self.fails:
+                    left += [functools.partial(self.session, script=script, reading=reading, fail=None, failing=True)] * 2
+        if state.rots < self.rots and not state.fails:
+            left += [self.rot] * 3
+        self.chance.shuffle(left)
+        entry = Entry(name, state, left)
+        while len(self.levels) <= state.boots:
+            self.levels.append(collections.deque())
+        self.levels[state.boots].append(entry)
+        heapq.heappush(self.rare, (rank, self.chance.random(), entry))
 
-    def session(self, name, state, script, reading, fail, following):
-        """Make one boot and carry out a script; return how many programs and erases there were."""
+    def rot(self, name, state):
+        found = rotten(self.world, state)
+        if found:
+            which = self.chance.randrange(len(found))
+            self.take(name, Step(("rot",), 0, None, str(which)), found[which])
+
+    def session(self, name, state, script, reading, fail, failing=False):
+        """Make one boot and carry out a script."""
         self.sessions += 1
-        session = Session(self.world, state, reading, fail)
+        if failing:
+            fail = self.chance.randrange(30), self.chance.choice(FAILURES)
+        try:
+            session = Session(self.world, state, reading, fail)
+        except Exception as e:
+            self.violation(name, Step((), reading, fail, None), e)
+            return
         session.start()
         try:
             session.run(script)
@@ -722,11 +860,10 @@ class Explorer:
                 self.violation(name, Step(tuple(session.done), reading, fail, None), e)
         for key, child in session.children:
             if fail is None or child.fails > state.fails:
-                self.take(name, Step(*key), child, following)
-        return session.flash.operations
+                self.take(name, Step(*key), child)
 
-    def take(self, parent, step, child, following):
-        """Check a state, if it is new, and keep it for the next level."""
+    def take(self, parent, step, child):
+        """Check a state, if it is new, and keep it."""
         name = child.name()
         if name in self.seen:
             return
@@ -734,17 +871,15 @@ class Explorer:
         self.by_boots[child.boots] = self.by_boots.get(child.boots, 0) + 1
         self.by_cuts[child.cuts] = self.by_cuts.get(child.cuts, 0) + 1
         try:
-            self.mounts += len(readings(child))
-            found = verify(self.world, child)
+            found = verify(self.world, child, self.known)
             n = self.shapes[found] = self.shapes.get(found, 0) + 1
-            if self.drains and n <= 2:
+            if n <= 2:
                 for reading in readings(child):
                     drain(self.world, child, reading)
         except (Exception, Breach) as e:
             self.violation(name, None, e)
             return
-        if len(following) < self.kept:
-            following.append((n, name, child))
+        self.keep(name, child, n)
 
     def violation(self, name, step, e):
         what = str(e) if isinstance(e, Violation) else named(e)
