@@ -160,14 +160,23 @@ class World:
         """Ctrl-C, or no memory, between two bytecodes of an action."""
         what = self.chance.choice((KeyboardInterrupt, MemoryError))
         after = int(2 ** self.chance.uniform(0, 13))
-        try:
+        perform = harness.perform
+
+        def interrupted(store, action):
             with Interrupter(after, what):
-                self.witness.act(self.store, self.action())
+                return perform(store, action)
+
+        action = self.action()
+        harness.perform = interrupted  # of the witness itself nothing may be interrupted
+        try:
+            self.witness.act(self.store, action)
         except (KeyboardInterrupt, MemoryError):
             self.done["interrupts"] += 1
             self.witness.booted(self.store)
         except FlashError:
             self.witness.booted(self.store)
+        finally:
+            harness.perform = perform
 
     def cut(self):
         """Several power cuts in a row, some within the recovery."""
