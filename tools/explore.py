@@ -108,6 +108,10 @@ WORLDS = {
 }
 
 
+class Cut(BaseException):
+    """The power went."""
+
+
 class Breach(BaseException):
     """The store did what the part does not allow."""
 
@@ -330,9 +334,10 @@ SCRIPTS = (
 
 class Session:
     """One boot from a state and the operations after it. `children` collects the states that cuts, and powering off, leave:
-    [(what happened, State)]."""
+    [(what happened, State)]. at: None, or the only program or erase (by its number) that is cut: the session ends there."""
 
-    def __init__(self, world, state, reading, fail=None, collect=True):
+    def __init__(self, world, state, reading, fail=None, collect=True, at=None):
+        self.at = at
         self.world = world
         self.state = state
         self.owed = state.owed
@@ -351,6 +356,13 @@ class Session:
             self.flash.cut = self._cut
 
     def _cut(self, flash, address, data):
+        if self.at is not None and flash.operations <= self.at:
+            return
+        self._cuts(flash, address, data)
+        if self.at is not None:
+            raise Cut
+
+    def _cuts(self, flash, address, data):
         owed, before = self.owed, self.state
         base = flash.truth
         fails = before.fails + (1 if flash.failed else 0)
@@ -386,7 +398,7 @@ class Session:
         for operation in script:
             self.done.append(operation)
             self.do(operation)
-            if self.collect:
+            if self.collect and self.at is None:
                 self.off()
 
     def do(self, operation):
@@ -454,6 +466,8 @@ class Session:
                     first = store.first()
                     self.owed = owed = owed._replace(host_seq=first.first - 1, host_head=first.head)
                     continue
+                if store.damage and self.state.rots:
+                    return
                 raise Violation("the host has frames up to seq %d, but those after it are gone" % owed.host_seq) from None
             if not data:
                 return
@@ -750,7 +764,8 @@ class Entry(NamedTuple):
     left: list
 
 
-MOST_BOOTS = 12
+OPERATIONS = ("put", "put", "put", "group", "snapshot", "pull", "acknowledge", "step", "delete", "frames", "checkpoint")
+MOST_BOOTS = 8
 KEPT = 100000  # states of a number of boots that are gone on from
 FAILURES = ("half", "wrong", "whole", "dies")
 
@@ -763,7 +778,7 @@ class Explorer:
     violations: {kind: (what, start, shortest history, after how many states)}
     """
 
-    def __init__(self, world_name, first, fails=1, rots=1, stop_at=1, seed=0):
+    def __init__(self, world_name, first, fails=1, rots=1, stop_at=1, seed=0, dives=0.5):
         self.world_name = world_name
         self.world = WORLDS[world_name]
         self.starts = first
@@ -776,6 +791,7 @@ class Explorer:
         self.by_boots, self.by_cuts = {}, {}
         self.sessions = self.turn = 0
         self.violations = {}
+        self.dives = dives
         self.levels = []  # of each number of boots: the states to go on from
         self.rare = []  # a heap of the same, the rarest shape first
 
@@ -789,12 +805,69 @@ class Explorer:
                 self.origin[name] = i
                 self.keep(name, state._replace(boots=0), 0)
         while time.monotonic() < until and len(self.violations) < self.stop_at and len(self.seen) < most_states:
+            if self.chance.random() < self.dives:
+                self.dive()
+                continue
             entry = self.pick()
             if entry is None:
-                break
-            if entry.left:
+                self.dives = 1
+            elif entry.left:
                 entry.left.pop()(entry.name, entry.state)
         return self
+
+    def dive(self):
+        """Go down one history by chance, to MOST_BOOTS boots: what is rare stands deep, and breadth comes there late."""
+        chance = self.chance
+        i = chance.randrange(len(self.starts))
+        state = self.starts[i]._replace(boots=0)
+        name = state.name()
+        while state.boots < MOST_BOOTS:
+            if state.rots < self.rots and not state.fails and chance.random() < 0.15:
+                found = rotten(self.world, state)
+                if found:
+                    which = chance.randrange(len(found))
+                    name, state = self.go(name, Step(("rot",), 0, None, str(which)), found[which])
+                    if state is None:
+                        return
+            reading = chance.choice(readings(state))
+            if chance.random() < 0.2:
+                script = [chance.choice(OPERATIONS) for _ in range(4)]
+            else:
+                script = [chance.choice(OPERATIONS)]
+            fail = None
+            if state.fails < self.fails and chance.random() < 0.3:
+                fail = chance.randrange(12), chance.choice(FAILURES)
+            at = chance.randrange(chance.choice((4, 10, 40)))
+            self.sessions += 1
+            try:
+                session = Session(self.world, state, reading, fail, True, at)
+                session.start()
+                session.run(script)
+                session.off()
+            except Cut:
+                pass
+            except (Exception, Breach) as e:
+                allowed = (QuipuError,) if session.flash.failed else (Damage, NotFound) if state.rots else ()
+                if isinstance(e, Violation) or not isinstance(e, allowed):
+                    self.violation(name, Step(tuple(session.done), reading, fail, None), e)
+                return
+            if fail is not None and not session.flash.failed:  # it never came to that: the same without
+                session.children = [(key[:2] + (None,) + key[3:], child) for key, child in session.children]
+            marked = [each for each in session.children if each[1].marks and each[1].marks != state.marks]
+            key, child = chance.choice(marked if marked and chance.random() < 0.6 else session.children)
+            name, state = self.go(name, Step(*key), child)
+            if state is None:
+                return
+
+    def go(self, parent, step, child):
+        """Check a state and return (its name, it); None if it does not hold."""
+        name = child.name()
+        if name not in self.seen:
+            before = len(self.violations)
+            self.take(parent, step, child)
+            if len(self.violations) > before:
+                return name, None
+        return name, child
 
     def pick(self):
         self.turn += 1

@@ -256,6 +256,8 @@ class World:
     def finish(self):
         """The faults have ended: the log takes commands again."""
         for _ in range(5):
+            if self.witness.model is None:
+                self.act(self.action())
             self.act(("acknowledge", 0))
             try:
                 self.act(("snapshot",))
@@ -281,6 +283,8 @@ def one(seed, until=1e18):
 
 
 def _work(arguments):
+    if time.monotonic() > arguments[1]:
+        return None
     return one(*arguments)
 
 
@@ -289,7 +293,10 @@ def soak(seconds, jobs=2, seed=0):
     until = time.monotonic() + seconds
     worlds, total, wrong = 0, {}, []
     with multiprocessing.get_context("fork").Pool(jobs) as pool:
-        for what, done, failed in pool.imap_unordered(_work, _seeds(seed, until)):
+        for lived in pool.imap_unordered(_work, _seeds(seed, until)):
+            if lived is None:  # the time was over
+                continue
+            what, done, failed = lived
             worlds += 1
             for each, n in done.items():
                 total[each] = total.get(each, 0) + n
@@ -304,7 +311,7 @@ def _seeds(seed, until):
     while time.monotonic() < until:
         yield pending, until
         pending += 1
-        time.sleep(0.05 * (pending - seed > 8))
+        time.sleep(0.2 if pending - seed > 100 else 0)
 
 
 def main(arguments=None):
