@@ -309,12 +309,7 @@ class Store:
         self.booted = True
         self.found = None
         self.reader = None  # what it knows of the log's end is no longer so
-        if self.taken >= 0:  # a snapshot without which there was no room
-            for header in self.slots:
-                if header and header.generation == self.taken:
-                    self.busy = True
-                    self._name_snapshot(header)
-                    self.busy = False
+        self._name_taken()
 
     def _full(self):
         if self._slot_to_write() is None:
@@ -573,6 +568,7 @@ class Store:
     def _saver(self):
         """Return the snapshot being taken; begin one, if none is. FlashError if no slot can be written."""
         if self.saver is None:
+            self._name_taken()
             slot = self._slot_to_write()
             if slot is None:
                 raise FlashError("no snapshot slot can be written: sectors %s are quarantined" % self.bad)
@@ -638,6 +634,15 @@ class Store:
         saver.abandon()
         self.saver = None
 
+    def _name_taken(self):
+        """Name the snapshot of this boot for which the log had no room, if it has now."""
+        if self.taken >= 0 and self.booted and self.saver is None and not self.mark:
+            for header in self.slots:
+                if header and header.generation == self.taken:
+                    self.busy = True
+                    self._name_snapshot(header)
+                    self.busy = self.partial
+
     def _name_snapshot(self, header):
         """Append the frame by which later boots know that a snapshot was whole. Without it nothing may rest on the snapshot alone."""
         size = self.region.pad(OVERHEAD + 8)
@@ -671,6 +676,7 @@ class Store:
         if self.opened:
             self.opened = False
         elif self.saver or self.since_snapshot >= self.distance:
+            self._name_taken()
             if self.saver is None and self._slot_to_write() is None:
                 self.distance = 1 << 29
                 return
@@ -686,6 +692,7 @@ class Store:
         n = len(self.order) - 1 if self.policy == OVERWRITE else self._acknowledged_runs()
         run = self.region.run(self.order[n])
         for _ in range(2):
+            self._name_taken()
             if n and run and self._covered() < run.first and (self.saver or self._slot_to_write() is not None):
                 self._whole_snapshot()
 
