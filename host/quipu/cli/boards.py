@@ -12,7 +12,8 @@ import click
 from quipu.board.board import Board
 from quipu.board.link import Link
 from quipu.cli import render
-from quipu.dump.recover import Found
+from quipu.cli.dump import judged
+from quipu.dump.found import read
 from quipu.dump.recover import recover as into_archive
 from quipu.errors import PortError, Refused, UsageError
 from quipu.install import attach as reader
@@ -125,8 +126,7 @@ def attach(port: str, archive: str) -> Data:
     kept.parent.mkdir(parents=True, exist_ok=True)
     with deploy.opened(port) as repl, render.progress("reading") as progress:
         image = reader.read(repl, kept, progress)
-    found = Found(image)
+    found = read(image)
     result, verdict = into_archive(found, archive)
     kept.unlink()
-    return {"port": port, **result.as_dict(), "verdict": verdict.as_dict(),
-            "exit_code": 1 if found.damage or result.missing else verdict.exit_code}
+    return {"port": port, **judged(result, verdict)}

@@ -7,11 +7,14 @@ from typing import Any
 
 import quipu
 from quipu import errors
+from quipu.archive.verify import Verdict
 from quipu.build import images
 from quipu.cli import render
-from quipu.dump.image import FlashImage, Geometry, locate, of_board
+from quipu.dump.found import read
+from quipu.dump.image import FlashImage, Geometry
+from quipu.dump.locate import locate, of_board
 from quipu.dump.map import survey
-from quipu.dump.recover import Found
+from quipu.dump.recover import Recovered
 from quipu.dump.recover import recover as into_archive
 
 Data = dict[str, Any]
@@ -57,10 +60,11 @@ def recover(image: str, archive: str, board: str | None, sector: int | None, pag
     IMAGE is the raw flash, or the log's region of it, of a dead board, as a programmer reads it or an emulator keeps it. All
     that can be proved from it goes into the archive DIR, as `quipu sync` would put it there: a new one, or one of the same
     log, which is extended. Then the archive is verified. Where frames are missing, those behind them are kept too if a
-    sector's header, a boot frame or a snapshot proves them. IMAGE is only read.
+    run's header, a boot frame or a snapshot proves them; what nothing proves is counted. IMAGE is only read. Flash of format 1
+    is read too.
 
     Where the log lies and its geometry are found by themselves; if they cannot be, say them, or name the board. Exit code 0
-    only if all of the log matches.
+    only if all of the log matches and nothing of it is left out.
 
     \b
     Example:
@@ -69,21 +73,28 @@ def recover(image: str, archive: str, board: str | None, sector: int | None, pag
     """
     flash = _image(image, board, sector, page, unit, start, length)
     try:
-        found = Found(flash)
+        found = read(flash)
     except (errors.FormatError, errors.NotFound) as error:
         error.args = (f"{image}: {error}",)
         raise
     with render.progress("recovering") as progress:
         result, verdict = into_archive(found, archive, progress)
-    return {"image": image, "geometry": _geometry(flash), **result.as_dict(), "verdict": verdict.as_dict(),
-            "map": survey(flash)["sectors"], "exit_code": 1 if found.damage or result.missing else verdict.exit_code}
+    return {"image": image, "geometry": _geometry(flash), **judged(result, verdict),
+            "map": survey(flash)["sectors"] if found.format == 2 else []}
+
+
+def judged(result: Recovered, verdict: Verdict) -> Data:
+    """Return what was recovered, and the verdict on it: it says so if acknowledged frames may be missing, and the exit code is 1."""
+    wrong = result.damage or result.missing or result.left or result.doubt
+    code = 1 if wrong else verdict.exit_code
+    return {**result.as_dict(), "verdict": {**verdict.as_dict(), "doubt": result.doubt, "exit_code": code}, "exit_code": code}
 
 
 def flash_map(source: str, board: str | None, sector: int | None, page: int | None, unit: int | None, start: int | None,
               length: int | None) -> Data:
     """Show what each sector of a log's flash holds.
 
-    A map with a letter for each sector, and a table: erase count, state, epoch and seqs. Of a board (PORT), or of a dump of
+    A map with a letter for each sector, and a table: erase count, state, boots and seqs of its runs. Of a board (PORT), or of a dump of
     its flash (IMAGE), whose geometry is found or given as for `quipu recover`. Exit code 1 if the log is damaged.
 
     \b

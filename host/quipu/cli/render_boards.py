@@ -5,6 +5,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 
 from quipu.cli import render
+from quipu.cli.render_dump import left_out
 
 Data = dict[str, Any]
 
@@ -38,5 +39,6 @@ def attached(data: Data) -> RenderableType:
             ("frames", f"{data['frames']:,} added, {data['log_bytes']:,} bytes"),
             ("snapshots", ", ".join(map(str, data["snapshots"])) or "none"),
             ("missing", ", ".join(f"{first} to {last}" for first, last in data["missing"]) or "nothing"),
+            ("left out", "; ".join(map(left_out, data["left"])) or "nothing"),
             ("damage", data["damage"] or "none")]
     return Group(render.pairs(rows), render.verdict(data["verdict"]))

@@ -16,16 +16,17 @@ Data = dict[str, Any]
 ROW = 32  # sectors of a line of the map
 # state: its letter and its colour; a snapshot's letter is its slot's, "A" or "B"; lower case: no valid snapshot there
 LOOKS = {
-    "snapshot": ("A", "black on cyan"), "unfinished": ("a", "cyan"), "empty": ("a", "dim cyan"),
+    "snapshot": ("A", "black on cyan"), "unnamed": ("A", "black on bright_cyan"), "unfinished": ("a", "cyan"), "empty": ("a", "dim cyan"),
     "oldest": ("O", "black on green"), "log": ("L", "black on green"), "in use": ("U", "black on bright_green"),
-    "free": ("-", ""), "blank": (".", "dim"), "quarantined": ("Q", "black on yellow"), "damaged": ("X", "bold white on red"),
-    "foreign": ("?", "black on magenta"),
+    "given up": ("G", "green"), "free": ("-", ""), "blank": (".", "dim"), "torn": ("T", "yellow"),
+    "quarantined": ("Q", "black on yellow"), "damaged": ("X", "bold white on red"), "foreign": ("?", "black on magenta"),
 }
 MEANING = {
-    "snapshot": "whole snapshot, slot a or b", "unfinished": "snapshot begun, cut off or rotten",
+    "snapshot": "whole snapshot, slot a or b", "unnamed": "whole snapshot, not yet named by the log",
+    "unfinished": "snapshot begun, cut off or rotten",
     "empty": "slot without snapshot", "oldest": "log, its oldest sector", "log": "log", "in use": "log, being written",
-    "free": "erased, ready", "blank": "never used", "quarantined": "bad, passed by", "damaged": "frames or header lost",
-    "foreign": "bytes of something else",
+    "given up": "runs of boots that were cut", "free": "erased, ready", "blank": "never used", "torn": "half erased",
+    "quarantined": "bad, passed by", "damaged": "frames or header lost", "foreign": "bytes of something else",
 }
 
 
@@ -62,7 +63,8 @@ def legend(rows: list[Data]) -> RenderableType:
 
 
 def table(rows: list[Data]) -> RenderableType:
-    """Return a line for each sector; sectors in a row that are free or blank, or not used in a slot, share one."""
+    """Return a line for each sector, and for each further run in it; sectors in a row that are free or blank, or not used in a slot, share
+    one."""
     lines = []
     for group in _groups(rows):
         first, last = group[0], group[-1]
@@ -72,10 +74,15 @@ def table(rows: list[Data]) -> RenderableType:
             what += f" {first['part']}"
         elif first["slot"]:
             what += f" {first['part']} to {last['part']}"
-        lines.append((str(first["sector"]) if first is last else f"{first['sector']}-{last['sector']}", f"0x{first['address']:06x}",
-                      "-" if not erases[-1] else str(erases[0]) if len(erases) == 1 else f"{erases[0]}-{erases[-1]}", what,
-                      "" if first["epoch"] is None else str(first["epoch"]), _seqs(first), f"{first['used']:,}" if first is last else ""))
-    return grid("", (">sector", "address", ">erases", "state", ">epoch", ">seq", ">used"), lines)
+        where = str(first["sector"]) if first is last else f"{first['sector']}-{last['sector']}"
+        worn = "-" if not erases[-1] else str(erases[0]) if len(erases) == 1 else f"{erases[0]}-{erases[-1]}"
+        used = f"{first['used']:,}" if first is last else ""
+        runs = first["runs"] or [first]
+        for i, run in enumerate(runs):
+            own = (where, f"0x{first['address']:06x}", worn, what) if i == 0 else ("", "", "", "")
+            boot = run.get("boot")
+            lines.append((*own, "" if boot is None else str(boot), _seqs(run), used if i == len(runs) - 1 else ""))
+    return grid("", (">sector", "address", ">erases", "state", ">boot", ">seq", ">used"), lines)
 
 
 def _seqs(row: Data) -> str:
@@ -88,7 +95,7 @@ def _groups(rows: list[Data]) -> Iterator[list[Data]]:
     group: list[Data] = []
     for row in rows:
         alike = group and (row["state"], row["slot"]) == (group[0]["state"], group[0]["slot"]) and not row["note"]
-        if alike and row["state"] in ("free", "blank", "empty", "snapshot", "unfinished") and not group[0]["note"]:
+        if alike and row["state"] in ("free", "blank", "torn", "empty", "snapshot", "unnamed", "unfinished") and not group[0]["note"]:
             group.append(row)
             continue
         if group:
@@ -108,7 +115,7 @@ def flash_map(data: Data) -> RenderableType:
     where = f", from 0x{geometry['start']:x} of the dump" if geometry["start"] else ""
     rows: list[tuple[str, Any]] = [
         ("region", f"{size(geometry['size'])}: {geometry['sectors']} sectors of {size(geometry['sector'])}, unit {geometry['unit']} B"
-                   + where),
+                   + (f", blocks of {size(geometry['block'])}" if geometry["block"] else "") + where),
         ("log", "none" if log is None else f"{log['name'][:16]}…, of {log['board']}"),
     ]
     if log:
@@ -123,19 +130,24 @@ def flash_map(data: Data) -> RenderableType:
     return Group(*parts, Text(""), notes) if notes.plain else Group(*parts)
 
 
+def left_out(left: Data) -> str:
+    """Return what a sector holds that nothing proves."""
+    seqs = f"seq {left['first']}" + (f" to {left['last']}" if left["last"] > left["first"] else "")
+    return f"{count(left['frames'], 'whole frame')} ({size(left['bytes'])}) of {seqs}, sector {left['sector']}: no chain head leads there"
+
+
 def recovered(data: Data) -> RenderableType:
     """Return what was recovered, the map of the sectors, and the verdict."""
     geometry, rows = data["geometry"], data["map"]
-    unproved = {int(sector): seqs for sector, seqs in data["unproved"].items()}
     lines: list[tuple[str, Any]] = [
         ("image", f"{data['image']}: {geometry['sectors']} sectors of {size(geometry['sector'])}"
-                  + (f" from 0x{geometry['start']:x}" if geometry["start"] else "") + f", unit {geometry['unit']} B"),
+                  + (f" from 0x{geometry['start']:x}" if geometry["start"] else "") + f", unit {geometry['unit']} B"
+                  + ("" if data["format"] == 2 else f", format {data['format']}")),
         *((("holds" if i == 0 else ""), f"seq {run['first']} to {run['last']}, proved from {run['proof']}"
            if run["last"] >= run["first"] else f"the state after seq {run['last']}, by {run['proof']}")
-          for i, run in enumerate(data["runs"])),
+          for i, run in enumerate(data["holds"])),
         ("missing", ", ".join(f"seq {a} to {b}" for a, b in data["missing"]) or None),
-        ("left out", "; ".join(f"{count(len(seqs), 'frame')} in sector {sector}, to which no chain head leads"
-                               for sector, seqs in unproved.items()) or None),
+        *((("left out" if i == 0 else ""), left_out(each)) for i, each in enumerate(data["left"])),
         ("mended", ", ".join(f"sector {each}" for each in data["mended"]) + ": header deduced" if data["mended"] else None),
         ("power cuts", ", ".join(f"at seq {cut['seq']} ({size(cut['bytes'])})" for cut in data["cuts"]) or None),
         ("damage", data["damage"]),

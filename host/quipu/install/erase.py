@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from quipu.archive.files import Archive
+from quipu.dump.found import read
 from quipu.dump.image import FlashImage
-from quipu.dump.recover import Found
 from quipu.errors import ArchiveError, Damage, FormatError, PortError, UsageError
 from quipu.install.repl import DeviceError, Repl
 from shared_kernel.kernel import u32
@@ -64,10 +64,10 @@ class Loss:
 def loss(image: FlashImage, archives: Iterable[str | os.PathLike[str]]) -> Loss:
     """Return what erasing this region would destroy. NotFound if nothing was ever recorded in it; ArchiveError if an archive is none."""
     try:
-        found = Found(image)
+        found = read(image)
     except (FormatError, Damage) as error:
         return Loss(damage=str(error))
-    frames = {seq: frame for run in found.runs for seq, frame in enumerate(run.frames, run.first)}
+    frames = {seq: frame for each in found.stretches for seq, frame in enumerate(each.frames, each.first)}
     left = dict(frames)
     holding = []
     for path in archives:
