@@ -178,16 +178,26 @@ class Found(Held):
                           "nothing in it can be proved")
 
     def _go_back(self) -> None:
-        """Add the runs before those that the board knows. Of a log that is not damaged, only those that lead to them without a gap: its
-        oldest sector may be half erased."""
+        """Add the runs before those that the board knows. Those of a log that is not damaged must lead to them without a gap, but for
+        frames that rotted: else their sectors were being erased."""
         known = len(self.pieces)
         while self.pieces[0].prev != NONE and self.pieces[0].head != NO_HEAD:
             before = self._before(self.pieces[0])
             if before is None:
                 break
             self.pieces.insert(0, before)
-        while not self.damage and len(self.pieces) > known and len(self._join()) > 1:
+        while not self.damage and len(self.pieces) > known and len(self._join()) > 1 and not self._is_rot(*self.pieces[:2]):
             del self.pieces[0]
+
+    def _is_rot(self, piece: Piece, after: Piece) -> bool:
+        """Return whether a run that does not reach the next one's first frame is not half erased: most of its frames still stand, or its
+        sector is full."""
+        region = self.region
+        if region.record(piece.sector) is None or piece.sector in self.recovery.bad:
+            return False
+        there = {seq for _, frame in self._frames_in(piece.sector) if piece.first <= (seq := u32(frame, 4)) < after.first}
+        end = (piece.sector + 1) * region.sector
+        return 2 * len(there) >= after.first - piece.first or end - piece.end < region.block and region.is_blank(piece.end, end)
 
     def _before(self, piece: Piece) -> Piece | None:
         """Return the run before this one, or the newest older one that can be read."""
