@@ -35,7 +35,8 @@ def flash(port: str, board: str | None, main: bool, dry_run: bool, erase_log: bo
 
     Finds out what the board is, compiles for it, writes only what differs, beside the old files, compares hashes read back, and
     then switches. /main.py is written only if there is none, or with --main. Broken off, run it again. If old and new files do not fit
-    at once, it says so and asks (--yes: does so) before it removes the old ones. The log is left as it is, but
+    at once, it says so and asks (--yes: does so) before it removes the old ones. A log of format 1 on the board ends it before anything
+    is written, and it says how to take that log over. The log is left as it is, but
     with --erase-log nothing is written and the log is destroyed: once it is said what of it is in no archive, and agreed to. --tool ampy
     is for boards on which only adafruit-ampy works: slower, and every file is sent as it is.
 
@@ -59,6 +60,7 @@ def flash(port: str, board: str | None, main: bool, dry_run: bool, erase_log: bo
         if name := flasher.frozen(repl):
             raise Refused(f"{port}: this board's firmware is the image of {name} with Quipu in it, which comes before any files: there is "
                           "nothing to flash. For another Quipu install another image (docs/boards.md)")
+        flasher.need_no_old_log(repl)
         facts = flasher.facts_for(found, board)
         found = flasher.settled(repl, found, facts)
         form, wanted = flasher.contents(found, facts, main)
