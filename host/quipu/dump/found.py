@@ -242,9 +242,8 @@ class Found(Held):
         found = self.recovery
         out: list[Stretch] = []
         for i, piece in enumerate(self.pieces):
-            if i + 1 < len(self.pieces):
-                after = self.pieces[i + 1]
-                until = after.first + after.repeats - 1
+            if i + 1 < len(self.pieces):  # what stands there from the next one's first on may be a group that was cut
+                until = self.pieces[i + 1].first - 1
             else:
                 until = found.last if found.run and found.run.number == piece.number else piece.whole()
             self._add(out, piece, until if piece.last >= until else min(piece.whole(), until))
@@ -390,7 +389,7 @@ class Found(Held):
         """Count the whole frames of this log that no stretch holds, but for those that a power cut explains."""
         region = self.region
         first = self.stretches[0].first
-        voided = [] if self.damage else self._voided()
+        voided = self._voided()
         for sector in range(region.ring(), region.sectors):
             found: dict[int, int] = {}
             for address, frame in self._frames_in(sector):
@@ -402,10 +401,17 @@ class Found(Held):
                 self.left.append(left_in(sector, list(found.items())))
 
     def _voided(self) -> list[tuple[int, int]]:
-        """Return [from, to) of the addresses at which frames stand that were never promised: a group that was cut, the runs of boots that
+        """Return [from, to) of the addresses at which frames stand that were never promised: groups that were cut, the runs of boots that
         were cut."""
         found, region = self.recovery, self.region
-        out = [(found.end, found.end + found.skipped)]
+        out = []
+        for piece, after in zip(self.pieces, self.pieces[1:], strict=False):
+            if not after.lost and piece.first <= after.first <= piece.last:
+                before = after.first - piece.first
+                out.append((piece.ends[before - 1] if before else piece.start, piece.end))
+        if self.damage:
+            return out
+        out.append((found.end, found.end + found.skipped))
         for number in region.numbers()[0]:
             run = region.run(number)
             if number > found.run.number and run and run.name == self.name:
