@@ -409,14 +409,14 @@ class Found(Held):
             if not after.lost and piece.first <= after.first <= piece.last:
                 before = after.first - piece.first
                 out.append((piece.ends[before - 1] if before else piece.start, piece.end))
-        if self.damage:
-            return out
-        out.append((found.end, found.end + found.skipped))
+        if not self.damage:
+            out.append((found.end, found.end + found.skipped))
+        known = [piece.number for piece in self.pieces]
         for number in region.numbers()[0]:
             run = region.run(number)
-            if number > found.run.number and run and run.name == self.name:
-                piece = self._run(number)
-                out.append((piece.start, piece.end))
+            if number not in known and run and run.name == self.name:
+                given_up = self._run(number)
+                out.append((given_up.start, given_up.end))
         return out
 
     def _frames_in(self, sector: int) -> Iterator[tuple[int, bytes]]:
