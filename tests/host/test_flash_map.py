@@ -7,16 +7,14 @@ from pathlib import Path
 
 import pytest
 from quipu import errors
-from quipu.cli import dump as commands_flash
-from quipu.cli import render_dump as render_flash
+from quipu.cli import dump
 from quipu.dump.image import FlashImage
 from quipu.dump.locate import locate
 from quipu.dump.map import STATES, survey
 
 from shared_kernel import continuation, frames
-from shared_kernel.kernel import PUT
 from shared_kernel.frames import NO_HEAD
-from shared_kernel.region import Region
+from shared_kernel.kernel import PUT
 from shared_kernel.run import NONE, Run
 from shared_kernel.store import Store
 from tests.flashsim import FlashSim, PowerCut
@@ -48,7 +46,7 @@ def look(flash):
 
 
 def letters(data):
-    return "".join(map(render_flash.letter, data["sectors"]))
+    return "".join(map(dump.letter, data["sectors"]))
 
 
 def states(data):
@@ -87,13 +85,13 @@ def test_each_run_of_a_sector_is_told_with_its_block_and_boot():
     row = look(flash)["sectors"][4]
     assert [(run["block"], run["boot"]) for run in row["runs"]] == [(0, 0), (1, 1), (2, 2)]
     assert [run["first"] for run in row["runs"][1:]] == [run["last"] + 1 for run in row["runs"][:-1]]
-    table = render_flash.table(look(flash)["sectors"])
+    table = dump.table(look(flash)["sectors"])
     assert [str(cell) for cell in table.columns[4].cells][2:5] == ["0", "1", "2"]
 
 
 def test_every_state_has_a_letter_of_its_own():
-    assert set(render_flash.LOOKS) == set(render_flash.MEANING) == set(STATES)
-    own = [each[0] for each in render_flash.LOOKS.values()]
+    assert set(dump.LOOKS) == set(dump.MEANING) == set(STATES)
+    own = [each[0] for each in dump.LOOKS.values()]
     assert len(set(own) - {"A", "a"}) == len(STATES) - 4, "a slot's states differ by letter, or else by colour and in the table"
 
 
@@ -258,14 +256,14 @@ class FakeBoard:
 def test_the_map_of_a_live_board_is_that_of_its_flash(life, monkeypatch):
     _, flash = life
     monkeypatch.setattr("quipu.connect", lambda port: FakeBoard(flash))
-    told = commands_flash.flash_map("/dev/board", None, None, None, None, None, None)
+    told = dump.flash_map("/dev/board", None, None, None, None, None, None)
     assert {**told, "source": None} == {**look(flash), "source": None, "exit_code": 0}
 
 
 def test_a_board_that_stops_giving_its_flash_is_an_error(life, monkeypatch):
     monkeypatch.setattr("quipu.connect", lambda port: FakeBoard(life[1], 70_000))
     with pytest.raises(errors.FlashError, match="gives nothing of its flash region from 70,000 on, of 98,304 bytes"):
-        commands_flash.flash_map("/dev/board", None, None, None, None, None, None)
+        dump.flash_map("/dev/board", None, None, None, None, None, None)
 
 
 # -- as a person sees it --------------------------------------------------------------------------------------------------

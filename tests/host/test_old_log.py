@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from quipu import errors
 from quipu.archive.files import Archive
-from quipu.cli import boards as commands_boards
+from quipu.cli import install
 from quipu.dump.image import FlashImage
 from quipu.install import erase, flash
 
@@ -55,7 +55,7 @@ def board(monkeypatch):
     """Set up a board; what `quipu flash` would have to ask it is answered."""
     def made(data):
         repl = Repl(data)
-        monkeypatch.setattr(commands_boards.deploy, "opened", lambda port, tool=None: contextlib.nullcontext(repl))
+        monkeypatch.setattr(install.deploy, "opened", lambda port, tool=None: contextlib.nullcontext(repl))
         monkeypatch.setattr(flash, "probe", lambda repl: flash.Probe("micropython", (1, 25, 0), "M", 7942, 500_000, 4096, 256, 250, False))
         return repl
     return made
@@ -65,11 +65,11 @@ def board(monkeypatch):
 def test_flashing_over_a_format_1_log_stops_and_prints_the_way(board, more):
     repl = board(IMAGE)
     with pytest.raises(errors.Refused) as caught:
-        commands_boards.flash("/dev/board", None, **{"main": False, "dry_run": False, **more})
+        install.flash("/dev/board", None, **{"main": False, "dry_run": False, **more})
     said = str(caught.value)
     assert "holds a log of format 1" in said and "Nothing was written" in said and repl.written == []
-    steps = ("quipu attach /dev/board --archive DIR", "quipu flash /dev/board --erase-log --archive DIR", "flash again: quipu flash /dev/board",
-             "quipu restore DIR /dev/board")
+    steps = ("quipu attach /dev/board --archive DIR", "quipu flash /dev/board --erase-log --archive DIR",
+             "flash again: quipu flash /dev/board", "quipu restore DIR /dev/board")
     assert [said.index(each) for each in steps] == sorted(said.index(each) for each in steps)
 
 
@@ -80,8 +80,8 @@ def test_a_board_without_such_a_log_is_flashed(data):
 
 def attached(monkeypatch, board, data, folder):
     board(data)
-    monkeypatch.setattr(commands_boards.reader, "read", lambda repl, kept, progress: kept.write_bytes(data) and FlashImage(data, 4096, 256, 4))
-    return commands_boards.attach("/dev/board", str(folder))
+    monkeypatch.setattr(install.reader, "read", lambda repl, kept, progress: kept.write_bytes(data) and FlashImage(data, 4096, 256, 4))
+    return install.attach("/dev/board", str(folder))
 
 
 def test_attach_archives_a_format_1_log(board, monkeypatch, tmp_path):

@@ -410,7 +410,7 @@ class Found(Held):
                 before = after.first - piece.first
                 out.append((piece.ends[before - 1] if before else piece.start, piece.end))
         if not self.damage:
-            out.append((found.end, found.end + found.skipped))
+            out.append((found.end, self._end_of_cut()))
         known = [piece.number for piece in self.pieces]
         for number in region.numbers()[0]:
             run = region.run(number)
@@ -418,6 +418,15 @@ class Found(Held):
                 given_up = self._run(number)
                 out.append((given_up.start, given_up.end))
         return out
+
+    def _end_of_cut(self) -> int:
+        """Return where the frames end that a cut at the log's end explains: where a whole frame begins a group after the one that was cut."""
+        found = self.recovery
+        end = int(found.end + found.skipped)
+        for address, frame in self._frames_in(self.region.sector_of(found.run.number)):
+            if found.end <= address < end and u32(frame, 4) > found.last + 1 and not frame[TICK_TOP] & CONTINUES:
+                return address
+        return end
 
     def _frames_in(self, sector: int) -> Iterator[tuple[int, bytes]]:
         """Yield (address, frame) of all whole frames of this log in a sector; what stands inside of one is none."""
