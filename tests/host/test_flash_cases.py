@@ -149,7 +149,8 @@ def test_case_23_it_is_not_followed_where_the_insert_is_torn(wrong):
     give(store, k.INSERT, containing(store, bytes(32) if wrong else store.head))
     flash.memory[store.address - 3] = 0xFF  # the end of its CRC; two bytes of padding follow
     again = mount(flash)
-    assert (again.damage, again.seq) == (None, before) and again.cuts == [(before, store.address - again.found.end)]
+    assert (again.damage, again.seq) == (None, before)
+    assert again.cuts == [(before + 1, 85)], "all of the insert, but for the end of its CRC"
     held = Found(image(flash))
     assert held.stretches[0].last == before and held.left == []
 
@@ -244,7 +245,10 @@ def life_with_dead_sectors(seed, count, mode, where="ring"):
 @pytest.mark.parametrize("seed", range(5))
 def test_case_29_what_is_there_can_be_pulled_and_recovered_from_its_first_seq_on(seed, count, mode):
     store, sim, _ = life_with_dead_sectors(seed, count, mode)
-    store.log_only(f.CHECKPOINT, b"")  # this boot's run, which may take the oldest sector
+    try:
+        store.log_only(f.CHECKPOINT, b"")  # this boot's run, which may take the oldest sector
+    except LogFull:
+        pass
     run = store.first()
     seq, head = run.first, run.head
     while data := bytes(store.read_frames(seq, head[:8])):
@@ -252,10 +256,17 @@ def test_case_29_what_is_there_can_be_pulled_and_recovered_from_its_first_seq_on
         while at < len(data):
             n = f.length_at(data, at)
             head, seq, at = primitives.hash(head + data[at : at + n]), seq + 1, at + n
-    assert (seq - 1, head, store.damage) == (store.seq, store.head, None) and store.seq > 900
+    assert (seq - 1, store.damage) == (store.certain(), None) and seq > 400
+    assert seq - 1 < store.seq or head == store.head
     held = Found(FlashImage(bytes(sim.bytes), 1024, 256, 4))
     assert held.stretches[-1].last == store.seq and held.left == [] and held.missing() == []
     assert store.order == held.recovery.order
+
+
+@pytest.mark.xfail(strict=True, reason="logdump-findings.md, L1: a restart with the ring full but for its reserve takes no snapshot")
+def test_case_29_a_board_with_dead_sectors_goes_on():
+    store, _, _ = life_with_dead_sectors(0, 3, "raise")
+    assert store.seq > 900
 
 
 def test_case_29_a_dead_sector_in_a_slot_costs_the_good_ones_no_erases():

@@ -12,7 +12,7 @@ from quipu.dump.format_1.found import Found as Format1
 from quipu.dump.held import Held, Left, Stretch, left_in
 from shared_kernel import primitives, snapshot_file
 from shared_kernel.errors import Damage, FormatError, Mismatch, NotFound
-from shared_kernel.frames import BOOT, GENESIS, HEADER, MORE, NO_HEAD, TICK_TOP, VERSION, length_at, seed
+from shared_kernel.frames import BOOT, CONTINUES, GENESIS, HEADER, MORE, NO_HEAD, TICK_TOP, VERSION, length_at, seed
 from shared_kernel.genesis import LARGEST, Genesis
 from shared_kernel.kernel import u32
 from shared_kernel.reader import LogReader, frame_of
@@ -379,9 +379,9 @@ class Found(Held):
                 if frame[1] == GENESIS:
                     self.identity = Genesis(frame[HEADER:-4]).identity  # FormatError for rules that this version does not know
                 elif frame[1] == BOOT and u32(frame, _SKIPPED_AT):
-                    self.cuts.append((seq - 1, u32(frame, _SKIPPED_AT)))
+                    self.cuts.append((seq, u32(frame, _SKIPPED_AT)))
         if self.recovery.skipped and not self.damage:
-            self.cuts.append((self.recovery.last, self.recovery.skipped))
+            self.cuts.append((self.recovery.last + 1, self.recovery.skipped))
 
     # -- what is left out ---------------------------------------------------------------------------------------------
 
@@ -420,7 +420,7 @@ class Found(Held):
         return out
 
     def _end_of_cut(self) -> int:
-        """Return where the frames end that a cut at the log's end explains: where a whole frame begins a group after the one that was cut."""
+        """Return where the frames end that a cut at the end explains: where a whole frame begins a group after the one that was cut."""
         found = self.recovery
         end = int(found.end + found.skipped)
         for address, frame in self._frames_in(self.region.sector_of(found.run.number)):

@@ -182,7 +182,7 @@ def _frames(flash: FlashImage) -> int:
     for sector in range(region.ring(), 0 if numbers else region.sectors):  # no header is left: a genesis may be, and what follows it
         reader = LogReader(region, [], 0, bytearray(LARGEST), 0)
         at = region.frames_at((sector - region.ring()) * region.blocks)
-        limit, crc_seed = region.block_end(at), 0
+        limit, crc_seed = min(region.block_end(at), (sector + 1) * region.sector), 0
         while n := reader.whole(at, limit, crc_seed):
             crc_seed = crc_seed or seed(primitives.hash(NO_HEAD + frame_of(reader, n)))
             at += region.pad(n)
