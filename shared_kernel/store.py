@@ -64,6 +64,8 @@ class Store:
         self.opened = self.partial = False
         self.bad = []
         self.acked = 0
+        self.slots = None
+        self.proved = -1
         self.taken = -1  # generation of the newest snapshot that was taken in this boot
         self.hold = -1  # seq from which on a pull is about to read, or -1
         if found:
@@ -111,7 +113,12 @@ class Store:
         found = recover(self.region, spare, until)
         recover = None
         forget("shared_kernel", "recovery", "replay", "genesis", "config", "unfinished")
+        named = None if self.slots is None or self.proved < 0 else self.slots[self.proved]
         self._take(found)
+        if named and self.proved < 0:  # the frame that names it may be one that does not count now
+            for slot in (0, 1):
+                if self.slots[slot] and self.slots[slot].generation == named.generation:
+                    self.proved = slot
         for each in bad:  # found in this boot: no header names them yet
             self.quarantine(each)
         if self.kernel and acked <= self.certain() + 1:
@@ -911,7 +918,7 @@ def _command(store, kind, payload, token, more=False):
     mark = store.mark
     if due or more or mark or store.limit - store.address - store.group_size < padded:
         # the frame that ends a group must have room too
-        store._need_room((padded, store.clock_size))
+        store._need_room((padded, store.region.pad(OVERHEAD + 32)))  # so that a boot can carry the group
     store.busy = True
     if due:
         store._due()
