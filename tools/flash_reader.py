@@ -110,6 +110,11 @@ class Image:
         bad = list(struct.unpack_from("<6H", data, 88))[:listed]
         return Run(flags & 1, bool(flags & 2), repeats, number, prev, first, boot, acked, name, head, bad)
 
+    def copy(self, at, index):
+        """Return the header at an address, if its number leads to the block `index`."""
+        run = self.header(at)
+        return run if run and run.number % self.turn == index else None
+
     def place(self, number):
         """Return where the header of a run stands."""
         index = number % self.turn
@@ -124,11 +129,10 @@ class Image:
         found = {}
         for index in range(self.turn):
             at = self.place(index)
-            run = self.header(at)
-            if not (run and run.number % self.turn == index):
-                spare = self.data[at] and not self.data[at] & 1
-                run = self.header(at + self.header_size) if spare else None
-            if run and run.number % self.turn == index:
+            run = self.copy(at, index)
+            if not run and self.data[at] and not self.data[at] & 1:  # where a frame stands, the second copy's place is inside of it
+                run = self.copy(at + self.header_size, index)
+            if run:
                 found[run.number] = run
         return found
 
@@ -284,6 +288,17 @@ class Image:
             if due != until:
                 raise Damage("run %d breaks off at seq %d, but is to reach seq %d" % (run.number, due, until))
 
+    def earlier(self):
+        """Return what is wrong with frames that the state does not need, because a snapshot covers them; None if nothing is."""
+        check = Verifier() if self.chain[0].head == bytes(32) else None
+        try:
+            for _, frame in self.frames():
+                if check:
+                    check.step(frame)
+        except (Damage, Broken) as e:
+            return "before the snapshot: %s" % e
+        return None
+
     # -- 6, 7: the state ----------------------------------------------------------------------------------------------
 
     def slot(self, number):
@@ -413,3 +428,48 @@ class Image:
         end = at + self.pad(8)
         return (self.is_blank(sector * self.sector, at) and self.is_blank(end, (sector + 1) * self.sector)
                 and all(a & b == b for a, b in zip(self.data[at : at + 8], BEGUN, strict=True)))
+
+
+# -- where in a dump ------------------------------------------------------------------------------------------------------
+
+
+def find(data, start=None, size=None, sector=None, unit=None):
+    """Return the Image in a dump. What is not given follows from the records: their distance, their number of sectors, and the
+    headers of runs, whose numbers lead to their places. Broken if they leave it open: then it must be given."""
+    start_given, data = start, bytes(data)
+    part = data[start or 0 : None if size is None else (start or 0) + size]
+    found = []
+    at = part.find(b"QUP2")
+    while at >= 0:
+        if len(part) - at >= RECORD and crc_fits(part[at : at + RECORD]):
+            found.append((at, struct.unpack_from("<H", part, at + 8)[0]))
+        at = part.find(b"QUP2", at + 1)
+    if not found:
+        sector = sector or 4096
+        need(size or start is not None or len(part) % sector == 0, "no sector record: say where the region lies")
+        image = Image(part, sector, unit or 4)
+        image.start = start or 0
+        return image
+    sectors = max(set(each[1] for each in found), key=[each[1] for each in found].count)
+    places = [at for at, count in found if count == sectors]
+    sizes = [sector] if sector else [1 << n for n in range(8, 20) if all((at - places[0]) % (1 << n) == 0 for at in places)][::-1]
+    best = None
+    for each in sizes:
+        length = sectors * each
+        low = max(0, places[-1] + each - length)
+        for begin in [0] if start_given is not None else range(places[0] % each, places[0] + 1, each):
+            if begin < low or begin + length > len(part):
+                continue
+            for one in [unit] if unit else [1, 2, 4, 8, 16, 32, 64, 128, 256]:
+                if each % one:
+                    continue
+                image = Image(part[begin : begin + length], each, one)
+                try:
+                    score = (len(image.runs()) if image.layout() else 0), image.read().seq or -1, -one
+                except Broken:
+                    continue
+                if best is None or score > best[0]:
+                    image.start = begin + (start or 0)
+                    best = score, image
+    need(best, "a region of %d sectors does not fit these %d bytes" % (sectors, len(part)))
+    return best[1]
