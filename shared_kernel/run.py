@@ -1,6 +1,6 @@
 """The header of a run, which says where in the log the frames behind it belong. Reads and writes no flash.
 
-header = 0x51 | flags u8 | repeats u8 | quarantined u8 | number u32 | prev u32 | first u32 | boot u32 | acked u32 |
+header = 0x52 | flags u8 | repeats u8 | quarantined u8 | number u32 | prev u32 | first u32 | boot u32 | acked u32 |
          log name 32 | chain head 32 | quarantined sectors 6 x u16 | CRC-32 u32 of all before it
 """
 
@@ -9,7 +9,7 @@ from .const import const
 from .frames import words_bytes
 from .kernel import u32
 
-MAGIC = const(0x51)
+MAGIC = const(0x52)  # even, as the first byte of a frame is not, torn or whole
 HEADER = const(104)
 NONE = const(0xFFFFFFFF)  # in place of a number: there is no such run
 _POLICY = const(0x01)

@@ -6,7 +6,7 @@ done. An erase leaves a mark in the first sector of slot 1 that names the log an
 
 from .errors import Damage, FormatError
 from .genesis import BEGUN, LARGEST
-from .run import HEADER, decode
+from .run import HEADER, NONE, decode
 
 
 def marks_of(region):
@@ -42,7 +42,7 @@ def is_erased(region, name=None, last=-1):
     if not region.slot_sectors or region.record(region.slot_sectors) is None:
         return False
     mark = decode(region.read(region.slot_sectors * region.sector + region.record_size, HEADER))
-    return mark is not None and (name is None or mark.name == name and mark.first > last)
+    return mark is not None and mark.number == NONE - 1 and (name is None or mark.name == name and mark.first > last)
 
 
 def need_unfinished(region, run):
