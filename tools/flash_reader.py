@@ -37,7 +37,8 @@ class Run(NamedTuple):
 
 class Extent(NamedTuple):
     """How far a run can be read. frames: [(seq, address, frame)] up to where it breaks off, at address `broken` in a block that ends at
-    `limit`, where `due` was due; last: seq that ends its last whole group, -1 if it does not hold; end: address behind that."""
+    `limit`, where `due` was due; last: seq that ends its last whole group, -1 if it does not hold; end: address behind that;
+    begin: address of the first frame behind the repeats."""
 
     frames: list
     broken: int
@@ -47,6 +48,7 @@ class Extent(NamedTuple):
     end: int
     before: int
     settled: bool
+    begin: int
 
 
 def word(data, at):
@@ -110,11 +112,6 @@ class Image:
         bad = list(struct.unpack_from("<6H", data, 88))[:listed]
         return Run(flags & 1, bool(flags & 2), repeats, number, prev, first, boot, acked, name, head, bad)
 
-    def copy(self, at, index):
-        """Return the header at an address, if its number leads to the block `index`."""
-        run = self.header(at)
-        return run if run and run.number % self.turn == index else None
-
     def place(self, number):
         """Return where the header of a run stands."""
         index = number % self.turn
@@ -129,10 +126,10 @@ class Image:
         found = {}
         for index in range(self.turn):
             at = self.place(index)
-            run = self.copy(at, index)
-            if not run and self.data[at] and not self.data[at] & 1:  # where a frame stands, the second copy's place is inside of it
-                run = self.copy(at + self.header_size, index)
-            if run:
+            if not self.data[at] or self.data[at] & 1 and self.data[at] != 0x53:  # a frame's place, or nothing's
+                continue
+            run = self.header(at) or self.header(at + self.header_size)
+            if run and run.number % self.turn == index:
                 found[run.number] = run
         return found
 
@@ -150,7 +147,7 @@ class Image:
         end = (self.sector_of(run.number) + 1) * self.sector
         limit = at - at % self.sector % self.block + self.block
         name, due, frames = zlib.crc32(run.name), run.first, []
-        last, before, after, settled = -1, -1, 0, False
+        last, before, after, settled, begin = -1, -1, 0, False, 0
         while True:
             seed = 0 if run.head == bytes(32) and due == run.first else name
             frame, there = self.frame(at, limit, seed), at
@@ -162,11 +159,12 @@ class Image:
             frames.append((due, there, frame))
             at = there + self.pad(len(frame))
             if due >= run.first + run.repeats:
+                begin = begin or there
                 settled = settled or last >= 0
                 if not frame[11] & 0x80:
                     before, last, after = last if last >= 0 else run.first + run.repeats - 1, due, at
             due += 1
-        return Extent(frames, at, limit, due, last, after, before, settled)
+        return Extent(frames, at, limit, due, last, after, before, settled, begin)
 
     def goes_on(self, run, extent, least):
         """8: return whether the log goes on behind the place where a run breaks off, from seq `least` on."""
@@ -234,7 +232,7 @@ class Image:
                     certain = run, extent
                     break
                 open_.append((run, extent))
-            elif not problem and self.goes_on(run, extent, run.first + run.repeats + 1):
+            elif not open_ and not problem and self.goes_on(run, extent, run.first + run.repeats + 1):
                 problem = "run %d breaks off at seq %d, but the log goes on behind it" % (number, extent.due)
             if run.follows:
                 followed.add(run.prev)
@@ -242,6 +240,10 @@ class Image:
         if certain:
             here = self.sector_of(certain[0].number)
             pile = [each for each in open_ if self.sector_of(each[0].number) != here]
+        newest = {}
+        for each in pile:
+            newest.setdefault(self.sector_of(each[0].number), each)
+        pile = list(newest.values())
         if pile:
             self.run, self.extent_ = pile[-2] if len(pile) > 2 else pile[0]
             self.certain = pile[-1][0].first - 1
@@ -249,6 +251,11 @@ class Image:
         elif certain:
             self.run, self.extent_ = (open_ or [certain])[0]
             self.certain = self.extent_.before
+        if self.run:
+            run, extent = self.run, self.extent_
+            if not extent.settled and run.head != bytes(32) and not run.follows and extent.last == run.first + run.repeats:
+                self.extent_ = extent._replace(last=extent.last - 1, end=extent.begin)  # a boot frame alone
+                self.certain = min(self.certain, extent.last - 1)
         return problem
 
     def _chain(self):
@@ -261,7 +268,10 @@ class Image:
             if before.first < run.first:
                 chain.insert(0, before)
             run = before
-        while len(chain) > 1 and self.extent(chain[0]).due < chain[1].first:
+        last = self.extent_.last
+        found = [self.snapshot(each) for each in (0, 1)]
+        covered = max([word(each[0], 8) for each in found if each and word(each[0], 8) <= last], default=-1)
+        while len(chain) > 1 and covered + 1 >= chain[1].first and self.extent(chain[0]).due < chain[1].first:
             chain.pop(0)
         self.chain = chain
         self.order = [each.number for each in chain]
@@ -326,8 +336,9 @@ class Image:
         found = [self.snapshot(each) for each in (0, 1)]
         self.snapshots = [each and each[0] for each in found]
         last, first = self.extent_.last, self.chain[0]
-        for start, slot in sorted(((word(each[0], 8), slot) for slot, each in enumerate(found) if each), reverse=True):
+        for _, slot in sorted(((word(each[0], 16), slot) for slot, each in enumerate(found) if each), reverse=True):
             header, arena = found[slot]
+            start = word(header, 8)
             if blake3(arena).digest() != header[88:120]:
                 self.snapshots[slot] = None
                 continue

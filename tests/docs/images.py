@@ -4,7 +4,7 @@ shared_kernel.recovery finds in each. Chance comes from seeds only."""
 import functools
 
 from shared_kernel.errors import QuipuError
-from shared_kernel.frames import CLOCK, clock, frame, insert, put, seed
+from shared_kernel.frames import CHECKPOINT, CLOCK, VERSION, clock, frame, insert, put, seed
 from shared_kernel.kernel import INSERT, PUT
 from shared_kernel.recovery import recover
 from shared_kernel.region import Region
@@ -133,13 +133,8 @@ def filled(geometry):
 
 def piled(sim, count):
     """Return the flash after so many boots in a row whose runs got no further than the boot frame, and erased nothing of the pile."""
-
-    def cut(*args):
-        raise PowerCut
-
     for _ in range(count):
         store = mount(sim, Clock(3))
-        store._checkpoint = cut
         store.region.flash = Stubborn(sim, [store.region.sector_of(each) for each in store.found.pile])
         try:
             puts(store)
@@ -149,7 +144,7 @@ def piled(sim, count):
 
 
 class Stubborn:
-    """A flash on which the power goes when one of some sectors is to be erased."""
+    """A flash on which the power goes when one of some sectors is to be erased, or a checkpoint to be programmed."""
 
     def __init__(self, sim, sectors):
         self.sim, self.kept = sim, sectors
@@ -161,6 +156,11 @@ class Stubborn:
         if sector in self.kept:
             raise PowerCut
         self.sim.erase(sector)
+
+    def program(self, address, data):
+        if bytes(data[:2]) == bytes((VERSION, CHECKPOINT)):
+            raise PowerCut
+        self.sim.program(address, data)
 
 
 def rewritten(sim, run):
@@ -199,27 +199,37 @@ def crafted(geometry):
     data = bytearray(sim.bytes)  # more than one program call carries
     data[store.address + 4 : store.address + 380] = bytes(376)
     yield bytes(data)
-    yield bytes(failed_checkpoint(geometry).bytes)
+    yield bytes(followed(geometry).bytes)
+    yield twice(geometry)
+    sim = FlashSim(*geometry)
+    perform(mount(sim, Clock(1)), genesis())
+    yield bytes(sim.bytes)
 
 
-def failed_checkpoint(geometry):
-    """Return the flash after a boot whose checkpoint could not be programmed behind the boot frame: it stands in a run that follows."""
-    sim, _ = filled(geometry)
-    store = mount(sim, Clock(3))
-    checkpoint = store._checkpoint
-
-    def fails():
-        sim.stuck = {store.region.sector_of(store.number): ("wrong", None)}
-        checkpoint()
-        sim.stuck = {}
-        raise PowerCut
-
-    store._checkpoint = fails
-    try:
+def followed(geometry):
+    """Return the flash with two runs that follow, each of one group: what was to be the first one's second group could not be programmed."""
+    sim, store = filled(geometry)
+    number = store.number
+    while store.number == number:
         puts(store)
-    except PowerCut:
-        pass
+    sim.stuck = {store.region.sector_of(store.number): ("wrong", None)}
+    puts(store)
+    sim.stuck = {}
     return sim
+
+
+def twice(geometry):
+    """Return the image of a pile's run of which a copy, as a newer run, stands in the next block of its sector."""
+    sim = piled(filled(geometry)[0], 1)
+    region, data = Region(sim), bytearray(sim.bytes)
+    region.read_layout()
+    number = region.numbers()[0][0]
+    run, end = region.run(number), region.block_end(region.frames_at(number))
+    size = end - region.frames_at(number)
+    run.number += 1
+    data[region.frames_at(number + 1) : region.frames_at(number + 1) + size] = data[region.frames_at(number) : end]
+    sim.bytes[:] = data
+    return rewritten(sim, run)
 
 
 def a_run_in_a_record(geometry):

@@ -16,9 +16,9 @@ SOURCE = Path(flash_reader.__file__).read_text()
 # (rule of the page, line of the reader, what it is without that rule)
 MUTATIONS = [
     ("1: only a valid record says how the region is cut", 'data[:4] != b"QUP2" or not crc_fits(data)', 'data[:4] != b"QUP2"'),
-    ("2: a number leads to one place", "return run if run and run.number % self.turn == index else None", "return run"),
-    ("2: the second copy counts only where no frame stands", "if not run and self.data[at] and not self.data[at] & 1:", "if not run:"),
-    ("2: either copy of a header will do", "if not run and self.data[at] and not self.data[at] & 1:", "if False:"),
+    ("2: a number leads to one place", "if run and run.number % self.turn == index:", "if run:"),
+    ("2: where a frame stands no header counts", "self.data[at] & 1 and self.data[at] != 0x53", "False"),
+    ("2: either copy of a header will do", "self.header(at) or self.header(at + self.header_size)", "self.header(at)"),
     ("3: the next frame bears the due seq", "if not frame or word(frame, 4) != due:\n                frame",
      "if not frame:\n                frame"),
     ("3: a run goes on at the next block", "if limit < end else None", "if limit < 0 else None"),
@@ -28,6 +28,8 @@ MUTATIONS = [
     ("4: a run that follows makes the one before certain", "or number in followed", ""),
     ("4: runs in the sector of the certain one are no pile", "if self.sector_of(each[0].number) != here", "if True"),
     ("4: of three the second oldest", "pile[-2] if len(pile) > 2 else pile[0]", "pile[0]"),
+    ("4: a boot frame alone does not count", "if not extent.settled and run.head != bytes(32)", "if False and run.head"),
+    ("4: one run of a sector in the pile", "pile = list(newest.values())", "pass"),
     ("4: what goes on behind a broken run is damage", "problem = \"run", "_ = \"run"),
     ("5: the oldest run may be half erased", "self.extent(chain[0]).due < chain[1].first", "False"),
     ("5: frames count up to the next run's first", "self.chain[i + 1].first > seq]", "True]"),
