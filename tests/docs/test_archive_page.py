@@ -121,7 +121,7 @@ def test_frames_that_are_only_chained_are_held_to_the_chain_alone(tmp_path):
     for i in range(9, len(log.frames)):  # a chain with that frame in it
         log.heads[i] = b3(log.heads[i - 1] + log.frames[i])
     archive = write(tmp_path / "a", log, [(0, 2), (7, 12)], note=False)
-    archive.add_snapshot(11, snapshot_file.save(log.kernel, 11, 0, 1, log.heads[0], log.heads[11]))
+    archive.add_snapshot(12, snapshot_file.save(log.kernel, 12, 0, 1, log.heads[0], log.heads[12]))
     assert said(tmp_path / "a")[0] == "gap"
     for at, what in ((0, "frame version"), (4, "sequence number"), (20, "frame CRC")):
         bad = bytearray(b"".join(log.frames[7:]))
