@@ -33,6 +33,7 @@ from .replay import Replay
 from .run import NONE
 
 _AHEAD = const(1024)  # bytes of frames that are read together
+_READINGS = const(7)  # that must be alike before a flash counts as one that reads the same each time
 _TRIES = const(40)  # of a flash whose half-programmed units read otherwise each time
 
 
@@ -86,14 +87,15 @@ def recover(region, spare=None, until=-1):
 
 
 def _flickers(region):
-    """Return whether two readings of the flash differ."""
+    """Return whether readings of the ring differ from one another."""
     part = region.part
     for address in range(region.ring() * region.sector, region.sectors * region.sector, len(part)):
         region.fetch(address, part)
         crc = primitives.crc32(part, 0)
-        region.fetch(address, part)
-        if primitives.crc32(part, 0) != crc:
-            return True
+        for _ in range(_READINGS):
+            region.fetch(address, part)
+            if primitives.crc32(part, 0) != crc:
+                return True
     return False
 
 
@@ -329,6 +331,7 @@ def _replay(found, spare):
         if header.seq + 1 < first.first:
             raise Damage("the log begins with seq %d, after its newest snapshot of seq %d" % (first.first, header.seq))
         reader = _skim(found, header)
+        found.certain = max(found.certain, header.seq)  # it was taken of what had been read back
         break
     if reader is None:
         if first.head != NO_HEAD:
@@ -339,8 +342,12 @@ def _replay(found, spare):
         reader = _reader(found, largest_frame(replay.kernel.config()))
         reader.enter(order[0])
         reader.next()
-    elif first.head == NO_HEAD and header.head == header.name:
-        found.proved = slot  # what a continuation begins with
+    else:
+        if first.head == NO_HEAD and header.head == header.name:
+            found.proved = slot  # what a continuation begins with
+        other = found.slots[1 - slot]
+        if first.head != NO_HEAD and other and other.seq + 1 < first.first:
+            found.proved = slot  # what the older one left was recycled: so this one was whole, though the log had no room to say so
     while reader.seq <= found.last:
         n = reader.next(replay.head)
         if not n:

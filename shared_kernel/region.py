@@ -231,20 +231,22 @@ class Region:
     def _header(self, at):
         """Return the Run whose header stands at an address, or None.
 
-        Where the second copy has its place, a frame that begins at this boundary may hold anything. But a frame's first byte is 1, so its
-        lowest bit is never cleared, not even while it is torn: that of a header is, and rot of this one bit leaves the rest.
+        Where the second copy has its place, a frame that begins at this boundary may hold anything. But a frame's first byte is 1: its
+        lowest bit is never cleared, not even while it is torn, and that of a header is. Where rot has set it, the rest of the first copy
+        must be whole: no frame is that, for no frame with content of a user has a type that could be a header's flags.
         """
         data = self.part[:RUN_HEADER]
         self.fetch(at, data[:1])
         first = data[0]
         if first & 1 and first != MAGIC | 1 or not first:
             return None
-        for address in (at, at + self.header_size):
-            self.fetch(address, data)
+        self.fetch(at, data)
+        data[0] = MAGIC if first & 1 else first
+        found = decode(data)
+        if found is None and not first & 1:
+            self.fetch(at + self.header_size, data)
             found = decode(data)
-            if found:
-                return found
-        return None
+        return found
 
     def numbers(self):
         """Return the numbers of all runs with a valid header, greatest first, and the greatest number that is taken."""

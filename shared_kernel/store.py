@@ -703,7 +703,7 @@ class Store:
             return None
         self._rebuild(seq)
         header = None
-        if self.damage is None and self.kernel:
+        if self.damage is None and self.kernel and self._slot_to_write() is not None:
             saver = self._whole_snapshot()
             header = self.slots[saver.slot] and saver.header
         self._rebuild()

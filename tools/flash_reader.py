@@ -104,9 +104,12 @@ class Image:
                 return True
         return False
 
-    def header(self, at):
+    def header(self, at, flipped=False):
+        """Return the header that stands at an address, or None. flipped: the lowest bit of its first byte is."""
         data = self.data[at : at + HEADER]
-        if len(data) < HEADER or data[0] != 0x52 or not crc_fits(data):
+        if flipped:
+            data = b"\x52" + data[1:]
+        if len(data) < HEADER or data[0] != 0x52 or data[1] > 3 or not crc_fits(data):
             return None
         _, flags, repeats, listed, number, prev, first, boot, acked, name, head = struct.unpack_from("<BBBB5I32s32s", data)
         bad = list(struct.unpack_from("<6H", data, 88))[:listed]
@@ -126,9 +129,11 @@ class Image:
         found = {}
         for index in range(self.turn):
             at = self.place(index)
-            if not self.data[at] or self.data[at] & 1 and self.data[at] != 0x53:  # a frame's place, or nothing's
-                continue
-            run = self.header(at) or self.header(at + self.header_size)
+            byte = self.data[at]
+            if byte & 1:  # a frame's place, or nothing's
+                run = self.header(at, True) if byte == 0x53 else None
+            else:
+                run = (self.header(at) or self.header(at + self.header_size)) if byte else None
             if run and run.number % self.turn == index:
                 found[run.number] = run
         return found
@@ -343,6 +348,7 @@ class Image:
                 self.snapshots[slot] = None
                 continue
             self.check = Verifier.after(header + arena)
+            self.certain = max(self.certain, start)
             if not first.first - 1 <= start <= last:
                 raise Damage("the newest snapshot, of seq %d, is not of the log: it has seq %d to %d" % (start, first.first, last))
             break

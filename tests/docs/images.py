@@ -192,7 +192,14 @@ def crafted(geometry):
     for copy in (at, at + region.header_size):
         data[copy + 50] ^= 1
     yield bytes(data)
-    yield bytes(a_run_in_a_record(geometry).bytes)
+    data = bytearray(a_run_in_a_record(geometry).bytes)
+    yield bytes(data)
+    data[max(i for i in range(0, len(data), 1024) if data[i : i + 2] == b"\1\x10")] = 0x53  # torn
+    yield bytes(data)
+    sim, store = begun(geometry)
+    sim.bytes[region.header_at(1)] ^= 1
+    sim.bytes[region.header_at(1) + region.header_size + 50] ^= 1
+    yield bytes(sim.bytes)
     sim, store = begun(geometry)
     while not 400 < store.limit - store.address < 900:
         puts(store)

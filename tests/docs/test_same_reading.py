@@ -17,7 +17,8 @@ SOURCE = Path(flash_reader.__file__).read_text()
 MUTATIONS = [
     ("1: only a valid record says how the region is cut", 'data[:4] != b"QUP2" or not crc_fits(data)', 'data[:4] != b"QUP2"'),
     ("2: a number leads to one place", "if run and run.number % self.turn == index:", "if run:"),
-    ("2: where a frame stands no header counts", "self.data[at] & 1 and self.data[at] != 0x53", "False"),
+    ("2: where a frame stands no header counts", "if byte & 1:", "if False:"),
+    ("2: the lowest bit of a header's first byte may rot", "if byte == 0x53 else None", "if False else None"),
     ("2: either copy of a header will do", "self.header(at) or self.header(at + self.header_size)", "self.header(at)"),
     ("3: the next frame bears the due seq", "if not frame or word(frame, 4) != due:\n                frame",
      "if not frame:\n                frame"),

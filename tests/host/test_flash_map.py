@@ -5,8 +5,7 @@ import re
 
 import pytest
 from quipu import errors
-from quipu.cli import dump as commands_flash
-from quipu.cli import render_dump as render_flash
+from quipu.cli import dump
 from quipu.dump.image import FlashImage
 from quipu.dump.map import STATES, survey
 
@@ -43,7 +42,7 @@ def look(flash):
 
 
 def letters(data):
-    return "".join(map(render_flash.letter, data["sectors"]))
+    return "".join(map(dump.letter, data["sectors"]))
 
 
 def states(data):
@@ -68,8 +67,8 @@ def test_a_log_in_the_midst_of_its_life(life):
 
 
 def test_every_state_has_a_letter_of_its_own():
-    assert set(render_flash.LOOKS) == set(render_flash.MEANING) == set(STATES)
-    own = [each[0] for each in render_flash.LOOKS.values()]
+    assert set(dump.LOOKS) == set(dump.MEANING) == set(STATES)
+    own = [each[0] for each in dump.LOOKS.values()]
     assert len(set(own) - {"A", "a"}) == len(STATES) - 3, "an unfinished slot and an empty one differ by colour and in the table"
 
 
@@ -177,14 +176,14 @@ class FakeBoard:
 def test_the_map_of_a_live_board_is_that_of_its_flash(life, monkeypatch):
     _, flash = life
     monkeypatch.setattr("quipu.connect", lambda port: FakeBoard(flash))
-    told = commands_flash.flash_map("/dev/board", None, None, None, None, None, None)
+    told = dump.flash_map("/dev/board", None, None, None, None, None, None)
     assert {**told, "source": None} == {**look(flash), "source": None, "exit_code": 0}
 
 
 def test_a_board_that_stops_giving_its_flash_is_an_error(life, monkeypatch):
     monkeypatch.setattr("quipu.connect", lambda port: FakeBoard(life[1], 70_000))
     with pytest.raises(errors.FlashError, match="gives nothing of its flash region from 70,000 on, of 98,304 bytes"):
-        commands_flash.flash_map("/dev/board", None, None, None, None, None, None)
+        dump.flash_map("/dev/board", None, None, None, None, None, None)
 
 
 # -- as a person sees it --------------------------------------------------------------------------------------------------

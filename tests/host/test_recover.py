@@ -9,9 +9,9 @@ import shutil
 import pytest
 import quipu
 from quipu import errors
+from quipu.archive.chain import whole_frames
 from quipu.archive.files import Archive
-from quipu.board.board import whole_frames
-from quipu.cli.dump import size
+from quipu.cli.dump import bytes_of as size
 from quipu.dump import recover
 from quipu.dump.image import FlashImage, Geometry, locate, of_board
 from quipu.dump.recover import Found
