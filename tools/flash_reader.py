@@ -66,8 +66,8 @@ def largest_frame(config):
 class Image:
     """A region. data: all of its bytes; sector, unit: bytes.
 
-    After `read`: blank (a genesis may be written), damage (None or why), run (the one at the log's end), pile, certain; seq, head, root, boot;
-    order (numbers of the runs, oldest first); acked, bad; cuts [(seq due, bytes)]; snapshots: by slot, its header or None.
+    After `read`: blank (a genesis may be written), damage (None or why), run (the one at the log's end), pile, certain; seq, head, root,
+    boot; order (numbers of the runs, oldest first); acked, bad; cuts [(seq due, bytes)]; snapshots: by slot, its header or None.
     """
 
     def __init__(self, data, sector, unit):

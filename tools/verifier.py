@@ -354,7 +354,8 @@ def read_image(data, given):
         return lines + ["blank: no log"], True
     if image.seq is not None:
         first = image.chain[0].first
-        lines += ["log %s, from seq %d on" % (image.name.hex(), first), "seq %d" % image.seq, "head " + image.head.hex(), "root " + image.root.hex()]
+        lines += ["log %s, from seq %d on" % (image.name.hex(), first), "seq %d" % image.seq]
+        lines += ["head " + image.head.hex(), "root " + image.root.hex()]
     lines += ["cut at seq %d: %d bytes are void" % cut for cut in image.cuts]
     damage = image.damage or image.earlier()
     if damage:

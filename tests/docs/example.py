@@ -154,8 +154,8 @@ def frames_text(e):
     out[-1] = "```"
     return out + ["", "The log's name is the first head; its CRC-32, with which the CRC of every later frame starts, is `%08x`."
                   % frames.seed(e.heads[0]),
-                  "Frame 4 was written because a snapshot began, frame 5 when it was done, and frames 6 to %d because the board had started again."
-                  % (len(e.log) - 2)]
+                  "Frame 4 was written because a snapshot began, frame 5 when it was done, and frames 6 to %d because the board had started"
+                  % (len(e.log) - 2), "again."]
 
 
 def arena_text(e):
@@ -165,7 +165,8 @@ def arena_text(e):
     for at in range(0, len(arena), 4):
         if any(arena[at : at + 4]):
             label = ARENA_LABELS[at]
-            out.append("| %03x | `%s` | %s |" % (at, arena[at : at + 4].hex(), label % (len(e.log) - 1) if "%" in label else label))
+            label = label % (len(e.log) - 1) if "%" in label else label
+            out.append("| %03x | `%s` | %s |" % (at, arena[at : at + 4].hex(), label))
     return out + ["", "Its BLAKE3, the state root: `%s`." % e.kernel.root().hex()]
 
 
@@ -181,11 +182,12 @@ def flash_text(e):
         "after frame %d, slot 1 is erased. Sector 0 begins with its record, then come the arena's first bytes:" % e.snapshot.seq, "",
         "```", *run(data, 0, 64), "```", "",
         "The snapshot's header is at offset 1024 of the slot's data, at %04x, and again at %04x, each with 4 bytes of padding:"
-        % (header, header + region.pad(snapshot.HEADER)), "", "```", *run(data, header, header + 2 * region.pad(snapshot.HEADER)), "```", "",
+        % (header, header + region.pad(snapshot.HEADER)), "", "```", *run(data, header, header + 2 * region.pad(snapshot.HEADER)),
+        "```", "",
         "Sector %d, first block: record, both copies of the header of run %d at %04x and %04x, and its frames from %04x on:"
         % (ring, min(region.numbers()[0]), region.header_at(0), region.header_at(0) + region.header_size, region.frames_at(0)),
         "", "```", *run(data, start, start + region.block), "```", "",
-        "Second block: run %d, which the second start-up began at %04x. It repeats frame %d, then come its boot frame and what followed:"
+        "Second block: run %d, which the second start-up began at %04x. It repeats frame %d; its boot frame and what followed come then:"
         % (boot, region.header_at(boot), region.run(boot).first),
         "", "```", *run(data, start + region.block, start + 2 * region.block), "```", "",
         "The record of the region's last sector says that it was never used; behind it stand the marks of a genesis begun and done:",
@@ -208,7 +210,8 @@ def link_text(e):
     body, put = request(2, kernel.PUT, TOKEN + frames.put("temp", b"21.5"))
     answer = io.BytesIO()
     link.answer(answer, 2, 0, (len(e.log) - 1).to_bytes(4, "little"))
-    return ["`^` stands for the byte 1e. INFO, as request 1; then frame %d's put, as request 2:" % (len(e.log) - 1), "", "```", "^" + info, "^" + put,
+    return ["`^` stands for the byte 1e. INFO, as request 1; then frame %d's put, as request 2:" % (len(e.log) - 1), "",
+            "```", "^" + info, "^" + put,
             "```", "", "Request 2 without base64 is `%s`." % body.hex(),
             "Its answer, that the frame has seq %d, is `%s`." % (len(e.log) - 1, answer.getvalue().hex())]
 

@@ -214,7 +214,7 @@ def crafted(geometry):
 
 
 def followed(geometry):
-    """Return the flash with two runs that follow, each of one group: what was to be the first one's second group could not be programmed."""
+    """Return the flash with two runs that follow, each of one group: the first one's second group could not be programmed."""
     sim, store = filled(geometry)
     number = store.number
     while store.number == number:
@@ -264,13 +264,13 @@ def a_run_in_a_record(geometry):
 def images():
     """Return [(geometry, image, what the kernel makes of it)]."""
     found = [(CRAFTED, each) for each in crafted(CRAFTED)]
-    for seed, geometry in enumerate(GEOMETRIES):
-        chance = Chance(seed)
-        life = Life(FlashSim(*geometry), seed + 1, 60, policy=seed % 2)
+    for number, geometry in enumerate(GEOMETRIES):
+        chance = Chance(number)
+        life = Life(FlashSim(*geometry), number + 1, 60, policy=number % 2)
         steps = life.steps()
         flashes = [sim for sim, _, _ in life.cuts(steps[:: len(steps) // 12])]
         for each in range(4):
-            flashes += [sim.clone(0) for sim in lives(geometry, 100 * seed + each, 7)]
+            flashes += [sim.clone(0) for sim in lives(geometry, 100 * number + each, 7)]
         for sim in flashes:
             here = resolved(sim)
             here += [spoilt(each, sim.sector, chance) for each in here for _ in range(2)]
