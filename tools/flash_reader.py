@@ -11,7 +11,7 @@ from blake3 import blake3
 
 from tools.verifier import Broken, Verifier, need, plan
 
-RECORD, HEADER, GENESIS, SNAPSHOT = 20, 104, 264, 124
+RECORD, HEADER, SNAPSHOT = 20, 104, 124
 BEGUN = b"QUIPUNEW"
 ERASING = 0xFFFFFFFE
 LIMITS = ((1, 4096), (0, 2**20), (0, 2**20), (0, 2**20), (0, 2**20), (0, 255), (0, 4096))
@@ -422,23 +422,22 @@ class Image:
             return
         if not self.is_begun():
             raise Damage("there are sector records, but no run can be read")
-        behind = self.record_size + 2 * self.header_size + self.pad(GENESIS)
-        for sector in range(2 * self.slot_sectors, self.sectors):
-            if not self.is_blank(sector * self.sector + behind, (sector + 1) * self.sector):
-                raise Damage("sector %d holds more than the beginning of a log, but no run can be read" % sector)
 
     def _need_blank(self):
         used = [each for each in range(self.sectors) if not self.is_blank(each * self.sector, (each + 1) * self.sector)]
+        if any(self.is_format_1(each) for each in used):
+            raise Damage("a log of format 1")
         ends = (self.sectors - 2, self.sectors - 1)
-        if used and self.is_begun():
-            used = [each for each in used if each not in ends
-                    and not self.is_blank(each * self.sector + self.record_size, (each + 1) * self.sector)][1:]
-        elif used and all(each in ends and self._is_torn(each) for each in used):
+        if used and (self.is_begun() or all(each in ends and self._is_torn(each) for each in used)):
             used = []
         if used:
             first = self.data[used[0] * self.sector :][:8]
-            raise Damage("a log of format 1" if first[:4] == b"QUP1" else "no log: sector %d begins with %s" % (used[0], first.hex()))
+            raise Damage("no log: sector %d begins with %s" % (used[0], first.hex()))
         self.blank = True
+
+    def is_format_1(self, sector):
+        data = self.data[sector * self.sector :][:16]
+        return data[:4] == b"QUP1" and crc_fits(data)
 
     def _is_torn(self, sector):
         at = sector * self.sector + self.record_size

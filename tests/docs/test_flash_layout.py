@@ -109,7 +109,7 @@ def test_the_page_alone_reads_a_flash(geometry):
     for turn in range(3):
         board.work(8)
         image = board.compare()
-        assert image.chain[0].first == 0 and (turn or image.snapshots == [None, None])
+        assert image.chain[0].first == 0 and (turn or None in image.snapshots)
         board.mount()
     while image.chain[0].first == 0:  # until the ring has come round
         board.work(20)
