@@ -237,6 +237,8 @@ class Pass:
         """Take the state that a continuation begins with, from the archive of the log it names or from this one's snapshot. Without
         either the frames are only chained until there is a snapshot; return False, then."""
         archive, verdict, seq = self.archive, self.verdict, u32(frame, 4)
+        if seq != named.seq + 1:
+            raise Mismatch(seq, "genesis seq", named.seq + 1, seq)
         verdict.origin = {"log": named.log.hex(), "seq": named.seq, "head": named.head.hex(), "root": named.root.hex(),
                           "base": named.base.hex(), "archive": None}
         config = Genesis(frame[HEADER:-4]).config
@@ -305,7 +307,7 @@ class Pass:
             file.seek(end)
             rest = file.read(OVERHEAD)
         kernel = self.replay.kernel
-        limit = max(LARGEST_GENESIS, largest_frame(kernel.config())) if kernel else 0x10000
+        limit = max(LARGEST_GENESIS, largest_frame(kernel.config())) if kernel else OVERHEAD + 0xFFFF
         noted = self.note and seq < self.note.seq
         if noted or segment is not self.archive.segments[-1] or not claims(rest, limit, seq + 1):
             raise Mismatch(seq + 1, "frame", "a whole one", f"{excess} bytes that are none")
