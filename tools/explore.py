@@ -50,12 +50,11 @@ def _u32(data, at):
 
 kernel_module.u32 = _u32  # before the others take it: three times as fast
 
-from shared_kernel import frames, primitives, recovery, region  # noqa: E402
+from shared_kernel import frames, primitives, region  # noqa: E402
 from shared_kernel.errors import Damage, FlashError, LogFull, NotFound, QuipuError, Refused  # noqa: E402
 from shared_kernel.kernel import DELETE_KEY, INSERT, PUT  # noqa: E402
 from shared_kernel.reader import LogReader, frame_of  # noqa: E402
 from shared_kernel.store import Store, command  # noqa: E402
-
 
 
 class Fast(_Fast):
@@ -821,6 +820,7 @@ class Explorer:
         i = chance.randrange(len(self.starts))
         state = self.starts[i]._replace(boots=0)
         name = state.name()
+        storm = chance.random() < 0.5  # one cut after another, within the boots' own runs
         while state.boots < MOST_BOOTS:
             if state.rots < self.rots and not state.fails and chance.random() < 0.15:
                 found = rotten(self.world, state)
@@ -830,14 +830,16 @@ class Explorer:
                     if state is None:
                         return
             reading = chance.choice(readings(state))
-            if chance.random() < 0.2:
+            if storm and chance.random() < 0.8:
+                script = ["put"]
+            elif chance.random() < 0.2:
                 script = [chance.choice(OPERATIONS) for _ in range(4)]
             else:
                 script = [chance.choice(OPERATIONS)]
             fail = None
             if state.fails < self.fails and chance.random() < 0.3:
                 fail = chance.randrange(12), chance.choice(FAILURES)
-            at = chance.randrange(chance.choice((4, 10, 40)))
+            at = chance.randrange(10 if storm else chance.choice((4, 10, 40)))
             self.sessions += 1
             try:
                 session = Session(self.world, state, reading, fail, True, at)
@@ -854,7 +856,7 @@ class Explorer:
             if fail is not None and not session.flash.failed:  # it never came to that: the same without
                 session.children = [(key[:2] + (None,) + key[3:], child) for key, child in session.children]
             marked = [each for each in session.children if each[1].marks and each[1].marks != state.marks]
-            key, child = chance.choice(marked if marked and chance.random() < 0.6 else session.children)
+            key, child = chance.choice(marked if marked and chance.random() < (0.85 if storm else 0.5) else session.children)
             name, state = self.go(name, Step(*key), child)
             if state is None:
                 return
@@ -1003,7 +1005,7 @@ def part(task):
     _decoded.clear()
     every = starts(WORLDS[world], STARTS)
     began = time.monotonic(), time.process_time()
-    found = Explorer(world, [every[i] for i in indices], fails, rots, stop_at, seed).run(seconds)
+    found = Explorer(world, [every[i] for i in indices], fails, rots, stop_at, seed, 0.8 if fault else 0.3).run(seconds)
     for kind, (what, start, history, after) in found.violations.items():
         found.violations[kind] = what, indices[start], history, after
     done = 0  # boots of which every state was gone on from
