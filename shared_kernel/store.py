@@ -193,6 +193,8 @@ class Store:
         if half > (lasting + 1) // 2:  # else the ring is too small for that, and a full one waits for a whole snapshot
             half -= (lasting + 1) // 2
         self.distance = min(self.wanted_distance or half, half)
+        if newest < 0:  # the first one is early by what one lasts: there is no other that covers anything meanwhile
+            self.since_snapshot += lasting
 
     def reserve(self):
         """Return how many ring sectors commands leave free, for the runs of boots: three hold any number of cuts in a row."""
@@ -272,18 +274,16 @@ class Store:
         self._work(commands)
 
     def _may_cover(self):
-        """Return whether snapshots are all that keeps the log's oldest sector from being recycled."""
-        end = self._oldest_end()
+        """Return whether snapshots are all that keeps the oldest sector that is still held from being recycled."""
+        end = self._held_end()
         return end >= 0 and self._covered() < end and (self.policy == OVERWRITE or self.acked >= end)
 
-    def _oldest_end(self):
-        """Return the seq behind the last frame of the log's oldest sector; -1 if it is the only one."""
-        region, order = self.region, self.order
-        sector = region.sector_of(order[0])
+    def _held_end(self):
+        """Return the seq behind the last frame of the log's oldest sector that may not be recycled; -1 if it is the newest one."""
+        region, order = self.region, self.order[self._spent() :]
         for number in order:
-            if region.sector_of(number) != sector:
-                run = region.run(number)
-                return run.first if run else -1
+            if region.sector_of(number) != region.sector_of(order[0]):
+                return region.need_run(number).first
         return -1
 
     def _settle(self, again=True):
@@ -938,7 +938,8 @@ def _append(store, buffer, kind, size, tick, room):
     """Encode the frame whose payload stands at buffer[32+12:] and add it to what is programmed next, where it takes `room` bytes."""
     seq = store.seq + 1
     at = store.group_size
-    if at and (at + room > store.window or store.limit - store.address - at < room):
+    # one program call has frames of one group only: a later group is proof that the earlier one was read back
+    if at and (not tick & _CONTINUES or at + room > store.window or store.limit - store.address - at < room):
         _flush(store)
         at = 0
     if not at:
