@@ -57,10 +57,13 @@ def build():
     (work / "setup.py").write_text(
         "from setuptools import Extension, setup\n"
         "from Cython.Build import cythonize\n"
-        "each = [Extension('shared_kernel.' + n, ['shared_kernel/' + n + '.py'], extra_compile_args=['-O1', '-g0', '-fno-strict-aliasing'])\n"
+        "FLAGS = ['-O1', '-g0', '-fno-strict-aliasing']\n"
+        "each = [Extension('shared_kernel.' + n, ['shared_kernel/' + n + '.py'], extra_compile_args=FLAGS)\n"
         "        for n in %r]\n"
-        "setup(name='explore', packages=[], ext_modules=cythonize(each, include_path=['.'], quiet=True, exclude_failures=True, compiler_directives={\n"
-        "    'language_level': 3, 'boundscheck': True, 'wraparound': True, 'annotation_typing': False, 'binding': True, 'infer_types': False}))\n" % names)
+        "setup(name='explore', packages=[], ext_modules=cythonize(each, include_path=['.'], quiet=True,\n"
+        "    exclude_failures=True, compiler_directives={\n"
+        "    'language_level': 3, 'boundscheck': True, 'wraparound': True, 'annotation_typing': False,\n"
+        "    'binding': True, 'infer_types': False}))\n" % names)
     done = subprocess.run([sys.executable, "setup.py", "-q", "build_ext", "--inplace", "-j", "2"], cwd=work, capture_output=True, text=True)
     if done.returncode:
         print("the kernel is not compiled for the explorer: %s" % done.stderr, file=sys.stderr)

@@ -4,8 +4,8 @@
 
 A world is a geometry, a program unit of 1 to 32 bytes, a configuration, a policy and a kind of flash. Its log turns its ring TURNS
 times at least, while the power is cut (several boots in a row, within recovery too), a sector dies, Ctrl-C and MemoryError come
-between any two bytecodes, a callback calls the store from within, and copies of the flash lose a bit. After each of these all that was acknowledged must
-be there; when they end the log must take commands again.
+between any two bytecodes, a callback calls the store from within, and copies of the flash lose a bit. After each of these all
+that was acknowledged must be there; when they end the log must take commands again.
 """
 
 import argparse
