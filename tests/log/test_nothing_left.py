@@ -36,6 +36,7 @@ def test_a_log_of_snapshots_alone_goes_on():
 
     again = Store(sim, lambda: 0)
     assert (again.seq, again.head, again.kernel.root()) == (seq, head, root) and not again.damage
-    assert again.execute(put(b"on")) == [again.seq] == [seq + 3]  # after a boot frame and a checkpoint
+    again.acknowledge(seq + 1)  # the log could not say that the host has all of it
+    assert again.execute(put(b"on")) == [again.seq] and again.seq >= seq + 3  # after a boot frame and a checkpoint
     third = Store(sim, lambda: 0)
-    assert (third.seq, third.head) == (again.seq, again.head) and third.ask(Kernel.key, b"key") == (seq + 3, b"on")
+    assert (third.seq, third.head) == (again.seq, again.head) and third.ask(Kernel.key, b"key") == (again.seq, b"on")
