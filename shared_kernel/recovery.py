@@ -331,6 +331,7 @@ def _replay(found, spare):
         if header.seq + 1 < first.first:
             raise Damage("the log begins with seq %d, after its newest snapshot of seq %d" % (first.first, header.seq))
         reader = _skim(found, header)
+        found.certain = max(found.certain, header.seq)  # it was taken of what had been read back
         break
     if reader is None:
         if first.head != NO_HEAD:

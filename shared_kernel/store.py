@@ -193,6 +193,8 @@ class Store:
         if half > (lasting + 1) // 2:  # else the ring is too small for that, and a full one waits for a whole snapshot
             half -= (lasting + 1) // 2
         self.distance = min(self.wanted_distance or half, half)
+        if newest < 0:  # the first one is early by what one lasts: there is no other that covers anything meanwhile
+            self.since_snapshot += lasting
 
     def reserve(self):
         """Return how many ring sectors commands leave free, for the runs of boots: three hold any number of cuts in a row."""
@@ -272,18 +274,16 @@ class Store:
         self._work(commands)
 
     def _may_cover(self):
-        """Return whether snapshots are all that keeps the log's oldest sector from being recycled."""
-        end = self._oldest_end()
+        """Return whether snapshots are all that keeps the oldest sector that is still held from being recycled."""
+        end = self._held_end()
         return end >= 0 and self._covered() < end and (self.policy == OVERWRITE or self.acked >= end)
 
-    def _oldest_end(self):
-        """Return the seq behind the last frame of the log's oldest sector; -1 if it is the only one."""
-        region, order = self.region, self.order
-        sector = region.sector_of(order[0])
+    def _held_end(self):
+        """Return the seq behind the last frame of the log's oldest sector that may not be recycled; -1 if it is the newest one."""
+        region, order = self.region, self.order[self._spent() :]
         for number in order:
-            if region.sector_of(number) != sector:
-                run = region.run(number)
-                return run.first if run else -1
+            if region.sector_of(number) != region.sector_of(order[0]):
+                return region.need_run(number).first
         return -1
 
     def _settle(self, again=True):
@@ -309,12 +309,7 @@ class Store:
         self.booted = True
         self.found = None
         self.reader = None  # what it knows of the log's end is no longer so
-        if self.taken >= 0:  # a snapshot without which there was no room
-            for header in self.slots:
-                if header and header.generation == self.taken:
-                    self.busy = True
-                    self._name_snapshot(header)
-                    self.busy = False
+        self._name_taken()
 
     def _full(self):
         if self._slot_to_write() is None:
@@ -573,6 +568,7 @@ class Store:
     def _saver(self):
         """Return the snapshot being taken; begin one, if none is. FlashError if no slot can be written."""
         if self.saver is None:
+            self._name_taken()
             slot = self._slot_to_write()
             if slot is None:
                 raise FlashError("no snapshot slot can be written: sectors %s are quarantined" % self.bad)
@@ -638,6 +634,15 @@ class Store:
         saver.abandon()
         self.saver = None
 
+    def _name_taken(self):
+        """Name the snapshot of this boot for which the log had no room, if it has now."""
+        if self.taken >= 0 and self.booted and self.saver is None and not self.mark:
+            for header in self.slots:
+                if header and header.generation == self.taken:
+                    self.busy = True
+                    self._name_snapshot(header)
+                    self.busy = self.partial
+
     def _name_snapshot(self, header):
         """Append the frame by which later boots know that a snapshot was whole. Without it nothing may rest on the snapshot alone."""
         size = self.region.pad(OVERHEAD + 8)
@@ -671,6 +676,7 @@ class Store:
         if self.opened:
             self.opened = False
         elif self.saver or self.since_snapshot >= self.distance:
+            self._name_taken()
             if self.saver is None and self._slot_to_write() is None:
                 self.distance = 1 << 29
                 return
@@ -686,6 +692,7 @@ class Store:
         n = len(self.order) - 1 if self.policy == OVERWRITE else self._acknowledged_runs()
         run = self.region.run(self.order[n])
         for _ in range(2):
+            self._name_taken()
             if n and run and self._covered() < run.first and (self.saver or self._slot_to_write() is not None):
                 self._whole_snapshot()
 
@@ -931,7 +938,8 @@ def _append(store, buffer, kind, size, tick, room):
     """Encode the frame whose payload stands at buffer[32+12:] and add it to what is programmed next, where it takes `room` bytes."""
     seq = store.seq + 1
     at = store.group_size
-    if at and (at + room > store.window or store.limit - store.address - at < room):
+    # one program call has frames of one group only: a later group is proof that the earlier one was read back
+    if at and (not tick & _CONTINUES or at + room > store.window or store.limit - store.address - at < room):
         _flush(store)
         at = 0
     if not at:

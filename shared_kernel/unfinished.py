@@ -5,7 +5,7 @@ done. An erase leaves a mark in the first sector of slot 1 that names the log an
 """
 
 from .errors import Damage, FormatError
-from .genesis import BEGUN, LARGEST
+from .genesis import BEGUN
 from .run import HEADER, NONE, decode
 
 
@@ -52,11 +52,6 @@ def need_unfinished(region, run):
     if not is_begun(region):
         raise Damage("the region bears sector records of Quipu, but no run of its log can be read: nothing was changed; "
                      "`quipu recover` reads what is left")
-    for sector in range(region.ring(), region.sectors):
-        start = sector * region.sector
-        behind = start + region.record_size + 2 * region.header_size + region.pad(LARGEST)
-        if not region.is_blank(behind, start + region.sector):
-            raise Damage("sector %d holds more than the beginning of a log, but no run of it can be read: nothing was changed" % sector)
 
 
 def need_blank(region):
@@ -68,13 +63,9 @@ def need_blank(region):
     if region.is_format_1():
         raise FormatError("the region holds a log of format 1, which this version does not write: sync it with the version that wrote "
                           "it, or read an image of it with `quipu recover`; then erase it and restore the archive")
-    if is_begun(region):
-        # records may be torn, and the sector that the last erase was marked in half erased
-        others = [each for each in used if each not in candidates(region)
-                  and not region.is_blank(each * size + region.record_size, (each + 1) * size)]
-        if len(others) <= 1:
-            return
-    elif all(each in candidates(region) for each in used) and all(_is_torn(region, each) for each in used):
+    if is_begun(region):  # an erase that was cut may have left anything besides
+        return
+    if all(each in candidates(region) and _is_torn(region, each) for each in used):
         return
     raise FormatError("the region holds something else than a log: sector %d begins with %s. Nothing was changed; erase it on purpose "
                       "(quipu flash --erase-log), or choose another region" % (used[0], region.read(used[0] * size, 8).hex()))

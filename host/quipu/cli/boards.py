@@ -153,7 +153,8 @@ def show_info(data: Data) -> RenderableType:
         ("damage", data.get("damage")),
     ]
     if not data["configured"]:
-        rows.append(("log", "none yet: the region is blank; begin one with `quipu configure PORT`"))
+        rows.append(("log", "none: the region holds something else; nothing of it was changed" if data.get("damage") else
+                     "none yet: the region is blank; begin one with `quipu configure PORT`"))
     if config:
         rows += [
             ("log", data["log"]),

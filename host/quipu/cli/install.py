@@ -14,9 +14,10 @@ from quipu.board.link import Link
 from quipu.board.repl import Repl
 from quipu.cli import render
 from quipu.cli.boards import show_info
+from quipu.cli.dump import judged, left_out
 from quipu.cli.options import ARCHIVE, PORT, Data, Verb, option
 from quipu.cli.render import pairs
-from quipu.dump.recover import Found
+from quipu.dump.found import read
 from quipu.dump.recover import recover as into_archive
 from quipu.errors import PortError, Refused, UsageError
 from quipu.install import attach as reader
@@ -36,7 +37,8 @@ def flash(port: str, board: str | None, main: bool, dry_run: bool, erase_log: bo
 
     Finds out what the board is, compiles for it, writes only what differs, beside the old files, compares hashes read back, and
     then switches. /main.py is written only if there is none, or with --main. Broken off, run it again. If old and new files do not fit
-    at once, it says so and asks (--yes: does so) before it removes the old ones. The log is left as it is, but
+    at once, it says so and asks (--yes: does so) before it removes the old ones. A log of format 1 on the board ends it before anything
+    is written, and it says how to take that log over. The log is left as it is, but
     with --erase-log nothing is written and the log is destroyed: once it is said what of it is in no archive, and agreed to. --tool ampy
     is for boards on which only adafruit-ampy works: slower, and every file is sent as it is.
 
@@ -60,6 +62,7 @@ def flash(port: str, board: str | None, main: bool, dry_run: bool, erase_log: bo
         if name := flasher.frozen(repl):
             raise Refused(f"{port}: this board's firmware is the image of {name} with Quipu in it, which comes before any files: there is "
                           "nothing to flash. For another Quipu install another image (docs/boards.md)")
+        flasher.need_no_old_log(repl)
         facts = flasher.facts_for(found, board)
         found = flasher.settled(repl, found, facts)
         form, wanted = flasher.contents(found, facts, main)
@@ -127,11 +130,10 @@ def attach(port: str, archive: str) -> Data:
     kept.parent.mkdir(parents=True, exist_ok=True)
     with deploy.opened(port) as repl, render.progress("reading") as progress:
         image = reader.read(repl, kept, progress)
-    found = Found(image)
+    found = read(image)
     result, verdict = into_archive(found, archive)
     kept.unlink()
-    return {"port": port, **result.as_dict(), "verdict": verdict.as_dict(),
-            "exit_code": 1 if found.damage or result.missing else verdict.exit_code}
+    return {"port": port, **judged(result, verdict)}
 
 
 # -- what a person sees ---------------------------------------------------------------------------------------------------
@@ -158,7 +160,8 @@ def _erased(gone: Data) -> RenderableType:
         return pairs([("erased", "a region that held no readable log"), ("which was", gone["damage"])])
     lost = f"{gone['nowhere']:,}, seq {gone['nowhere_first']} to {gone['nowhere_last']}" if gone["nowhere"] else "none"
     return pairs([("erased", f"log {gone['log']}"), ("board", gone["board"]),
-                         ("frames", f"{gone['frames']:,}, seq {gone['first']} to {gone['last']}"), ("in no archive given", lost)])
+                  ("frames", f"{gone['frames']:,}, seq {gone['first']} to {gone['last']}"), ("in no archive given", lost),
+                  ("not provable", f"{gone['unproved']:,} frames more" if gone["unproved"] else None)])
 
 
 def show_attach(data: Data) -> RenderableType:
@@ -166,6 +169,7 @@ def show_attach(data: Data) -> RenderableType:
             ("frames", f"{data['frames']:,} added, {data['log_bytes']:,} bytes"),
             ("snapshots", ", ".join(map(str, data["snapshots"])) or "none"),
             ("missing", ", ".join(f"{first} to {last}" for first, last in data["missing"]) or "nothing"),
+            ("left out", "; ".join(map(left_out, data["left"])) or "nothing"),
             ("damage", data["damage"] or "none")]
     return Group(pairs(rows), render.verdict(data["verdict"]))
 

@@ -139,6 +139,8 @@ def verdict(data: Data) -> RenderableType:
 
 
 def _meaning(data: Data) -> str:
+    if data.get("doubt") and data["verdict"] != "mismatch":
+        return f"{data['verdict'].upper()}: all that is there agrees with its replay, but {data['doubt']}."
     if data["verdict"] == "match":
         who = "every frame and the live board agree" if data["live"] else "every frame agrees"
         return f"MATCH: {who} with an independent replay."

@@ -84,6 +84,20 @@ try:
 except ImportError:
     pass
 """
+# The first bytes of the sectors that may be those of a log of format 1, whose firmware may be on the board.
+_OLD_LOG = """
+try:
+    from quipu.startup import board_facts, open_flash
+    flash = open_flash(board_facts())
+    start = bytearray(16)
+    for sector in range(flash.sectors):
+        flash.read(sector * flash.sector, start)
+        if start[:4] == b"QUP1":
+            print("".join(["%02x" % each for each in start]))
+            break
+except Exception:
+    pass
+"""
 _SIZES = """
 import os
 for path in %r:
@@ -179,6 +193,16 @@ def probe(repl: Repl) -> Probe:
 def frozen(repl: Repl) -> str:
     """Return the name of the board whose image with Quipu runs here; empty: Quipu is not in the firmware."""
     return repl.run(_FROZEN, _PROBE_S).decode().strip()
+
+
+def need_no_old_log(repl: Repl) -> None:
+    """Refused if the board holds a log of format 1, which the new firmware would not go on with: it says how to take it over."""
+    start = bytes.fromhex(repl.run(_OLD_LOG, _RUN_S).decode().strip())
+    if len(start) == 16 and zlib.crc32(start[:12]).to_bytes(4, "little") == start[12:]:
+        raise Refused(f"{repl.name}: the board holds a log of format 1, which this version reads and does not go on with. Nothing was "
+                      f"written. Archive it: quipu attach {repl.name} --archive DIR. Erase it: quipu flash {repl.name} --erase-log "
+                      f"--archive DIR. Then flash again: quipu flash {repl.name}. Last, give the board its state back: quipu restore "
+                      f"DIR {repl.name}")
 
 
 def facts_for(found: Probe, board: str | None) -> dict[str, Any]:
