@@ -4,11 +4,11 @@ import pytest
 
 from shared_kernel import frames, primitives
 from shared_kernel.arena import CHUNK, layout
-from shared_kernel.errors import Damage, FlashError, LogFull
-from shared_kernel.kernel import PUT
+from shared_kernel.errors import Damage, FlashError, LogFull, NotFound
+from shared_kernel.kernel import INSERT, PUT
 from shared_kernel.recovery import recover
 from shared_kernel.region import FORMAT_1, Region
-from shared_kernel.run import HEADER
+from shared_kernel.run import HEADER, Run, decode
 from shared_kernel.settle import settle
 from shared_kernel.store import Store
 from tests.faults.harness import CONFIG, Application, Clock, Witness, genesis, last, mount
@@ -644,3 +644,196 @@ def test_a_snapshot_header_that_reads_well_only_once_carries_nothing(sim, store,
         third = mount(flash, Clock(4))
         assert third.damage is None and value(third) in may
     assert tried > 20
+
+
+# -- what a record holds ------------------------------------------------------------------------------------------------------
+
+WIDE = (150, 3, 5, 6, 4, 3, 5)  # a vector that holds a boot frame, or a run's header, whole
+VECTOR_AT = frames.HEADER + 6  # in a frame: behind length and tag
+
+
+def wide(unit):
+    """Return (a flash with blocks of 1 KiB, four in a sector; a store whose vectors have 600 bytes)."""
+    sim = FlashSim(SECTORS, 4096, PAGE, unit, seed=3)
+    store = mount(sim, Clock(1))
+    store.configure(WIDE, b"sixteen of chaos", "test/1")
+    store.execute([put(1)])
+    return sim, store
+
+
+def holding(content, at):
+    """Return an insert whose frame has content from its byte `at` on."""
+    vector = bytearray(4 * WIDE[0])
+    vector[at - VECTOR_AT : at - VECTOR_AT + len(content)] = content
+    return INSERT, frames.insert([int.from_bytes(vector[i : i + 4], "little", signed=True) for i in range(0, len(vector), 4)]), None
+
+
+def reads_alike(sim, store):
+    """Assert that the next boot reads what the store wrote, and goes on from it."""
+    again = mount(sim, Clock(2))
+    assert again.damage is None and not again.cuts and (again.seq, again.head, again.order) == (store.seq, store.head, store.order)
+    assert again.kernel.arena.bytes == store.kernel.arena.bytes
+    again.execute([put(5)])
+    third = mount(sim, Clock(3))
+    assert third.damage is None and value(third) == 5 and third.head == again.head
+
+
+@pytest.mark.parametrize("unit", [1, 4, 32])
+@pytest.mark.parametrize("then", [[], [put(2)]])
+def test_a_frame_inside_a_record_changes_nothing(unit, then):
+    """A whole frame of this log, of its chain head and a seq that is due, anywhere in the last record, or in the last but one."""
+    base, store = wide(unit)
+    for at in list(range(VECTOR_AT, 500, 37)) + [64, 96, 128, 256]:
+        for kind in (frames.BOOT, PUT):
+            for ahead in (1, 2, 3):
+                sim = base.clone(at)
+                store = mount(sim, Clock(1))
+                store.read_frames(0, b"")
+                payload = frames.boot(store.boot + 1, store.head, 0) if kind == frames.BOOT else frames.put("k", b"999")
+                inside = frames.frame(kind, payload, store.seq + ahead, 0, store.seed)
+                store.execute([holding(inside, at)])
+                assert inside in sim.bytes
+                if then:
+                    store.execute(then)
+                reads_alike(sim, store)
+
+
+@pytest.mark.parametrize("turns", [0, 1, 9])
+@pytest.mark.parametrize("first", [0, 1, 2])
+@pytest.mark.parametrize("then", [[], [put(2)]])
+def test_a_header_inside_a_record_changes_nothing(turns, first, then):
+    """A record at a block's boundary, which has, where the second copy of a run's header stands, the header of a newer run in this very
+    place, and a frame behind it."""
+    sim, store = wide(4)
+    region = store.region
+    while store.limit == store.end or store.limit - store.address >= 628:
+        store.execute([put(1)])
+    boundary = store.limit
+    number = store.order[-1] - store.order[-1] % region.blocks + boundary % region.sector // region.block + turns * region.turn
+    assert region.header_at(number) == boundary
+    run = Run(number, store.order[-1], store.seq + first, 0, 1, 0, 0, first == 2, store.name, store.head, [])
+    behind = frames.frame(PUT, frames.put("k", b"999"), store.seq + first, 0, store.seed)
+    store.execute([holding(run.encode() + behind, region.header_size)])
+    assert decode(sim.bytes[boundary + region.header_size :][:HEADER]).number == number, "it stands where a second copy would"
+    if then:
+        store.execute(then)
+    reads_alike(sim, store)
+
+
+# -- sequences of faults that once lost something ---------------------------------------------------------------------------------
+
+
+def cut_at_the_next_write(base, boots):
+    """Cut the next boot, at every step of what it writes first, and so many boots in a row. Return (cuts, how many of them lost what was
+    acknowledged)."""
+    tried = lost = 0
+    for units in range(0, 900, 1 if base.unit > 1 else 7):
+        sim = base.clone(1)
+        acked = mount(sim, Clock(1)).seq
+        for _ in range(boots):
+            store = mount(sim, Clock(2))
+            sim.cut_after(units, "nothing")
+            try:
+                store.execute([put(9)])
+                return tried, lost
+            except PowerCut:
+                sim.power_on()
+        tried += 1
+        store = mount(sim, Clock(3))
+        lost += store.damage is not None or store.seq < acked
+    raise AssertionError("the boot never ends")
+
+
+@pytest.mark.parametrize("boots", [1, 2, 4])
+@pytest.mark.parametrize("unit", [1, 4, 32])
+def test_a_cut_while_a_boot_repeats_frames_loses_nothing(unit, boots):
+    """The frames that it repeats have a boot frame among them."""
+    sim = FlashSim(12, 4096, PAGE, unit)
+    store = mount(sim, Clock(1))
+    store.configure((2, 4, 2, 2, 6, 4, 8), bytes(16), "t")
+    store.execute([put(0)])
+    store = mount(sim, Clock(1))
+    for n in range(1, 6):
+        store.execute([put(n)])
+    tried, lost = cut_at_the_next_write(sim, boots)
+    assert tried > 12 and not lost
+
+
+def test_three_cuts_around_a_snapshots_turn_leave_one_snapshot():
+    """In the erase of the older slot, in the second header of the good one, and in the snapshot after that."""
+    base = FlashSim(15, 1024, 512, 32)
+    store = mount(base, Clock(1))
+    store.configure((7, 17, 2, 7, 1, 5, 13), bytes(16), "t")
+    turn(store, 2)
+    while store.saver:
+        store.execute([put(1)])
+    store.take_snapshot()
+    assert all(store.slots) and store.first().first > 0
+    tried = 0
+    for tear in range(40):
+        for copy in range(6):
+            sim = base.clone(tear * 7 + copy)
+            store = mount(sim, Clock(1))
+            store.take_snapshot()  # this boot's: it is certain; and then the other slot is erased ...
+            for steps, kind, write in ((tear % 3, "some", True), (copy, "some", False), (20, None, False)):
+                sim.cut_after(steps, kind)
+                try:
+                    store.take_snapshot()
+                except (PowerCut, LogFull):
+                    pass
+                sim.power_on()
+                store = mount(sim, Clock(2))
+                assert store.damage is None, (tear, copy, store.damage)
+                if write:
+                    store.execute([put(2)])
+            tried += 1
+    assert tried == 240
+
+
+@pytest.mark.parametrize("mode", ["raise", "nothing", "wrong"])
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_log_whose_sectors_stop_erasing_can_be_pulled_from_its_first_frame_on(count, mode):
+    for seed in range(5):
+        sim = FlashSim(16, SECTOR, PAGE, UNIT, seed=seed)
+        store = mount(sim, Clock(1))
+        store.configure((2, 4, 2, 2, 6, 4, 8), bytes(16), "t")
+        turn(store, 2)
+        ring = store.region.ring()
+        for each in Chance(seed).shuffled(16 - ring)[:count]:
+            sim.stuck[ring + each] = (None, mode)
+        for n in range(700):
+            try:
+                store.execute([put(n)])
+                if n % 5 == 0:
+                    store.acknowledge(store.seq + 1)
+            except FlashError:
+                pass
+            if n % 100 == 99:
+                store = mount(sim, Clock(2))
+        assert store.damage is None and (mode == "wrong" or len(store.bad) == count)
+        store.execute([put(1)])  # a boot takes a sector
+        first = store.first()
+        got = frames_of(store)
+        head = first.head
+        for each in got:
+            head = primitives.hash(head + each)
+        assert len(got) == store.seq + 1 - first.first and head == store.head
+        assert first.first > 300
+        with pytest.raises(NotFound):
+            store.read_frames(0, b"")
+
+
+def test_a_dead_slot_beside_a_full_log_costs_no_erases(sim, store):
+    sim.stuck[1] = ("raise", "raise")
+    fill(store)
+    store.acknowledge(store.seq + 1)
+    for n in range(100):
+        store.execute([put(n)])
+    before = list(sim.erases)
+    for n in range(800):
+        store.execute([put(n)])
+        store.acknowledge(store.certain() + 1)
+        if n % 100 == 99:
+            store = mount(sim, Clock(2))
+    used = [after - each for after, each in zip(sim.erases, before)]
+    assert 1 in store.bad and max(used[: store.region.ring()]) <= 8, "once a boot at most: %s" % used
