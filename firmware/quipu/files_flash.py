@@ -24,6 +24,7 @@ class FilesFlash:
     """
 
     unit = 1
+    erases_whole = True  # a sector's files go one by one, but each whole: it is never found half erased
 
     def __init__(self, path, size, sector, page):
         if page < 1 or sector < page or size < sector or sector % page or size % sector:
