@@ -74,3 +74,8 @@ class FatFlash:
         if file.write(data) != _BLOCK:
             raise OSError(_EIO)
         self._file = file
+
+
+def open_region(log, geometry, part=None):
+    """Return the driver. log: path of the file, size in bytes."""
+    return FatFlash(log["path"], log["size"], geometry["sector"])

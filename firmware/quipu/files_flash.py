@@ -139,3 +139,8 @@ class FilesFlash:
             except OSError as e:
                 if e.errno != _EEXIST:
                     raise
+
+
+def open_region(log, geometry, part=None):
+    """Return the driver. log: path of the directory, size in bytes."""
+    return FilesFlash(log["path"], log["size"], geometry["sector"], geometry["page"])
