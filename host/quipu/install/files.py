@@ -50,7 +50,8 @@ def files(facts: dict[str, Any], mpy_cross: str | Path | None = None, native: bo
             if mpy_cross is None:
                 out[f"{top}/lib/{name}.py"] = source.read_bytes()
             else:
-                out[f"{top}/lib/{name}.mpy"] = compiled(mpy_cross, source, name + ".py", facts["mpy_arch"])
+                module = package if source.stem == "__init__" else f"{package}.{source.stem}"
+                out[f"{top}/lib/{name}.mpy"] = compiled(mpy_cross, source, module, facts["mpy_arch"])
     module = natives.find(facts["mpy_arch"]) if native else None
     if module:
         out[top + NATIVE] = module
@@ -59,7 +60,8 @@ def files(facts: dict[str, Any], mpy_cross: str | Path | None = None, native: bo
 
 
 def compiled(mpy_cross: str | Path, source: Path, name: str, arch: str) -> bytes:
-    """Return a module as .mpy. -O3 leaves out assertions and line numbers; `name` is what tracebacks call it."""
+    """Return a module as .mpy. -O3 leaves out assertions and line numbers; `name` is what tracebacks call it. A board
+    keeps each name that it reads for good, but a module's own only once."""
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "out.mpy"
         done = subprocess.run([mpy_cross, f"-march={arch}", "-O3", "-s", name, "-o", target, source], check=False,
