@@ -67,10 +67,11 @@ firmware: ## MicroPython with Quipu in it for BOARD=RPI_PICO, ...; MICROPYTHON=:
 test: images kernel $(VENV)/recordings ## every test; IGNORE=tests/...: but these
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(addprefix --ignore=,$(IGNORE))
 
-lint: setup ## ruff, mypy on host/, the kernel's determinism, spelling, the API page, the documents' links
+lint: setup ## ruff, mypy on host/, determinism, who imports whom, spelling, the API page, the documents' links
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python tools/determinism.py
+	$(BIN)/python tools/imports.py
 	$(BIN)/codespell
 	$(BIN)/python tools/api.py --check
 	@$(MAKE) docs

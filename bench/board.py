@@ -10,10 +10,10 @@ import tempfile
 from pathlib import Path
 
 import serial
+from quipu.board.repl import Repl
 from quipu.build import images
 from quipu.build.emulator import Emulator
 from quipu.install import files as deploy
-from quipu.install.repl import Repl
 
 from tests.boards.counting import COST
 

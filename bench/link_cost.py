@@ -10,10 +10,10 @@ from pathlib import Path
 
 import quipu
 from quipu.board import serial_port
+from quipu.board.repl import Repl
 from quipu.build import images
 from quipu.build.emulator import Emulator
 from quipu.install import files as deploy
-from quipu.install.repl import Repl
 
 from shared_kernel import requests
 from tests.boards.counting import COST

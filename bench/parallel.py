@@ -9,7 +9,9 @@ from typing import Any
 import quipu
 from quipu.archive import parallel as audit
 from quipu.archive.files import Archive
-from quipu.archive.verify import Pass, Verdict
+from quipu.archive.passes import Pass
+from quipu.archive.verdict import Verdict
+from quipu.archive.verify import many
 
 from shared_kernel import frames as f
 from shared_kernel import snapshot_file
@@ -77,7 +79,7 @@ def run(folder: Path, rows: Sequence[Sequence[int]]) -> dict[str, Any]:
     turns = [(verified(1), verified(2)) for _ in range(TURNS)]
     assert len(found) == 1 and next(iter(found))[0] == "match", found
     begun = time.perf_counter()
-    assert {each.verdict for each in audit.many([archive.path, archive.path], jobs=2)} == {"match"}
+    assert {each.verdict for each in many([archive.path, archive.path], jobs=2)} == {"match"}
     at_once = time.perf_counter() - begun
     (start,) = audit.plan(archive, 2)
 

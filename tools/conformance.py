@@ -26,10 +26,10 @@ if __name__ == "__main__":
     sys.path[:0] = [str(ROOT), str(ROOT / "host")]
 
 import serial  # noqa: E402
+from quipu.board.repl import Repl  # noqa: E402
 from quipu.build import images  # noqa: E402
 from quipu.build.emulator import Emulator  # noqa: E402
 from quipu.install import files as deploy  # noqa: E402
-from quipu.install.repl import Repl  # noqa: E402
 
 REPORT = ROOT / "build" / "reports" / "conformance.json"
 SMALL = tuple(sorted((HERE / "vectors" / "small").glob("*.txt")))

@@ -54,7 +54,7 @@ PLACES = {  # old name in quipu: new name in quipu
     "render_past": "cli.render_past",
     "render_restore": "cli.render_restore",
     "render_watch": "cli.render_watch",
-    "repl": "install.repl",
+    "repl": "board.repl",
     "repl_ampy": "install.repl_ampy",
     "report": "formats.report",
     "report_page": "formats.page",

@@ -12,8 +12,8 @@ def test_two_processes_share_the_log_and_agree(tmp_path, monkeypatch):
     monkeypatch.setattr(parallel, "FRAMES", 4000)
     monkeypatch.setattr(parallel, "SNAPSHOT", 500)
     orders = []
-    child = audit._child
-    monkeypatch.setattr(audit, "_child", lambda order: orders.append(order) or child(order))
+    child = audit.child
+    monkeypatch.setattr(audit, "child", lambda order: orders.append(order) or child(order))
     found = parallel.run(tmp_path, ROWS)
     assert found["frames"] > 4000 and len(orders) == parallel.TURNS + 2
     assert min(found[each] for each in ("one process", "two processes", "ratio", "ratio of work", "ratio of two at once")) > 0

@@ -9,6 +9,7 @@ import pytest
 import quipu
 from ampy import pyboard
 from quipu import install
+from quipu.board.repl import DeviceError
 from quipu.build import images
 from quipu.build.emulator import Emulator
 from quipu.cli import boards as commands_boards
@@ -16,7 +17,6 @@ from quipu.cli import main as cli
 from quipu.errors import PortError
 from quipu.install import files as deploy
 from quipu.install import flash, repl_ampy
-from quipu.install.repl import DeviceError
 from quipu.install.repl_ampy import AmpyRepl
 
 from tests.boards.conftest import CutError, cut_half_way

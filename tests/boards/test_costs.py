@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import quipu
 import serial
+from quipu.board.repl import Repl
 from quipu.build import images
 from quipu.build.emulator import Emulator
 from quipu.errors import QuipuError
 from quipu.install import files as deploy
-from quipu.install.repl import Repl
 
 from tests.boards.conftest import blank_log
 from tests.boards.counting import COST

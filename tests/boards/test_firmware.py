@@ -17,6 +17,7 @@ import quipu
 import serial
 from quipu.board.board import Board
 from quipu.board.link import encode_request
+from quipu.board.repl import Repl
 from quipu.build.emulator import Emulator
 from quipu.errors import (
     Damage,
@@ -32,7 +33,6 @@ from quipu.errors import (
     TooLong,
     WrongDimension,
 )
-from quipu.install.repl import Repl
 from quipu.past.query import Query
 
 from shared_kernel import frames, kernel, requests, snapshot

@@ -92,9 +92,9 @@ PEERS = {"chatter": lambda came: b"temperature 21.5\r\n" * 9, "silent": lambda c
 @pytest.fixture
 def impatient(monkeypatch):
     monkeypatch.setattr(quipu, "connect", lambda port: Board(Link(port, WAIT_S)))
-    monkeypatch.setattr("quipu.install.repl._ENTER_TRIES", 2)
-    monkeypatch.setattr("quipu.install.repl._ENTER_S", WAIT_S)
-    monkeypatch.setattr("quipu.install.repl._LEAVE_S", WAIT_S)
+    monkeypatch.setattr("quipu.board.repl._ENTER_TRIES", 2)
+    monkeypatch.setattr("quipu.board.repl._ENTER_S", WAIT_S)
+    monkeypatch.setattr("quipu.board.repl._LEAVE_S", WAIT_S)
 
 
 @pytest.mark.parametrize("verb", [("info",), ("put", "k", "v"), ("sync", "--archive", "A"), ("flash-map",), ("flash",),

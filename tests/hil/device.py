@@ -8,12 +8,12 @@ from contextlib import ExitStack, suppress
 
 import quipu
 from quipu.board import serial_port
+from quipu.board.repl import Repl
 from quipu.build import images
 from quipu.build.emulator import Emulator
 from quipu.errors import NotFound, PortError, QuipuError
 from quipu.install import files as deploy
 from quipu.install import flash
-from quipu.install.repl import Repl
 
 CUT_S = 0.7  # of heartbeats, until the power is cut
 ARCHIVES = images.checkout_root() / "data" / "hil"  # of real boards

@@ -7,7 +7,7 @@ The same on a real board (`make hil PORT=...`) and on emulated ones. The tests o
 
 import pytest
 import quipu
-from quipu.archive.verify import state
+from quipu.archive.passes import state
 from quipu.board.restore import erase, restore, settle_snapshot
 from quipu.cli import boards as commands_boards
 from quipu.dump.image import FlashImage

@@ -3,8 +3,8 @@
 import random
 from pathlib import Path
 
+from quipu.archive.chain import whole_frames
 from quipu.archive.files import Archive, Note
-from quipu.board.board import whole_frames
 
 from shared_kernel import frames as f
 from shared_kernel import kernel as k

@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from quipu.archive import files as archives
+from quipu.archive import chain
 from quipu.archive.files import Archive, Note
 from quipu.errors import ArchiveDamage, ArchiveError
 
@@ -44,7 +44,7 @@ def test_what_is_written_is_read(path):
 @pytest.mark.parametrize("block", (16, 61, 4096))
 def test_frames_are_found_across_reads(path, block, monkeypatch):
     whole = frames_of(path)
-    monkeypatch.setattr(archives, "_BLOCK", block)
+    monkeypatch.setattr(chain, "_BLOCK", block)
     assert frames_of(path) == whole and len(whole) > 200
 
 

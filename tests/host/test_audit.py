@@ -7,6 +7,7 @@ import pytest
 import quipu
 from quipu.archive import parallel as audit
 from quipu.archive.files import Archive
+from quipu.archive.verify import many
 from quipu.cli import main as cli
 from quipu.errors import ArchiveError, UsageError
 
@@ -35,7 +36,7 @@ def here(monkeypatch):
         orders.append(order)
         return json.loads(json.dumps(audit.part(json.loads(json.dumps(order)))))
 
-    monkeypatch.setattr(audit, "_child", child)
+    monkeypatch.setattr(audit, "child", child)
     return orders
 
 
@@ -187,11 +188,11 @@ def test_many_archives(path, tmp_path):
     whole = bytearray(log_of(bad).read_bytes())
     whole[100] ^= 1
     log_of(bad).write_bytes(whole)
-    found = audit.many([path, bad, path], jobs=2)
+    found = many([path, bad, path], jobs=2)
     assert [each.verdict for each in found] == ["match", "mismatch", "match"]
     assert [each.as_dict() for each in found] == [quipu.verify(each, jobs=1).as_dict() for each in (path, bad, path)]
     with pytest.raises(ArchiveError, match="no archive"):
-        audit.many([path, tmp_path / "none"])
+        many([path, tmp_path / "none"])
     with pytest.raises(UsageError):
         quipu.verify(path, jobs=0)
 

@@ -4,15 +4,15 @@ import random
 
 import pytest
 import quipu
-from quipu.archive.files import Chain
-from quipu.board import ports, serial_port
-from quipu.board.board import whole_frames
+import serial
+from quipu.archive.chain import Chain, whole_frames
+from quipu.board import ports
 from quipu.board.link import encode_request
+from quipu.board.repl import DeviceError, Repl
 from quipu.build import images
 from quipu.build.emulator import Emulator
 from quipu.errors import Full, InUse, Invalid, LinkError, LostAnswer, NotFound, PortError, Refused, TooLong, WrongDimension
 from quipu.install import files as deploy
-from quipu.install.repl import DeviceError, Repl
 
 from shared_kernel import graph, search
 from shared_kernel.frames import NO_HEAD, TOKEN
@@ -327,7 +327,7 @@ def test_an_idle_repl_is_made_to_serve_and_left_as_it_was(flash, patient, tmp_pa
                 assert board.record(record) == (turn, vector, b"m4") and board.search(vector)[0][0] == 0
                 board.sync(tmp_path / "a")
                 assert quipu.verify(tmp_path / "a", board=board).verdict == "match"
-            port = serial_port.serial.serial_for_url(emulator.port, timeout=2)
+            port = serial.serial_for_url(emulator.port, timeout=2)
             port.write(b"print(6*7)\r")
             assert port.read_until(b">>> ").endswith(b"\r\n42\r\n>>> ")  # a friendly prompt, nothing running
             port.close()
@@ -335,7 +335,7 @@ def test_an_idle_repl_is_made_to_serve_and_left_as_it_was(flash, patient, tmp_pa
 
 def test_a_raw_repl_that_someone_left(flash, patient):
     with Emulator("MPS2_AN386", flash, frozen=False) as emulator:
-        port = serial_port.serial.serial_for_url(emulator.port, timeout=5)
+        port = serial.serial_for_url(emulator.port, timeout=5)
         port.read_until(b">>> ")
         port.write(b"\x01")
         assert port.read_until(b"\r\n>").endswith(b"raw REPL; CTRL-B to exit\r\n>")
@@ -351,7 +351,7 @@ def test_a_board_with_other_firmware(patient):
                 quipu.connect(emulator.port, timeout=20)
         with pytest.raises(PortError, match="nothing here answered"):
             ports.probe(emulator.port, timeout=0.5)  # which starts nothing at a REPL
-        port = serial_port.serial.serial_for_url(emulator.port, timeout=2)
+        port = serial.serial_for_url(emulator.port, timeout=2)
         repl = Repl(port, "here")
         with pytest.raises(DeviceError, match="ZeroDivisionError") as e:
             repl.run("1/0", 5)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import quipu as host
-from quipu.archive.files import Archive, Chain
+from quipu.archive.chain import Chain
+from quipu.archive.files import Archive
 from quipu.errors import FormatError, Invalid, NotFound, TooLong, WrongDimension
 from quipu.formats import export, imports, npy, valori
 from quipu.past.query import Query

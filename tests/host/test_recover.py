@@ -9,8 +9,8 @@ import shutil
 import pytest
 import quipu
 from quipu import errors
+from quipu.archive.chain import whole_frames
 from quipu.archive.files import Archive
-from quipu.board.board import whole_frames
 from quipu.cli.dump import size
 from quipu.dump import recover
 from quipu.dump.image import FlashImage, Geometry, locate, of_board

@@ -6,12 +6,12 @@ import shutil
 import pytest
 from quipu.archive import origin
 from quipu.archive import parallel as audit
+from quipu.archive.chain import whole_frames
 from quipu.archive.files import Archive, Note
-from quipu.archive.verify import replay_to, verify
-from quipu.board.board import whole_frames
+from quipu.archive.passes import replay_to
+from quipu.archive.verify import verify
 from quipu.errors import ArchiveError, Full, NotFound, TooLong, UsageError
 from quipu.formats import export
-from quipu.past.explain import explain
 from quipu.past.index import Index
 from quipu.past.memory import Memory
 
@@ -219,7 +219,7 @@ def test_what_was_made_before_the_continuation_is_told_to_be_elsewhere(pair, tmp
     _, store, b = pair
     with Memory(b.path) as memory:
         with pytest.raises(NotFound, match="seq 3 is before this archive's first frame"):
-            explain(memory, "3", store.seq)
+            memory.explain("3", store.seq)
         with pytest.raises(UsageError, match="goes on from another log"):
             list(export.commands(memory))
         assert list(export.state_commands(memory.state(store.seq)))

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import quipu
-from quipu.archive import verify as module
+from quipu.archive import passes
 from quipu.archive.files import Archive, Note
 from quipu.errors import ArchiveError, UsageError
 
@@ -262,7 +262,7 @@ def test_a_snapshot_must_be_byte_for_byte_the_state_that_replay_leads_to(path, m
             kernel.arena.words[kernel.records.header] += 1  # one record more, after the root was compared
         return header, kernel
 
-    monkeypatch.setattr(module.snapshot_file, "load", other)
+    monkeypatch.setattr(passes.snapshot_file, "load", other)
     first = mismatch(path)
     assert first["seq"] == seq and first["what"] == "snapshot's arena"
 

@@ -19,17 +19,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from quipu import locks
+from quipu.archive.chain import Chain, split
 from quipu.errors import ArchiveDamage, ArchiveError
-from shared_kernel import primitives
 from shared_kernel.errors import Mismatch
-from shared_kernel.frames import GENESIS, NO_HEAD, OVERHEAD, VERSION, length_at, seed
-from shared_kernel.kernel import u32
+from shared_kernel.frames import NO_HEAD
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 FORMAT = 1
-_BLOCK = 1 << 20  # bytes read together; more than the longest frame
 _MARK_EVERY = 1024  # frames between two marks of a scan: 10 ms of a chain, and 100 KiB of memory for a million frames
 _NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
@@ -48,38 +47,6 @@ class Note(NamedTuple):
     head: bytes
     root: bytes
     time: int
-
-
-class Chain:
-    """Frames checked for version, seq, CRC and order, without their meaning. seq, head: of the last one.
-
-    name: the log's; None if the first frame is a genesis, which gives it.
-    """
-
-    def __init__(self, name: bytes | None, seq: int, head: bytes):
-        self.name = name
-        self.seed = 0 if name is None else seed(name)
-        self.seq = seq
-        self.head = head
-
-    def step(self, frame: Any) -> None:
-        """Take the next whole frame (bytes or memoryview); Mismatch, and nothing changed, if it is not the next one."""
-        seq = self.seq + 1
-        end = len(frame) - 4
-        if frame[0] != VERSION:
-            raise Mismatch(seq, "frame version", VERSION, frame[0])
-        if u32(frame, 4) != seq:
-            raise Mismatch(seq, "sequence number", seq, u32(frame, 4))
-        crc = primitives.crc32(frame[:end], self.seed)
-        if crc != u32(frame, end):
-            raise Mismatch(seq, "frame CRC", f"{crc:08x}", f"{u32(frame, end):08x}")
-        if self.name is None and frame[1] != GENESIS:
-            raise Mismatch(seq, "first frame", "a genesis", f"type 0x{frame[1]:02x}")
-        self.head = primitives.hash(self.head + frame)
-        if self.name is None:
-            self.name = self.head
-            self.seed = seed(self.name)
-        self.seq = seq
 
 
 class Mark(NamedTuple):
@@ -110,24 +77,6 @@ class Scan(NamedTuple):
     excess: int
     problem: ArchiveDamage | None
     mean: float
-
-
-def split(path: Path, place: int = 0) -> Iterator[tuple[int, memoryview]]:
-    """Yield (offset, frame) for each frame of a file from byte `place` on, by the lengths they claim; stop before one that the
-    file cuts off."""
-    with path.open("rb") as file:
-        file.seek(place)
-        data, at, base = b"", 0, place  # data[at:] is to be looked at; base is the offset of data[0]
-        while more := file.read(_BLOCK):
-            data, base, at = data[at:] + more, base + at, 0
-            view = memoryview(data)
-            end = len(data)
-            while end - at >= OVERHEAD:
-                after = at + OVERHEAD + (data[at + 2] | data[at + 3] << 8)
-                if after > end:
-                    break
-                yield base + at, view[at:after]
-                at = after
 
 
 class Archive:
@@ -347,21 +296,12 @@ class Archive:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the archive for writing; ArchiveError if another process does."""
-        try:
-            import fcntl
-        except ImportError:  # Windows has no lock on a folder
+        """Hold the archive for writing; ArchiveError if another process does. See locks for what it keeps out."""
+        lock = locks.take(self.path)
+        if lock is None:
+            raise ArchiveError(f"{self.path} is being written by another process: wait until it is done")
+        with lock:
             yield
-            return
-        handle = os.open(self.path, os.O_RDONLY)
-        try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise ArchiveError(f"{self.path} is being written by another process: wait until it is done") from None
-            yield
-        finally:
-            os.close(handle)
 
     # -- snapshots ----------------------------------------------------------------------------------------------------
 
@@ -482,7 +422,3 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def claims(frame: bytes, limit: int, seq: int) -> bool:
-    """Return whether bytes could be the torn beginning of the frame `seq`, which has at most `limit` bytes."""
-    return (frame[0] == VERSION and (len(frame) < 4 or len(frame) < length_at(frame, 0) <= limit)
-            and (len(frame) < 8 or u32(frame, 4) == seq))

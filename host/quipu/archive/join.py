@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from quipu.archive.files import Archive, Chain, Run
+from quipu.archive.chain import Chain
+from quipu.archive.files import Archive, Run
 from quipu.errors import ArchiveDamage, ArchiveError, Forked, OtherLog, UsageError
 from shared_kernel import snapshot_file
 from shared_kernel.errors import FormatError, Mismatch

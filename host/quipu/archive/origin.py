@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from quipu.archive.files import Archive
-from quipu.errors import ArchiveError, UsageError
+from quipu.errors import ArchiveError
 from shared_kernel import snapshot_file
 from shared_kernel.errors import FormatError, Mismatch, Refused
 from shared_kernel.frames import GENESIS, HEADER, NO_HEAD, TOKEN, TOKEN_BYTES
@@ -65,27 +65,6 @@ def find(log: bytes, origins: Archives) -> Archive | None:
         if opened.log == log:
             return opened
     return None
-
-
-def check(origin: Origin, config: Sequence[int], seq: int, origins: Archives) -> tuple[Kernel, Archive] | None:
-    """Replay the archive that a continuation names, and compare what its genesis (of `seq`) says of it. Return the state that it
-    begins with, and that archive; None if the archive is not among origins. Mismatch if they part."""
-    from quipu.archive.verify import replay_to
-
-    archive = find(origin.log, origins)
-    if archive is None:
-        return None
-    try:
-        replay = replay_to(archive, origin.seq)
-    except UsageError as error:
-        raise Mismatch(seq, "origin", f"an archive that holds seq {origin.seq} of log {origin.log.hex()}", str(error)) from None
-    same = replay.kernel.config() == tuple(config)
-    kernel = replay.kernel if same else under(archive, config, origin.seq, origins)
-    for what, expected, found in (("chain head", replay.head, origin.head), ("state root", replay.kernel.root(), origin.root),
-                                  ("base root", kernel.root(), origin.base)):
-        if expected != found:
-            raise Mismatch(seq, f"{what} of the origin", expected.hex(), found.hex())
-    return kernel, archive
 
 
 def under(archive: Archive, config: Sequence[int], until: int, origins: Archives = ()) -> Kernel:

@@ -9,15 +9,15 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from quipu import kernels
 from quipu.archive.files import Archive
 from quipu.archive.origin import Archives
-from quipu.archive.verify import Pass, Verdict, parted, verify
-from quipu.errors import ArchiveDamage, ArchiveError, UsageError
+from quipu.archive.passes import Pass
+from quipu.archive.verdict import Verdict, parted
+from quipu.errors import ArchiveDamage, UsageError
 from shared_kernel import batch
 from shared_kernel.errors import FormatError, Mismatch
 from shared_kernel.replay import Replay
@@ -52,7 +52,7 @@ def replayed(archive: Archive, verdict: Verdict, jobs: int | None, origins: Arch
         return Pass(archive, verdict, origins).run()
     with ThreadPoolExecutor(len(starts)) as pool:
         paths = [os.path.abspath(each.path if isinstance(each, Archive) else each) for each in origins]
-        others = [pool.submit(_child, {"archive": str(archive.path.absolute()), "start": start, "until": end.seq, "origins": paths})
+        others = [pool.submit(child, {"archive": str(archive.path.absolute()), "start": start, "until": end.seq, "origins": paths})
                   for start, end in zip([None, *starts], starts)]
         last, error, replay = Verdict(), None, None
         try:
@@ -143,41 +143,16 @@ def part(order: dict[str, Any]) -> dict[str, Any]:
     return verdict.as_dict()
 
 
-def many(archives: Sequence[str | os.PathLike[str]], allow_gap: bool = False, jobs: int | None = None) -> list[Verdict]:
-    """Return the verdict of each archive, in their order. Several are shared out whole, one is shared out in parts.
-
-    jobs: processes at once (None: as many as there are cores). ArchiveError if one of them is no archive.
-    """
-    if len(archives) == 1 or jobs == 1:
-        return [verify(each, allow_gap=allow_gap, jobs=jobs) for each in archives]
-    for each in archives:
-        if not os.path.exists(os.path.join(each, "archive.json")):
-            raise ArchiveError(f"{os.fspath(each)} is no archive: it has no archive.json (`quipu sync` makes one)")
-    with ThreadPoolExecutor(min(len(archives), jobs or cores())) as pool:
-        found = pool.map(_child, [{"verify": os.path.abspath(each), "allow_gap": allow_gap} for each in archives])
-        return [Verdict(**{**each, "allow_gap": allow_gap}) for each in
-                ({name: value for name, value in one.items() if name != "exit_code"} for one in found)]
-
-
 def cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _child(order: dict[str, Any]) -> dict[str, Any]:
+def child(order: dict[str, Any]) -> dict[str, Any]:
     """Have another process do a part or an archive; return its verdict."""
     path = os.pathsep.join(each for each in sys.path if each)
-    done = subprocess.run([sys.executable, "-c", "from quipu.archive import parallel; parallel.main()"], input=json.dumps(order),
+    done = subprocess.run([sys.executable, "-c", "from quipu.archive import worker; worker.main()"], input=json.dumps(order),
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path})
     if done.returncode:
         raise RuntimeError(f"a process that verifies {order} ended with {done.returncode}: {done.stderr.strip()[-2000:]}")
     return json.loads(done.stdout)
-
-
-def main() -> None:
-    """Do what stands on standard input, and print the verdict: the other side of `_child`."""
-    order = json.load(sys.stdin)
-    if "verify" in order:
-        print(json.dumps(verify(order["verify"], allow_gap=order["allow_gap"], jobs=1).as_dict()))
-    else:
-        print(json.dumps(part(order)))

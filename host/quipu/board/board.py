@@ -1,37 +1,18 @@
-"""A live board: the verbs of firmware/quipu/memory.py, over a link, with the same arguments and results.
-
-Vectors are Q16.16 integers (quipu.vector makes them). A change carries a random token. When its answer is lost, the log on the
-board is read from the last place known and searched for the token: there, the change was made, exactly once; not there, it
-is sent again. No change is ever resent on suspicion.
-"""
+"""A live board as a whole: its verbs, its past, pulling its log. The rooms below it do the work."""
 
 import contextlib
-import json
 import os
-import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
-from quipu.archive.files import Archive, Chain
+from quipu.archive.files import Archive
+from quipu.board import live, sync
 from quipu.board.link import Link
-from quipu.errors import LostAnswer, PortError
-from shared_kernel import frames, kernel, requests
-from shared_kernel.config import CONFIG_NAMES, check_config
-from shared_kernel.errors import Invalid, LinkError, NotFound
-from shared_kernel.frames import CHECKPOINT, CLOCK, HEADER, NO_HEAD, OVERHEAD, TOKEN, TOKEN_BYTES, length_at, words_bytes
-from shared_kernel.history import History
-from shared_kernel.kernel import u32
-from shared_kernel.link import PROTOCOL
-
-if TYPE_CHECKING:
-    from quipu.board.sync import SyncResult
-    from quipu.past.memory import Memory
-    from quipu.past.query import Query
-
-_TRIES = 3  # of one change, each of which was certainly not carried out
-_NO_VALUE = 0xFFFF  # length of a version whose value has left the flash
-_NAME_BYTES = 6  # of the log's name in a request for frames: base64 then pads nothing, and frames are checked against all of it
-_SLOW_S = 120.0  # for what erases and programs many sectors
+from quipu.board.sync import SyncResult
+from quipu.board.verbs import Verbs
+from quipu.past.memory import Memory
+from quipu.past.query import Query
+from shared_kernel import kernel
 
 
 def connect(port: str, timeout: float = 10.0, output: Callable[[bytes], None] | None = None) -> "Board":
@@ -39,271 +20,15 @@ def connect(port: str, timeout: float = 10.0, output: Callable[[bytes], None] | 
     return Board(Link(port, timeout, output))
 
 
-class Board:
-    """A board behind an open Link; a context manager. config: the log's (None before `configure`); log: its name, or None; damage:
-    what is wrong with the log, as the board said when it was last asked for `info`, or None.
-
-    Every verb may raise what the board's kernel raises (Refused and its kinds; nothing has changed then), LinkError, PortError,
-    and LostAnswer, where a board fell silent and it cannot be known whether a change was made.
-    """
-
-    def __init__(self, link: Link):
-        self.link = link
-        self._learn(json.loads(link.greeting))
-
-    def __enter__(self) -> "Board":
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the port."""
-        self.link.close()
-
-    # -- what the board says of itself --------------------------------------------------------------------------------
-
-    def info(self) -> dict[str, Any]:
-        """Return the board's facts (firmware/quipu/report.py): among them seq, head and root, taken together."""
-        info = json.loads(self.link.request(requests.INFO))
-        self._learn(info)
-        return dict(info)
-
-    def _learn(self, info: dict[str, Any]) -> None:
-        if info.get("protocol") != PROTOCOL:
-            self.close()
-            raise PortError(f"{self.link.url}: the board speaks link protocol {info.get('protocol')}, this version {PROTOCOL}: "
-                            "update the older one")
-        self.link.limit = info["request_limit"]
-        self.log = bytes.fromhex(info["log"]) if info["configured"] else None
-        self.damage = info.get("damage")
-        config = info.get("config")
-        self.config = tuple(config[each] for each in CONFIG_NAMES) if config else None
-        if "seq" in info:  # where a search for a token may begin
-            self._known = Chain(self.log, info["seq"], bytes.fromhex(info["head"]))
-
-    def _log(self) -> bytes:
-        if self.log is None:
-            self.info()  # someone may have configured it since
-        if self.log is None:
-            raise NotFound("the board has no log yet: configure it first")
-        return self.log
-
-    # -- changes ------------------------------------------------------------------------------------------------------
-
-    def insert(self, vector: Sequence[int], tag: int = 0, meta: bytes = b"") -> int:
-        """Insert a record; return its id. vector: Q16.16 integers, one for each dimension; tag: u32."""
-        return self._command(kernel.INSERT, frames.insert(vector, tag, meta))
-
-    def update(self, ident: int, tag: int | None = None, meta: bytes | None = None) -> int:
-        """Set a record's tag, metadata or both; return the seq of the change."""
-        return self._command(kernel.UPDATE, frames.update(ident, tag, meta))
-
-    def delete(self, ident: int) -> int:
-        """Delete a record; refused while a node refers to it. Return the seq."""
-        return self._command(kernel.DELETE, frames.ident(ident))
-
-    def create_node(self, kind: int, record: int = 0) -> int:
-        """Create a node of a kind (u32), perhaps for a record; return its id."""
-        return self._command(kernel.CREATE_NODE, frames.create_node(kind, record))
-
-    def delete_node(self, ident: int) -> int:
-        """Delete a node and its edges; return the seq."""
-        return self._command(kernel.DELETE_NODE, frames.ident(ident))
-
-    def create_edge(self, kind: int, origin: int, target: int) -> int:
-        """Create an edge of a kind (u32) from node to node; return its id."""
-        return self._command(kernel.CREATE_EDGE, frames.create_edge(kind, origin, target))
-
-    def delete_edge(self, ident: int) -> int:
-        """Delete an edge; return the seq."""
-        return self._command(kernel.DELETE_EDGE, frames.ident(ident))
-
-    def put(self, name: str | bytes, value: bytes) -> int:
-        """Set a key (1 to 24 bytes) to a value; return the seq of the write."""
-        return self._command(kernel.PUT, frames.put(name, value))
-
-    def delete_key(self, name: str | bytes) -> int:
-        """Delete a key; return the seq."""
-        return self._command(kernel.DELETE_KEY, frames.delete_key(name))
-
-    def _command(self, kind: int, payload: bytes) -> int:
-        token = os.urandom(TOKEN_BYTES)
-        return self._change(kind, token + payload,
-                            lambda frame: frame[1] == kind | TOKEN and frame[HEADER : HEADER + TOKEN_BYTES] == token)
-
-    def _change(self, op: int, payload: bytes, ours: Callable[[memoryview], bool], timeout: float | None = None) -> int:
-        """Send a request that appends a frame and return the frame's seq. ours: tells that frame from others."""
-        self._log()
-        for _ in range(_TRIES):
-            try:
-                return u32(self.link.request(op, payload, timeout=timeout, repeat=False), 0)
-            except LostAnswer:
-                seq = self._find(ours)
-                if seq is not None:
-                    return seq
-        raise LostAnswer(f"{self.link.url}: request 0x{op:02x} was lost {_TRIES} times; the board's log has no trace of it")
-
-    def _find(self, ours: Callable[[memoryview], bool]) -> int | None:
-        """Return the seq of the frame that is ours, among those since the last info; None if it is certainly not there.
-
-        Requests are answered in order, so once the board answers this one, the lost one has been carried out or never will be.
-        """
-        info = json.loads(self.link.request(requests.INFO))
-        if self._known.seq + 1 < info["first_seq"]:  # recycled meanwhile, but what we look for is at the log's end
-            self._known = Chain(self.log, info["first_seq"] - 1, bytes.fromhex(info["first_head"]))
-        found = None
-        for frame in self._since(self._known):
-            if ours(frame):
-                found = u32(frame, 4)
-        return found
-
-    def _since(self, chain: Chain) -> Iterable[memoryview]:
-        """Yield the frames after a place in the log, up to its end, and move the place on."""
-        while data := self.frames(chain.seq + 1, chain.head):
-            for frame in whole_frames(data):
-                chain.step(frame)
-                yield frame
-
-    # -- questions ----------------------------------------------------------------------------------------------------
-
-    def get(self, name: str | bytes) -> bytes:
-        """Return the value of a key; NotFound if there is none."""
-        return self.link.request(requests.KEY, _name(name))[4:]
-
-    def record(self, ident: int) -> tuple[int, list[int], bytes]:
-        """Return (tag, vector, metadata) of a record."""
-        data = self.link.request(requests.RECORD, words_bytes((ident,)))
-        end = 4 + 4 * self._config()[0]
-        return u32(data, 0), [_signed(u32(data, at)) for at in range(4, end, 4)], data[end:]
-
-    def node(self, ident: int) -> tuple[int, int]:
-        """Return (kind, record id or 0) of a node."""
-        kind, record = _words(self.link.request(requests.NODE, words_bytes((ident,))))
-        return kind, record
-
-    def edge(self, ident: int) -> tuple[int, int, int]:
-        """Return (kind, from, to) of an edge."""
-        kind, origin, target = _words(self.link.request(requests.EDGE, words_bytes((ident,))))
-        return kind, origin, target
-
-    def search(self, query: Sequence[int], k: int = 1, tag: int | None = None) -> list[tuple[int, int]]:
-        """Return [(distance, id)] of the k nearest records (k at most 128 over the link), nearest first. distance: squared L2 in
-        units of 2^-32."""
-        if not isinstance(k, int) or not 1 <= k <= 0xFFFF:
-            raise Invalid(f"k must be at least 1, not {k!r}")
-        data = self.link.request(requests.SEARCH, bytes((k & 255, k >> 8)) + _optional("tag", tag) + frames.vector_bytes(query))
-        words = _words(data)
-        return [(words[i] | words[i + 1] << 32, words[i + 2]) for i in range(0, len(words), 3)]
-
-    def neighbourhood(self, node: int, depth: int = 1, kind: int | None = None, directions: int = 1) -> list[tuple[int, int]]:
-        """Return [(node id, distance)], breadth first. directions: 1 out, 2 in, 3 both."""
-        if not isinstance(depth, int) or not 0 <= depth <= 0xFFFF:
-            raise Invalid(f"depth must be 0 to 65535, not {depth!r}")
-        payload = words_bytes((node,)) + bytes((depth & 255, depth >> 8, _direction(directions)))
-        words = _words(self.link.request(requests.NEIGHBOURHOOD, payload + _optional("kind", kind)))
-        return [(words[i], words[i + 1]) for i in range(0, len(words), 2)]
-
-    def edges_of(self, node: int, directions: int = 3) -> list[int]:
-        """Return the ids of a node's edges, newest first."""
-        return _words(self.link.request(requests.EDGES_OF, words_bytes((node,)) + bytes((_direction(directions),))))
-
-    def _config(self) -> tuple[int, ...]:
-        if self.config is None:
-            self.info()
-        if self.config is None:
-            raise NotFound("the board has no state: it is not configured, or its log is damaged (see info)")
-        return self.config
-
-    # -- the log ------------------------------------------------------------------------------------------------------
-
-    def configure(self, config: Sequence[int] | dict[str, int], entropy: bytes | None = None, policy: int = 0) -> bytes:
-        """Begin a log on a blank region and return its name. config: dim, records, nodes, edges, keys, meta_bytes, value_bytes;
-        entropy: 16 bytes, by default this laptop's; policy of a full log: 0 stop, 1 overwrite. Invalid if a log is there."""
-        numbers = check_config([config[each] for each in CONFIG_NAMES] if isinstance(config, dict) else config)
-        entropy = os.urandom(16) if entropy is None else entropy
-        if len(entropy) != 16 or policy not in (frames.STOP, frames.OVERWRITE):
-            raise Invalid(f"a genesis takes 16 bytes of entropy and policy 0 or 1, not {len(entropy)} bytes and {policy!r}")
-        try:
-            payload = words_bytes(numbers) + bytes((policy,)) + entropy
-            self.link.request(requests.CONFIGURE, payload, timeout=_SLOW_S, repeat=False)
-        except LostAnswer:
-            self.info()
-            if self.log is None or entropy not in self.frames(0, NO_HEAD)[:OVERHEAD + 64]:
-                raise
-        self.info()
-        return self._log()
-
-    def history(self, name: str | bytes, limit: int = 10) -> History:
-        """Return the newest versions of a key that are on the board, at most 255; `archived` says whether older ones were."""
-        data = self.link.request(requests.HISTORY, bytes((limit,)) + _name(name))
-        out = History()
-        out.archived = u32(data, 0) - 1 if u32(data, 0) else None
-        at = 4
-        while at < len(data):
-            size = data[at + 4] | data[at + 5] << 8
-            held = 0 if size == _NO_VALUE else size
-            out.versions.append((u32(data, at), None if size == _NO_VALUE else data[at + 6 : at + 6 + held]))
-            at += 6 + held
-        return out
-
-    def get_at(self, name: str | bytes, seq: int) -> bytes:
-        """Return the value that a key had after frame `seq`; Archived if that has left the board's flash."""
-        return self.link.request(requests.KEY_AT, bytes(words_bytes((seq,))) + _name(name))[4:]
-
-    def checkpoint(self) -> int:
-        """Append a frame with the state root; return its seq."""
-        self.info()  # a checkpoint looks like any other: if the answer is lost, only those from here on count
-        return self._change(requests.CHECKPOINT, b"", lambda frame: frame[1] == CHECKPOINT)
-
-    def clock(self, unix_ms: int | None = None, uncertainty_ms: int = 0) -> int:
-        """Tell the log the wall time, milliseconds since 1970 (None: this laptop's, now); return the frame's seq."""
-        payload = frames.clock(time.time_ns() // 1_000_000 if unix_ms is None else unix_ms, uncertainty_ms)
-        return self._change(requests.CLOCK, payload, lambda frame: frame[1] == CLOCK and frame[HEADER:-4] == payload)
-
-    def snapshot(self) -> int:
-        """Take a snapshot on the board now; return the seq of the last frame that it covers."""
-        # Taken twice after a lost answer, it costs the flash some wear and changes nothing else.
-        return u32(self.link.request(requests.TAKE_SNAPSHOT, timeout=_SLOW_S), 0)
-
-    def frames(self, seq: int, head: bytes) -> bytes:
-        """Return some whole frames from `seq` on, b"" at the log's end. head: the chain head before it (its first 8 bytes count).
-
-        FormatError if the board's log has another head there; NotFound if those frames were recycled or are not written yet.
-        """
-        return self.link.request(requests.FRAMES, words_bytes((seq,)) + head[:8] + self._log()[:_NAME_BYTES])
-
-    def snapshot_header(self) -> tuple[int, bytes] | None:
-        """Return (slot, header) of the newest snapshot on the board, None if there is none."""
-        try:
-            data = self.link.request(requests.SNAPSHOT)
-        except NotFound:
-            return None
-        return data[0], data[1:]
-
-    def snapshot_data(self, slot: int, generation: int, offset: int, size: int) -> bytes:
-        """Return up to `size` bytes of that snapshot's arena from `offset`; NotFound if the snapshot is gone."""
-        request = bytes((slot,)) + words_bytes((generation, offset)) + bytes((size & 255, size >> 8))
-        return self.link.request(requests.SNAPSHOT_DATA, request)
-
-    def read_region(self, address: int, size: int) -> bytes:
-        """Return bytes of the log's flash region from an address on: at least 1 of size, b"" at its end. A board whose log is damaged
-        answers this too."""
-        return self.link.request(requests.READ_REGION, bytes(words_bytes((address,))) + bytes((size & 255, size >> 8)))
-
-    def acknowledge(self, seq: int) -> int:
-        """Say that every frame below `seq` is safely archived, so that its sectors may be recycled. Return the seq of the log's last
-        frame: a board notes in its log what frees a sector."""
-        return u32(self.link.request(requests.ACKNOWLEDGE, words_bytes((seq,))), 0)
+class Board(Verbs):
+    """A board behind an open Link; a context manager. See verbs.Verbs for its attributes and errors."""
 
     # -- its past, and questions over the whole of it -----------------------------------------------------------------
 
-    def memory(self, progress: Callable[[int, int], None] | None = None) -> contextlib.AbstractContextManager["Memory"]:
+    def memory(self, progress: Callable[[int, int], None] | None = None) -> contextlib.AbstractContextManager[Memory]:
         """Return a context manager that gives the board's log as a Memory, the way `quipu.open` gives an archive: see live.memory.
         It pulls all that is on the flash; the verbs below do so each time they are called."""
-        from quipu.board.live import memory
-
-        return memory(self, progress)
+        return live.memory(self, progress)
 
     def state(self, at: int | str | None = None) -> kernel.Kernel:
         """Return the state after a moment (None: the last frame). UsageError if its frames have left the flash: sync, and ask the
@@ -311,7 +36,7 @@ class Board:
         with self.memory() as memory:
             return memory.state(at)
 
-    def query(self, query: "Query", at: int | str | None = None) -> list[dict[str, Any]]:
+    def query(self, query: Query, at: int | str | None = None) -> list[dict[str, Any]]:
         """Return the rows that a query finds; see query.Query and `state`."""
         with self.memory() as memory:
             return memory.query(query, at)
@@ -321,45 +46,6 @@ class Board:
         with self.memory() as memory:
             return memory.explain(thing, at)
 
-    def sync(self, archive: Archive | str | os.PathLike[str], progress: Callable[[int, int], None] | None = None) -> "SyncResult":
+    def sync(self, archive: Archive | str | os.PathLike[str], progress: Callable[[int, int], None] | None = None) -> SyncResult:
         """Pull what is new into an archive (made if there is none); see sync.pull."""
-        from quipu.board.sync import pull
-
-        return pull(self, archive, progress)
-
-
-def whole_frames(data: bytes) -> Iterable[memoryview]:
-    """Yield the frames that a FRAMES answer consists of; LinkError if it does not consist of whole frames."""
-    view = memoryview(data)
-    at = 0
-    while at < len(data):
-        end = at + length_at(data, at) if len(data) - at >= OVERHEAD else len(data) + 1
-        if end > len(data):
-            raise LinkError(f"the board sent {len(data)} bytes that are not whole frames: the frame at byte {at} is cut off")
-        yield view[at:end]
-        at = end
-
-
-def _name(name: str | bytes) -> bytes:
-    return name.encode() if isinstance(name, str) else bytes(name)
-
-
-def _signed(value: int) -> int:
-    return value - (1 << 32) if value >> 31 else value
-
-
-def _words(data: bytes) -> list[int]:
-    return [u32(data, at) for at in range(0, len(data), 4)]
-
-
-def _optional(what: str, value: int | None) -> bytes:
-    """Return a flag byte and a u32, as search's tag and the neighbourhood's kind travel."""
-    if value is not None and (not isinstance(value, int) or not 0 <= value <= 0xFFFFFFFF):
-        raise Invalid(f"{what} must be 0 to 4294967295, not {value!r}")
-    return bytes((value is not None,)) + bytes(words_bytes((value or 0,)))
-
-
-def _direction(directions: int) -> int:
-    if directions not in (1, 2, 3):
-        raise Invalid(f"directions must be 1 (out), 2 (in) or 3 (both), not {directions!r}")
-    return directions
+        return sync.pull(self, archive, progress)

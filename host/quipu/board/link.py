@@ -20,7 +20,7 @@ from shared_kernel.frames import words_bytes
 from shared_kernel.kernel import u32
 
 if TYPE_CHECKING:
-    from quipu.install.repl import Repl
+    from quipu.board.repl import Repl
 
 _POLL_S = 0.05  # how long one read of the port waits
 _STALL_S = 0.5  # a silence inside an answer that long means that bytes of it were lost
@@ -337,7 +337,7 @@ class Link:
 
     def _start_service(self, version: str) -> None:
         """Start `quipu.serve()` at the idle REPL."""
-        from quipu.install.repl import DeviceError, Repl
+        from quipu.board.repl import DeviceError, Repl
 
         repl = Repl(self._port, self.url)
         try:

@@ -8,18 +8,15 @@ import contextlib
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from quipu.board import sync
+from quipu.board.verbs import Verbs
 from quipu.errors import ArchiveError, UsageError
 from quipu.past.memory import Memory
 
-if TYPE_CHECKING:
-    from quipu.board.board import Board
-
 
 @contextlib.contextmanager
-def memory(board: "Board", progress: Callable[[int, int], None] | None = None) -> Iterator[Memory]:
+def memory(board: Verbs, progress: Callable[[int, int], None] | None = None) -> Iterator[Memory]:
     """Give a Memory of all that the board's flash holds; it is gone at the end. progress: as of sync.pull.
 
     Errors as of sync.pull. UsageError and ArchiveError name the board's port, and the way to what has left its flash.

@@ -12,7 +12,7 @@ from typing import Any
 
 from quipu.archive.files import Archive
 from quipu.archive.origin import Archives, Origin, under
-from quipu.archive.verify import replay_to
+from quipu.archive.passes import replay_to
 from quipu.board.board import Board
 from quipu.board.restore import Progress, Restored, continues, erase, need_fit, prove, put, settle_snapshot
 from quipu.board.sync import pull

@@ -9,10 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from quipu.archive.chain import whole_frames
 from quipu.archive.files import Archive
 from quipu.archive.origin import Archives, Origin, named
-from quipu.archive.verify import replay_to, verify
-from quipu.board.board import Board, whole_frames
+from quipu.archive.passes import replay_to
+from quipu.archive.verify import verify
+from quipu.board.board import Board
 from quipu.errors import LostAnswer
 from shared_kernel import requests
 from shared_kernel.arena import CHUNK, RULES

@@ -6,9 +6,6 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import serial
-from serial.tools import list_ports
-
 from quipu.errors import CannotOpen, UsageError
 
 DEFAULT = "-"  # as a PORT: the one in the environment
@@ -34,6 +31,8 @@ class Port(NamedTuple):
 
 def ports() -> list[Port]:
     """Return the serial ports that the system knows, by name. Ptys, of emulated boards, are not among them."""
+    from serial.tools import list_ports  # pyserial is loaded where a port is wanted: proving an archive needs none
+
     return sorted(Port(each.device, each.description or "", "" if each.vid is None else f"{each.vid:04x}:{each.pid:04x}",
                        each.serial_number or "") for each in list_ports.comports())
 
@@ -63,6 +62,8 @@ def resolve(port: str) -> str:
 def opened(port: str, timeout: float, write_timeout: float | None = None) -> Any:
     """Open a PORT for this program alone and return pyserial's port. timeout: of a read, write_timeout: of a write, in s. UsageError or
     CannotOpen, which says why it cannot be opened and what to try."""
+    import serial
+
     device = resolve(port)
     options: dict[str, Any] = {"baudrate": BAUD, "timeout": timeout}
     if "://" not in device:
@@ -75,6 +76,8 @@ def opened(port: str, timeout: float, write_timeout: float | None = None) -> Any
 
 def gone(port: str, error: Exception) -> str:
     """Return the sentence for a port that broke while it was open."""
+    import serial
+
     if isinstance(error, serial.SerialTimeoutException):
         return f"{port}: the board takes no more bytes: restart it, or unplug it and plug it in, and run the same command again"
     return f"{port}: the port broke ({error}): was the cable pulled? Plug it in and run the same command again"

@@ -12,16 +12,16 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from quipu.archive.files import Archive, Chain, Note
+from quipu.archive.chain import Chain
+from quipu.archive.compare import parting
+from quipu.archive.files import Archive, Note
+from quipu.board.verbs import Verbs
 from quipu.errors import OtherLog, RolledBack
 from shared_kernel import requests, snapshot, snapshot_file
 from shared_kernel.errors import Damage, FormatError, LogFull, Mismatch, NotFound
 from shared_kernel.frames import NO_HEAD
-
-if TYPE_CHECKING:
-    from quipu.board.board import Board
 
 Progress = Callable[[int, int], None]
 
@@ -56,7 +56,7 @@ class SyncResult:
         return asdict(self)
 
 
-def pull(board: "Board", archive: Archive | str | os.PathLike[str], progress: Progress | None = None) -> SyncResult:
+def pull(board: Verbs, archive: Archive | str | os.PathLike[str], progress: Progress | None = None) -> SyncResult:
     """Pull what is new into an archive, which is made if there is none.
 
     progress(done, total): bytes so far and in all; of frames, the total is an estimate until the end. OtherLog or RolledBack
@@ -88,7 +88,7 @@ def pull(board: "Board", archive: Archive | str | os.PathLike[str], progress: Pr
             return _Pull(board, new, result, progress or _silent).run(chain, 0, target, header)
 
 
-def look(board: "Board", path: Path, progress: Progress | None = None) -> SyncResult:
+def look(board: Verbs, path: Path, progress: Progress | None = None) -> SyncResult:
     """Pull all that the board holds into a new archive at path, and leave no trace on the board: no frame is appended, nothing is
     acknowledged. The newest snapshot comes along where frames before it are gone. Errors as of `pull`."""
     info = board.info()
@@ -106,7 +106,7 @@ def look(board: "Board", path: Path, progress: Progress | None = None) -> SyncRe
     return result
 
 
-def _nothing_new(board: "Board", archive: Archive) -> SyncResult | None:
+def _nothing_new(board: Verbs, archive: Archive) -> SyncResult | None:
     """Return the result if the archive's last sync reached the board's end, which is told once more that all of it is safe: two short
     requests, and no frame of a sync's own. None if there is more to do than that."""
     wire = board.link
@@ -139,7 +139,7 @@ def _silent(done: int, total: int) -> None:
     pass
 
 
-def _target(board: "Board") -> tuple[dict[str, Any], tuple[int, bytes] | None]:
+def _target(board: Verbs) -> tuple[dict[str, Any], tuple[int, bytes] | None]:
     """Append a clock frame and a checkpoint; return what the board then says of itself, and (slot, header) of a snapshot that is
     no newer than that."""
     start = time.monotonic()
@@ -156,7 +156,7 @@ def _target(board: "Board") -> tuple[dict[str, Any], tuple[int, bytes] | None]:
 class _Pull:
     """One pull into an archive that is held for writing."""
 
-    def __init__(self, board: "Board", archive: Archive, result: SyncResult, progress: Progress):
+    def __init__(self, board: Verbs, archive: Archive, result: SyncResult, progress: Progress):
         self.board = board
         self.archive = archive
         self.result = result
@@ -234,7 +234,7 @@ class _Pull:
 
     def _frames(self, chain: Chain, mean: float, target: dict[str, Any], mark: int) -> bytes | None:
         """Pull the frames up to target's seq; return the chain head after the frame `mark`, if it was among them."""
-        from quipu.board.board import whole_frames
+        from quipu.archive.chain import whole_frames
 
         board, archive, result = self.board, self.archive, self.result
         wire = board.link
@@ -297,54 +297,4 @@ class _Pull:
         archive.add_snapshot(seq, bytes(data))
         self.result.snapshot = seq
 
-
-def parting(archive: Archive, board: "Board", info: dict[str, Any], seq: int, head: bytes) -> int | None:
-    """Return the first seq whose frame in the archive the board's log lacks; None if the log goes on from the archive's end.
-
-    info: the board's; seq, head: at the archive's end. The board must hold the frames from seq + 1 on.
-    """
-    if seq <= info["seq"]:
-        if seq == info["seq"]:
-            if head.hex() == info["head"]:
-                return None
-        elif _agrees(board, info, seq, head):
-            return None
-    # Heads after each frame, so that halving finds the first that differs: once apart, chains never meet again.
-    starts, heads = [], bytearray()
-    chain = Chain(None, -1, NO_HEAD)
-    for segment in archive.segments:
-        chain = Chain(None if segment.head == NO_HEAD else archive.log, segment.first - 1, segment.head)
-        starts = [chain.seq]
-        heads = bytearray(chain.head[:8])
-        for _, frame in archive.split(segment):
-            if chain.seq == seq:
-                break
-            chain.step(frame)
-            heads += chain.head[:8]
-    low, high = starts[0], min(seq, info["seq"]) + 1  # they agree at low, and part below or at high
-    low = max(low, info["first_seq"] - 1)
-    while high - low > 1:
-        middle = (low + high) // 2
-        at = 8 * (middle - starts[0])
-        if _agrees(board, info, middle, bytes(heads[at : at + 8])):
-            low = middle
-        else:
-            high = middle
-    return high
-
-
-def _agrees(board: "Board", info: dict[str, Any], seq: int, head: bytes) -> bool:
-    """Return whether the board's chain head after frame `seq` is `head`."""
-    # A board compares heads only where its reading begins anew. So it is first sent to its log's end.
-    if seq == info["seq"]:
-        return head[:8].hex() == info["head"][:16]
-    try:
-        board.frames(info["seq"] + 1, bytes.fromhex(info["head"]))
-    except FormatError as e:
-        raise Mismatch(info["seq"], "chain head that the board states", "that of its log", f"{info['head']} ({e})") from None
-    try:
-        board.frames(seq + 1, head)
-    except FormatError:
-        return False
-    return True
 

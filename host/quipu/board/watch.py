@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from quipu.archive.files import Chain
-from quipu.board.board import connect, whole_frames
+from quipu.archive.chain import Chain, whole_frames
+from quipu.board.board import connect
 from quipu.errors import OtherLog, PortError, RolledBack, UsageError
 from quipu.past import describe
 from quipu.past.query import FIELDS, Test

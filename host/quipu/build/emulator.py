@@ -9,7 +9,6 @@ QEMU dies, however it dies.
 Never talks to the board: that is the business of whoever opens the port.
 """
 
-import fcntl
 import os
 import select
 import shutil
@@ -17,10 +16,9 @@ import struct
 import subprocess
 import tempfile
 import time
-import tty
-from io import BufferedRandom
 from pathlib import Path
 
+from quipu import locks
 from quipu.build import images
 
 QEMU = "qemu-system-arm"
@@ -69,7 +67,7 @@ class Emulator:
         self.flash = self._temporary / "flash.bin" if self._temporary else Path(str(flash)).resolve()
         self._process: subprocess.Popen[bytes] | None = None
         self._held: int | None = None  # our own file descriptor of the port
-        self._flash_lock: BufferedRandom | None = None
+        self._flash_lock: locks.Lock | None = None
 
     def __enter__(self) -> "Emulator":
         try:
@@ -106,6 +104,8 @@ class Emulator:
         self.port = self._wait_for_port(self._process)
         # While the port is open somewhere, QEMU takes it as connected: it then neither drops the board's output nor
         # looks for a new reader once a second only.
+        import tty  # here, for Windows has none
+
         try:
             self._held = os.open(self.port, os.O_RDWR | os.O_NOCTTY)
             tty.setraw(self._held)  # or the board's first words would be echoed to it as if typed
@@ -151,7 +151,7 @@ class Emulator:
             os.close(self._held)
             self._held = None
         if self._flash_lock:
-            self._flash_lock.close()
+            self._flash_lock.release()
             self._flash_lock = None
         self.port = None
 
@@ -173,15 +173,13 @@ class Emulator:
         if size != layout["file_size"]:
             raise EmulatorError(f"{self.flash} is not the flash of a {self.board}: it has {size} bytes, "
                                 f"expected {layout['file_size']}")
-        file = self._flash_lock = self.flash.open("r+b")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        self._flash_lock = locks.take(self.flash)
+        if self._flash_lock is None:
             self._release()
-            raise EmulatorError(f"{self.flash} is the flash of another board that is running") from None
-        file.seek(layout["size"] + UNIQUE_ID_LEN)
-        file.write(heap.ljust(8, b"\xff") + os.urandom(SEED_LEN))
-        file.flush()
+            raise EmulatorError(f"{self.flash} is the flash of another board that is running")
+        with self.flash.open("r+b") as file:
+            file.seek(layout["size"] + UNIQUE_ID_LEN)
+            file.write(heap.ljust(8, b"\xff") + os.urandom(SEED_LEN))
 
     def _command(self) -> list[str]:
         def option(path: Path) -> str:

@@ -10,7 +10,6 @@ checkout that a person points at with QUIPU_MICROPYTHON.
 
 import argparse
 import contextlib
-import fcntl
 import hashlib
 import importlib.util
 import json
@@ -275,14 +274,16 @@ def _checked_source(tree: Path, origin: str) -> Path:
 @contextlib.contextmanager
 def _locked() -> Iterator[None]:
     """One build at a time in a checkout; a second process waits, and then finds the product there."""
+    from quipu import locks  # here, so that `packages` runs before Quipu is installed
+
     path = checkout_root() / "build" / "lock"
     path.parent.mkdir(exist_ok=True)
-    with path.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            _say("waiting for another build to finish ...")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    path.touch()
+    lock = locks.take(path)
+    if lock is None:
+        _say("waiting for another build to finish ...")
+        lock = locks.wait(path)
+    with lock:
         yield
 
 

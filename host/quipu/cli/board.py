@@ -16,9 +16,9 @@ from typing import Any
 
 import quipu
 from quipu import errors
-from quipu.archive import parallel as audit
-from quipu.archive.files import Chain
+from quipu.archive.chain import Chain
 from quipu.archive.join import merge
+from quipu.archive.verify import many
 from quipu.cli import render
 from quipu.past import describe
 from shared_kernel import frames, graph
@@ -356,7 +356,7 @@ def verify(archives: tuple[str, ...], archive: str | None, port: str | None, exp
         return {**found, "kernel": quipu.kernels.kind}
     if port or expect_root or expect_head or origins:
         raise errors.UsageError(f"--port, --origin, --expect-root and --expect-head speak of one archive, not of {len(paths)}")
-    each = [{"archive": path, **found.as_dict()} for path, found in zip(paths, audit.many(paths, allow_gap, jobs))]
+    each = [{"archive": path, **found.as_dict()} for path, found in zip(paths, many(paths, allow_gap, jobs))]
     return {"archives": each, "kernel": quipu.kernels.kind, "exit_code": max(one["exit_code"] for one in each)}
 
 

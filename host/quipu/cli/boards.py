@@ -11,6 +11,7 @@ import click
 
 from quipu.board.board import Board
 from quipu.board.link import Link
+from quipu.board.repl import Repl
 from quipu.cli import render
 from quipu.dump.recover import Found
 from quipu.dump.recover import recover as into_archive
@@ -19,7 +20,6 @@ from quipu.install import attach as reader
 from quipu.install import erase as eraser
 from quipu.install import files as deploy
 from quipu.install import flash as flasher
-from quipu.install.repl import Repl
 
 Data = dict[str, Any]
 

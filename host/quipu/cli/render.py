@@ -4,8 +4,6 @@ Made for 80 columns. A colour never says what a word does not; NO_COLOR and pipe
 escaped, so it cannot steer the terminal. Knows no port and no archive.
 """
 
-import datetime
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -18,12 +16,13 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from rich.table import Table
 from rich.text import Text
 
+from quipu.text import count, moment, number, octets, plain, size, vector
+
 Data = dict[str, Any]
 
 WIDTH = 80  # columns, of a panel
 ENDLESS = 10000
 ROWS = 20  # of each table of `quipu state`, unless --all
-SHOWN_COMPONENTS = 3  # of a vector, in one line
 SHORT_HASH = 16  # hex digits
 # how each verdict looks: its frame tells them apart without colours, and its name stands in it
 LOOKS = {"match": ("bold cyan", box.ROUNDED), "gap": ("bold yellow", box.HEAVY), "mismatch": ("bold red", box.DOUBLE)}
@@ -55,48 +54,6 @@ def progress(label: str, unit: str = "") -> Iterator[Callable[[int, int], None]]
 
 
 # -- small things ---------------------------------------------------------------------------------------------------------
-
-
-def plain(text: str) -> str:
-    """Return text with everything that is not printable escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
-
-
-def octets(data: Data, name: str) -> str:
-    """Return the bytes under `name` (see past/describe.py) quoted if they are printable text, else in hex."""
-    text = data[name]
-    if text is not None and text.isprintable():
-        return json.dumps(text, ensure_ascii=False)
-    return "0x" + data[name + "_hex"]
-
-
-def number(value: float) -> str:
-    """Return a component of a vector with at most 4 decimals, a smaller one by its power of ten."""
-    text = f"{value:.4f}" if abs(value) >= 0.00005 else f"{value:.1e}"
-    return text.rstrip("0").rstrip(".") if value % 1 and "e" not in text else text if value % 1 else str(int(value))
-
-
-def vector(values: list[float | int]) -> str:
-    if len(values) <= SHOWN_COMPONENTS:
-        return "[" + ", ".join(map(number, values)) + "]"
-    return "[" + ", ".join(map(number, values[:SHOWN_COMPONENTS])) + f", … {len(values)}]"
-
-
-def size(count: int) -> str:
-    return f"{count / 1024:.1f} KiB" if count >= 1024 else f"{count} B"
-
-
-def count(n: int, what: str) -> str:
-    return f"{n:,} {what}" + ("" if n == 1 else "s")
-
-
-def moment(unix_ms: int) -> str:
-    """Return milliseconds since 1970 as date and time, UTC."""
-    try:
-        at = datetime.datetime(1970, 1, 1) + datetime.timedelta(milliseconds=unix_ms)
-    except OverflowError:
-        return f"{unix_ms} ms after 1970"
-    return at.isoformat(" ", "milliseconds") + " UTC"
 
 
 def pairs(rows: Iterable[tuple[str, Any]]) -> Table:

@@ -5,6 +5,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 
 from quipu.cli import render
+from quipu.text import count
 
 Data = dict[str, Any]
 
@@ -15,10 +16,10 @@ def flashed(data: Data) -> RenderableType:
     plan = data["plan"]
     would = "would be " if data["dry_run"] else ""
     rows = [("board", f"{plan['board']}: {plan['machine']}"), ("form", plan["form"]),
-            (would + "written", f"{render.count(len(plan['write']), 'file')}, {plan['bytes']:,} bytes sent"),
-            ("as they were", render.count(len(plan["keep"]), "file")),
+            (would + "written", f"{count(len(plan['write']), 'file')}, {plan['bytes']:,} bytes sent"),
+            ("as they were", count(len(plan["keep"]), "file")),
             (would + "removed", ", ".join(plan["remove"]) or "nothing"),
-            *([(would + "removed first", f"{render.count(len(plan['first']), 'old file')}, for want of room")] if plan["first"] else []),
+            *([(would + "removed first", f"{count(len(plan['first']), 'old file')}, for want of room")] if plan["first"] else []),
             ("filesystem", f"{plan['need']:,} bytes needed, {plan['free']:,} free before")]
     if data["dry_run"]:
         return Group(render.pairs(rows), "\n".join("  " + path for path in plan["write"]))

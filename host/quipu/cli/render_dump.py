@@ -9,7 +9,8 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from quipu.cli.render import count, grid, pairs, plain, size, verdict
+from quipu.cli.render import grid, pairs, verdict
+from quipu.text import count, plain, size
 
 Data = dict[str, Any]
 

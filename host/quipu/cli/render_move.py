@@ -4,7 +4,8 @@ from typing import Any
 
 from rich.console import RenderableType
 
-from quipu.cli.render import count, pairs
+from quipu.cli.render import pairs
+from quipu.text import count
 
 Data = dict[str, Any]
 

@@ -14,8 +14,9 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from quipu.cli import render
-from quipu.cli.render import count, grid, moment, octets, pairs, plain, says, size
+from quipu.cli.render import grid, pairs, says
 from quipu.errors import UsageError
+from quipu.text import count, moment, octets, plain, size, vector
 
 Data = dict[str, Any]
 
@@ -102,13 +103,13 @@ def _texts(change: Data, field: str) -> bool:
 
 
 def _short(value: Any) -> str:
-    return render.vector(value) if isinstance(value, list) else json.dumps(value, ensure_ascii=False)
+    return vector(value) if isinstance(value, list) else json.dumps(value, ensure_ascii=False)
 
 
 def _whole(pool: str, each: Data) -> str:
     if pool == "records":
         meta = f" {octets(each, 'meta')}" if each["meta_hex"] else ""
-        return f"{each['id']}: tag {each['tag']}{meta} {render.vector(each['vector'])}"
+        return f"{each['id']}: tag {each['tag']}{meta} {vector(each['vector'])}"
     if pool == "nodes":
         return f"{each['id']}: kind {each['kind']}" + (f", record {each['record']}" if each["record"] else "")
     if pool == "edges":
@@ -200,7 +201,7 @@ def _cell(row: Data, name: str) -> str:
     value = row[name]
     if name + "_hex" in row:
         return octets(row, name)
-    return "-" if value is None else render.vector(value) if isinstance(value, list) else str(value)
+    return "-" if value is None else vector(value) if isinstance(value, list) else str(value)
 
 
 def _plain(row: Data, name: str) -> Any:

@@ -4,7 +4,8 @@ from typing import Any
 
 from rich.console import RenderableType
 
-from quipu.cli.render import pairs, size
+from quipu.cli.render import pairs
+from quipu.text import size
 from shared_kernel.config import CONFIG_NAMES
 
 Data = dict[str, Any]

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from quipu.cli.render import plain, says
+from quipu.cli.render import says
+from quipu.text import plain
 
 Data = dict[str, Any]
 

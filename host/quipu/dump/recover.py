@@ -12,8 +12,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from quipu.archive.files import Archive, Chain, Note
-from quipu.archive.verify import GAP, MATCH, Verdict, verify
+from quipu.archive.chain import Chain
+from quipu.archive.files import Archive, Note
+from quipu.archive.verdict import GAP, MATCH, Verdict
+from quipu.archive.verify import verify
 from quipu.dump.image import LARGEST
 from quipu.errors import OtherLog, RolledBack
 from shared_kernel import primitives, snapshot_file

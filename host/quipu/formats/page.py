@@ -8,7 +8,7 @@ import html
 import math
 from typing import Any
 
-from quipu.cli.render import moment, octets, size
+from quipu.text import moment, octets, size
 
 Data = dict[str, Any]
 

@@ -10,9 +10,9 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from quipu.board.repl import DeviceError, Repl
 from quipu.dump.image import FlashImage
 from quipu.errors import FlashError, PortError
-from quipu.install.repl import DeviceError, Repl
 
 _START_S = 30.0
 _SECTOR_S = 30.0  # without a byte from the board

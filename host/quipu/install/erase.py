@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from quipu.archive.files import Archive
+from quipu.board.repl import DeviceError, Repl
 from quipu.dump.image import FlashImage
 from quipu.dump.recover import Found
 from quipu.errors import ArchiveError, Damage, FormatError, PortError, UsageError
-from quipu.install.repl import DeviceError, Repl
 from shared_kernel.kernel import u32
 
 _SECTOR_S = 60.0  # a sector of 128 KiB takes a second or two

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 import shared_kernel
 from quipu.board import serial_port
+from quipu.board.repl import Repl
 from quipu.build import images, natives
 from quipu.errors import PortError
-from quipu.install.repl import Repl
 
 MAIN = "import quipu\nquipu.start()\nquipu.serve()\n"
 NATIVE = f"/lib/{natives.MODULE}.mpy"

@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from quipu.board.repl import DeviceError, Repl
 from quipu.build import images, natives
 from quipu.errors import PortError, Refused, UsageError
 from quipu.install import boards
 from quipu.install import files as deploy
-from quipu.install.repl import DeviceError, Repl
 
 NEW = ".new"
 OLDEST = (1, 22)

@@ -12,8 +12,8 @@ from typing import Any
 
 from ampy import pyboard
 
+from quipu.board.repl import Limited, Repl
 from quipu.errors import PortError
-from quipu.install.repl import Limited, Repl
 
 _READ_S = 2.0  # ampy asks for the first byte of an answer and waits for it so long
 _ENTER_TRIES = 3

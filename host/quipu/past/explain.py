@@ -1,17 +1,17 @@
 """Why a thing is what it is: the frames that made it so, oldest first. Changes nothing."""
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from quipu.errors import UsageError
 from quipu.past import describe
-from quipu.past.index import EDGE, KEY, NODE, RECORD
+from quipu.past.index import EDGE, KEY, NODE, RECORD, Index
+from quipu.past.moment import Timeline
 from shared_kernel import kernel as k
 from shared_kernel.errors import NotFound
 from shared_kernel.frames import TOKEN
-
-if TYPE_CHECKING:
-    from quipu.past.memory import Memory
+from shared_kernel.kernel import Kernel
 
 Data = dict[str, Any]
 
@@ -19,16 +19,16 @@ KINDS = {"record": RECORD, "node": NODE, "edge": EDGE, "key": KEY}
 _CREATED_BY = {k.INSERT: RECORD, k.CREATE_NODE: NODE, k.CREATE_EDGE: EDGE}
 
 
-def explain(memory: "Memory", thing: str, seq: int) -> Data:
+def explain(index: Index, timeline: Timeline, state: Callable[[int], Kernel], thing: str, seq: int) -> Data:
     """Return {"thing", "kind", "id" or "name", "is", "frames"}: what a thing is after the frame seq (None: deleted), and the frames
     that changed it, as describe.frame gives them with "unix_ms" and "uncertainty_ms" added.
 
+    index, timeline: of the archive; state: gives the state after a frame of it.
     thing: "record:17", "node:18", "edge:20", "key:mode"; a bare number is the record, node or edge of that id, anything else a
     key. Of a key, the frames of its present life: from the put that created it on (of one that is deleted, the last life).
     NotFound if there was no such thing.
     """
-    kind, ident = _which(memory, thing, seq)
-    index = memory.index
+    kind, ident = _which(index, thing, seq)
     files: dict[int, Any] = {}
     frames: list[Data] = []
     try:
@@ -37,7 +37,7 @@ def explain(memory: "Memory", thing: str, seq: int) -> Data:
             frame = describe.frame(data)
             if kind == KEY and frame["type"] == "delete-key" and frames:
                 break
-            moment = memory.timeline.when(change.seq, frame["tick"])
+            moment = timeline.when(change.seq, frame["tick"])
             frames.append({**frame, "unix_ms": moment.unix_ms, "uncertainty_ms": moment.uncertainty_ms})
     finally:
         for file in files.values():
@@ -46,10 +46,10 @@ def explain(memory: "Memory", thing: str, seq: int) -> Data:
     shown = describe.octets("name", ident) if isinstance(ident, bytes) else {"id": ident}
     if not frames:
         raise NotFound(f"no {label} {thing.removeprefix(label + ':')!r} has been there, at or before seq {seq}")
-    return {"thing": thing, "kind": label, **shown, "is": _now(memory, kind, ident, seq), "frames": frames[::-1]}
+    return {"thing": thing, "kind": label, **shown, "is": _now(state(seq), kind, ident), "frames": frames[::-1]}
 
 
-def _which(memory: "Memory", thing: str, seq: int) -> tuple[int, int | bytes]:
+def _which(index: Index, thing: str, seq: int) -> tuple[int, int | bytes]:
     """Return the kind of a thing and its id, or name."""
     label, colon, rest = thing.partition(":")
     if colon and label in KINDS:
@@ -59,20 +59,19 @@ def _which(memory: "Memory", thing: str, seq: int) -> tuple[int, int | bytes]:
             raise UsageError(f"{thing!r}: a {label} is named by its number, such as {label}:17")
         return KINDS[label], int(rest)
     if re.fullmatch(r"[0-9]{1,10}", thing):
-        ident, first = int(thing), memory.segments[0].first
+        ident, first = int(thing), index.archive.segments[0].first
         if ident < first:
             raise NotFound(f"seq {ident} is before this archive's first frame, {first}: what made {ident} is in the archive of the "
                            "log that this one goes on from, if anywhere")
         if ident <= seq:
-            kind = next(memory.index.frames(ident))[1] & ~TOKEN
+            kind = next(index.frames(ident))[1] & ~TOKEN
             if kind in _CREATED_BY:
                 return _CREATED_BY[kind], ident
         raise NotFound(f"no record, node or edge has id {ident}; a key of that name is key:{ident}")
     return KEY, thing.encode()
 
 
-def _now(memory: "Memory", kind: int, ident: Any, seq: int) -> Data | None:
-    kernel = memory.state(seq)
+def _now(kernel: Kernel, kind: int, ident: Any) -> Data | None:
     try:
         if kind == KEY:
             return describe.key(ident, *kernel.key(ident))

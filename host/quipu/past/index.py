@@ -10,14 +10,15 @@ moment. It is written under a lock of its own; readers need none (WAL), also whi
 
 import contextlib
 import json
-import os
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from quipu.archive.files import Archive, Chain, Segment
+from quipu import locks
+from quipu.archive.chain import Chain
+from quipu.archive.files import Archive, Segment
 from quipu.archive.origin import beginning
 from quipu.errors import ArchiveDamage, ArchiveError, UsageError
 from shared_kernel import kernel as k
@@ -129,7 +130,7 @@ class Index:
             self._make_own()
             return
         try:
-            with _locked(archive.path / "frames"):
+            with locks.wait(archive.path / "frames"):  # a sync may run: it locks the archive's own folder
                 if rebuild:
                     self._remove()
                 self._open()
@@ -649,19 +650,3 @@ class _Update:
                     out.add(record)
             return out
         return ()
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the index for writing; wait while another process does. The archive itself is locked elsewhere: a sync may run."""
-    try:
-        import fcntl
-    except ImportError:  # Windows has no lock on a folder; SQLite's own must do
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)

@@ -175,7 +175,7 @@ class Memory(Archive):
 
     def explain(self, thing: str, at: At = None) -> dict[str, Any]:
         """Return what a thing is at a moment, and the frames that made it so; see explain.explain."""
-        return explain.explain(self, thing, self._seq(at))
+        return explain.explain(self.index, self.timeline, self.state, thing, self._seq(at))
 
     def diff(self, at: At, other: "Memory", other_at: At = None) -> dict[str, Any]:
         """Return how the state of `other` at a moment differs from this one's; see diff.states."""

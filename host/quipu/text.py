@@ -1,0 +1,51 @@
+"""Numbers, bytes, sizes and times as a person reads them, in one line of text. Knows no table and no page."""
+
+import datetime
+import json
+from typing import Any
+
+Data = dict[str, Any]
+
+SHOWN_COMPONENTS = 3  # of a vector, in one line
+
+
+def plain(text: str) -> str:
+    """Return text with everything that is not printable escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+
+
+def octets(data: Data, name: str) -> str:
+    """Return the bytes under `name` (see past/describe.py) quoted if they are printable text, else in hex."""
+    text = data[name]
+    if text is not None and text.isprintable():
+        return json.dumps(text, ensure_ascii=False)
+    return "0x" + data[name + "_hex"]
+
+
+def number(value: float) -> str:
+    """Return a component of a vector with at most 4 decimals, a smaller one by its power of ten."""
+    text = f"{value:.4f}" if abs(value) >= 0.00005 else f"{value:.1e}"
+    return text.rstrip("0").rstrip(".") if value % 1 and "e" not in text else text if value % 1 else str(int(value))
+
+
+def vector(values: list[float | int]) -> str:
+    if len(values) <= SHOWN_COMPONENTS:
+        return "[" + ", ".join(map(number, values)) + "]"
+    return "[" + ", ".join(map(number, values[:SHOWN_COMPONENTS])) + f", … {len(values)}]"
+
+
+def size(count: int) -> str:
+    return f"{count / 1024:.1f} KiB" if count >= 1024 else f"{count} B"
+
+
+def count(n: int, what: str) -> str:
+    return f"{n:,} {what}" + ("" if n == 1 else "s")
+
+
+def moment(unix_ms: int) -> str:
+    """Return milliseconds since 1970 as date and time, UTC."""
+    try:
+        at = datetime.datetime(1970, 1, 1) + datetime.timedelta(milliseconds=unix_ms)
+    except OverflowError:
+        return f"{unix_ms} ms after 1970"
+    return at.isoformat(" ", "milliseconds") + " UTC"
