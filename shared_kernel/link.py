@@ -1,4 +1,4 @@
-"""The link's framing. Knows no port and no state; requests.py has the numbers, host/quipu/link.py the laptop's half.
+"""The link's framing. Knows no port and no state; requests.py has the numbers, host/quipu/board/link.py the laptop's half.
 
 request, laptop to board, printable after its first byte: 0x1E "#" base64(id u8 | op u8 | payload | CRC-32 u32) "!"
 At a REPL prompt it is a comment. Bit 7 of op says that the payload goes on in the next request.
@@ -13,7 +13,7 @@ from .const import const
 from .errors import LinkError
 from .kernel import put_u32, u32
 
-PROTOCOL = const(1)
+PROTOCOL = const(2)
 MARK = const(0x1E)
 OPEN = const(0x23)
 CLOSE = const(0x21)
@@ -75,10 +75,17 @@ class RequestReader:
 
 def answer(output, ident, status, payload):
     """Write an answer to a raw stream, the payload as it stands: no copy of it is made."""
-    size = len(payload)
+    answer_in_parts(output, ident, status, len(payload), (payload,))
+
+
+def answer_in_parts(output, ident, status, size, parts):
+    """Write an answer whose payload of `size` bytes comes in parts, each of which is written before the next is asked for."""
     head = bytes((MARK, ANSWER, ident, status, size & 255, size >> 8))
-    tail = bytearray(4)
-    put_u32(tail, 0, primitives.crc32(payload, primitives.crc32(memoryview(head)[2:], 0)))
+    crc = primitives.crc32(memoryview(head)[2:], 0)
     output.write(head)
-    output.write(payload)
+    for each in parts:
+        crc = primitives.crc32(each, crc)
+        output.write(each)
+    tail = bytearray(4)
+    put_u32(tail, 0, crc)
     output.write(tail)

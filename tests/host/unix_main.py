@@ -12,7 +12,7 @@ sys.path[:] = [ROOT, ROOT + "/firmware"]
 
 from quipu.memory import Memory  # noqa: E402
 
-from shared_kernel.recovery import Recovery  # noqa: E402
+from shared_kernel.recovery import recover  # noqa: E402
 from shared_kernel.region import Region  # noqa: E402
 
 
@@ -44,7 +44,7 @@ class FileFlash:
 
 
 def main(path, mode, *args):
-    memory = Memory(Recovery(Region(FileFlash(path))), "unix/0001", {})
+    memory = Memory(recover(Region(FileFlash(path))), "unix/0001", {})
     if mode == "serve":
         memory.serve()
     elif mode == "app":
