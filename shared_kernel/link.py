@@ -19,6 +19,7 @@ OPEN = const(0x23)
 CLOSE = const(0x21)
 ANSWER = const(0x51)
 MORE = const(0x80)
+_LETTER = const(0x2B)  # the least of base64's
 
 
 class RequestReader:
@@ -46,16 +47,23 @@ class RequestReader:
         return None
 
     def rest(self, poll, read, wait_ms):
-        """Do what `feed` does, for all that follows a request's opening, each byte within wait_ms of the one before."""
-        line, size = self.line, 0
-        while size < len(line) and poll(wait_ms):
-            c = read(1)[0]
-            if c == CLOSE or c == MARK:
-                self.size = size
-                return self.feed(c)
+        """Do what `feed` does, for all that follows a request's opening, each byte within wait_ms of the one before. poll(wait_ms) gives
+        something to iterate over once if a byte is there."""
+        line = self.line
+        size = 0
+        for size in range(len(line)):
+            c = -1
+            for _ in poll(wait_ms):
+                c = read(1)[0]
+            if c < _LETTER:
+                if c == CLOSE or c == MARK:
+                    self.size = size
+                    return self.feed(c)
+                if c < 0:
+                    self.size = size
+                    return None
             line[size] = c
-            size += 1
-        self.size = size
+        self.size = len(line)
         return None
 
     def busy(self):

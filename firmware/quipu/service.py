@@ -50,16 +50,6 @@ _LARGEST = const(32768)  # bytes of a request, all parts together
 _WAIT_MS = const(20)  # how long a begun request may pause before the application goes on
 
 
-def _parts(region, buffer, address, end):
-    """Read the flash from address to end through a buffer; yield each part."""
-    buffer = memoryview(buffer)
-    while address < end:
-        part = buffer[: min(len(buffer), end - address)]
-        region.fetch(address, part)
-        yield part
-        address += len(part)
-
-
 def _signed(value):
     return value - (1 << 32) if value >> 31 else value
 
@@ -74,6 +64,8 @@ class Service:
         poller = select.poll()
         poller.register(sys.stdin, select.POLLIN)
         self.arrived = poller.poll
+        self.arriving = poller.ipoll  # the same without a list
+        self.blocks = None  # shared_kernel.pull, once a pull has begun: an import takes as long as a search
         self.parts = b""
         self.kept = 0, b""  # an answer that is fetched in parts, its CRC before it
         self.busy = self.leave = False
@@ -90,7 +82,7 @@ class Service:
                 try:
                     request = reader.feed(read(1)[0])
                     if not reader.size:  # one has begun
-                        request = reader.rest(poll, read, _WAIT_MS)
+                        request = reader.rest(self.arriving, read, _WAIT_MS)
                 except LinkError as e:
                     self._send(0, e.code, str(e).encode())
                     continue
@@ -134,6 +126,11 @@ class Service:
 
     def _send_region(self, ident, address, size):
         """Answer with bytes of the flash as they stand, those at the end that read 0xFF left out; no frame is looked at."""
+        pull = self.blocks
+        if pull is None:
+            from shared_kernel import pull
+
+            self.blocks = pull
         store = self.memory.store
         region = store.region
         if size > ANSWER_LIMIT or address + size > region.sector * region.sectors:
@@ -142,10 +139,10 @@ class Service:
         if store._inside:
             store._refuse()
         store.hold_on()
-        end = region.used_end(address, address + size)
+        end = pull.used_end(region, address, address + size)
         # no group is under way here; a log that is damaged from its beginning has no such buffer
         buffer = store.block if store.kernel else region.part
-        link.answer_in_parts(sys.stdout.buffer, ident, 0, end - address, _parts(region, buffer, address, end))
+        link.answer_in_parts(sys.stdout.buffer, ident, 0, end - address, pull.parts(region, buffer, address, end))
 
     def _hold_to(self, p, at):
         """LinkError unless the log's name begins with the 4 bytes or more of a request from `at` on."""

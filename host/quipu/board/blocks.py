@@ -13,13 +13,12 @@ from shared_kernel.errors import Damage
 from shared_kernel.frames import seed
 from shared_kernel.reader import LogReader, frame_of
 from shared_kernel.region import Region
-from shared_kernel.run import HEADER
 
 
 class Image:
     """A flash that can only be read (shared_kernel/region.py), of which a part is here: the rest is fetched from the board when it is read.
 
-    Whoever reads more than a header goes on from there, so what follows in the sector comes along, as far as one answer goes.
+    Whoever reads something goes on from there, so what follows in the sector comes along, as far as one answer goes.
     """
 
     def __init__(self, board: Verbs, layout: Layout):
@@ -36,7 +35,7 @@ class Image:
             data, here = self._here.setdefault(number, (bytearray(self.sector), bytearray(self.sector)))
             while (missing := here.find(0, begin, stop)) >= 0:
                 known = here.find(1, missing)
-                last = min(known if known >= 0 else self.sector, stop if len(buffer) <= HEADER else self.sector)
+                last = known if known >= 0 else self.sector
                 piece = self.board.read_region(number * self.sector + missing, last - missing)
                 data[missing : missing + len(piece)] = piece
                 here[missing : missing + len(piece)] = b"\1" * len(piece)

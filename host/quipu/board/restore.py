@@ -20,7 +20,7 @@ from shared_kernel import requests
 from shared_kernel.arena import CHUNK, RULES
 from shared_kernel.errors import Damage, FormatError, Invalid, Mismatch, NotFound
 from shared_kernel.frames import NO_HEAD, words_bytes
-from shared_kernel.genesis import need_slot
+from shared_kernel.genesis import need_layout
 from shared_kernel.kernel import Kernel
 from shared_kernel.region import Region
 
@@ -136,7 +136,7 @@ def need_fit(info: dict[str, Any], config: Sequence[int]) -> None:
     if info.get("rules", RULES) != RULES:
         raise FormatError(f"the board's firmware follows rules {info['rules']}, this version rules {RULES}: a state means the same only "
                           "under the same rules; put the firmware of this version onto the board")
-    need_slot(Region(_Geometry(info)), config)
+    need_layout(Region(_Geometry(info)), config)
     size = Kernel(config).arena.size
     old = info.get("config")
     held = Kernel([old[each] for each in old]).arena.size if old else 0
