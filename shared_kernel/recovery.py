@@ -387,7 +387,6 @@ def _reader(found, size):
 
 def _skim(found, header):
     """Return a reader at the frame after a snapshot; the chain from its run's header must lead to the snapshot's head."""
-    region = found.region
     reader = _reader(found, largest_frame(found.replay.kernel.config()))
     run = reader.seek(header.seq)
     if run is None:  # the log begins right behind it

@@ -443,7 +443,8 @@ def test_a_full_log_bears_any_number_of_cut_boots(sim, free, seed):
     store = mount(sim, Clock(1))
     witness.act(store, genesis())
     while store.free_sectors() > free:
-        witness.act(store, ("execute", [(*put(store.seq), lambda m, seq, n=store.seq: m.put(seq, b"k", b"%d" % (n % 1000), last(m, b"k")))]))
+        value = b"%d" % (store.seq % 1000)
+        witness.act(store, ("execute", [(*put(store.seq), lambda m, seq, value=value: m.put(seq, b"k", value, last(m, b"k")))]))
     cuts = 0
     for _ in range(60):
         again = mount(sim, Clock(2))

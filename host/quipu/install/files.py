@@ -52,9 +52,9 @@ def files(facts: dict[str, Any], mpy_cross: str | Path | None = None, native: bo
             else:
                 module = package if source.stem == "__init__" else f"{package}.{source.stem}"
                 out[f"{top}/lib/{name}.mpy"] = compiled(mpy_cross, source, module, facts["mpy_arch"])
-    module = natives.find(facts["mpy_arch"]) if native else None
-    if module:
-        out[top + NATIVE] = module
+    machine_code = natives.find(facts["mpy_arch"]) if native else None
+    if machine_code:
+        out[top + NATIVE] = machine_code
     out[top + FACTS] = json.dumps(facts).encode()
     return out
 
