@@ -44,8 +44,8 @@ def test_commands_during_a_pull_are_never_refused_and_the_gap_is_declared(tmp_pa
 
             def use(done, total):
                 nonlocal count
-                for _ in range(60 if count < 2 else 0):
-                    board.put("k", bytes([count]) * 950)
+                for n in range(60 if count < 2 else 0):
+                    board.put("k", bytes([n]) * 950)
                 count += 1
 
             done = board.sync(path, progress=use)
@@ -78,3 +78,29 @@ def test_a_full_board_gives_all_in_one_call(tmp_path):
         verdict = quipu.verify(tmp_path / "a", board=board)
         assert verdict.verdict == "match" and verdict.seq >= last
         board.put("k", b"there is room again")
+
+
+def test_case_26_an_archive_without_frames_is_no_altered_one(tmp_path):
+    """What a sync that was killed at once has left, as the case has it, and the same behind a gap."""
+    with UnixBoard(tmp_path / "flash") as unix:
+        fill_ring(unix)
+        with quipu.connect(unix.port) as board:
+            info = board.info()
+            path = tmp_path / "a"
+            Archive.create(path, board.log, info["board"], info["first_seq"], bytes.fromhex(info["first_head"]))
+            verdict = quipu.verify(path, allow_gap=True)
+            assert (verdict.verdict, verdict.exit_code, verdict.gaps) == ("gap", 0, [[0, info["first_seq"] - 1]])
+            for n in range(200):
+                board.put("k", bytes([n]) * 950)
+            done = board.sync(path)
+            assert done.gap == [info["first_seq"], board.info()["first_seq"] - 1]
+            assert quipu.verify(path, board=board).verdict == "gap"
+            before = quipu.verify(path)
+            for n in range(200):
+                board.put("k", bytes([n, 1]) * 475)
+            info = board.info()
+            Archive(path).add_segment(info["first_seq"], bytes.fromhex(info["first_head"]))
+            after = quipu.verify(path)
+            assert after == before
+            board.sync(path)
+            assert quipu.verify(path, board=board).verdict == "gap"
