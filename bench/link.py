@@ -179,6 +179,7 @@ def pulls():
                 ident = board.insert([i * 65536] * 16, i & 3, os.urandom(16))
                 if i >= 100:
                     board.delete(ident)
+            board.snapshot()
         for name, rate in (("free", None), ("115200", BYTES_S)):
             with quipu.connect(emulator.port) as board:
                 line = board.link._port = Line(board.link._port, rate)

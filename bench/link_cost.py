@@ -1,6 +1,6 @@
 """What a byte of a log costs the board on its way out: exact instructions on the emulated Cortex-M4, less those of the flash's emulation,
 for a pull by the link's requests and for base64 through the raw REPL. Measured while nothing waits: a request is in the board's buffer
-before it is counted, and what an answer takes is in the laptop's before the next.
+before it is counted, and its answer is sent after that.
 """
 
 import json
@@ -11,9 +11,9 @@ from pathlib import Path
 import quipu
 from quipu.board import serial_port
 from quipu.board.repl import Repl
-from quipu.build import images
 from quipu.build.emulator import Emulator
 from quipu.install import files as deploy
+from quipu.install.flash import flash as flash_board
 
 from shared_kernel import requests
 from tests.boards.counting import COST
@@ -24,28 +24,54 @@ PIECES = (96, 384, 1536)  # bytes that the peer reads and writes at once: the la
 PROVIDERS = {"native": False, "viper": True}  # what a board computes with: whether its modules are those frozen into the image
 NAMES = {value: name.lower() for name, value in vars(requests).items() if name.isupper()}
 _LIMIT_S = 60
-# Serves as Service.serve does, and prints [how many, instructions] of each kind of request.
+# Serves as Service.serve does, and prints [how many, instructions, bytes sent] of each kind of request. What is sent is put aside while
+# instructions are counted: how long the port then waits for the laptop is no matter of the firmware's. Nor is how long the board waits for
+# a request's end, on a busy machine: so of requests of one kind with answers of one length, the cheapest counts for all.
 _SERVE = COST + """
-import json, quipu
-from quipu.service import Service
+import json, quipu, sys, time
+from shared_kernel import primitives
+from quipu import service as module
 memory = quipu.start()
-service = memory.service = Service(memory)
-do = service._do
+class Aside:
+    room = bytearray(8192)
+    size = 0
+    def write(self, data):
+        n = self.size
+        self.size = end = n + len(data)
+        primitives.copy(self.room, n, data, 0, len(data))
+class Out:
+    buffer = Aside()
+class Sys:
+    stdin = sys.stdin
+    stdout = Out
+aside = Out.buffer
+module.sys = Sys
+service = memory.service = module.Service(memory)
+answer = service._answer
 asked = 0
-def noted(op, payload):
+def noted(ident, op, payload):
     global asked
     asked = op
-    return do(op, payload)
-service._do = noted
+    return answer(ident, op, payload)
+service._answer = noted
 found = {}
 service.leave = False
 while not service.leave:
     if service.arrived(1000):
-        time.sleep_ms(20)
+        for _ in range(50000): pass
         n = cost(service.poll)
-        count = found.setdefault(asked, [0, 0])
-        count[0] += 1; count[1] += n
-print("counted", json.dumps(found))
+        same = found.setdefault(asked, {}).setdefault(aside.size // 256, [0, 0, 1 << 30])
+        same[0] += 1; same[1] += aside.size; same[2] = min(same[2], n)
+        sys.stdout.buffer.write(memoryview(aside.room)[:aside.size])
+        aside.size = 0
+print("counted", json.dumps({op: [sum([each[0] for each in of.values()]), sum([each[0] * each[2] for each in of.values()]),
+                                  sum([each[1] for each in of.values()])] for op, of in found.items()}))
+piece = b" " * 64
+def sent():
+    time.sleep_ms(50)
+    return cost(lambda: sys.stdout.buffer.write(piece))
+part = memoryview(bytearray(1024))
+print("written", min([sent() for _ in range(20)]) / len(piece), cost(lambda: aside.write(part)) / len(part))
 """
 # The least that gets bytes out of a prompt: one buffer, no text layer, nothing checked.
 _STREAM = COST + """
@@ -67,8 +93,8 @@ def measured(size, times):
 """
 
 
-def _counted(text):
-    return text.split(b"counted ")[1].split(b"\r\n")[0]
+def _counted(text, what=b"counted "):
+    return text.split(what)[1].split(b"\r\n")[0]
 
 
 def streamed(port):
@@ -87,16 +113,23 @@ def pulled(port, archive):
         snapshots = sum(each.stat().st_size for each in (archive / "snapshots").iterdir())
         board.link.request(requests.LEAVE)
         deadline = time.monotonic() + _LIMIT_S
-        while b"counted " not in board.link.printed or not board.link.printed.endswith(b">"):
+        while b"written " not in board.link.printed or not board.link.printed.endswith(b">"):
             for _ in board.link._answers(time.monotonic() + 0.1):
                 pass
             if time.monotonic() > deadline:
                 raise AssertionError(f"the board never said what it counted: {bytes(board.link.printed[-200:])!r}")
-        found = json.loads(_counted(bytes(board.link.printed)))
-    kinds = {NAMES[int(op)]: {"requests": n, "instructions": total} for op, (n, total) in sorted(found.items())}
-    return {"log_bytes": done.log_bytes, "frames": done.frames, "snapshot_bytes": snapshots, "requests": kinds,
-            "instructions_per_log_byte": round(kinds["frames"]["instructions"] / done.log_bytes, 1),
-            "instructions_per_snapshot_byte": round(kinds["snapshot_data"]["instructions"] / snapshots, 1)}
+        printed = bytes(board.link.printed)
+    found = json.loads(_counted(printed))
+    kinds = {NAMES[int(op)]: {"requests": n, "instructions": total, "sent": sent} for op, (n, total, sent) in sorted(found.items())}
+    blocks, parts = kinds["read_region"], kinds["snapshot_data"]
+    # instructions for a byte: of the port's own code to send it, when it has not to wait; and to put it aside, which no board does
+    port, aside = map(float, _counted(printed, b"written ").split())
+    flash = blocks["instructions"] / blocks["sent"] - aside
+    return {"log_bytes": done.log_bytes, "frames": done.frames, "snapshot_bytes": snapshots, "wire_bytes": done.wire_bytes,
+            "requests": kinds, "port_instructions_per_byte": round(port, 1),
+            "instructions_per_flash_byte": round(flash, 1),  # the port's left out
+            "instructions_per_log_byte": round((flash + port) * blocks["sent"] / done.log_bytes, 1),
+            "instructions_per_snapshot_byte": round(parts["instructions"] / snapshots - aside + port, 1)}
 
 
 def run(folder):
@@ -106,7 +139,7 @@ def run(folder):
         flash = Path(folder) / f"{provider}.bin"
         with Emulator(BOARD, flash, frozen=frozen) as emulator:
             if not frozen:
-                deploy.deploy(emulator.port, images.board_facts(BOARD), images.mpy_cross(), main=None)
+                flash_board(emulator.port, main=None)
             with quipu.connect(emulator.port, _LIMIT_S) as board:
                 if board.info()["provider"] != provider:
                     raise AssertionError(f"expected the provider {provider}, found {board.info()['provider']}")
@@ -114,6 +147,7 @@ def run(folder):
                     ident = board.insert([i * 65536] * 16, i & 3, os.urandom(16))
                     if i >= 100:
                         board.delete(ident)
+                board.snapshot()
         with Emulator(BOARD, flash, frozen=frozen, icount=True) as emulator:
             base64 = streamed(emulator.port)
             own = out[provider] = pulled(emulator.port, Path(folder) / provider)

@@ -1,4 +1,4 @@
-"""The link's framing. Knows no port and no state; requests.py has the numbers, host/quipu/link.py the laptop's half.
+"""The link's framing. Knows no port and no state; requests.py has the numbers, host/quipu/board/link.py the laptop's half.
 
 request, laptop to board, printable after its first byte: 0x1E "#" base64(id u8 | op u8 | payload | CRC-32 u32) "!"
 At a REPL prompt it is a comment. Bit 7 of op says that the payload goes on in the next request.
@@ -13,12 +13,13 @@ from .const import const
 from .errors import LinkError
 from .kernel import put_u32, u32
 
-PROTOCOL = const(1)
+PROTOCOL = const(2)
 MARK = const(0x1E)
 OPEN = const(0x23)
 CLOSE = const(0x21)
 ANSWER = const(0x51)
 MORE = const(0x80)
+_LETTER = const(0x2B)  # the least of base64's
 
 
 class RequestReader:
@@ -46,16 +47,23 @@ class RequestReader:
         return None
 
     def rest(self, poll, read, wait_ms):
-        """Do what `feed` does, for all that follows a request's opening, each byte within wait_ms of the one before."""
-        line, size = self.line, 0
-        while size < len(line) and poll(wait_ms):
-            c = read(1)[0]
-            if c == CLOSE or c == MARK:
-                self.size = size
-                return self.feed(c)
+        """Do what `feed` does, for all that follows a request's opening, each byte within wait_ms of the one before. poll(wait_ms) gives
+        something to iterate over once if a byte is there."""
+        line = self.line
+        size = 0
+        for size in range(len(line)):
+            c = -1
+            for _ in poll(wait_ms):
+                c = read(1)[0]
+            if c < _LETTER:
+                if c == CLOSE or c == MARK:
+                    self.size = size
+                    return self.feed(c)
+                if c < 0:
+                    self.size = size
+                    return None
             line[size] = c
-            size += 1
-        self.size = size
+        self.size = len(line)
         return None
 
     def busy(self):
@@ -75,10 +83,17 @@ class RequestReader:
 
 def answer(output, ident, status, payload):
     """Write an answer to a raw stream, the payload as it stands: no copy of it is made."""
-    size = len(payload)
+    answer_in_parts(output, ident, status, len(payload), (payload,))
+
+
+def answer_in_parts(output, ident, status, size, parts):
+    """Write an answer whose payload of `size` bytes comes in parts, each of which is written before the next is asked for."""
     head = bytes((MARK, ANSWER, ident, status, size & 255, size >> 8))
-    tail = bytearray(4)
-    put_u32(tail, 0, primitives.crc32(payload, primitives.crc32(memoryview(head)[2:], 0)))
+    crc = primitives.crc32(memoryview(head)[2:], 0)
     output.write(head)
-    output.write(payload)
+    for each in parts:
+        crc = primitives.crc32(each, crc)
+        output.write(each)
+    tail = bytearray(4)
+    put_u32(tail, 0, crc)
     output.write(tail)

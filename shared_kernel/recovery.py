@@ -215,6 +215,8 @@ def _choose(found, numbers, reader):
         found.run, extent = pile[-2 if len(pile) > 2 else 0]
         run = found.run
         found.end, found.last, found.certain = extent.end, extent.last, extent.before
+        if run.head != NO_HEAD and not run.follows and found.certain == run.first + run.repeats:
+            found.certain -= 1  # a boot frame: the group behind it is the last one, and may be read otherwise
         if not found.intact:
             found.pile = [each[0].number for each in pile]
             found.pile.reverse()
@@ -385,7 +387,6 @@ def _reader(found, size):
 
 def _skim(found, header):
     """Return a reader at the frame after a snapshot; the chain from its run's header must lead to the snapshot's head."""
-    region = found.region
     reader = _reader(found, largest_frame(found.replay.kernel.config()))
     run = reader.seek(header.seq)
     if run is None:  # the log begins right behind it

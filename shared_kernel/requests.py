@@ -24,7 +24,14 @@ CHECKPOINT = const(0x44)  # -> seq
 CLOCK = const(0x45)  # payload of a clock frame -> seq
 ACKNOWLEDGE = const(0x46)  # first seq that the laptop does not have -> seq of the last frame, one more if that was noted
 LEAVE = const(0x47)  # end serve()
-READ_REGION = const(0x49)  # address | length u16 -> the log's flash region from there on, or as much of that as an answer holds
+# address | length u16, up to what INFO calls answer_limit -> the log's flash region from there on, without the bytes 0xFF at its end
+READ_REGION = const(0x49)
+# seq | hold u8 | first 8 bytes of the chain head before it | 4 or more of the log's name -> seq, or the log's first | the last seq that
+# every later boot will read | address of that frame | sector | sectors u16 | slot sectors u16 | block | unit | how many runs from there
+# on | the numbers of the first 64 of them. hold 1: those frames are not recycled meanwhile, unless a command needs their room
+LOG_LAYOUT = const(0x4A)
+KEEP = const(0x4B)  # a request's number u8 | its payload -> length | CRC-32 of its answer, which is kept for PART
+PART = const(0x4C)  # CRC-32 of what is kept | offset u16 | length u16 -> that part of it; nothing if the length is 0
 CONFIGURE = const(0x48)  # configuration, 7 numbers | policy u8 | entropy 16 -> log name
 # configuration, 7 numbers | policy u8 | entropy 16 | of the log to go on from: name, seq, chain head, root | root to begin with -> nothing
 BEGIN_RESTORE = const(0x50)

@@ -71,11 +71,13 @@ class _Differs(FlashError):
 
 
 def _erase_pile(store, number):
-    """If there were two runs in the pile, both may have promised something: neither is needed now that this boot's run carries it."""
-    region, pile = store.region, store.found.pile
-    if len(pile) > 1:
-        for each in pile[:2]:
-            if region.sector_of(each) != region.sector_of(number):
+    """If there were two runs in the pile, both may have promised something: neither is needed now that this boot's run carries it. One
+    that the carried run goes on from, having read it as settled, stays."""
+    region, found = store.region, store.found
+    if len(found.pile) > 1:
+        for each in found.pile[:2]:
+            needed = each in store.order and each != found.run.number
+            if not needed and region.sector_of(each) != region.sector_of(number):
                 _erase(store, region.sector_of(each))
 
 

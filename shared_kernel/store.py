@@ -30,6 +30,7 @@ _PUT = const(0x1C)
 _MORE = const(0x80000000)  # of a tick: the group goes on with the next frame, or began before; see frames.py
 _CONTINUES = const(0x40000000)
 _GROUP = const(1024)  # bytes of one group, at most
+_HOLD_MS = const(60000)  # how long a pull may be silent before what it is about to read may be recycled
 
 
 class Store:
@@ -64,8 +65,11 @@ class Store:
         self.opened = self.partial = False
         self.bad = []
         self.acked = 0
+        self.slots = None
+        self.proved = -1
         self.taken = -1  # generation of the newest snapshot that was taken in this boot
         self.hold = -1  # seq from which on a pull is about to read, or -1
+        self.held = 0  # when it last read; see hold_from
         if found:
             self._take(found)
         else:
@@ -111,7 +115,12 @@ class Store:
         found = recover(self.region, spare, until)
         recover = None
         forget("shared_kernel", "recovery", "replay", "genesis", "config", "unfinished")
+        named = None if self.slots is None or self.proved < 0 else self.slots[self.proved]
         self._take(found)
+        if named and self.proved < 0:  # the frame that names it may be one that does not count now
+            for slot in (0, 1):
+                if self.slots[slot] and self.slots[slot].generation == named.generation:
+                    self.proved = slot
         for each in bad:  # found in this boot: no header names them yet
             self.quarantine(each)
         if self.kernel and acked <= self.certain() + 1:
@@ -226,9 +235,10 @@ class Store:
         (the id of what it created), or the Refused that it met."""
         return self.call(self._execute, commands)
 
-    def log_only(self, kind, payload):
-        """Append a clock or a requested checkpoint (payload ignored) and return its seq."""
-        return self.call(self._log_only, kind, payload)
+    def log_only(self, kind, payload, yielding=False):
+        """Append a clock or a requested checkpoint (payload ignored) and return its seq. yielding: LogFull if it could be had only by
+        recycling what a pull is about to read."""
+        return self.call(self._log_only, kind, payload, yielding)
 
     def _ready(self):
         if self.damage:
@@ -303,6 +313,9 @@ class Store:
         forget("shared_kernel", "settle")
         self.busy = False
         if not done:
+            if self.hold >= 0:  # a pull gives way
+                self.hold = -1
+                return self._settle(again)
             if again and self._may_cover() and self._snapshot_unsettled():
                 return self._settle(False)
             self._full()
@@ -346,7 +359,7 @@ class Store:
                     return value
         return end
 
-    def _log_only(self, kind, payload):
+    def _log_only(self, kind, payload, yielding):
         self._ready()
         if kind not in (CLOCK, CHECKPOINT):
             raise Invalid("a log-only frame asked for from outside is a clock or a checkpoint, not 0x%02x" % kind)
@@ -354,7 +367,10 @@ class Store:
             raise Invalid("a clock frame's payload has 12 bytes, not %d" % len(payload))
         if not self.booted:
             self._settle()
-        self._need_room((self.region.pad(OVERHEAD + 32),))
+        size = self.region.pad(OVERHEAD + 32)
+        if yielding and self.hold >= 0 and not self._fits((size,)) and self.free_sectors() <= self.reserve():
+            raise LogFull("the log is full at seq %d but for frames that are about to be pulled" % self.seq)
+        self._need_room((size,))
         self.busy = True
         if kind == CHECKPOINT:
             self._checkpoint()
@@ -521,7 +537,24 @@ class Store:
         them. While one snapshot is written over, what it covered with the other may still go: without it those frames have nothing left
         to begin from."""
         return (self._covered() >= end and (self.policy == OVERWRITE or self.acked >= end)
-                and not 0 <= self.hold < end)
+                and not (0 <= self.hold < end and self.holds()))
+
+    def hold_from(self, seq):
+        """A pull is about to read the frames from `seq` on: they are not recycled before it is done, or silent for a minute, or a command
+        needs their room."""
+        self.hold = seq
+        self.held = self.now()
+
+    def hold_on(self):
+        """The pull goes on."""
+        if self.hold >= 0 and self.holds():
+            self.held = self.now()
+
+    def holds(self):
+        """Return whether the pull for which frames are held goes on; if not, they are not held any more."""
+        if (self.now() - self.held) & _TICKS_MASK > _HOLD_MS:
+            self.hold = -1
+        return self.hold >= 0
 
     def _covered(self):
         """Return the seq before which snapshots cover everything: both of them; or one that was taken in this boot, where the log has no
@@ -770,6 +803,7 @@ class Store:
         self._kernel()
         if not 0 <= seq <= self.seq + 1:
             raise Invalid("seq %d cannot be acknowledged: the log ends at %d" % (seq, self.seq))
+        self.hold = -1  # the pull is done
         before = self._acknowledged_runs()
         self.acked = max(self.acked, min(seq, self.certain() + 1))
         if self.damage is None and self._acknowledged_runs() > before:  # else a sync of nothing new would add to the log
@@ -911,7 +945,7 @@ def _command(store, kind, payload, token, more=False):
     mark = store.mark
     if due or more or mark or store.limit - store.address - store.group_size < padded:
         # the frame that ends a group must have room too
-        store._need_room((padded, store.clock_size))
+        store._need_room((padded, store.region.pad(OVERHEAD + 32)))  # so that a boot can carry the group
     store.busy = True
     if due:
         store._due()

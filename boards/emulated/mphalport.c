@@ -207,15 +207,16 @@ uintptr_t mp_hal_stdio_poll(uintptr_t poll_flags) {
 mp_uint_t mp_hal_stdout_tx_strn(const char *str, size_t len) {
     static bool dropping;
     for (size_t i = 0; i < len; i++) {
-        if (!soc_uart_tx_ready() && !dropping) {
-            uint64_t end = soc_ticks() + TX_TIMEOUT_MS * soc_ticks_per_ms;
+        if (!soc_uart_tx_ready()) {
+            uint64_t end = dropping ? 0 : soc_ticks() + TX_TIMEOUT_MS * soc_ticks_per_ms;
             while (!soc_uart_tx_ready() && soc_ticks() < end) {
             }
+            dropping = !soc_uart_tx_ready();
+            if (dropping) {
+                break;
+            }
         }
-        dropping = !soc_uart_tx_ready();
-        if (dropping) {
-            break;
-        }
+        dropping = false;
         soc_uart_tx(str[i]);
     }
     return len;

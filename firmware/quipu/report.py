@@ -10,14 +10,18 @@ from shared_kernel.config import CONFIG_NAMES
 VERSION = "0.1.0"
 
 
-def info(memory, limit):
-    """Return a dictionary: the board, its firmware, the configuration, and (seq, chain head, state root) taken together."""
+def info(memory, limit, answer_limit=4096):
+    """Return a dictionary: the board, its firmware, the configuration, and (seq, chain head, state root) taken together.
+
+    limit: characters that a request may have; answer_limit: bytes of flash that an answer may
+    """
     store = memory.store
     region = store.region
     gc.collect()
     out = {
         "protocol": link.PROTOCOL,
         "request_limit": limit,
+        "answer_limit": answer_limit,
         "firmware": VERSION,
         "rules": RULES,
         "board": memory.identity,

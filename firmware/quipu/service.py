@@ -9,8 +9,8 @@ import sys
 
 from micropython import const
 
-from shared_kernel import kernel, link
-from shared_kernel.errors import LinkError, QuipuError
+from shared_kernel import kernel, link, primitives
+from shared_kernel.errors import LinkError, NotFound, QuipuError
 from shared_kernel.frames import CHECKPOINT, CLOCK, TOKEN_BYTES, words_bytes
 from shared_kernel.kernel import u32
 from shared_kernel.store import command
@@ -36,12 +36,16 @@ _ACKNOWLEDGE = const(0x46)
 _LEAVE = const(0x47)
 _CONFIGURE = const(0x48)
 _READ_REGION = const(0x49)
+_LOG_LAYOUT = const(0x4A)
+_KEEP = const(0x4B)
+_PART = const(0x4C)
 _BEGIN_RESTORE = const(0x50)
 _ERASE_LOG = const(0x53)
 
 # A request must fit the smallest receive buffer that a port has (stm32 UART: 256 bytes), marks included.
 LIMIT = 240
-_ANSWER = const(1536)  # bytes of payload that an answer may have
+ANSWER_LIMIT = const(4096)  # bytes of flash that one answer may have
+_ANSWER = const(1536)  # bytes of payload that other answers may have
 _LARGEST = const(32768)  # bytes of a request, all parts together
 _WAIT_MS = const(20)  # how long a begun request may pause before the application goes on
 
@@ -60,7 +64,10 @@ class Service:
         poller = select.poll()
         poller.register(sys.stdin, select.POLLIN)
         self.arrived = poller.poll
+        self.arriving = poller.ipoll  # the same without a list
+        self.blocks = None  # shared_kernel.pull, once a pull has begun: an import takes as long as a search
         self.parts = b""
+        self.kept = 0, b""  # an answer that is fetched in parts, its CRC before it
         self.busy = self.leave = False
 
     def poll(self):
@@ -75,7 +82,7 @@ class Service:
                 try:
                     request = reader.feed(read(1)[0])
                     if not reader.size:  # one has begun
-                        request = reader.rest(poll, read, _WAIT_MS)
+                        request = reader.rest(self.arriving, read, _WAIT_MS)
                 except LinkError as e:
                     self._send(0, e.code, str(e).encode())
                     continue
@@ -101,8 +108,12 @@ class Service:
         try:
             if len(payload) > _LARGEST:
                 raise LinkError("a request has at most %d bytes, not %d" % (_LARGEST, len(payload)))
+            if op != _PART:
+                self.kept = 0, b""
             if op & link.MORE:
                 self.parts, status, out = payload, 0, b""
+            elif op == _READ_REGION:
+                return self._send_region(ident, u32(payload, 0), payload[4] | payload[5] << 8)
             else:
                 status, out = 0, self._do(op, payload)
                 if len(out) > 0xFFFF:
@@ -112,6 +123,32 @@ class Service:
         except Exception as e:  # a request must never end the application
             status, out = 1, ("%s: %s" % (type(e).__name__, e)).encode()
         self._send(ident, status, out)
+
+    def _send_region(self, ident, address, size):
+        """Answer with bytes of the flash as they stand, those at the end that read 0xFF left out; no frame is looked at."""
+        pull = self.blocks
+        if pull is None:
+            from shared_kernel import pull
+
+            self.blocks = pull
+        store = self.memory.store
+        region = store.region
+        if size > ANSWER_LIMIT or address + size > region.sector * region.sectors:
+            raise LinkError("%d bytes at 0x%x: an answer has at most %d, and the region ends at 0x%x"
+                            % (size, address, ANSWER_LIMIT, region.sector * region.sectors))
+        if store._inside:
+            store._refuse()
+        store.hold_on()
+        end = pull.used_end(region, address, address + size)
+        # no group is under way here; a log that is damaged from its beginning has no such buffer
+        buffer = store.block if store.kernel else region.part
+        link.answer_in_parts(sys.stdout.buffer, ident, 0, end - address, pull.parts(region, buffer, address, end))
+
+    def _hold_to(self, p, at):
+        """LinkError unless the log's name begins with the 4 bytes or more of a request from `at` on."""
+        name = self.memory.store.log_name()
+        if len(p) < at + 4 or p[at:] != name[: len(p) - at]:
+            raise LinkError("this board's log is %s..., not %s..." % (name[:8].hex(), bytes(p[at:]).hex()))
 
     def _do(self, op, p):
         memory = self.memory
@@ -123,7 +160,7 @@ class Service:
 
             from . import report
 
-            return json.dumps(report.info(memory, LIMIT)).encode()
+            return json.dumps(report.info(memory, LIMIT, ANSWER_LIMIT)).encode()
         if op == _SEARCH:
             from shared_kernel.search import search
 
@@ -159,20 +196,34 @@ class Service:
 
             return past.answer(store, op, p)
         if op == _FRAMES:
-            if len(p) < 16 or p[12:] != store.log_name()[: len(p) - 12]:
-                raise LinkError("this board's log is %s..., not %s..." % (store.log_name()[:8].hex(), bytes(p[12:]).hex()))
+            self._hold_to(p, 12)
             return store.read_frames(u32(p, 0), p[4:12])
+        if op == _LOG_LAYOUT:
+            from shared_kernel.pull import layout
+
+            self._hold_to(p, 13)
+            return layout(store, u32(p, 0), p[5:13], p[4])
+        if op == _KEEP:
+            out = bytes(self._do(p[0], p[1:]))
+            self.kept = primitives.crc32(out, 0), out
+            return words_bytes((len(out), self.kept[0]))
+        if op == _PART:
+            at, size = p[4] | p[5] << 8, p[6] | p[7] << 8
+            if size and u32(p, 0) != self.kept[0]:
+                raise NotFound("that answer is not kept any more")
+            return self.kept[1][at : at + size]
         if op == _SNAPSHOT:
             slot, header = store.newest_snapshot()
             return bytes((slot,)) + header.encode()
         if op == _SNAPSHOT_DATA:
+            store.hold_on()
             return store.read_snapshot(p[0], u32(p, 1), u32(p, 5), p[9] | p[10] << 8)
         if op == _TAKE_SNAPSHOT:
             return words_bytes((store.take_snapshot().seq,))
         if op == _CHECKPOINT:
-            return words_bytes((store.log_only(CHECKPOINT, b""),))
+            return words_bytes((store.log_only(CHECKPOINT, b"", True),))
         if op == _CLOCK:
-            return words_bytes((store.log_only(CLOCK, p),))
+            return words_bytes((store.log_only(CLOCK, p, True),))
         if op == _ACKNOWLEDGE:
             store.acknowledge(u32(p, 0))
             return words_bytes((store.seq,))
@@ -180,10 +231,6 @@ class Service:
             memory.configure([u32(p, 4 * i) for i in range(7)], p[29:45], p[28])
             gc.collect()
             return store.log_name()
-        if op == _READ_REGION:
-            region = store.region
-            address = u32(p, 0)
-            return region.read(address, max(0, min(p[4] | p[5] << 8, _ANSWER, region.sector * region.sectors - address)))
         if _BEGIN_RESTORE <= op <= _ERASE_LOG:
             from . import restore
 

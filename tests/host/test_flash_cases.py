@@ -4,6 +4,8 @@ each in format 2, on the board's own store and by what the laptop reads from an 
 import random
 
 import pytest
+import quipu
+from quipu.cli.boards import show_info
 from quipu.cli.dump import judged
 from quipu.dump import recover
 from quipu.dump.found import Found
@@ -16,6 +18,7 @@ from shared_kernel.errors import Damage, FlashError, LogFull, QuipuError
 from shared_kernel.store import Store, command
 from tests.flashsim import FlashSim
 from tests.host.sample import CONFIG, RamFlash, begin, every_type, give, mount
+from tests.host.unix_board import SECTOR, SECTORS, UnixBoard
 
 WIDE = (16, 32, 16, 16, 8, 8, 8)
 
@@ -94,6 +97,27 @@ def test_case_22_with_both_copies_lost_it_is_damage_and_nothing_is_written(young
             result, verdict = recover.recover(held, tmp_path)
             assert (verdict.verdict, verdict.state_root) == ("match", old.kernel.root().hex())
             assert judged(result, verdict)["exit_code"] == 1
+
+
+def test_case_22_and_32_a_question_changes_no_byte_of_a_region_that_cannot_be_read(tmp_path):
+    """The real firmware: `quipu info` over the link, of a log whose only header is lost, and of somebody else's files."""
+    flash = RamFlash(SECTORS)
+    store = begin(flash)
+    every_type(store)
+    lost = bytearray(flash.memory)
+    for copy in (0, 1):
+        lost[store.region.header_at(store.order[0]) + copy * store.region.header_size + 9] ^= 8
+    files = b"\xff" * (SECTORS - 10) * SECTOR + b"littlefs".ljust(SECTOR, b"\0") * 10
+    for name, memory, why in (("lost", lost, "no run of its log can be read"), ("files", files, "sector 22 begins with 6c6974746c656673")):
+        path = tmp_path / name
+        path.write_bytes(memory)
+        with UnixBoard(path) as there, quipu.connect(there.port) as board:
+            info = board.info()
+            with pytest.raises(Damage, match="not blank"):
+                board.configure(CONFIG, bytes(16))
+        assert info["configured"] is False and info["format"] == 2 and why in info["damage"]
+        assert "none: the region holds something else" in "".join(str(cell) for cell in show_info(info).columns[1].cells)
+        assert path.read_bytes() == memory
 
 
 def test_case_22_one_sector_record_or_all_lost_is_no_blank_region(young):

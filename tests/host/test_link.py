@@ -229,7 +229,7 @@ def test_the_port_is_held(tmp_path):
 
 def test_requests_and_typed_errors(tmp_path):
     with UnixBoard(tmp_path / "flash") as unix, Link(unix.port) as link:
-        assert b'"protocol": 1' in link.greeting
+        assert b'"protocol": 2' in link.greeting
         assert link.request(requests.INFO) != b""
         with pytest.raises(quipu.errors.NotFound, match="not configured"):
             link.request(requests.RECORD, bytes(4))
@@ -330,7 +330,7 @@ def test_what_the_application_prints_is_kept_apart(tmp_path):
         counts = []
         while len(counts) < 40 or printed.count(b"\n") < 41:
             counts.append(int(board.get("n")))  # changes all the time: the application goes on
-            assert board.info()["protocol"] == 1
+            assert board.info()["protocol"] == 2
         assert counts == sorted(counts) and counts[-1] > counts[0]
     lines = printed.split(b"\n")
     assert len(lines) > 40

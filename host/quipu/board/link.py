@@ -1,7 +1,8 @@
 """The laptop's half of the link: requests out, answers in, the application's own output kept apart. Knows no log.
 
 The framing is shared_kernel/link.py's. One request is in flight at a time. A request that changes nothing is repeated when
-its answer fails to come, a few times and within a limit; any other is the caller's to decide (`repeat=False`).
+its answer fails to come, within a limit; any other is the caller's to decide (`repeat=False`). On a noisy line long answers
+are fetched in pieces (`piece`), whose size follows what gets through.
 """
 
 import binascii
@@ -15,14 +16,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from quipu.board import serial_port
 from quipu.errors import LostAnswer, PortError, QuipuError, by_code
 from shared_kernel import link, primitives, requests
-from shared_kernel.errors import LinkError
+from shared_kernel.errors import LinkError, NotFound
 from shared_kernel.frames import words_bytes
 from shared_kernel.kernel import u32
 
 if TYPE_CHECKING:
     from quipu.board.repl import Repl
 
-_POLL_S = 0.05  # how long one read of the port waits
+_POLL_S = 0.02  # how long one read of the port waits
 _STALL_S = 0.5  # a silence inside an answer that long means that bytes of it were lost
 _FIRST_WAIT_S = 1.0  # for an answer before a request is repeated; doubled each time
 _ARRIVING_S = 6.0  # what the longest answer takes at 115200 baud
@@ -32,6 +33,17 @@ _PROMPT_S = 1.0
 _START_S = 120.0  # how long a board may take to recover its log
 _DEFAULT_LIMIT = 240  # characters of a request, until the board has said what it takes
 _KEEP = 65536  # bytes of the application's output that are kept
+_LEAST, _MOST = 64, 4096  # bytes of a piece
+_GROW_AFTER = 8  # pieces of one size that arrived in a row
+_PIECE_S = 0.05  # how long a board may take for a piece, beyond what it took for others
+_PIECE_STALL_S = 0.1  # a silence inside a piece that long means that bytes of it were lost
+_BYTE_S = 1.5 / 11520  # a byte at 115200 baud, with something to spare
+_FRAMING = 64  # bytes on the wire for a piece beside it, at most
+_HINT = 16  # bytes that came without an answer and may have been one
+_MIXED = 8  # answers in a row that changed while their pieces were fetched
+# Answers of more than some ten bytes, to requests that change nothing.
+_LONG_ANSWERS = (requests.INFO, requests.FRAMES, requests.SNAPSHOT, requests.LOG_LAYOUT)
+_NOTHING = requests.PART, bytes(8)  # what any board answers shortly, if only with an error: it ends what was sent in parts before
 _BANNER = re.compile(rb"MicroPython (\S+)[^\r\n]*\r\n(?:[^\r\n]*\r\n)?>>> $")
 
 
@@ -52,6 +64,35 @@ def parts(op: int, payload: bytes, limit: int) -> list[tuple[int, bytes]]:
     room = limit // 4 * 3 - 6  # base64 makes 4 characters of 3 bytes; id, op and CRC take 6
     cuts = range(0, max(1, len(payload)), room)
     return [(op if at == cuts[-1] else op | link.MORE, payload[at : at + room]) for at in cuts]
+
+
+class Pieces:
+    """How large the pieces of an answer are that get through a line: halved when one is lost, doubled after some that arrived.
+
+    size: bytes; most: what the board sends at once; wait_s: how long a board takes to answer, on average
+    """
+
+    def __init__(self) -> None:
+        self.size = self.most = _MOST
+        self.wait_s = 0.1
+        self._row = 0
+
+    def arrived(self, size: int, took_s: float) -> None:
+        """A piece came whole, so long after it was asked for."""
+        self.wait_s += (max(0.0, took_s - size * _BYTE_S) - self.wait_s) / 4
+        self._row += size >= self.size
+        if self._row >= _GROW_AFTER:
+            self.size = min(2 * self.size, self.most)
+            self._row = 0
+
+    def lost(self) -> None:
+        """A piece or its request was damaged on the way."""
+        self.size = max(_LEAST, self.size // 2)
+        self._row = 0
+
+    def patience_s(self, size: int) -> float:
+        """Return how long to wait for a piece of `size` bytes."""
+        return _PIECE_S + 2 * self.wait_s + (size + _FRAMING) * _BYTE_S
 
 
 class AnswerReader:
@@ -138,6 +179,9 @@ class Link:
         self._output = output
         self._reader = AnswerReader(self._print)
         self._ids = self._sequence()
+        self.pieces = Pieces()
+        self.keeps = True  # whether the board answers KEEP, as far as is known
+        self._refused = 0  # requests that the board could not read
         self._stale_parts = False
         self._complete = 0  # id of the last request of which all parts were sent
         self._repl: Repl | None = None
@@ -175,9 +219,15 @@ class Link:
         deadline = time.monotonic() + limit
         wait = _FIRST_WAIT_S
         for _ in range(_ATTEMPTS):
-            answer = self._attempt(op, payload, min(time.monotonic() + wait, deadline))
-            if not answer and not repeat:
-                answer = self._settle(deadline)
+            if repeat and self.keeps and self.pieces.size < _MOST // 4 and op in _LONG_ANSWERS:
+                answer = self._by_pieces(op, payload)
+            else:
+                hints = self._hints()
+                answer = self._attempt(op, payload, min(time.monotonic() + wait, deadline))
+                if not answer and not repeat:
+                    answer = self._settle(deadline)
+                elif not answer and self.keeps and op in _LONG_ANSWERS and self._hints() - hints >= _HINT:
+                    answer = self._by_pieces(op, payload)
             if answer:
                 if answer.status:
                     raise by_code(answer.status)(answer.payload.decode(errors="replace"))
@@ -185,8 +235,94 @@ class Link:
             if not repeat or time.monotonic() >= deadline:
                 break
             wait *= 2
-        raise LostAnswer(f"{self.url}: no whole answer to request 0x{op:02x} (limit {limit:g} s): is the board there, and does "
-                         "its application call quipu's verbs, poll() or serve() often enough?")
+        raise self._lost(op, limit)
+
+    def _lost(self, op: int, limit: float) -> LostAnswer:
+        return LostAnswer(f"{self.url}: no whole answer to request 0x{op:02x} (limit {limit:g} s): is the board there, and does "
+                          "its application call quipu's verbs, poll() or serve() often enough?")
+
+    def piece(self, op: int, ask: Callable[[int], bytes], wanted: int) -> tuple[int, bytes]:
+        """Ask for up to `wanted` bytes until an answer comes whole: ask(n) is the payload that asks for n of them. Return (n, the answer's
+        payload), or raise the error that the board answered with. It must change nothing, and begin at the same place for any n.
+
+        LostAnswer if none comes whole for `timeout` s.
+        """
+        deadline = time.monotonic() + self.timeout
+        asked: dict[int, tuple[int, float]] = {}
+        patience = 1.0
+        while True:
+            n = min(wanted, self.pieces.size)
+            ident = next(self._ids)
+            self._reader.asked.add(ident)
+            hints, refused = self._hints(), self._refused
+            begun = time.monotonic()
+            asked[ident] = n, begun
+            self._write(encode_request(ident, op, ask(n)))
+            until = begun + patience * self.pieces.patience_s(n)
+            for answer in self._answers(until, _PIECE_STALL_S):
+                if answer and answer.id in asked:  # a late one serves as well: it changed nothing
+                    n, sent = asked[answer.id]
+                    self.pieces.arrived(n, time.monotonic() - sent)
+                    if answer.status:
+                        raise by_code(answer.status)(answer.payload.decode(errors="replace"))
+                    return n, answer.payload
+                if answer and self._is_refusal(answer) or not answer and self._hints() - hints >= _HINT + n // 2:
+                    break
+            if self._hints() - hints >= _HINT or self._refused > refused:
+                self.pieces.lost()
+                patience = 1.0
+            else:  # nothing at all: the request was lost, or the board is busy
+                patience = min(2 * patience, 64.0)
+            if time.monotonic() >= deadline:
+                raise self._lost(op, self.timeout)
+
+    def _by_pieces(self, op: int, payload: bytes) -> Answer | None:
+        """Have the board keep its answer and fetch that in pieces; None if it cannot."""
+        room = self.limit // 4 * 3 - 7
+        if len(payload) > room:
+            return None
+        for _ in range(_MIXED):
+            try:
+                told = self.piece(requests.KEEP, lambda _: bytes((op,)) + payload, _LEAST)[1]
+                if len(told) != 8:
+                    raise LinkError(f"{self.url}: the board says in {len(told)} bytes what it keeps")
+            except LinkError as e:
+                if f"0x{requests.KEEP:02x}" not in str(e):
+                    raise
+                self.keeps = False
+                return None
+            try:
+                data = self._kept(told[4:8], u32(told, 0))
+            except NotFound:  # the board was restarted, or asked by somebody else
+                continue
+            if len(data) == u32(told, 0) and primitives.crc32(data, 0) == u32(told, 4):
+                return Answer(0, 0, data)
+        return None
+
+    def _kept(self, crc: bytes, size: int) -> bytes:
+        """Fetch the answer that the board keeps, piece by piece; less than `size` bytes if it sends less."""
+        data = bytearray()
+
+        def ask(n: int) -> bytes:
+            at = len(data)
+            return crc + bytes((at & 255, at >> 8, n & 255, n >> 8))
+
+        while len(data) < size:
+            part = self.piece(requests.PART, ask, size - len(data))[1]
+            if not part:
+                break
+            data += part
+        return bytes(data)
+
+    def _hints(self) -> int:
+        """Return a number that grows with what came and was no answer of ours."""
+        return self.printed_bytes + _HINT * (self._reader.damaged + self._refused)
+
+    def _is_refusal(self, answer: Answer) -> bool:
+        """Return whether this is what the board says to a request that arrived damaged."""
+        refusal = answer.id == 0 and answer.status == LinkError.code
+        self._refused += refusal
+        return refusal
 
     def _settle(self, deadline: float) -> Answer | None:
         """Wait for the answer to the last request; None once it is certain that it was lost. Requests are answered in order: if the
@@ -194,22 +330,24 @@ class Link:
         lost = self._complete
         wait = _FIRST_WAIT_S
         while time.monotonic() < deadline:
-            info = next(self._ids)
-            self._reader.asked.add(info)
-            self._write(encode_request(info, requests.INFO, b""))
+            nothing = next(self._ids)
+            self._reader.asked.add(nothing)
+            self._write(encode_request(nothing, *_NOTHING))
             for answer in self._answers(min(time.monotonic() + wait, deadline)):
                 if answer and lost and answer.id == lost:
                     return answer
-                if answer and answer.id == info:
+                if answer and answer.id == nothing:
                     self._stale_parts = False
                     return None
+                if answer and self._is_refusal(answer):
+                    break
             wait *= 2
         return None
 
     def _attempt(self, op: int, payload: bytes, deadline: float) -> Answer | None:
         """Send a request once, in as many parts as it needs; return the answer, None if it or a part's was lost."""
         if self._stale_parts:  # the board may hold parts of an earlier attempt: any whole request clears them
-            if not self._exchange(requests.INFO, b"", deadline):
+            if not self._exchange(*_NOTHING, deadline):
                 return None
             self._stale_parts = False
         pieces = parts(op, payload, self.limit)
@@ -233,14 +371,16 @@ class Link:
         for answer in self._answers(deadline):
             if answer and answer.id == ident:
                 return answer
-            if answer and answer.id == 0 and answer.status == LinkError.code:  # what the board says to a damaged request
+            if answer and self._is_refusal(answer):
                 return None
             if not answer and self._reader.damaged > damaged:
                 return None
         return None
 
-    def _answers(self, deadline: float) -> Iterator[Answer | None]:
-        """Yield answers as they come, and None where the board pauses, until the deadline; a little longer while one is coming."""
+    def _answers(self, deadline: float, stall: float = 0.0) -> Iterator[Answer | None]:
+        """Yield answers as they come, and None where the board pauses, until the deadline; a little longer while one is coming. stall:
+        seconds of silence inside an answer that mean that the rest was lost."""
+        stall = min(stall or _STALL_S, _STALL_S)
         heard = time.monotonic()
         while True:
             data = self._read()
@@ -249,11 +389,11 @@ class Link:
                 heard = now
                 yield from self._reader.feed(data)
             elif self._reader.waiting():
-                if now - heard > _STALL_S:
+                if now - heard > stall:
                     yield from self._reader.give_up()
             else:
                 yield None
-            if now >= deadline and not (self._reader.waiting() and now - heard < _STALL_S and now < deadline + _ARRIVING_S):
+            if now >= deadline and not (self._reader.waiting() and now - heard < stall and now < deadline + _ARRIVING_S):
                 while self._reader.waiting():  # what has begun may hide what came whole
                     yield from self._reader.give_up()
                 return
@@ -306,7 +446,11 @@ class Link:
         deadline = time.monotonic() + self.timeout
         wait = _GREETING_S
         while True:
+            hints = self._reader.damaged + self._refused
             answer = self._attempt(requests.INFO, b"", min(time.monotonic() + wait, deadline))
+            if not answer and self._reader.damaged + self._refused > hints:  # a board is there, on a noisy line
+                with contextlib.suppress(LostAnswer):
+                    answer = self._by_pieces(requests.INFO, b"")
             if answer:
                 break
             if serve and (version := self._prompt(min(time.monotonic() + _PROMPT_S, deadline))):

@@ -9,31 +9,68 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from quipu.archive.chain import Chain, whole_frames
+from quipu.archive.frame import Frame, taken_apart
 from quipu.board.link import Link
 from quipu.errors import LostAnswer, PortError
 from shared_kernel import frames, kernel, requests
 from shared_kernel.config import CONFIG_NAMES, check_config
-from shared_kernel.errors import Invalid, NotFound
-from shared_kernel.frames import CHECKPOINT, CLOCK, HEADER, NO_HEAD, OVERHEAD, TOKEN, TOKEN_BYTES, words_bytes
+from shared_kernel.errors import Invalid, LinkError, NotFound
+from shared_kernel.frames import CHECKPOINT, CLOCK, NO_HEAD, OVERHEAD, TOKEN_BYTES, words_bytes
 from shared_kernel.history import History
 from shared_kernel.kernel import u32
 from shared_kernel.link import PROTOCOL
+from shared_kernel.run import HEADER as RUN_HEADER
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-_TRIES = 3  # of one change, each of which was certainly not carried out
+_PROTOCOLS = (1, PROTOCOL)  # of the link: a board of protocol 1 gives its log by frames only
+_TRIES = 10  # of one change, each of which was certainly not carried out
 _NO_VALUE = 0xFFFF  # length of a version whose value has left the flash
 _NAME_BYTES = 6  # of the log's name in a request for frames: base64 then pads nothing, and frames are checked against all of it
+_LAYOUT_BYTES = 36  # of a Layout with one run
 _SLOW_S = 120.0  # for what erases and programs many sectors
+
+
+class Layout(NamedTuple):
+    """Where a log's frames stand on a board's flash, from one on.
+
+    seq: of that frame, the log's first if what was asked for is gone; address: where it stands, in the region; certain: the last seq
+    that every later boot will read; sector, block, unit: bytes; sectors: of the region; slot_sectors: of a snapshot slot; total: how
+    many runs there are from that frame's on; runs: the numbers of the first of them
+    """
+
+    seq: int
+    certain: int
+    address: int
+    sector: int
+    sectors: int
+    slot_sectors: int
+    block: int
+    unit: int
+    total: int
+    runs: tuple[int, ...]
+
+    def is_possible(self) -> bool:
+        """Return whether these numbers can be those of a region, and the address one in the first run's sector."""
+        sector, block, unit = self.sector, self.block, self.unit
+        if not (sector and unit and block and self.runs) or sector % unit or sector % block or block % unit:
+            return False
+        ring = self.sectors - 2 * self.slot_sectors
+        blocks = sector // block
+        if ring < 1 or not block > 2 * RUN_HEADER or self.total < len(self.runs):
+            return False
+        begin = (2 * self.slot_sectors + self.runs[0] % (blocks * ring) // blocks) * sector
+        return begin <= self.address <= begin + sector
 
 
 class Verbs:
     """A board behind an open Link; a context manager. config: the log's (None before `configure`); log: its name, or None; damage:
-    what is wrong with the log, as the board said when it was last asked for `info`, or None.
+    what is wrong with the log, as the board said when it was last asked for `info`, or None; protocol: the link's, of the board;
+    region: bytes of the flash region that the log lies in.
 
     Every verb may raise what the board's kernel raises (Refused and its kinds; nothing has changed then), LinkError, PortError,
     and LostAnswer, where a board fell silent and it cannot be known whether a change was made.
@@ -62,11 +99,15 @@ class Verbs:
         return dict(info)
 
     def _learn(self, info: dict[str, Any]) -> None:
-        if info.get("protocol") != PROTOCOL:
+        self.protocol: int = info.get("protocol", 0)
+        if self.protocol not in _PROTOCOLS:
             self.close()
-            raise PortError(f"{self.link.url}: the board speaks link protocol {info.get('protocol')}, this version {PROTOCOL}: "
-                            "update the older one")
+            raise PortError(f"{self.link.url}: the board speaks link protocol {self.protocol}, and this version of quipu "
+                            f"{' and '.join(map(str, _PROTOCOLS))}: update quipu on this computer (pip install -U quipu)")
         self.link.limit = info["request_limit"]
+        self.link.keeps = self.protocol > 1
+        self.link.pieces.most = info.get("answer_limit", self.link.pieces.most)
+        self.region = info["sector"] * info["sectors"]
         self.log = bytes.fromhex(info["log"]) if info["configured"] else None
         self.damage = info.get("damage")
         config = info.get("config")
@@ -122,9 +163,9 @@ class Verbs:
     def _command(self, kind: int, payload: bytes) -> int:
         token = os.urandom(TOKEN_BYTES)
         return self._change(kind, token + payload,
-                            lambda frame: frame[1] == kind | TOKEN and frame[HEADER : HEADER + TOKEN_BYTES] == token)
+                            lambda frame: (frame.kind, frame.token) == (kind, token))
 
-    def _change(self, op: int, payload: bytes, ours: Callable[[memoryview], bool], timeout: float | None = None) -> int:
+    def _change(self, op: int, payload: bytes, ours: Callable[[Frame], bool], timeout: float | None = None) -> int:
         """Send a request that appends a frame and return the frame's seq. ours: tells that frame from others."""
         self._log()
         for _ in range(_TRIES):
@@ -136,7 +177,7 @@ class Verbs:
                     return seq
         raise LostAnswer(f"{self.link.url}: request 0x{op:02x} was lost {_TRIES} times; the board's log has no trace of it")
 
-    def _find(self, ours: Callable[[memoryview], bool]) -> int | None:
+    def _find(self, ours: Callable[[Frame], bool]) -> int | None:
         """Return the seq of the frame that is ours, among those since the last info; None if it is certainly not there.
 
         Requests are answered in order, so once the board answers this one, the lost one has been carried out or never will be.
@@ -145,9 +186,9 @@ class Verbs:
         if self._known.seq + 1 < info["first_seq"]:  # recycled meanwhile, but what we look for is at the log's end
             self._known = Chain(self.log, info["first_seq"] - 1, bytes.fromhex(info["first_head"]))
         found = None
-        for frame in self._since(self._known):
+        for frame in map(taken_apart, self._since(self._known)):
             if ours(frame):
-                found = u32(frame, 4)
+                found = frame.seq
         return found
 
     def _since(self, chain: Chain) -> Iterable[memoryview]:
@@ -246,12 +287,12 @@ class Verbs:
     def checkpoint(self) -> int:
         """Append a frame with the state root; return its seq."""
         self.info()  # a checkpoint looks like any other: if the answer is lost, only those from here on count
-        return self._change(requests.CHECKPOINT, b"", lambda frame: frame[1] == CHECKPOINT)
+        return self._change(requests.CHECKPOINT, b"", lambda frame: frame.kind == CHECKPOINT)
 
     def clock(self, unix_ms: int | None = None, uncertainty_ms: int = 0) -> int:
         """Tell the log the wall time, milliseconds since 1970 (None: this laptop's, now); return the frame's seq."""
         payload = frames.clock(time.time_ns() // 1_000_000 if unix_ms is None else unix_ms, uncertainty_ms)
-        return self._change(requests.CLOCK, payload, lambda frame: frame[1] == CLOCK and frame[HEADER:-4] == payload)
+        return self._change(requests.CLOCK, payload, lambda frame: (frame.kind, frame.payload) == (CLOCK, payload))
 
     def snapshot(self) -> int:
         """Take a snapshot on the board now; return the seq of the last frame that it covers."""
@@ -275,13 +316,38 @@ class Verbs:
 
     def snapshot_data(self, slot: int, generation: int, offset: int, size: int) -> bytes:
         """Return up to `size` bytes of that snapshot's arena from `offset`; NotFound if the snapshot is gone."""
-        request = bytes((slot,)) + words_bytes((generation, offset)) + bytes((size & 255, size >> 8))
-        return self.link.request(requests.SNAPSHOT_DATA, request)
+        begin = bytes((slot,)) + words_bytes((generation, offset))
+        return self.link.piece(requests.SNAPSHOT_DATA, lambda n: begin + bytes((n & 255, n >> 8)), size)[1]
+
+    def layout(self, seq: int, head: bytes, hold: bool = False) -> Layout:
+        """Return where the frames from `seq` on stand on the flash. head: the chain head before it (its first 8 bytes count); hold: they
+        are about to be pulled, and not to be recycled meanwhile.
+
+        FormatError if the board's log has another head there, NotFound if it ends before that.
+        """
+        payload = words_bytes((seq,)) + bytes((hold,)) + head[:8] + self._log()[:_NAME_BYTES]
+        data = self.link.request(requests.LOG_LAYOUT, payload)
+        if len(data) < _LAYOUT_BYTES or len(data) % 4:
+            raise LinkError(f"{self.link.url}: the board's answer on its log's layout has {len(data)} bytes")
+        first, certain, address, sector, sectors, block, unit, total, *runs = _words(data)
+        layout = Layout(first, certain, address, sector, sectors & 0xFFFF, sectors >> 16, block, unit, total, tuple(runs))
+        if not layout.is_possible() or sector * layout.sectors != self.region:
+            raise LinkError(f"{self.link.url}: the board says of its log what cannot be: {layout}")
+        return layout
 
     def read_region(self, address: int, size: int) -> bytes:
         """Return bytes of the log's flash region from an address on: at least 1 of size, b"" at its end. A board whose log is damaged
         answers this too."""
-        return self.link.request(requests.READ_REGION, bytes(words_bytes((address,))) + bytes((size & 255, size >> 8)))
+        begin = bytes(words_bytes((address,)))
+        if self.protocol == 1:
+            return self.link.request(requests.READ_REGION, begin + bytes((size & 255, size >> 8)))
+        size = min(size, self.region - address)
+        if size <= 0:
+            return b""
+        n, data = self.link.piece(requests.READ_REGION, lambda n: begin + bytes((n & 255, n >> 8)), size)
+        if len(data) > n:
+            raise LinkError(f"{self.link.url}: the board sent {len(data)} bytes of its flash where {n} were asked for")
+        return data + b"\xff" * (n - len(data))  # it leaves those out that end an answer
 
     def acknowledge(self, seq: int) -> int:
         """Say that every frame below `seq` is safely archived, so that its sectors may be recycled. Return the seq of the log's last

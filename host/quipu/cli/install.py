@@ -19,7 +19,7 @@ from quipu.cli.options import ARCHIVE, PORT, Data, Verb, option
 from quipu.cli.render import pairs
 from quipu.dump.found import read
 from quipu.dump.recover import recover as into_archive
-from quipu.errors import PortError, Refused, UsageError
+from quipu.errors import PortError, UsageError
 from quipu.install import attach as reader
 from quipu.install import erase as eraser
 from quipu.install import files as deploy
@@ -57,23 +57,9 @@ def flash(port: str, board: str | None, main: bool, dry_run: bool, erase_log: bo
         return _erase_log(port, archives, yes)
     if archives:
         raise UsageError("--archive goes with --erase-log")
-    with deploy.opened(port, _tool(tool)) as repl:
-        found = flasher.probe(repl)
-        if name := flasher.frozen(repl):
-            raise Refused(f"{port}: this board's firmware is the image of {name} with Quipu in it, which comes before any files: there is "
-                          "nothing to flash. For another Quipu install another image (docs/boards.md)")
-        flasher.need_no_old_log(repl)
-        facts = flasher.facts_for(found, board)
-        found = flasher.settled(repl, found, facts)
-        form, wanted = flasher.contents(found, facts, main)
-        todo = flasher.plan(repl, found, facts, form, wanted)
-        if dry_run:
-            return {"dry_run": True, "plan": todo.as_dict(), "info": None, "erased": None}
-        flasher.consent(todo, yes, _asker())
-        if todo.write or todo.remove:
-            with render.progress("flashing") as progress:
-                flasher.carry_out(repl, todo, wanted, progress)
-    return {"dry_run": False, "plan": todo.as_dict(), "info": _started(port), "erased": None}
+    todo = flasher.flash(port, board, main=main, dry_run=dry_run, yes=yes, ask=_asker(), tool=_tool(tool),
+                         progress=lambda: render.progress("flashing"))
+    return {"dry_run": dry_run, "plan": todo.as_dict(), "info": None if dry_run else _started(port), "erased": None}
 
 
 def _tool(name: str) -> type[Repl]:

@@ -9,6 +9,7 @@ from quipu import errors, values
 
 Data = dict[str, Any]
 
+
 class HexBytes(click.ParamType):
     """Bytes written in hex. size: how many, if that is fixed."""
 
