@@ -246,11 +246,13 @@ class Region:
         if found is None and not first & 1:
             self.fetch(at + self.header_size, data)
             found = decode(data)
+        data[0] = first
         return found
 
     def numbers(self):
-        """Return the numbers of all runs with a valid header, greatest first, and the greatest number that is taken."""
-        found = []
+        """Return the numbers of all runs with a valid header, greatest first; the greatest number that is taken; and the addresses of
+        headers that cannot be read, where something else than a frame stands."""
+        found, broken = [], []
         top = -1
         for sector in range(self.ring(), self.sectors):
             record = self.record(sector)
@@ -262,9 +264,11 @@ class Region:
                 # one that was written elsewhere and copied here, by a fault of the part, is none
                 if each and self.header_at(each.number) == at:
                     found.append(each.number)
+                elif each is None and self.part[0] != 0xFF and self.part[0] != VERSION:
+                    broken.append(at)
         found.sort()
         found.reverse()
-        return found, max(top, found[0] if found else -1)
+        return found, max(top, found[0] if found else -1), broken
 
     def write_header(self, run):
         """Program both copies of a run's header, each read back."""
