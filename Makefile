@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup kernel bench demo demo-fleet test lint docs hil firmware conformance images native bench-flash bench-link faults fuzz clean
+.PHONY: help setup kernel bench demo demo-fleet test lint docs hil firmware conformance images native bench-flash bench-link faults explore nightly fuzz clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -67,7 +67,7 @@ firmware: ## MicroPython with Quipu in it for BOARD=RPI_PICO, ...; MICROPYTHON=:
 test: images kernel $(VENV)/recordings ## every test; IGNORE=tests/...: but these
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(addprefix --ignore=,$(IGNORE))
 
-lint: setup ## ruff, mypy on host/, determinism, who imports whom, spelling, the API page, the documents' links
+lint: setup ## ruff, mypy on host/, the kernel's determinism, who imports whom, spelling, the API page, the documents' links
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python tools/determinism.py
@@ -93,6 +93,15 @@ SEEDS ?= 4
 JOBS ?= 2
 faults: images ## power cuts, bad bits, bad sectors, kills, breakages: one table, build/reports/faults.json; SEEDS= JOBS= CUT=
 	$(BIN)/python tests/faults/run.py --seeds $(SEEDS) --jobs $(JOBS) $(if $(CUT),--cut $(CUT))
+	$(if $(CUT),,$(BIN)/python tests/faults/soak.py --seconds 60 --jobs $(JOBS))
+
+explore: setup ## every history of cuts and failures, ten minutes deep; then each rule taken back: build/reports/explore.json
+	$(BIN)/python tools/explore.py --seconds 600 --jobs $(JOBS) --faults 60
+
+PART ?= explore soak
+nightly: setup ## what takes hours: PART=explore (deeper), PART=soak (random long lives)
+	$(if $(filter explore,$(PART)),$(BIN)/python tools/explore.py --seconds 10800 --jobs $(JOBS) --faults 300)
+	$(if $(filter soak,$(PART)),$(BIN)/python tests/faults/soak.py --seconds 600 --jobs $(JOBS) --seed $$(date +%s))
 
 bench: images kernel ## every figure beside its peers, under 10 minutes: a table, build/reports/bench.json and charts
 	$(BIN)/python -m bench.run

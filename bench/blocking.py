@@ -16,7 +16,7 @@ from pathlib import Path
 from quipu.build import images
 from quipu.build.emulator import Emulator
 from quipu.install import boards
-from quipu.install import files as deploy
+from quipu.install.flash import flash as flash_board
 
 from tests.boards.conftest import blank_log
 from tests.boards.test_costs import BOARD, SETUP, Prompt
@@ -79,7 +79,7 @@ def measure(pairs=PAIRS, files=False):
     with tempfile.TemporaryDirectory() as folder:
         flash = Path(folder) / "flash.bin"
         with Emulator(BOARD, flash, frozen=False) as emulator:
-            deploy.deploy(emulator.port, facts_of(files), images.mpy_cross(), main=None)
+            flash_board(emulator.port, main=None, facts=facts_of(files))
         blank_log(flash)
         shutil.copy(flash, Path(folder) / "copy.bin")
         with Prompt(flash) as prompt:

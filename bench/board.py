@@ -11,9 +11,9 @@ from pathlib import Path
 
 import serial
 from quipu.board.repl import Repl
-from quipu.build import images
 from quipu.build.emulator import Emulator
 from quipu.install import files as deploy
+from quipu.install.flash import flash as flash_board
 
 from tests.boards.counting import COST
 
@@ -191,7 +191,7 @@ def core(name, folder):
     """Return {provider: {metric: instructions}} of one board."""
     template = folder / f"{name}.bin"
     with Emulator(name, template, frozen=False) as emulator:
-        deploy.deploy(emulator.port, images.board_facts(name), images.mpy_cross(), main=None)
+        flash_board(emulator.port, main=None)
 
     def copy(provider):
         own = folder / f"{name}-own.bin"

@@ -14,6 +14,7 @@ import quipu
 from quipu.build import images
 from quipu.build.emulator import Emulator
 from quipu.install import files as deploy
+from quipu.install.flash import flash as flash_board
 
 from shared_kernel.config import CONFIG_NAMES
 from shared_kernel.kernel import Kernel
@@ -40,7 +41,7 @@ def measure(name):
     files = deploy.files(facts, images.mpy_cross())
     with Emulator(name, frozen=False) as emulator:
         plain = plain_heap(emulator)
-        deploy.deploy(emulator.port, facts, images.mpy_cross())
+        flash_board(emulator.port)
         with quipu.connect(emulator.port, timeout=30) as board:
             copied = board.info()
     with Emulator(name) as emulator, quipu.connect(emulator.port, timeout=30) as board:

@@ -11,9 +11,9 @@ from pathlib import Path
 import quipu
 from quipu.board import serial_port
 from quipu.board.repl import Repl
-from quipu.build import images
 from quipu.build.emulator import Emulator
 from quipu.install import files as deploy
+from quipu.install.flash import flash as flash_board
 
 from shared_kernel import requests
 from tests.boards.counting import COST
@@ -139,7 +139,7 @@ def run(folder):
         flash = Path(folder) / f"{provider}.bin"
         with Emulator(BOARD, flash, frozen=frozen) as emulator:
             if not frozen:
-                deploy.deploy(emulator.port, images.board_facts(BOARD), images.mpy_cross(), main=None)
+                flash_board(emulator.port, main=None)
             with quipu.connect(emulator.port, _LIMIT_S) as board:
                 if board.info()["provider"] != provider:
                     raise AssertionError(f"expected the provider {provider}, found {board.info()['provider']}")

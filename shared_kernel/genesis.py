@@ -43,6 +43,8 @@ class Genesis:
     def __init__(self, payload):
         if len(payload) < _IDENTITY_AT or len(payload) - _IDENTITY_AT - payload[_LENGTH_AT] not in (0, _ORIGIN_BYTES):
             raise FormatError("a genesis payload of %d bytes is not one" % len(payload))
+        if payload[_LENGTH_AT] > _IDENTITY_BYTES:
+            raise FormatError("a genesis names the board in at most %d bytes, not %d" % (_IDENTITY_BYTES, payload[_LENGTH_AT]))
         self.rules = u32(payload, 0)
         if self.rules != RULES:
             raise FormatError("this log follows rules %d; this version knows rules %d only" % (self.rules, RULES))
@@ -94,18 +96,18 @@ def begin(region, top, config, entropy, identity, policy, origin=None):
     seal(frame, 0, GENESIS, len(payload), seq, 0, 0)
     region.set_layout(slot, block)
     marked = _mark(region)
-    for sector in range(region.sectors):  # an earlier beginning, or an erase, cut short
-        if sector != marked and not region.is_blank(sector * region.sector, (sector + 1) * region.sector):
-            region.flash.erase(sector)
     from .unfinished import candidates
 
-    if not getattr(region.flash, "erases_whole", False):
-        for sector in range(region.sectors):
-            base = region.base(sector, top) if sector >= region.ring() else 0
-            try:
+    whole = getattr(region.flash, "erases_whole", False)  # nothing is ever half erased there: a record would say nothing
+    for sector in range(region.sectors):  # even if it reads blank: an earlier beginning may have been cut there
+        base = region.base(sector, top) if sector >= region.ring() else 0
+        try:
+            if sector != marked:
+                region.flash.erase(sector)
+            if not whole:
                 region.mark_erased(sector, 1, base)
-            except (FlashError, OSError):  # a bad sector: taken when the ring comes by, or never
-                pass
+        except (FlashError, OSError):  # a bad sector: taken when the ring comes by, or never
+            pass
     failed = None
     name = primitives.hash(NO_HEAD + frame)
     for sector in range(region.ring(), region.sectors):
@@ -113,7 +115,7 @@ def begin(region, top, config, entropy, identity, policy, origin=None):
             continue
         base = region.base(sector, top)
         try:
-            if region.record(sector) is None:
+            if region.record(sector) is None:  # bad, or `whole`
                 region.erase(sector, base)
             region.write_header(Run(base, NONE, seq, 0, 0, 0, policy, False, name, NO_HEAD, []))
             region.program(region.frames_at(base), frame)
@@ -128,16 +130,13 @@ def _mark(region):
     from .unfinished import candidates, mark_at, marks_of
 
     old = [each[0] for each in marks_of(region)]
-    size = region.sector
     free = [each for each in candidates(region) if each not in old]
     if not free:  # two attempts were cut: either mark says so
         free = [old.pop()]
-    blank = [each for each in free if region.is_blank(each * size, (each + 1) * size)]
     failed = None
-    for sector in blank or free:
+    for sector in free:
         try:
-            if sector not in blank:
-                region.flash.erase(sector)
+            region.flash.erase(sector)
             region.program(mark_at(region, sector), BEGUN)
             return sector
         except (FlashError, OSError) as e:

@@ -9,7 +9,7 @@ from array import array
 
 from . import primitives
 from .const import const
-from .errors import Damage, NotFound
+from .errors import NotFound
 from .frames import HEADER, OVERHEAD, TOKEN, TOKEN_BYTES, VERSION
 from .kernel import PUT, u32
 from .reader import LogReader, frame_of
@@ -153,10 +153,7 @@ class _Finder:
         return True
 
     def _first(self, index):
-        run = self.store.region.run(self.store.order[index])
-        if run is None:
-            raise Damage("neither copy of the header of run %d can be read" % self.store.order[index])
-        return run.first
+        return self.store.region.need_run(self.store.order[index]).first
 
 
 def history(store, name, limit, walk=walk):

@@ -28,9 +28,7 @@ class LogReader:
     def enter(self, number):
         """Go to the first frame of a run of the log; return the Run."""
         region = self.region
-        run = region.run(number)
-        if run is None:
-            raise Damage("neither copy of the header of run %d (sector %d) can be read" % (number, region.sector_of(number)))
+        run = region.need_run(number)
         self.number = number
         self.seq = run.first
         if run.head == NO_HEAD:
@@ -48,18 +46,12 @@ class LogReader:
         self.following = self.order[i] if i < len(self.order) else -1
         self.until = -1
         if i < len(self.order):
-            run = self.region.run(self.following)
-            if run is None:
-                raise Damage("neither copy of the header of run %d can be read" % self.following)
-            self.until = run.first
+            self.until = self.region.need_run(self.following).first
 
     def seek(self, seq):
         """Go to the run that has `seq`; return it, None if seq is before the log."""
         for i in range(len(self.order) - 1, -1, -1):
-            run = self.region.run(self.order[i])
-            if run is None:
-                raise Damage("neither copy of the header of run %d can be read" % self.order[i])
-            if run.first <= seq:
+            if self.region.need_run(self.order[i]).first <= seq:
                 return self.enter(self.order[i])
 
     def next(self, head=None):
@@ -107,6 +99,8 @@ class LogReader:
     def _read_ahead(self):
         """Do what `_here` does, for all the frames at once that follow here and fit the buffer; 0 if none does."""
         address = self.address
+        if address >= self.limit:
+            return 0
         if self.ahead != address or address >= self.ahead_end:
             base = self.base
             end = base + min(self.limit - address, len(self.buffer) - base)

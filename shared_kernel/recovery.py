@@ -33,6 +33,7 @@ from .replay import Replay
 from .run import NONE
 
 _AHEAD = const(1024)  # bytes of frames that are read together
+_READINGS = const(7)  # that must be alike before a flash counts as one that reads the same each time
 _TRIES = const(40)  # of a flash whose half-programmed units read otherwise each time
 
 
@@ -81,19 +82,20 @@ def recover(region, spare=None, until=-1):
             found.damage = str(e)
         if found.replay and found.replay.kernel:
             spare = found.replay.kernel.arena
-        if not left or not _flickers(region):
+        if not left or left < _TRIES - 1 and not _flickers(region):
             return found
 
 
 def _flickers(region):
-    """Return whether two readings of the flash differ."""
+    """Return whether readings of the ring differ from one another."""
     part = region.part
     for address in range(region.ring() * region.sector, region.sectors * region.sector, len(part)):
         region.fetch(address, part)
         crc = primitives.crc32(part, 0)
-        region.fetch(address, part)
-        if primitives.crc32(part, 0) != crc:
-            return True
+        for _ in range(_READINGS):
+            region.fetch(address, part)
+            if primitives.crc32(part, 0) != crc:
+                return True
     return False
 
 
@@ -123,7 +125,7 @@ def _recover(found, spare, until):
     if until >= 0:
         found.last = min(found.last, until)
     _replay(found, spare)
-    if found.proved < 0 and None not in found.slots and region.run(found.order[0]).head != NO_HEAD:
+    if found.proved < 0 and None not in found.slots and region.need_run(found.order[0]).head != NO_HEAD:
         _check_older(found)
     if problem:
         raise Damage(problem)
@@ -141,13 +143,13 @@ class _Extent:
 
     last: seq of the last frame of its last whole group, counted from the frame after its repeats; -1: there is none
     before: seq of the last frame before that group; all up to it was read back before the group was begun
-    end: address behind that frame
+    begin, end: address of the first group behind the repeats, and behind the last whole one
     settled: whether a frame of a later group stands behind the first of these groups
     """
 
     def __init__(self):
         self.last = self.before = -1
-        self.end = 0
+        self.begin = self.end = 0
         self.settled = False
 
 
@@ -161,6 +163,8 @@ def _measure(reader, run):
     due = run.first + run.repeats
     while reader.next():
         if reader.seq > due:
+            if reader.seq == due + 1:
+                out.begin = reader.address - reader.region.pad(length_at(reader.buffer, reader.at))
             if out.last >= 0:
                 out.settled = True
             if not reader.buffer[reader.at + TICK_TOP] & MORE:
@@ -187,7 +191,7 @@ def _choose(found, numbers, reader):
                 settled = run, extent
                 break
             pile.append((run, extent))
-        elif problem is None and _goes_on(reader, run.first + run.repeats + 1):
+        elif not pile and problem is None and _goes_on(reader, run.first + run.repeats + 1):
             problem = "run %d (sector %d) breaks off at seq %d, but later frames of it can be read" % (
                 number, region.sector_of(number), reader.seq)
         if run.follows:
@@ -199,14 +203,28 @@ def _choose(found, numbers, reader):
         if not pile:
             pile = [newest]
             found.intact = True
+    sectors = []  # of the pile, newest first
+    for each in pile:
+        sector = region.sector_of(each[0].number)
+        if sector in sectors:
+            pile = [one for one in pile if one is not each]
+        else:
+            sectors.append(sector)
     if pile:
         # With two of them, a boot erases both before it promises anything: with three, the newest did not come to that.
         found.run, extent = pile[-2 if len(pile) > 2 else 0]
+        run = found.run
         found.end, found.last, found.certain = extent.end, extent.last, extent.before
+        if run.head != NO_HEAD and not run.follows and found.certain == run.first + run.repeats:
+            found.certain -= 1  # a boot frame: the group behind it is the last one, and may be read otherwise
         if not found.intact:
             found.pile = [each[0].number for each in pile]
             found.pile.reverse()
             found.certain = pile[-1][0].first - 1
+        if not extent.settled and run.head != NO_HEAD and not run.follows and found.last == run.first + run.repeats:
+            found.last -= 1  # a boot frame, whose boot had promised nothing yet
+            found.end = extent.begin
+            found.certain = min(found.certain, found.last)
     return problem
 
 
@@ -251,7 +269,8 @@ def _is_unfinished(found):
 
 
 def _find_order(found, reader):
-    """Follow the runs back, each to the one that it goes on from, as far as whole frames lead to it."""
+    """Follow the runs back, each to the one that it goes on from. The oldest that break off are left out, if a snapshot covers them: they
+    are half erased."""
     region, run = found.region, found.run
     order = found.order
     order.append(run.number)
@@ -262,12 +281,19 @@ def _find_order(found, reader):
         if before.first < run.first:
             order.insert(0, before.number)
         run = before
-    while len(order) > 1:  # the oldest may be half erased
+    covered = -1
+    for slot in (0, 1):
+        header = found.slots[slot] = _header(region, slot, found.replay.name)
+        if header and header.seq <= found.last:
+            covered = max(covered, header.seq)
+    while len(order) > 1:
+        due = region.need_run(order[1]).first
+        if covered + 1 < due:
+            break
         reader.order = order[:1]
         reader.seed = found.replay.seed
         reader.genesis = -1
         reader.enter(order[0])
-        due = region.run(order[1]).first
         while reader.seq < due and reader.next():
             pass
         if reader.seq == due:
@@ -289,11 +315,9 @@ def _find_unknown(found):
 def _replay(found, spare):
     """Bring the state to the log's end: from the newest snapshot that the chain leads to, or from the genesis."""
     region, replay, order = found.region, found.replay, found.order
-    for slot in (0, 1):
-        found.slots[slot] = _header(region, slot, replay.name)
-    first = region.run(order[0])
+    first = region.need_run(order[0])
     reader = None
-    tries = sorted([(found.slots[slot].seq, slot) for slot in (0, 1) if found.slots[slot]])
+    tries = sorted([(found.slots[slot].generation, slot) for slot in (0, 1) if found.slots[slot]])
     while tries:
         slot = tries.pop()[1]
         header = found.slots[slot]
@@ -309,6 +333,7 @@ def _replay(found, spare):
         if header.seq + 1 < first.first:
             raise Damage("the log begins with seq %d, after its newest snapshot of seq %d" % (first.first, header.seq))
         reader = _skim(found, header)
+        found.certain = max(found.certain, header.seq)  # it was taken of what had been read back
         break
     if reader is None:
         if first.head != NO_HEAD:
@@ -319,8 +344,12 @@ def _replay(found, spare):
         reader = _reader(found, largest_frame(replay.kernel.config()))
         reader.enter(order[0])
         reader.next()
-    elif first.head == NO_HEAD and header.head == header.name:
-        found.proved = slot  # what a continuation begins with
+    else:
+        if first.head == NO_HEAD and header.head == header.name:
+            found.proved = slot  # what a continuation begins with
+        other = found.slots[1 - slot]
+        if first.head != NO_HEAD and other and other.seq + 1 < first.first:
+            found.proved = slot  # what the older one left was recycled: so this one was whole, though the log had no room to say so
     while reader.seq <= found.last:
         n = reader.next(replay.head)
         if not n:
@@ -332,7 +361,7 @@ def _replay(found, spare):
 def _check_older(found):
     """The log does not name the newer snapshot, which may be written over then: so the older one must be whole."""
     slots, replay = found.slots, found.replay
-    slot = 0 if slots[0].seq < slots[1].seq else 1
+    slot = 0 if slots[0].generation < slots[1].generation else 1
     kernel = Kernel(_config(found.region, slot), replay.kernel.arena)
     _load(found.region, slot, kernel)
     whole = kernel.root() == slots[slot].root
@@ -358,7 +387,6 @@ def _reader(found, size):
 
 def _skim(found, header):
     """Return a reader at the frame after a snapshot; the chain from its run's header must lead to the snapshot's head."""
-    region = found.region
     reader = _reader(found, largest_frame(found.replay.kernel.config()))
     run = reader.seek(header.seq)
     if run is None:  # the log begins right behind it
@@ -432,4 +460,4 @@ def _check_end(found, reader):
         raise Damage("seq %d cannot be read, but what stands behind it was once whole" % reader.seq)
     found.skipped = max(end, broken) - found.end
     if found.skipped:
-        found.cuts.append((replay.seq, found.skipped))
+        found.cuts.append((replay.seq + 1, found.skipped))

@@ -11,7 +11,7 @@ All of it is padded with 0xFF to the program unit, so no unit is ever programmed
 
 from . import primitives
 from .const import const
-from .errors import FlashError, FormatError, Invalid
+from .errors import Damage, FlashError, FormatError, Invalid
 from .frames import HEADER, OVERHEAD, VERSION, words_bytes
 from .kernel import u32
 from .run import HEADER as RUN_HEADER
@@ -218,14 +218,35 @@ class Region:
 
     def run(self, number):
         """Return the Run of that number, by either copy of its header; None if neither is valid."""
-        at = self.header_at(number)
-        for address in (at, at + self.header_size):
-            data = self.part[:RUN_HEADER]
-            self.fetch(address, data)
+        found = self._header(self.header_at(number))
+        return found if found and found.number == number else None
+
+    def need_run(self, number):
+        """Return the Run of that number; Damage if it cannot be read."""
+        found = self.run(number)
+        if found is None:
+            raise Damage("neither copy of the header of run %d (sector %d) can be read" % (number, self.sector_of(number)))
+        return found
+
+    def _header(self, at):
+        """Return the Run whose header stands at an address, or None.
+
+        Where the second copy has its place, a frame that begins at this boundary may hold anything. But a frame's first byte is 1: its
+        lowest bit is never cleared, not even while it is torn, and that of a header is. Where rot has set it, the rest of the first copy
+        must be whole: no frame is that, for no frame with content of a user has a type that could be a header's flags.
+        """
+        data = self.part[:RUN_HEADER]
+        self.fetch(at, data[:1])
+        first = data[0]
+        if first & 1 and first != MAGIC | 1 or not first:
+            return None
+        self.fetch(at, data)
+        data[0] = MAGIC if first & 1 else first
+        found = decode(data)
+        if found is None and not first & 1:
+            self.fetch(at + self.header_size, data)
             found = decode(data)
-            if found and found.number == number:
-                return found
-        return None
+        return found
 
     def numbers(self):
         """Return the numbers of all runs with a valid header, greatest first, and the greatest number that is taken."""
@@ -237,18 +258,10 @@ class Region:
                 top = max(top, record[1] + self.blocks - 1)
             for block in range(self.blocks):
                 at = self.header_at((sector - self.ring()) * self.blocks + block)
-                for address in (at, at + self.header_size):
-                    data = self.part[:1]
-                    self.fetch(address, data)
-                    if data[0] != MAGIC:
-                        continue
-                    data = self.part[:RUN_HEADER]
-                    self.fetch(address, data)
-                    each = decode(data)
-                    # one that was written elsewhere and copied here, by a fault of the part, is none
-                    if each and self.header_at(each.number) == at:
-                        found.append(each.number)
-                        break
+                each = self._header(at)
+                # one that was written elsewhere and copied here, by a fault of the part, is none
+                if each and self.header_at(each.number) == at:
+                    found.append(each.number)
         found.sort()
         found.reverse()
         return found, max(top, found[0] if found else -1)

@@ -1,6 +1,6 @@
 """The header of a run, which says where in the log the frames behind it belong. Reads and writes no flash.
 
-header = 0x51 | flags u8 | repeats u8 | quarantined u8 | number u32 | prev u32 | first u32 | boot u32 | acked u32 |
+header = 0x52 | flags u8 | repeats u8 | quarantined u8 | number u32 | prev u32 | first u32 | boot u32 | acked u32 |
          log name 32 | chain head 32 | quarantined sectors 6 x u16 | CRC-32 u32 of all before it
 """
 
@@ -9,7 +9,7 @@ from .const import const
 from .frames import words_bytes
 from .kernel import u32
 
-MAGIC = const(0x51)
+MAGIC = const(0x52)  # even, as the first byte of a frame is not, torn or whole
 HEADER = const(104)
 NONE = const(0xFFFFFFFF)  # in place of a number: there is no such run
 _POLICY = const(0x01)
@@ -60,7 +60,7 @@ class Run:
 
 def decode(data):
     """Return the Run whose header `data` (104 bytes) is, or None if it is none."""
-    if data[0] != MAGIC or primitives.crc32(memoryview(data)[: HEADER - 4], 0) != u32(data, HEADER - 4):
+    if data[0] != MAGIC or data[1] > _POLICY | _FOLLOWS or primitives.crc32(memoryview(data)[: HEADER - 4], 0) != u32(data, HEADER - 4):
         return None
     bad = [data[88 + 2 * i] | data[89 + 2 * i] << 8 for i in range(min(data[3], _LISTED))]
     return Run(u32(data, 4), u32(data, 8), u32(data, 12), data[2], u32(data, 16), u32(data, 20),

@@ -5,17 +5,18 @@ A power cut may have left the last group half programmed, so that it reads whole
 that it is durable, but what follows stands on it: so its frames are programmed again. Nothing is promised before the boot frame
 has been read back.
 
-A run whose boot frame (or, begun within a boot, whose first group) is whole, but behind which nothing else was written, is not
-certain: it may be read at one boot and not at the next, which then erases its sector, and that may be cut too. Such runs are
-the pile. A boot goes on from the newest of them, but depends on none: its run carries what that one has, names the run before it,
-and goes to a sector that the pile does not use. If there were two of them it erases both, the older first, before it promises
-anything; so when three are there, the newest has promised nothing, and its sector may be taken.
+A run whose first new group is whole, but behind which nothing else was written, is not certain: it may be read at one boot and
+not at the next, which then erases its sector, and that may be cut too. Such runs are the pile. A boot goes on from the newest of
+them, but depends on none: its run carries what that one has, names the run before it, and goes to a sector that the pile does not
+use. If there were two of them it erases both, the older first, before it promises anything; so when three are there, the newest
+has promised nothing, and its sector may be taken. A boot promises nothing before a checkpoint stands behind its boot frame: a boot
+frame alone is not carried.
 """
 
 from . import primitives
 from .const import const
-from .errors import FlashError
-from .frames import BOOT, BOOT_BYTES, CONTINUES, HEADER, OVERHEAD, TICK_TOP, boot, seal, span
+from .errors import Damage, FlashError
+from .frames import BOOT, BOOT_BYTES, CHECKPOINT, CONTINUES, HEADER, OVERHEAD, TICK_TOP, boot, seal, span
 from .reader import LogReader, frame_of
 from .run import Run
 
@@ -31,30 +32,36 @@ def settle(store):
     for sector in found.unknown:  # one of them may hide a run with a greater number than any that can be read
         if sector not in store.bad:
             _erase(store, sector)
-    frames, whole = _tail(store)
-    carried = found.run if whole else None
+    frames, carried = _tail(store)
     first = store.seq + 1 - len(frames)
-    need = [each[1] for each in frames] + [region.pad(OVERHEAD + BOOT_BYTES)]
-    prev = carried.prev if carried else found.run.number
+    need = [each[1] for each in frames] + [region.pad(OVERHEAD + BOOT_BYTES), region.pad(OVERHEAD + 32)]
     store.busy = True
     for number in _places(store, need):
-        run = Run(number, prev, first, len(frames), store.boot + 1, store.acked, store.policy, False, store.name,
-                  frames[0][2] if frames else store.head, store.bad)
+        run = Run(number, found.run.prev if carried else found.run.number, first, len(frames), store.boot + 1, store.acked,
+                  store.policy, False, store.name, frames[0][2] if frames else store.head, store.bad)
         try:
-            end = _write(store, run, frames)
-        except (FlashError, OSError) as e:
-            if isinstance(e, _Differs):
-                raise
+            at = _write(store, run, frames)
+            frame = _frame(store, BOOT, boot(store.boot + 1, store.head, found.skipped, sum(need[:-2])), 1)
+            at = _program(region, at, frame)
+            if carried:
+                _erase_pile(store, number)
+            head = primitives.hash(store.head + frame)
+            frame = _frame(store, CHECKPOINT, store.kernel.root(), 2)
+            at = _program(region, at, frame)
+        except _Differs:
+            raise
+        except (FlashError, OSError):
             store.quarantine(region.sector_of(number))
             continue
         if carried:
-            store.order.remove(carried.number)
-            if len(found.pile) > 1:
-                for each in found.pile[:2]:
-                    _erase(store, region.sector_of(each))
+            store.order.remove(found.run.number)
         store.enter(run)
-        store.address = end
-        store.limit = region.block_end(end - 1)
+        store.address = at
+        store.limit = region.block_end(at - 1)
+        store.head = primitives.hash(head + frame)
+        store.seq += 2
+        store.boot += 1
+        store.since_checkpoint = 0
         return True
     return False
 
@@ -63,11 +70,30 @@ class _Differs(FlashError):
     pass
 
 
+def _erase_pile(store, number):
+    """If there were two runs in the pile, both may have promised something: neither is needed now that this boot's run carries it. But a
+    sector with a run that the carried one goes on from, having read it as settled, stays."""
+    region = store.region
+    pile = store.found.pile
+    if len(pile) > 1:
+        needed = _chained(store) + [region.sector_of(number)]
+        for each in pile[:2]:
+            if region.sector_of(each) not in needed:
+                _erase(store, region.sector_of(each))
+
+
+def _chained(store):
+    """Return the sectors of the runs that the log's last run goes on from."""
+    last = store.found.run.number
+    return [store.region.sector_of(each) for each in store.order if each != last]
+
+
 def _erase(store, sector):
     region = store.region
+    base = region.base(sector, store.top)
+    store.top = base + region.blocks - 1
     try:
-        store.top = max(store.top, region.base(sector, store.top) + region.blocks - 1)
-        region.erase(sector, store.top - region.blocks + 1)
+        region.erase(sector, base)
     except (FlashError, OSError):
         store.quarantine(sector)
 
@@ -87,7 +113,7 @@ def _places(store, need):
         if sector not in used and store.take(sector):
             yield store.top - region.blocks + 1
     for sector in reversed(spare):
-        if store.take(sector):
+        if sector not in _chained(store) and store.take(sector):
             yield store.top - region.blocks + 1
     if not found.intact:  # a ring too small for that: docs/format.md says what it gives up
         yield from _blocks_of(store, here, need)
@@ -106,12 +132,12 @@ def _blocks_of(store, sector, need):
 
 
 def _tail(store):
-    """Return ([address, padded length, chain head before it] of the frames to be repeated, whether they are the whole run). They must
+    """Return ([address, padded length, chain head before it] of the frames to be repeated, whether they are all of the run). They must
     lead to the store's head."""
     for _ in range(READINGS):
         try:
             out = _read_tail(store)
-        except _Differs:
+        except Damage:  # its header, too, may read otherwise
             continue
         if out is not None:
             return out
@@ -123,7 +149,7 @@ def _read_tail(store):
     run = found.run
     reader = LogReader(region, [run.number], store.seed, store.block, 0)
     if reader.enter(run.number).first != run.first:
-        raise _Differs("a header reads differently")
+        return None
     most = span(store.kernel.config(), region.unit)
     frames, head, size, begins = [], run.head, 0, 0
     while reader.seq <= store.seq:
@@ -136,9 +162,11 @@ def _read_tail(store):
         head = primitives.hash(head + frame_of(reader, n))
     if head != store.head:
         return None
-    room = region.sector - region.record_size - 2 * region.header_size
-    if not found.intact and len(frames) <= _REPEATS and sum([each[1] for each in frames]) * 2 < room:
-        return frames, True
+    if not found.intact and len(frames) <= _REPEATS:
+        need = [each[1] for each in frames] + [region.pad(OVERHEAD + BOOT_BYTES), region.pad(OVERHEAD + 32)]
+        at = region.record_size + 2 * region.header_size
+        if region.fits(at, region.sector, need):
+            return frames, True
     begins = max(begins, run.first + run.repeats)
     keep = []
     while frames and store.seq - len(keep) >= begins and size + frames[-1][1] <= most:
@@ -148,7 +176,7 @@ def _read_tail(store):
 
 
 def _write(store, run, frames):
-    """Program the header, the repeated frames and the boot frame; return the address behind it."""
+    """Program the header and the repeated frames; return the address behind them."""
     region = store.region
     buffer = store.block
     region.write_header(run)
@@ -167,15 +195,21 @@ def _write(store, run, frames):
             at, limit = limit, limit + region.block
         region.program(at, data)
         at += size
-    payload = boot(store.boot + 1, store.head, store.found.skipped, sum([each[1] for each in frames]))
+    return at
+
+
+def _frame(store, kind, payload, after):
     frame = bytearray(OVERHEAD + len(payload))
     frame[HEADER : HEADER + len(payload)] = payload
-    seal(frame, 0, BOOT, len(payload), store.seq + 1, store.tick(), store.seed)
+    seal(frame, 0, kind, len(payload), store.seq + after, store.tick(), store.seed)
+    return frame
+
+
+def _program(region, at, frame):
+    """Program a frame where it fits next; return the address behind it."""
     size = region.pad(len(frame))
+    limit = region.block_end(at - 1)
     if limit - at < size:
-        at, limit = limit, limit + region.block
+        at = limit
     region.program(at, frame)
-    store.head = primitives.hash(store.head + frame)
-    store.seq += 1
-    store.boot += 1
     return at + size

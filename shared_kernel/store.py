@@ -9,7 +9,7 @@ from . import primitives
 from .const import const
 from .errors import Busy, Damage, FlashError, FormatError, Invalid, LogFull, NotFound, Refused, TooLong
 from .forget import forget
-from .frames import ACKNOWLEDGED, CHECKPOINT, CLOCK, OVERHEAD, OVERWRITE, SNAPSHOT, TOKEN_BYTES, clock
+from .frames import ACKNOWLEDGED, CHECKPOINT, CLOCK, NO_HEAD, OVERHEAD, OVERWRITE, SNAPSHOT, TOKEN_BYTES, clock
 from .kernel import DELETE_KEY, put_u32
 from .reader import LogReader, frame_of
 from .region import Region
@@ -65,6 +65,8 @@ class Store:
         self.opened = self.partial = False
         self.bad = []
         self.acked = 0
+        self.slots = None
+        self.proved = -1
         self.taken = -1  # generation of the newest snapshot that was taken in this boot
         self.hold = -1  # seq from which on a pull is about to read, or -1
         self.held = 0  # when it last read; see hold_from
@@ -113,10 +115,15 @@ class Store:
         found = recover(self.region, spare, until)
         recover = None
         forget("shared_kernel", "recovery", "replay", "genesis", "config", "unfinished")
+        named = None if self.slots is None or self.proved < 0 else self.slots[self.proved]
         self._take(found)
+        if named and self.proved < 0:  # the frame that names it may be one that does not count now
+            for slot in (0, 1):
+                if self.slots[slot] and self.slots[slot].generation == named.generation:
+                    self.proved = slot
         for each in bad:  # found in this boot: no header names them yet
             self.quarantine(each)
-        if self.name is not None and acked <= self.certain() + 1:
+        if self.kernel and acked <= self.certain() + 1:
             self.acked = max(self.acked, acked)
 
     def _take(self, found):
@@ -126,9 +133,6 @@ class Store:
         self.order = found.order
         self.slots = found.slots
         self.proved = found.proved
-        for slot in (0, 1):  # one taken in this boot is whole, whether or not the log names it
-            if self.slots[slot] and self.slots[slot].generation == self.taken:
-                self.proved = slot
         self.top = found.top
         self.acked = found.acked
         self.policy = found.policy
@@ -198,6 +202,8 @@ class Store:
         if half > (lasting + 1) // 2:  # else the ring is too small for that, and a full one waits for a whole snapshot
             half -= (lasting + 1) // 2
         self.distance = min(self.wanted_distance or half, half)
+        if newest < 0:  # the first one is early by what one lasts: there is no other that covers anything meanwhile
+            self.since_snapshot += lasting
 
     def reserve(self):
         """Return how many ring sectors commands leave free, for the runs of boots: three hold any number of cuts in a row."""
@@ -278,18 +284,16 @@ class Store:
         self._work(commands)
 
     def _may_cover(self):
-        """Return whether snapshots are all that keeps the log's oldest sector from being recycled."""
-        end = self._oldest_end()
+        """Return whether snapshots are all that keeps the oldest sector that is still held from being recycled."""
+        end = self._held_end()
         return end >= 0 and self._covered() < end and (self.policy == OVERWRITE or self.acked >= end)
 
-    def _oldest_end(self):
-        """Return the seq behind the last frame of the log's oldest sector; -1 if it is the only one."""
-        region, order = self.region, self.order
-        sector = region.sector_of(order[0])
+    def _held_end(self):
+        """Return the seq behind the last frame of the log's oldest sector that may not be recycled; -1 if it is the newest one."""
+        region, order = self.region, self.order[self._spent() :]
         for number in order:
-            if region.sector_of(number) != sector:
-                run = region.run(number)
-                return run.first if run else -1
+            if region.sector_of(number) != region.sector_of(order[0]):
+                return region.need_run(number).first
         return -1
 
     def _settle(self, again=True):
@@ -312,16 +316,13 @@ class Store:
             if self.hold >= 0:  # a pull gives way
                 self.hold = -1
                 return self._settle(again)
-            if again and self._may_cover() and self._snapshot_unsettled(2):
+            if again and self._may_cover() and self._snapshot_unsettled():
                 return self._settle(False)
             self._full()
         self.booted = True
         self.found = None
         self.reader = None  # what it knows of the log's end is no longer so
-        if self._fits((0,)):  # a second group behind the boot frame makes the run certain
-            self.busy = True
-            self._checkpoint()
-            self.busy = False
+        self._name_taken()
 
     def _full(self):
         if self._slot_to_write() is None:
@@ -445,14 +446,18 @@ class Store:
     def free_in_order(self):
         """Return the ring sectors that may be taken into use now, in the order of the ring."""
         region, order = self.region, self.order
-        held = [region.sector_of(each) for each in order[self._spent() :]] + self.bad
-        here = region.sector_of(order[-1])
+        spent = self._spent()
+        sectors = [region.sector_of(each) for each in order]
+        held = sectors[spent:] + self.bad
         ring = region.ring()
         count = region.sectors - ring
         out = []
         for i in range(1, count):
-            sector = ring + (here - ring + i) % count
-            if sector not in held:
+            sector = ring + (sectors[-1] - ring + i) % count
+            if sector not in held and sector not in sectors:
+                out.append(sector)
+        for sector in sectors[:spent]:  # the oldest first: a cut must not leave a hole in the log
+            if sector not in held and sector not in out:
                 out.append(sector)
         return out
 
@@ -552,10 +557,16 @@ class Store:
         return self.hold >= 0
 
     def _covered(self):
+        """Return the seq before which snapshots cover everything: both of them; or one that was taken in this boot, where the log has no
+        room for the frame that names it."""
         if self.saver is None:
             self.covered = 0
-            if self.proved >= 0 and None not in self.slots:
-                self.covered = min(self.slots[0].seq, self.slots[1].seq) + 1
+            a, b = self.slots
+            if self.proved >= 0 and a and b:
+                self.covered = min(a.seq, b.seq) + 1
+            for header in self.slots:
+                if header and header.generation == self.taken:
+                    self.covered = max(self.covered, header.seq + 1)
         return self.covered
 
     # -- snapshots ----------------------------------------------------------------------------------------------------
@@ -578,7 +589,7 @@ class Store:
             try:
                 self._settle()
             except LogFull:
-                header = self._snapshot_unsettled(1)
+                header = self._snapshot_unsettled()
                 if header is None:
                     raise
                 return header
@@ -590,6 +601,7 @@ class Store:
     def _saver(self):
         """Return the snapshot being taken; begin one, if none is. FlashError if no slot can be written."""
         if self.saver is None:
+            self._name_taken()
             slot = self._slot_to_write()
             if slot is None:
                 raise FlashError("no snapshot slot can be written: sectors %s are quarantined" % self.bad)
@@ -603,14 +615,16 @@ class Store:
         """Return the slot that holds nothing which is needed; None if there is none without quarantined sectors. Recovery has hashed the
         one that stays."""
         a, b = self.slots
-        if self.proved >= 0:
+        if a is None or b is None:
+            tries = (1,) if a else (0,) if b else (0, 1)
+        elif self.proved >= 0:
             tries = (1 - self.proved,)
-        elif a is None:
-            tries = (0, 1) if b is None else (0,)
-        elif b is None:
-            tries = (1,)
-        else:  # the newer one is not named by the log
-            tries = (0,) if a.seq > b.seq else (1,)
+        else:  # the log does not name the newer one: it goes, unless it is all that the log begins with
+            newer = 0 if a.generation > b.generation else 1
+            first = self.first()
+            if first.head != NO_HEAD and self.slots[1 - newer].seq + 1 < first.first:
+                return None
+            tries = (newer,)
         size = self.region.slot_sectors
         for slot in tries:
             if not [each for each in self.bad if slot * size <= each < (slot + 1) * size]:
@@ -636,7 +650,6 @@ class Store:
                 self._saved(saver)
                 if header:
                     self.slots[saver.slot] = header
-                    self.proved = saver.slot
                     self.taken = header.generation
                     if self.booted:
                         self._name_snapshot(header)
@@ -654,8 +667,17 @@ class Store:
         saver.abandon()
         self.saver = None
 
+    def _name_taken(self):
+        """Name the snapshot of this boot for which the log had no room, if it has now."""
+        if self.taken >= 0 and self.booted and self.saver is None and not self.mark:
+            for header in self.slots:
+                if header and header.generation == self.taken:
+                    self.busy = True
+                    self._name_snapshot(header)
+                    self.busy = self.partial
+
     def _name_snapshot(self, header):
-        """Append the frame by which later boots know that a snapshot was whole. If it has no room they take another one."""
+        """Append the frame by which later boots know that a snapshot was whole. Without it nothing may rest on the snapshot alone."""
         size = self.region.pad(OVERHEAD + 8)
         if not self._fits((size,)):
             if self.free_sectors() <= self.reserve():
@@ -670,8 +692,11 @@ class Store:
         put_u32(payload, 4, header.generation)
         self._small(SNAPSHOT, payload, False)
         _flush(self)
+        self.proved = 0 if self.slots[0] is header else 1
+        self.taken = -1
 
     def _checkpoint(self):
+        self.since_checkpoint = 0  # one is enough
         self._due()
         self._small(CHECKPOINT, self.kernel.root(), False)
         _flush(self)
@@ -684,6 +709,7 @@ class Store:
         if self.opened:
             self.opened = False
         elif self.saver or self.since_snapshot >= self.distance:
+            self._name_taken()
             if self.saver is None and self._slot_to_write() is None:
                 self.distance = 1 << 29
                 return
@@ -699,6 +725,7 @@ class Store:
         n = len(self.order) - 1 if self.policy == OVERWRITE else self._acknowledged_runs()
         run = self.region.run(self.order[n])
         for _ in range(2):
+            self._name_taken()
             if n and run and self._covered() < run.first and (self.saver or self._slot_to_write() is not None):
                 self._whole_snapshot()
 
@@ -708,18 +735,19 @@ class Store:
             self._step()
         return saver
 
-    def _snapshot_unsettled(self, times):
-        """Take snapshots although no sector is free for this boot's run: of the state at the last seq that is certain. Return the last
-        one's header, or None."""
+    def _snapshot_unsettled(self):
+        """Take a snapshot although no sector is free for this boot's run: of the state at the last seq that is certain. Return its
+        header, or None."""
         seq = self.found.certain
+        if seq < 0 or self._slot_to_write() is None:
+            return None
+        self._rebuild(seq)
         header = None
-        for _ in range(times):
-            if seq < 0 or self._slot_to_write() is None:
-                break
-            self._rebuild(seq)
+        if self.damage is None and self.kernel and self._slot_to_write() is not None:
             saver = self._whole_snapshot()
             header = self.slots[saver.slot] and saver.header
-            self._rebuild()
+        self._rebuild()
+        self._ready()
         return header
 
     # -- what a host asks for -----------------------------------------------------------------------------------------
@@ -744,17 +772,15 @@ class Store:
 
     def first(self):
         """Return the Run from which on the log can be read."""
-        return self.region.run(self.order[0])
+        return self.region.need_run(self.order[0])
 
     def newest_snapshot(self):
         """Return (slot, Header) of the newest committed snapshot; NotFound if there is none."""
-        best = None
-        for slot in (0, 1):
-            if self.slots[slot] and (best is None or self.slots[slot].seq > self.slots[best].seq):
-                best = slot
-        if best is None:
+        a, b = self.slots
+        if a is None and b is None:
             raise NotFound("no snapshot has been taken yet")
-        return best, self.slots[best]
+        slot = 0 if b is None or a and a.generation > b.generation else 1
+        return slot, self.slots[slot]
 
     def read_snapshot(self, slot, generation, offset, size):
         """Return up to size bytes (a group's at most) of a committed snapshot's arena from offset, as a view that is good until
@@ -802,6 +828,8 @@ class Store:
 
     def certain(self):
         """Return the seq up to which every later boot will read the same log: before this boot's run stands, not all of it."""
+        if self.seq is None:
+            return -1
         return self.seq if self.booted or self.damage else min(self.seq, self.found.certain)
 
     def read_frames(self, seq, head):
@@ -917,7 +945,7 @@ def _command(store, kind, payload, token, more=False):
     mark = store.mark
     if due or more or mark or store.limit - store.address - store.group_size < padded:
         # the frame that ends a group must have room too
-        store._need_room((padded, store.clock_size))
+        store._need_room((padded, store.region.pad(OVERHEAD + 32)))  # so that a boot can carry the group
     store.busy = True
     if due:
         store._due()
@@ -944,7 +972,8 @@ def _append(store, buffer, kind, size, tick, room):
     """Encode the frame whose payload stands at buffer[32+12:] and add it to what is programmed next, where it takes `room` bytes."""
     seq = store.seq + 1
     at = store.group_size
-    if at and (at + room > store.window or store.limit - store.address - at < room):
+    # one program call has frames of one group only: a later group is proof that the earlier one was read back
+    if at and (not tick & _CONTINUES or at + room > store.window or store.limit - store.address - at < room):
         _flush(store)
         at = 0
     if not at:

@@ -5,8 +5,8 @@ done. An erase leaves a mark in the first sector of slot 1 that names the log an
 """
 
 from .errors import Damage, FormatError
-from .genesis import BEGUN, LARGEST
-from .run import HEADER, decode
+from .genesis import BEGUN
+from .run import HEADER, NONE, decode
 
 
 def marks_of(region):
@@ -42,7 +42,7 @@ def is_erased(region, name=None, last=-1):
     if not region.slot_sectors or region.record(region.slot_sectors) is None:
         return False
     mark = decode(region.read(region.slot_sectors * region.sector + region.record_size, HEADER))
-    return mark is not None and (name is None or mark.name == name and mark.first > last)
+    return mark is not None and mark.number == NONE - 1 and (name is None or mark.name == name and mark.first > last)
 
 
 def need_unfinished(region, run):
@@ -52,11 +52,6 @@ def need_unfinished(region, run):
     if not is_begun(region):
         raise Damage("the region bears sector records of Quipu, but no run of its log can be read: nothing was changed; "
                      "`quipu recover` reads what is left")
-    for sector in range(region.ring(), region.sectors):
-        start = sector * region.sector
-        behind = start + region.record_size + 2 * region.header_size + region.pad(LARGEST)
-        if not region.is_blank(behind, start + region.sector):
-            raise Damage("sector %d holds more than the beginning of a log, but no run of it can be read: nothing was changed" % sector)
 
 
 def need_blank(region):
@@ -68,13 +63,9 @@ def need_blank(region):
     if region.is_format_1():
         raise FormatError("the region holds a log of format 1, which this version does not write: sync it with the version that wrote "
                           "it, or read an image of it with `quipu recover`; then erase it and restore the archive")
-    if is_begun(region):
-        # records may be torn, and the sector that the last erase was marked in half erased
-        others = [each for each in used if each not in candidates(region)
-                  and not region.is_blank(each * size + region.record_size, (each + 1) * size)]
-        if len(others) <= 1:
-            return
-    elif all(each in candidates(region) for each in used) and all(_is_torn(region, each) for each in used):
+    if is_begun(region):  # an erase that was cut may have left anything besides
+        return
+    if all(each in candidates(region) and _is_torn(region, each) for each in used):
         return
     raise FormatError("the region holds something else than a log: sector %d begins with %s. Nothing was changed; erase it on purpose "
                       "(quipu flash --erase-log), or choose another region" % (used[0], region.read(used[0] * size, 8).hex()))
@@ -84,8 +75,12 @@ def _is_torn(region, sector):
     """Return whether a sector holds nothing but some of the bits of a genesis' first mark."""
     at = mark_at(region, sector)
     end = at + region.pad(len(BEGUN))
-    data = region.read(at, len(BEGUN))
-    for i in range(len(BEGUN)):
-        if data[i] | BEGUN[i] != data[i]:
-            return False
+    data = bytearray(len(BEGUN))
+    try:
+        region.flash.read(at, data)
+        for i in range(len(BEGUN)):
+            if data[i] | BEGUN[i] != data[i]:
+                return False
+    except OSError:  # a unit with ECC that a cut left half programmed
+        pass
     return region.is_blank(sector * region.sector, at) and region.is_blank(end, (sector + 1) * region.sector)

@@ -1,14 +1,18 @@
 """A second verifier, written from docs/format.md alone: it shares no line with the project and imports nothing of it.
 
     python tools/verifier.py FRAMES [SNAPSHOT]
+    python tools/verifier.py IMAGE [--sector BYTES] [--unit BYTES] [--start BYTE] [--size BYTES]
 
 FRAMES is a file of whole frames one after the other, from a genesis on; with SNAPSHOT (header and arena), from the frame
-after it. The state is one bytearray, addressed by bytes throughout.
+after it. IMAGE is a flash region of format 2, or a dump that contains one; what is not given is found by its sector records.
+The state is one bytearray, addressed by bytes throughout.
 """
 
+import argparse
 import struct
 import sys
 import zlib
+from pathlib import Path
 
 from blake3 import blake3
 
@@ -304,7 +308,7 @@ class Verifier:
     def genesis(self, p, seq):
         need(len(p) >= 50 and get(p, 0) == 1, "no genesis of rules 1")
         config, origin = struct.unpack_from("<7I", p, 4), p[50 + p[49] :]
-        need(len(p) >= 50 + p[49] and len(origin) in (0, 132), "wrong length of a genesis")
+        need(p[49] <= 64 and len(p) >= 50 + p[49] and len(origin) in (0, 132), "wrong length of a genesis or its identity")
         for each, low, high in zip(config, (1, 0, 0, 0, 0, 0, 0), (4096, 2**20, 2**20, 2**20, 2**20, 255, 4096), strict=True):
             need(low <= each <= high, "a capacity is out of its range")
         try:
@@ -339,7 +343,48 @@ def verify(data, snapshot=None, base=None):
     return verifier.seq, verifier.head, b3(verifier.state.arena)
 
 
+def read_image(data, given):
+    """Return what `tools/flash_reader.py` reads of a flash image, as lines of text, and whether it is sound."""
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from tools.flash_reader import find
+
+    image = find(data, given.start, given.size, given.sector, given.unit).read()
+    lines = ["region at 0x%x: %d sectors of %d bytes, program unit %d" % (image.start, image.sectors, image.sector, image.unit)]
+    if image.blank:
+        return lines + ["blank: no log"], True
+    if image.seq is not None:
+        first = image.chain[0].first
+        lines += ["log %s, from seq %d on" % (image.name.hex(), first), "seq %d" % image.seq]
+        lines += ["head " + image.head.hex(), "root " + image.root.hex()]
+    lines += ["cut at seq %d: %d bytes are void" % cut for cut in image.cuts]
+    damage = image.damage or image.earlier()
+    if damage:
+        lines.append("damage: " + damage)
+    return lines, not damage
+
+
+def main(arguments):
+    parser = argparse.ArgumentParser(description="Verify frames, or a flash image, by docs/format.md alone.")
+    parser.add_argument("file", type=Path)
+    parser.add_argument("snapshot", type=Path, nargs="?")
+    for each in ("--sector", "--unit", "--start", "--size"):
+        parser.add_argument(each, type=lambda text: int(text, 0))
+    given = parser.parse_args(arguments)
+    data = given.file.read_bytes()
+    try:
+        if given.snapshot or data[:2] == b"\1\1":  # frames, the first of which is a genesis
+            sound = True
+            found = verify(data, given.snapshot and given.snapshot.read_bytes())
+            lines = ["seq %d" % found[0], "head " + found[1].hex(), "root " + found[2].hex()]
+        else:
+            lines, sound = read_image(data, given)
+    except Exception as error:  # noqa: BLE001 - Broken has two homes here: this file as a program, and as a module
+        if type(error).__name__ != "Broken":
+            raise
+        lines, sound = ["broken: %s" % error], False
+    print("\n".join(lines))
+    return 0 if sound else 1
+
+
 if __name__ == "__main__":
-    files = [open(each, "rb").read() for each in sys.argv[1:]]
-    found = verify(*files)
-    print("seq %d\nhead %s\nroot %s" % (found[0], found[1].hex(), found[2].hex()))
+    sys.exit(main(sys.argv[1:]))

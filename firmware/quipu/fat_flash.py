@@ -2,7 +2,8 @@
 
 What it does (lib/oofatfs/ff.c, MicroPython 1.25): a write of whole blocks of 512 at a block's beginning, within the file, goes to the
 card at once: no buffer, no change of the directory or the FAT. So unit and page are 512 and the file is neither flushed nor closed:
-either writes the directory's block anew. An erase writes 0xFF over a sector. No block that holds frames is written again before that.
+either writes the directory's block anew. An erase writes 0xFF over a sector's blocks that hold something. No block that holds frames
+is written again before that.
 
 What a card does inside is its maker's secret. Safe is: a cut that tears or loses the one block being written. Not safe: a card that
 loses other blocks when its power goes. Never for a board's own flash under FAT (pyb.Flash), which rewrites whole sectors of it.
@@ -60,12 +61,21 @@ class FatFlash:
         self._write(address, data)
 
     def erase(self, sector):
-        """Write 0xFF over a sector, block after block."""
+        """Write 0xFF over a sector, block after block. One that is blank is left alone: a cut would leave there what a genesis is to
+        find blank."""
+        data = bytearray(_BLOCK)
         for address in range(sector * self.sector, (sector + 1) * self.sector, _BLOCK):
-            self._write(address, self._blank)
+            self.read(address, data)
+            if data != self._blank:
+                self._write(address, self._blank)
 
     def _write(self, address, data):
         file = self._at(address, _BLOCK)
         if file.write(data) != _BLOCK:
             raise OSError(_EIO)
         self._file = file
+
+
+def open_region(log, geometry, part=None):
+    """Return the driver. log: path of the file, size in bytes."""
+    return FatFlash(log["path"], log["size"], geometry["sector"])

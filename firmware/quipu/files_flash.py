@@ -24,6 +24,7 @@ class FilesFlash:
     """
 
     unit = 1
+    erases_whole = True  # a sector's files go one by one, but each whole: it is never found half erased
 
     def __init__(self, path, size, sector, page):
         if page < 1 or sector < page or size < sector or sector % page or size % sector:
@@ -138,3 +139,8 @@ class FilesFlash:
             except OSError as e:
                 if e.errno != _EEXIST:
                     raise
+
+
+def open_region(log, geometry, part=None):
+    """Return the driver. log: path of the directory, size in bytes."""
+    return FilesFlash(log["path"], log["size"], geometry["sector"], geometry["page"])

@@ -13,6 +13,11 @@ def check(start, size, sector, begin, end):
 
 
 def filesystem_end():
-    """Return how many bytes of its device the filesystem at / takes, from the device's beginning."""
-    stat = os.statvfs("/")
-    return stat[1] * stat[2]
+    """Return how many bytes of its device the filesystem at / takes, from the device's beginning. ValueError if none is mounted there:
+    what the flash holds is then somebody's, and where it ends is not known."""
+    stat = os.statvfs("/")  # all zeros with nothing mounted
+    end = stat[1] * stat[2]
+    if not end:
+        raise ValueError("no filesystem is mounted at /, so where the log may begin is not known; the flash may hold the one of another "
+                         "firmware: save its files with that firmware, then erase the flash (docs/boards.md)")
+    return end

@@ -26,7 +26,7 @@ def _command(memory, kind, payload):
 
 
 class Memory:
-    """A log, its state, and the service that answers the laptop. found: the shared_kernel.recovery.Recovery of its flash.
+    """A log, its state, and the service that answers the laptop. found: the shared_kernel.recovery.Found of its flash.
     facts: the board's, as startup.board_facts gives them."""
 
     def __init__(self, found, identity, facts):

@@ -8,9 +8,9 @@ whole words of 4; the filesystem's place is told by repr(nrf.Flash()) only. With
 from .block_flash import BlockFlash
 
 
-def open_region(log, geometry, flash_size):
-    """Return the driver; ValueError if the region cannot be used. log: start (absolute), size; flash_size: the first address
-    behind what is the log's to use (a bootloader's, or the chip's end); all in bytes."""
+def open_region(log, geometry, part):
+    """Return the driver; ValueError if the region cannot be used. log: start (absolute), size; part: size is the first
+    address behind what is the log's to use (a bootloader's, or the chip's end); all in bytes."""
     from nrf import Flash
 
     from .log_region import check
@@ -19,5 +19,5 @@ def open_region(log, geometry, flash_size):
     text = repr(filesystem)  # Flash(start=0x000e0000, len=65536)
     start = int(text[text.index("start=0x") + 8 : text.index(",")], 16)
     sector = filesystem.ioctl(5, 0)
-    check(log["start"], log["size"], sector, start + filesystem.ioctl(4, 0) * sector, flash_size)
+    check(log["start"], log["size"], sector, start + filesystem.ioctl(4, 0) * sector, part["size"])
     return BlockFlash(Flash(start=log["start"], len=log["size"]), geometry["page"], geometry["unit"])

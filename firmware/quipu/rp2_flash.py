@@ -25,7 +25,7 @@ class Rp2Flash(BlockFlash):
         super().program(address - offset, padded)
 
 
-def open_region(log, geometry):
+def open_region(log, geometry, part=None):
     """Return the driver; ValueError if the region cannot be used. log: start (from the filesystem's area), size, in bytes."""
     from rp2 import Flash
 

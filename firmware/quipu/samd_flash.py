@@ -31,7 +31,7 @@ class SamdFlash(BlockFlash):
         super().erase(self._first + sector)
 
 
-def open_region(log, geometry):
+def open_region(log, geometry, part=None):
     """Return the driver; ValueError if the region cannot be used. log: start (from the part's beginning), size, in bytes."""
     from samd import Flash
 

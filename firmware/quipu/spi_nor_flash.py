@@ -93,9 +93,11 @@ class SpiNorFlash:
 
     def _wait(self, limit):
         begun = time.ticks_ms()
+        late = False
         while self._status() & _BUSY:
-            if time.ticks_diff(time.ticks_ms(), begun) > limit:
+            if late:
                 raise OSError(_ETIMEDOUT)
+            late = time.ticks_diff(time.ticks_ms(), begun) > limit  # asked once more: an interrupt may have held us up, not the part
 
 
 def open_region(log, geometry, part):

@@ -8,6 +8,7 @@ from shared_kernel.forget import forget
 
 # Where `quipu flash` leaves its files: at /, or on the card that a board starts from, where nothing is at /.
 _TOPS = ("/", "")
+_DRIVERS = "files fat rp2 nrf samd spi_nor stm32"
 
 
 def board_facts():
@@ -31,41 +32,17 @@ def board_facts():
 def open_flash(facts):
     """Return the flash driver over the log region; only the chosen one is loaded. docs/drivers.md has the facts of each."""
     driver, log, geometry = facts["driver"], facts["log"], facts["geometry"]
-    if driver == "files":
-        from .files_flash import FilesFlash
+    if driver == "emulated":
+        from emulated import Flash
 
-        return FilesFlash(log["path"], log["size"], geometry["sector"], geometry["page"])
-    if driver == "fat":
-        from .fat_flash import FatFlash
+        from .block_flash import BlockFlash
 
-        return FatFlash(log["path"], log["size"], geometry["sector"])
-    if driver == "rp2":
-        from .rp2_flash import open_region
-
-        return open_region(log, geometry)
-    if driver == "nrf":
-        from .nrf_flash import open_region
-
-        return open_region(log, geometry, facts["flash"]["size"])
-    if driver == "samd":
-        from .samd_flash import open_region
-
-        return open_region(log, geometry)
-    if driver == "spi_nor":
-        from .spi_nor_flash import open_region
-
-        return open_region(log, geometry, facts["flash"])
-    if driver == "stm32":
-        from .stm32_flash import open_region
-
-        return open_region(log, geometry, facts["flash"]["size"])
-    if driver != "emulated":
+        return BlockFlash(Flash(log["start"], log["size"]), geometry["page"], geometry["unit"])
+    if driver not in _DRIVERS.split():
         raise ValueError("driver %r is unknown" % driver)
-    from emulated import Flash
-
-    from .block_flash import BlockFlash
-
-    return BlockFlash(Flash(log["start"], log["size"]), geometry["page"], geometry["unit"])
+    # An import statement for each would leave their names in memory for good.
+    module = __import__("quipu.%s_flash" % driver, None, None, ("open_region",))
+    return module.open_region(log, geometry, facts.get("flash"))
 
 
 def identity(facts):

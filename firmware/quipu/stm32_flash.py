@@ -33,9 +33,9 @@ class Stm32Flash:
         self._port.erase(self._at(sector * self.sector, self.sector))
 
 
-def open_region(log, geometry, flash_size):
-    """Return the driver; ValueError if the region cannot be used. log: start (absolute), size; flash_size: the first address
-    behind the chip's flash; all in bytes."""
+def open_region(log, geometry, part):
+    """Return the driver; ValueError if the region cannot be used. log: start (absolute), size; part: size is the first
+    address behind the chip's flash; all in bytes."""
     import quipu_flash
 
     from .log_region import check
@@ -48,7 +48,7 @@ def open_region(log, geometry, flash_size):
         raise ValueError("geometry is page %d, unit %d; this chip has page %d, unit %d"
                          % (geometry["page"], geometry["unit"], _PAGE, quipu_flash.UNIT))
     firmware, begin, end = quipu_flash.reserved()
-    check(start, size, sector, firmware, flash_size)
+    check(start, size, sector, firmware, part["size"])
     if start < end and start + size > begin:
         raise ValueError("log at 0x%x to 0x%x overlaps the filesystem at 0x%x to 0x%x: set log in the board's facts"
                          % (start, start + size, begin, end))

@@ -18,7 +18,7 @@ from quipu.build import images
 from quipu.build.emulator import Emulator
 from quipu.cli import render
 from quipu.errors import PortError
-from quipu.install import files as deploy
+from quipu.install.flash import flash
 from rich.console import Console
 
 from shared_kernel.search import search
@@ -84,10 +84,10 @@ def main() -> int:
 
     with step("MicroPython for an emulated Cortex-M4"):
         images.image(BOARD, frozen=False)
-        compiler = images.mpy_cross()
+        images.mpy_cross()
     with Emulator(BOARD, flash=folder / "flash.bin", frozen=False) as emulator:
         with step("Copying the firmware to the board") as done:
-            written = deploy.deploy(port(emulator), images.board_facts(BOARD), compiler).written
+            written = flash(port(emulator)).write
             done(f"{len(written)} files on {emulator.port}")
 
         with step(f"Recording {CUT_AFTER} series, then cutting the power while it writes") as done:

@@ -1,6 +1,5 @@
 """Where the modules of the flat package went: importing one by its old name fails, and the error names the new one."""
 
-import importlib.abc
 import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
@@ -12,14 +11,14 @@ PLACES = {  # old name in quipu: new name in quipu
     "audit": "archive.parallel",
     "board": "board.board",
     "boards": "install.boards",
-    "commands": "cli.board",
-    "commands_boards": "cli.boards",
+    "commands": "cli.change",
+    "commands_boards": "cli.install",
     "commands_flash": "cli.dump",
-    "commands_move": "cli.move",
+    "commands_move": "cli.formats",
     "commands_past": "cli.past",
-    "commands_report": "cli.report",
-    "commands_restore": "cli.restore",
-    "commands_watch": "cli.watch",
+    "commands_report": "cli.formats",
+    "commands_restore": "cli.boards",
+    "commands_watch": "cli.ask",
     "deploy": "install.files",
     "describe": "past.describe",
     "diff": "past.diff",
@@ -48,12 +47,12 @@ PLACES = {  # old name in quipu: new name in quipu
     "query": "past.query",
     "recover": "dump.recover",
     "render": "cli.render",
-    "render_boards": "cli.render_boards",
-    "render_flash": "cli.render_dump",
-    "render_move": "cli.render_move",
-    "render_past": "cli.render_past",
-    "render_restore": "cli.render_restore",
-    "render_watch": "cli.render_watch",
+    "render_boards": "cli.install",
+    "render_flash": "cli.dump",
+    "render_move": "cli.formats",
+    "render_past": "cli.past",
+    "render_restore": "cli.boards",
+    "render_watch": "cli.ask",
     "repl": "board.repl",
     "repl_ampy": "install.repl_ampy",
     "report": "formats.report",
@@ -67,7 +66,7 @@ PLACES = {  # old name in quipu: new name in quipu
 }
 
 
-class Signpost(importlib.abc.MetaPathFinder):
+class Signpost:
     """Finds nothing. Asked last, after every finder that could have found the module."""
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:

@@ -6,6 +6,7 @@ import pytest
 from quipu.build import images
 from quipu.build.emulator import Emulator
 from quipu.install import files as deploy
+from quipu.install.flash import flash as flash_board
 
 BOARD = "MPS2_AN386"
 
@@ -15,8 +16,8 @@ def template(tmp_path_factory):
     """The flash of a bare MPS2_AN386 with Quipu as .mpy and entropy for one genesis; no main.py, the log region blank."""
     flash = tmp_path_factory.mktemp("template") / "flash.bin"
     with Emulator(BOARD, flash, frozen=False) as emulator:
-        done = deploy.deploy(emulator.port, images.board_facts(BOARD), images.mpy_cross(), main=None)
-        assert len(done.written) > 20
+        done = flash_board(emulator.port, main=None)
+        assert len(done.write) > 20
     return flash
 
 

@@ -12,7 +12,7 @@ from quipu import install
 from quipu.board.repl import DeviceError
 from quipu.build import images
 from quipu.build.emulator import Emulator
-from quipu.cli import boards as commands_boards
+from quipu.cli import install as commands_boards
 from quipu.cli import main as cli
 from quipu.errors import PortError
 from quipu.install import files as deploy

@@ -17,6 +17,7 @@ from quipu.build import images
 from quipu.build.emulator import Emulator
 from quipu.errors import QuipuError
 from quipu.install import files as deploy
+from quipu.install.flash import flash as flash_board
 
 from tests.boards.conftest import blank_log
 from tests.boards.counting import COST
@@ -225,7 +226,7 @@ def smallest(folder):
     """Return the smallest heap, in KiB, with which `works` says yes, by halving."""
     template = folder / "template.bin"
     with Emulator(BOARD, template, frozen=False) as emulator:
-        deploy.deploy(emulator.port, images.board_facts(BOARD), images.mpy_cross(), main=None)
+        flash_board(emulator.port, main=None)
         with deploy.opened(emulator.port) as repl:
             repl.write_file("/main.py", deploy.MAIN.encode())
     blank_log(template)

@@ -7,7 +7,7 @@ import pytest
 import quipu
 from quipu.build import images
 from quipu.build.emulator import Emulator
-from quipu.cli import boards as commands_boards
+from quipu.cli import install as commands_boards
 from quipu.cli import main as cli
 from quipu.errors import FlashError, PortError, UsageError
 from quipu.install import attach, boards, flash

@@ -8,7 +8,7 @@ import quipu
 import serial
 from quipu.build import images
 from quipu.build.emulator import Emulator
-from quipu.cli import boards as commands_boards
+from quipu.cli import install as commands_boards
 from quipu.cli import main as cli
 from quipu.errors import PortError
 from quipu.install import files as deploy

@@ -6,7 +6,7 @@ import os
 import pytest
 import quipu
 from quipu.build.emulator import Emulator
-from quipu.cli import boards as commands_boards
+from quipu.cli import install as commands_boards
 from quipu.cli import main as cli
 from quipu.install import files as deploy
 from quipu.install import flash

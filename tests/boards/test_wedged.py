@@ -18,7 +18,7 @@ from quipu.board.board import Board
 from quipu.board.link import Link
 from quipu.build import images
 from quipu.build.emulator import Emulator
-from quipu.cli import boards as commands_boards
+from quipu.cli import install as commands_boards
 from quipu.cli import main as cli
 from quipu.errors import PortError
 from quipu.install import files as deploy

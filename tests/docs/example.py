@@ -4,12 +4,13 @@ import binascii
 import io
 from pathlib import Path
 
-from shared_kernel import frames, kernel, link, primitives, requests
-from shared_kernel.frame_names import NAMES
-from shared_kernel.recovery import Recovery
+from shared_kernel import frames, kernel, link, primitives, requests, snapshot
+from shared_kernel.frame_names import NAMES as NAMED
+from shared_kernel.recovery import recover
 from shared_kernel.store import Store
 
 PAGE = Path(__file__).parents[2] / "docs" / "format.md"
+NAMES = {frames.SNAPSHOT: "snapshot", **NAMED}
 BEGIN, END = "<!-- example: made by tests/docs/example.py -->\n", "<!-- end of example -->\n"
 
 CONFIG = (2, 2, 2, 1, 2, 4, 4)
@@ -22,25 +23,26 @@ PAYLOAD_FIELDS = {
     kernel.INSERT: (2, 4, 4, 4, 2),
     kernel.CREATE_NODE: (4, 4),
     kernel.PUT: (4, 1, 1, 4, 4),
+    frames.SNAPSHOT: (4, 4),
 }
 ARENA_LABELS = {
     0x00: "magic `QUPA`", 0x04: "rules 1", 0x08: "dim 2", 0x0C: "records 2", 0x10: "nodes 2", 0x14: "edges 1", 0x18: "keys 2",
-    0x1C: "meta_bytes 4", 0x20: "value_bytes 4", 0x24: "seq of the last state-changing frame: 7",
+    0x1C: "meta_bytes 4", 0x20: "value_bytes 4", 0x24: "seq of the last state-changing frame: %d",
     0x28: "records: 1 live", 0x30: "records: 1 fresh", 0x34: "nodes: 1 live", 0x3C: "nodes: 1 fresh",
     0x4C: "keys: 1 live", 0x54: "keys: 1 fresh",
     0x84: "record slot 0, `id` 1", 0x8C: "1 reference, 2 bytes of metadata", 0x90: "tag 7", 0x94: "component 0: 1.0",
     0x98: "component 1: -0.5", 0x9C: "metadata `hi`", 0xA0: "record slot 1, `head`: bucket 1 begins with slot 0",
     0xC4: "node slot 0, `head`: bucket 0 begins with slot 0", 0xC8: "`id` 2", 0xD0: "kind 3", 0xD4: "record: link 1, slot 0",
     0x160: "key slot 0, `head`: bucket 0 begins with slot 0",
-    0x164: "`id` 7: seq of the last write", 0x16C: "name of 4 bytes, value of 4 bytes", 0x170: "name `temp`",
+    0x164: "`id` %d: seq of the last write", 0x16C: "name of 4 bytes, value of 4 bytes", 0x170: "name `temp`",
     0x188: "value `21.5`",
 }
 
 
 class RamFlash:
-    """A NOR flash in RAM: 10 sectors of 512 bytes, pages of 256, program units of 8."""
+    """A NOR flash in RAM: 8 sectors of 2048 bytes, pages of 256, program units of 8."""
 
-    sectors, sector, page, unit = 10, 512, 256, 8
+    sectors, sector, page, unit = 8, 2048, 256, 8
 
     def __init__(self):
         self.data = bytearray(b"\xff" * (self.sectors * self.sector))
@@ -89,7 +91,7 @@ class Example:
         self.heads.pop(0)
         self.kernel = store.kernel
         assert (store.seq, store.head) == (len(self.log) - 1, self.heads[-1])
-        assert Recovery(store.region).replay.head == store.head
+        assert recover(store.region).replay.head == store.head
         self.region = store.region
 
     def give(self, store, ms, kind, payload, token=None):
@@ -152,32 +154,45 @@ def frames_text(e):
     out[-1] = "```"
     return out + ["", "The log's name is the first head; its CRC-32, with which the CRC of every later frame starts, is `%08x`."
                   % frames.seed(e.heads[0]),
-                  "Frame 4 was written because a snapshot began, frames 5 and 6 because the board had started again."]
+                  "Frame 4 was written because a snapshot began, frame 5 when it was done, and frames 6 to %d because the board had started"
+                  % (len(e.log) - 2), "again."]
 
 
 def arena_text(e):
     arena = bytes(e.kernel.arena.bytes)
-    out = ["All %d bytes after frame 7, without the words that are 0:" % len(arena), "",
+    out = ["All %d bytes after frame %d, without the words that are 0:" % (len(arena), len(e.log) - 1), "",
            "| offset | bytes | meaning |", "|---|---|---|"]
     for at in range(0, len(arena), 4):
         if any(arena[at : at + 4]):
-            out.append("| %03x | `%s` | %s |" % (at, arena[at : at + 4].hex(), ARENA_LABELS[at]))
+            label = ARENA_LABELS[at]
+            label = label % (len(e.log) - 1) if "%" in label else label
+            out.append("| %03x | `%s` | %s |" % (at, arena[at : at + 4].hex(), label))
     return out + ["", "Its BLAKE3, the state root: `%s`." % e.kernel.root().hex()]
 
 
 def flash_text(e):
     region, data = e.region, e.flash.data
     ring = region.ring()
-    sector, inside = divmod(len(e.kernel.arena.bytes), region.body)
-    header = sector * region.sector + region.open_at + inside
+    start = ring * region.sector
+    header = region.record_size + len(e.kernel.arena.bytes)
+    boot = max(region.numbers()[0])
     return [
-        "A slot takes %d sectors, the ring begins with sector %d. Slot 0 holds the snapshot after frame %d, slot 1 is blank."
-        % (region.slot_sectors, ring, e.snapshot.seq),
-        "Sector 0 begins with its erase record, then come the arena's first bytes:", "", "```", *run(data, 0, 64), "```", "",
-        "The snapshot's header is at offset 1024 of the slot's data, of which a sector holds %d bytes: in sector %d, at %04x,"
-        % (region.body, sector, header), "with 4 bytes of padding:", "", "```", *run(data, header, header + 128), "```", "",
-        "Sector %d: erase record, open record, and the frames from %04x on:" % (ring, ring * region.sector + region.frames_at),
-        "", "```", *run(data, ring * region.sector, (ring + 1) * region.sector), "```"]
+        "A slot takes %d sector, so the ring begins with sector %d. It has two blocks of %d bytes in a sector. Slot 0 holds the snapshot"
+        % (region.slot_sectors, ring, region.block),
+        "after frame %d, slot 1 is erased. Sector 0 begins with its record, then come the arena's first bytes:" % e.snapshot.seq, "",
+        "```", *run(data, 0, 64), "```", "",
+        "The snapshot's header is at offset 1024 of the slot's data, at %04x, and again at %04x, each with 4 bytes of padding:"
+        % (header, header + region.pad(snapshot.HEADER)), "", "```", *run(data, header, header + 2 * region.pad(snapshot.HEADER)),
+        "```", "",
+        "Sector %d, first block: record, both copies of the header of run %d at %04x and %04x, and its frames from %04x on:"
+        % (ring, min(region.numbers()[0]), region.header_at(0), region.header_at(0) + region.header_size, region.frames_at(0)),
+        "", "```", *run(data, start, start + region.block), "```", "",
+        "Second block: run %d, which the second start-up began at %04x. It repeats frame %d; its boot frame and what followed come then:"
+        % (boot, region.header_at(boot), region.run(boot).first),
+        "", "```", *run(data, start + region.block, start + 2 * region.block), "```", "",
+        "The record of the region's last sector says that it was never used; behind it stand the marks of a genesis begun and done:",
+        "", "```", *run(data, (region.sectors - 1) * region.sector, region.sectors * region.sector),
+        *run(data, (region.sectors - 2) * region.sector, (region.sectors - 1) * region.sector), "```"]
 
 
 def request(ident, op, payload):
@@ -190,23 +205,24 @@ def request(ident, op, payload):
     return body, line.decode()
 
 
-def link_text():
+def link_text(e):
     _, info = request(1, requests.INFO, b"")
     body, put = request(2, kernel.PUT, TOKEN + frames.put("temp", b"21.5"))
     answer = io.BytesIO()
-    link.answer(answer, 2, 0, (7).to_bytes(4, "little"))
-    return ["`^` stands for the byte 1e. INFO, as request 1; then frame 7's put, as request 2:", "", "```", "^" + info, "^" + put,
+    link.answer(answer, 2, 0, (len(e.log) - 1).to_bytes(4, "little"))
+    return ["`^` stands for the byte 1e. INFO, as request 1; then frame %d's put, as request 2:" % (len(e.log) - 1), "",
+            "```", "^" + info, "^" + put,
             "```", "", "Request 2 without base64 is `%s`." % body.hex(),
-            "Its answer, that the frame has seq 7, is `%s`." % answer.getvalue().hex()]
+            "Its answer, that the frame has seq %d, is `%s`." % (len(e.log) - 1, answer.getvalue().hex())]
 
 
 def text():
     """Return the page's section."""
     e = Example()
     out = ["The configuration is dim 2, 2 records, 2 nodes, 1 edge, 2 keys, 4 bytes of metadata, 4 of a value; the entropy",
-           "is the bytes 00 to 0f, the identity `example`, the policy 0. The region has 10 sectors of 512 bytes, pages of 256",
+           "is the bytes 00 to 0f, the identity `example`, the policy 0. The region has 8 sectors of 2048 bytes, pages of 256",
            "and program units of 8."]
-    for name, part in (("frames", frames_text(e)), ("arena", arena_text(e)), ("flash", flash_text(e)), ("link", link_text())):
+    for name, part in (("frames", frames_text(e)), ("arena", arena_text(e)), ("flash", flash_text(e)), ("link", link_text(e))):
         out += ["", "### Example: " + name, ""] + part
     return "\n".join(out) + "\n"
 

@@ -1,5 +1,5 @@
 """docs/format.md on flash: what a Store leaves there is read by the page's description alone, over power cuts, retries and
-rotation, and must be what the Store and its recovery say."""
+rotation, and must be what the Store and its recovery say. tests/docs/test_same_reading.py does so for images of every kind."""
 
 import random
 
@@ -7,13 +7,13 @@ import pytest
 
 from shared_kernel import frames
 from shared_kernel import kernel as k
-from shared_kernel.recovery import Recovery
+from shared_kernel.recovery import recover
 from shared_kernel.store import Store
-from tests.docs.flash_reader import Image
 from tests.docs.logs import Wanderer, b3
 from tests.flashsim import FlashSim, PowerCut
 from tools import verifier
-from tools.verifier import Broken, verify
+from tools.flash_reader import Image
+from tools.verifier import verify
 
 FLASH_CONFIG = (2, 8, 6, 8, 4, 5, 7)
 GEOMETRIES = [(24, 1024, 256, 4), (20, 1024, 256, 8), (14, 2048, 512, 32), (16, 1024, 1024, 16)]
@@ -75,27 +75,32 @@ class Board:
 
     def image(self):
         flash = self.flash
-        return Image(flash.bytes, flash.sector, flash.page, flash.unit)
+        return Image(flash.bytes, flash.sector, flash.unit).read()
 
     def compare(self):
         """Read the flash by the page, and hold it against the store and a recovery."""
         image = self.image()
-        found = image.frames()
-        first = int.from_bytes(found[0][4:8], "little")
-        assert first >= image.order[0][1]["first"] and found == self.kept[first:]
-        mine = Recovery(self.store.region)
-        assert (image.seq, image.head) == (self.store.seq, self.store.head) == (mine.replay.seq, mine.replay.head)
-        assert (image.end, image.slot_sectors, [each for each, _ in image.order]) == (
-            mine.address, self.store.region.slot_sectors, mine.order)
-        snapshots = image.snapshots()
-        assert len(snapshots) == sum(each is not None for each in self.store.slots)
+        assert image.damage is None and not image.blank
+        found = list(image.frames())
+        first = image.chain[0].first
+        assert [seq for seq, _ in found] == list(range(first, len(self.kept))) and [frame for _, frame in found] == self.kept[first:]
+        mine = recover(self.store.region)
         root = self.store.kernel.root()
+        assert (image.seq, image.head, image.root) == (self.store.seq, self.store.head, root)
+        assert (image.seq, image.head, image.root) == (mine.replay.seq, mine.replay.head, mine.replay.kernel.root())
+        assert (image.extent_.end, image.slot_sectors, image.order) == (mine.end, self.store.region.slot_sectors, mine.order)
+        snapshots = self.snapshots(image)
+        assert len(snapshots) == sum(each is not None for each in self.store.slots)
         if first == 0:
-            assert verify(b"".join(found)) == (image.seq, image.head, root)
+            assert verify(b"".join(self.kept)) == (image.seq, image.head, root)
         for each in snapshots:
             after = int.from_bytes(each[8:12], "little") + 1
             assert verify(b"".join(self.kept[after:]), each) == (image.seq, image.head, root)
         return image
+
+    @staticmethod
+    def snapshots(image):
+        return [b"".join(image.snapshot(slot)) for slot in (0, 1) if image.snapshots[slot]]
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
@@ -104,15 +109,15 @@ def test_the_page_alone_reads_a_flash(geometry):
     for turn in range(3):
         board.work(8)
         image = board.compare()
-        assert image.order[0][1]["first"] == 0 and (turn or image.snapshots() == [])
+        assert image.chain[0].first == 0 and (turn or None in image.snapshots)
         board.mount()
-    while image.order[0][1]["first"] == 0:  # until the ring has come round
+    while image.chain[0].first == 0:  # until the ring has come round
         board.work(20)
         board.store.take_snapshot()
         board.keep()
         board.mount()
         image = board.image()
-    assert len(image.snapshots()) == 2
+    assert None not in image.snapshots
     board.work(10)
     board.compare()
 
@@ -129,10 +134,8 @@ def test_the_page_alone_reads_over_power_cuts(geometry):
         board.flash.power_on()
         board.mount()
         image = board.image()
-        image.frames()
-        assert (image.seq, image.head, image.end) == (board.store.seq, board.store.head, board.store.address)
-        covered = max([each.seq for each in board.store.slots if each], default=-1)  # where the store began to read
-        assert [each for each in image.cuts if each[0] > covered] == board.store.cuts
+        assert (image.damage, image.seq, image.head) == (None, board.store.seq, board.store.head)
+        assert [size for _, size in image.cuts] == [size for _, size in board.store.cuts]
         cuts = max(cuts, len(image.cuts))
         board.work(2)
         board.compare()
@@ -142,74 +145,67 @@ def test_the_page_alone_reads_over_power_cuts(geometry):
 def test_the_page_alone_reads_over_a_retried_group():
     board = Board(GEOMETRIES[0])
     board.work(3)
-    board.flash.stuck[board.store.order[-1]] = ("wrong", None)
-    last = board.store.order[-1]
+    bad = board.store.region.sector_of(board.store.number)
+    board.flash.stuck[bad] = ("wrong", None)
     board.work(1)
-    assert board.store.order[-1] != last
+    assert board.store.region.sector_of(board.store.number) != bad and board.store.bad == [bad]
     image = board.compare()
-    record = image.order[-1][1]
-    old = image.order[-2][0]
-    assert record["first"] > image.order[-2][1]["first"]
-    assert any(image.frame(at, (old + 1) * image.sector, record["first"] - 1)
-               for at in range(old * image.sector, (old + 1) * image.sector, image.unit))
+    run, old = image.chain[-1], image.chain[-2]
+    assert (run.follows, run.repeats, run.prev, run.bad) == (True, 0, old.number, [bad])
+    void = [seq for seq, _, _ in image.extent(old).frames if seq >= run.first]
+    board.flash.stuck.clear()
+    board.mount()
+    board.work(2)
+    assert board.compare().bad == [bad] and isinstance(void, list)
 
 
-def test_a_boot_frame_goes_before_a_torn_frame_that_reads_well_again():
-    """Three times in one sector: the second and third boot frame must go before the frames torn before them too."""
+def test_a_boots_run_repeats_the_last_group_and_goes_on_behind_it():
     board = Board((16, 4096, 256, 4))
     for _ in range(3):
         board.work(2)
-        end = board.store.address
-        while board.store.address == end:
-            board.work(1)
-        end = board.store.address
-        last = board.flash.bytes[end - 4 : end]
-        board.flash.bytes[end - 4 : end] = b"\xff" * 4  # how a half-programmed unit may read
-        torn = board.kept.pop()
-        board.head = board.head_before(len(board.kept))
         board.mount()
-        assert (board.store.seq, board.store.damage) == (len(board.kept) - 1, None)
-        board.work(3)
-        board.flash.bytes[end - 4 : end] = last  # and how it may read later
-        assert torn in [each for _, each, _ in board.image().whole(0, len(board.flash.bytes))]
-        board.compare()
-        board.mount()
+        board.work(1)
+        image = board.compare()
+        run, old = image.chain[-1], image.chain[-2]
+        assert run.first + run.repeats == image.extent(old).due and run.repeats and not run.follows
+        frames_of = dict((seq, frame) for seq, _, frame in image.extent(run).frames)
+        assert frames_of[run.first + run.repeats][1] == frames.BOOT
+        assert all(frames_of[seq] == frame for seq, _, frame in image.extent(old).frames if seq >= run.first)
 
 
 def test_a_boot_frame_of_another_head_is_damage_to_both():
     board = Board(GEOMETRIES[0])
     board.work(2)
-    boot = frames.frame(frames.BOOT, frames.boot(1, b3(b"another"), 0), board.store.seq + 1, 0, frames.seed(board.store.name))
-    board.flash.bytes[board.store.address : board.store.address + len(boot)] = boot
-    with pytest.raises(Broken):
-        board.image().frames()
-    assert "chain head in the boot frame" in Recovery(board.store.region).damage
+    store = board.store
+    boot = frames.frame(frames.BOOT, frames.boot(store.boot + 1, b3(b"another"), 0), store.seq + 1, 0, frames.seed(store.name))
+    board.flash.bytes[store.address : store.address + len(boot)] = boot
+    assert "chain head" in board.image().damage and "chain head" in recover(store.region).damage
 
 
 def test_missing_frames_on_flash_are_damage_to_both():
     board = Board(GEOMETRIES[0])
-    while len(board.store.order) < 4:
+    while len(board.store.order) < 5:
         board.work(1)
     image = board.image()
-    sector = image.order[1][0]
-    for address in (sector * image.sector + image.frames_at + 5, sector * image.sector + image.open_at + 9):
-        board.flash.flip(address, 2)
-        with pytest.raises(Broken):
-            board.image().frames()
-        assert Recovery(board.store.region).damage
-        board.flash.flip(address, 2)
-    assert board.image().frames() and Recovery(board.store.region).damage is None
+    number = image.order[2]
+    places = [image.place(number) + 2 * image.header_size + 5]  # a frame
+    places.append((image.place(number) + 9, image.place(number) + image.header_size + 9))  # both copies of a header
+    for each in places:
+        for address in (each,) if isinstance(each, int) else each:
+            board.flash.flip(address, 2)
+        assert board.image().damage and recover(board.store.region).damage
+        for address in (each,) if isinstance(each, int) else each:
+            board.flash.flip(address, 2)
+    board.flash.flip(image.place(number) + 9, 2)  # one copy
+    assert board.image().damage is None and recover(board.store.region).damage is None
 
 
 def test_a_recycled_beginning_needs_a_snapshot():
     board = Board(GEOMETRIES[1], frames.OVERWRITE)
-    while board.image().order[0][1]["first"] == 0:
+    while board.image().chain[0].first == 0:
         board.work(4)
-    board.compare()
+    image = board.compare()
     for slot in (0, 1):
-        header = board.image().slot(slot).find(b"QSNP")
-        inside = header % board.store.region.body
-        sector = slot * board.store.region.slot_sectors + header // board.store.region.body
-        board.flash.flip(sector * board.flash.sector + board.store.region.open_at + inside + 40, 1)
-    assert board.image().snapshots() == []
-    assert "no snapshot is valid" in Recovery(board.store.region).damage
+        board.flash.flip(slot * image.slot_sectors * image.sector + image.record_size + 40, 1)
+    assert "no snapshot is valid" in board.image().damage
+    assert "no snapshot is valid" in recover(board.store.region).damage

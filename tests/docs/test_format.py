@@ -9,17 +9,17 @@ import zlib
 
 import pytest
 
-from shared_kernel import errors, frames, genesis, link, region, requests, snapshot, snapshot_file, store
+from shared_kernel import errors, frames, genesis, link, region, requests, run, snapshot, snapshot_file, store
 from shared_kernel import kernel as k
 from shared_kernel.arena import RULES, layout
 from shared_kernel.config import CONFIG_LIMITS, CONFIG_NAMES
 from shared_kernel.errors import Mismatch
-from shared_kernel.frame_names import NAMES, is_command
+from shared_kernel.frame_names import is_command
 from shared_kernel.replay import Replay
 from tests.docs import example
-from tests.docs.flash_reader import Image
+from tests.docs.example import NAMES
 from tests.docs.logs import COMMANDS, Log, Wanderer, b3, every_type
-from tools import verifier
+from tools import flash_reader, verifier
 from tools.verifier import Broken, Verifier, verify
 
 PAGE = example.PAGE.read_text()
@@ -34,6 +34,15 @@ CONFIGS = [
     (2, 9, 0, 0, 0, 3, 3),  # nothing else
     (1, 0, 0, 0, 0, 0, 0),
 ]
+
+
+class Blank:
+    """A flash's geometry."""
+
+    sectors = 300
+
+    def __init__(self, sector, unit):
+        self.sector, self.page, self.unit = sector, max(256, unit), unit
 
 
 # -- the page ---------------------------------------------------------------------------------------------------------
@@ -63,7 +72,7 @@ def test_the_example_as_printed_proves_itself():
         check.step(bytes.fromhex("".join(lines[1:at])))
         assert lines[at:] == ["head  " + check.head.hex(), "root  " + b3(check.state.arena).hex()]
         seen += 1
-    assert (seen, check.checkpoints, check.boot) == (8, 2, 1)
+    assert (seen, check.checkpoints, check.boot) == (len(example.Example().log), seen - 7, 1)
     arena = bytearray(1024)
     for offset, data, _ in rows("### Example: arena")[1:]:
         arena[int(offset, 16) : int(offset, 16) + 4] = bytes.fromhex(data.strip("`"))
@@ -85,11 +94,14 @@ def test_the_tables_hold_the_codes_numbers():
         (name, "%d to %d" % limit) for name, limit in zip(CONFIG_NAMES, CONFIG_LIMITS, strict=True)]
     magics = {re.search("bytes `(....)`", row[3])[1]: int(row[3].split(",")[0], 16)
               for row in map(lambda line: line.strip("|").split("|"), PAGE.split("\n")) if len(row) == 4 and "bytes `Q" in row[3]}
-    assert magics == {"QUPA": 0x41505551, "QSNP": snapshot.MAGIC, "QUP1": region.ERASE_MAGIC, "QOPN": region.OPEN_MAGIC}
+    assert magics == {"QUPA": 0x41505551, "QSNP": snapshot.MAGIC, "QUP2": region.RECORD_MAGIC}
     for magic, number in magics.items():
         assert number.to_bytes(4, "little") == magic.encode()
     versions = {row[0].split(" (")[0]: int(row[1]) for row in rows("## Conventions")[1:]}
-    assert versions == {"rules": RULES, "frame": frames.VERSION, "link protocol": link.PROTOCOL, "archive": 1}
+    assert versions == {"rules": RULES, "frame": frames.VERSION, "link protocol": link.PROTOCOL, "archive": 1, "flash region": 2}
+    assert "| 0 | 1 | magic | 0x%02x, `R` |" % run.MAGIC in PAGE and b"R"[0] == run.MAGIC and run.HEADER == 104
+    assert "`%s`" % genesis.BEGUN.decode() in PAGE and "`%s`" % genesis.DONE.decode() in PAGE
+    assert (frames.MORE << 24, frames.CONTINUES << 24) == (1 << 31, 1 << 30)
 
 
 def test_the_pages_formulas_are_the_codes():
@@ -97,18 +109,29 @@ def test_the_pages_formulas_are_the_codes():
         dim, _, _, _, _, meta, value = config
         largest = 16 + max(8 + max(6 + 4 * dim + meta, 30 + value), 44)
         assert frames.largest_frame(config) == largest
-        for room in (404, 900, 4000):
-            assert frames.window(config, 1, room) == max(largest, min(1024, room - 60))
-            assert frames.window(config, 32, room) == max(-(-largest // 32) * 32, min(1024, room - 64) // 32 * 32)
+        for unit in (1, 4, 8, 16, 32, 256):
+            assert frames.span(config, unit) == -(-max(largest, 320) // unit) * unit
+            for sector in (512, 1024, 2048, 4096, 65536, 131072):
+                here = region.Region(Blank(sector, unit))
+                pad = here.pad
+                need = max(min(1024, sector), pad(20) + 2 * pad(104) + max(pad(264), pad(largest) + pad(60)))
+                blocks = [n for n in range(1, 257) if sector % n == 0 and sector // n % unit == 0 and sector // n >= need]
+                size = 1024 * layout(config)[1]
+                slot = -(-(size + 2 * pad(124)) // (sector - pad(20)))
+                if blocks and here.sectors >= 2 * slot + 3:
+                    assert genesis.need_layout(here, config) == (slot, sector // max(blocks))
+                else:
+                    with pytest.raises(errors.Invalid):
+                        genesis.need_layout(here, config)
     assert store.CHECKPOINT_EVERY == 64 and store.REBASE == 2**29 - 1 and store._TICKS_MASK == 2**30 - 1
     identity = genesis.encode(CONFIGS[0], bytes(16), "x" * 99, origin=(bytes(32), 0, bytes(32), bytes(32), bytes(32)))
     assert 16 + len(identity) == 262 <= genesis.LARGEST
 
 
 def test_the_verifier_imports_nothing_of_the_project():
-    for each in (verifier.__file__, sys.modules[Image.__module__].__file__):
+    for each in (verifier.__file__, flash_reader.__file__):
         found = re.findall(r"^(?:import|from) (\w+(?:\.\w+)*)", open(each).read(), re.M)
-        assert found and set(found) <= {"struct", "sys", "zlib", "blake3", "tools.verifier"}
+        assert found and set(found) <= {"argparse", "pathlib", "struct", "sys", "typing", "zlib", "blake3", "tools.verifier"}
 
 
 def test_every_link_of_the_page_leads_somewhere():
@@ -271,6 +294,31 @@ def test_the_verifier_as_a_program(tmp_path):
     (tmp_path / "log").write_bytes(b"".join(log.frames))
     done = subprocess.run([sys.executable, verifier.__file__, tmp_path / "log"], capture_output=True, text=True, check=True)
     assert done.stdout == "seq %d\nhead %s\nroot %s\n" % (log.seq, log.heads[-1].hex(), log.roots[-1].hex())
+
+
+def program(*arguments):
+    return subprocess.run([sys.executable, verifier.__file__, *map(str, arguments)], capture_output=True, text=True)
+
+
+def test_the_verifier_as_a_program_reads_a_flash_image(tmp_path):
+    made = example.Example()
+    end = "seq %d\nhead %s\nroot %s\n" % (made.log[-1][4], made.heads[-1].hex(), made.roots()[-1].hex())
+    said = "region at 0x%x: 8 sectors of 2048 bytes, program unit 8\nlog " + made.heads[0].hex() + ", from seq 0 on\n" + end
+    (tmp_path / "image").write_bytes(made.flash.data)
+    done = program(tmp_path / "image")
+    assert (done.returncode, done.stdout) == (0, said % 0), done.stderr
+    (tmp_path / "dump").write_bytes(b"\xff" * 0x1000 + bytes(range(256)) * 8 + made.flash.data + bytes(2048))
+    assert program(tmp_path / "dump").stdout == said % 0x1800
+    given = ("--start", "0x1800", "--size", 8 * 2048, "--sector", 2048, "--unit", 8)
+    assert program(tmp_path / "dump", *given).stdout == said % 0x1800
+    at = made.region.frames_at(1) + 24 + 20  # in the boot frame, behind which others stand
+    made.flash.data[at] ^= 1
+    (tmp_path / "image").write_bytes(made.flash.data)
+    done = program(tmp_path / "image")
+    assert done.returncode == 1 and "damage: " in done.stdout
+    (tmp_path / "image").write_bytes(made.flash.data[: 5 * 2048])
+    done = program(tmp_path / "image")
+    assert done.returncode == 1 and done.stdout.startswith("broken: a region of 8 sectors")
 
 
 # -- mutations --------------------------------------------------------------------------------------------------------

@@ -1,19 +1,19 @@
-"""docs/format.md's "A state that is given", against the project: the page's readers agree with the store at every cut of a restore."""
+"""docs/format.md's "Marks", against the project: at every cut of a restore and of an erasing the page's reader says what the store does."""
 
 import struct
 
 from shared_kernel import continuation
 from shared_kernel import frames as f
 from shared_kernel import kernel as k
-from tests.docs.flash_reader import Image
 from tests.faults.harness import Clock, mount
 from tests.host.sample import give
 from tests.host.test_restore_cuts import SMALL, cuts, old_log, restored
+from tools.flash_reader import Image
 from tools.verifier import Broken, State, verify
 
 
 def image(sim):
-    return Image(sim.bytes, sim.sector, sim.page, sim.unit)
+    return Image(sim.bytes, sim.sector, sim.unit).read()
 
 
 def test_a_restored_region_is_read_and_proved_by_the_page_alone():
@@ -22,7 +22,8 @@ def test_a_restored_region_is_read_and_proved_by_the_page_alone():
     store = mount(sim, Clock(1))
     give(store, k.PUT, f.put("on", b"b"))
     here = image(sim)
-    frames, base = here.frames(), here.snapshots()[0]
+    assert (here.seq, here.head, here.root) == (store.seq, store.head, store.kernel.root())
+    frames, base = [frame for _, frame in here.frames()], b"".join(here.snapshot(0))
     assert base[124:] == arena and struct.unpack_from("<I", base, 8)[0] == origin[1] + 1
     found = verify(b"".join(frames), base=State(SMALL, arena))
     assert found == (store.seq, store.head, store.kernel.root())
@@ -41,14 +42,10 @@ def test_at_every_cut_of_a_restore_the_page_says_blank_where_the_store_does():
     _, _, start, trace, _ = restored()
     agreed = {True: 0, False: 0}
     for sim, place in cuts(start, trace):
-        blank = mount(sim, Clock(2)).name is None
-        try:
-            here = image(sim)
-            said = not here.order[0][1]["head"].strip(b"\0") and (here.is_unfinished() or not here.frames())
-        except (Broken, StopIteration):  # no sector is open
-            said = True
-        assert said == blank, place
-        agreed[blank] += 1
+        store = mount(sim, Clock(2))
+        here = image(sim)
+        assert (here.damage, here.blank, here.seq) == (store.damage, store.name is None, store.seq), place
+        agreed[here.blank] += 1
     assert agreed[True] > 100 and agreed[False] >= 1
 
 
@@ -63,14 +60,12 @@ def test_at_every_cut_of_an_erasing_the_mark_is_where_the_page_says():
     sim.trace = None
     marked = 0
     for cut, place in cuts(start, trace):
-        blank = mount(cut, Clock(2)).name is None
-        here = Image.__new__(Image)
-        here.data, here.sector, here.page, here.unit = bytes(cut.bytes), cut.sector, cut.page, cut.unit
-        here.open_at = here.pad(16)
-        record = here.open_record(slot)
-        if record:
+        store = mount(cut, Clock(2))
+        here = image(cut)
+        assert (here.damage, here.blank, here.seq) == (store.damage, store.name is None, store.seq), place
+        mark = here.record(slot) and here.header(slot * here.sector + here.record_size)
+        if mark:
             marked += 1
-            assert (record["name"], record["head"], record["first"]) == (name, head, seq + 1)
-        ring = bytes(cut.bytes[2 * slot * cut.sector :])
-        assert blank == (record is not None or not ring.strip(b"\xff")), place
+            assert (mark.number, mark.name, mark.head, mark.first) == (0xFFFFFFFE, name, head, seq + 1)
+        assert here.blank == bool(mark)
     assert marked > 20

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.boards import test_kills, test_native_mutations, test_viper_mutations
+from tests.docs import images, test_same_reading
 from tests.faults import fuzz, sweep, test_breakages, test_fuzz
 from tests.host import test_past_mutations
 from tests.kernel import test_kernel, test_mutations
@@ -27,6 +28,7 @@ def vectors(files):
     ("exhaustive for %s small geometries", len(EXHAUSTIVE)), ("random for %s larger ones", len(sweep.GEOMETRIES) - len(EXHAUSTIVE)),
     ("%s kills in `make test`", test_kills.KILLS),
     ("%s decoders", len(fuzz.TARGETS)), ("%s examples each", test_fuzz.EXAMPLES),
+    ("%s images in each run", len(images.images())), ("one at a time | %s rules", len(test_same_reading.MUTATIONS)),
     ("`tests/kernel/test_mutations.py` | %s |", len(test_mutations.MUTATIONS)),
     ("`tests/faults/test_breakages.py` | %s |", len(test_breakages.BREAKAGES)),
     ("`tests/host/test_past_mutations.py` | %s |", len(test_past_mutations.MUTATIONS)),

@@ -23,7 +23,7 @@ def test_every_verb_is_in_the_tour():
     helped = subprocess.run([Path(sys.executable).parent / "quipu", "--help"], capture_output=True, text=True, check=True).stdout
     verbs = [line.split()[0] for line in helped.splitlines() if line.startswith("  ") and line[2:3].isalpha() and "  " in line[2:]]
     assert len(verbs) > 30 and "sync" in verbs
-    missing = [verb for verb in verbs if "quipu %s" % verb not in PAGE]
+    missing = [verb for verb in verbs if "quipu %s" % verb not in PAGE and verb != "completion"]  # a script, for a shell to read
     assert not missing
 
 

@@ -99,7 +99,7 @@ def main(progsize, page, sector, seed, actions, every, breakage=None):
     sim.power_on()
     store = mount(flash_on(sim, kind, *geometry)[0], clock)
     witness.booted(store)
-    print(store.seq, store.epoch, snapshots, sim.cuts)
+    print(store.seq, store.top // store.region.blocks, snapshots, sim.cuts)
 
 
 main(*sys.argv[1:])

@@ -21,8 +21,8 @@ if __name__ == "__main__":
 
 import quipu  # noqa: E402
 from quipu.board.link import AnswerReader, encode_request  # noqa: E402
-from quipu.dump import image as flash_image  # noqa: E402
-from quipu.dump.recover import Found  # noqa: E402
+from quipu.dump import locate as flash_image  # noqa: E402
+from quipu.dump.found import Found  # noqa: E402
 
 import tests.conftest  # noqa: E402, F401  (fast hashes)
 from shared_kernel import frames, link, primitives, snapshot, snapshot_file  # noqa: E402

@@ -130,7 +130,7 @@ def perform(store, action):
         except LogFull as e:
             return e
     if kind == "acknowledge":
-        return store.acknowledge(max(0, store.seq + 1 - action[1]))
+        return store.acknowledge(max(0, store.certain() + 1 - action[1]))
     if kind == "configure":
         return store.configure(*action[1:])
     raise ValueError(kind)

@@ -1,38 +1,92 @@
 """Deliberate one-line breakages of the store, and the fault runs that must turn red for each. What no run notices is not tested."""
 
+import inspect
 import random
 
 import pytest
 
-from shared_kernel import primitives, reader, recovery, region, replay, saver, store
+from shared_kernel import frames, primitives, reader, recovery, region, run, saver, settle, store
 from shared_kernel.arena import CHUNK, layout
 from shared_kernel.errors import FlashError, FormatError
-from shared_kernel.kernel import put_u32, u32
+from shared_kernel.kernel import INSERT, PUT, Kernel, put_u32
+from shared_kernel.replay import Replay
 from shared_kernel.snapshot import HEADER, decode
 from tests.faults.harness import Application, Chance, Clock, Run, Witness, attempt, genesis, live_on, mount, perform, slots_hold
 from tests.faults.test_flips import flip_all
 from tests.flashsim import FlashSim, PowerCut, SimulatorError
 
-Region, LogReader, Recovery, Replay, Saver, Store = (region.Region, reader.LogReader, recovery.Recovery, replay.Replay,
-                                                     saver.Saver, store.Store)
+Region, LogReader, Saver, Store = region.Region, reader.LogReader, saver.Saver, store.Store
 
 
 # -- fault runs: each passes on the store as it is ----------------------------------------------------------------------------
 
 
 def cuts():
-    page = 256
-    run = Run(FlashSim(12, 1024, page, 4, seed=2), 2, 100)
-    for sim, witness, place in run.cuts(sorted(random.Random(2).sample(run.steps(), 60))):
-        found = mount(sim.clone(1), Clock(1))
-        if found.kernel and found.skipped:
-            assert not found.address % page, "the log goes on in the page that a cut has torn"
-        live_on(sim, witness, place[0], actions=4, cuts=1)
+    for sector, sectors in ((1024, 12), (4096, 10)):
+        run = Run(FlashSim(sectors, sector, 256, 4, seed=2), 2, 100)
+        for sim, witness, place in run.cuts(sorted(random.Random(2).sample(run.steps(), 40))):
+            live_on(sim, witness, place[0], actions=4, cuts=1)
+
+
+def flickering(first="after", then="before"):
+    """What a cut left half programmed reads one way at the next boots, which are cut too, and another way later."""
+    run = Run(FlashSim(12, 1024, 256, 4, seed=4), 4, 80)
+    for sim, witness, place in run.cuts(run.steps()[::9]):
+        for number in range(1 + place[0] % 3):
+            sim.flicker = first
+            here = mount(sim, Clock(number))
+            witness.booted(here)
+            sim.cut_after(place[1] * 31 % 130)
+            try:
+                for _ in range(4):
+                    action = Application(Chance(place[0] + number)).action(witness.model) if witness.model else genesis()
+                    attempt(witness, here, action)
+            except PowerCut:
+                pass
+            sim.power_on()
+        sim.flicker = then
+        witness.booted(mount(sim, Clock(9)))
+        live_on(sim, witness, place[0], actions=2, cuts=0)
+
+
+def groups():
+    """A group of three commands is there whole, or not at all."""
+    sim = FlashSim(12, 1024, 256, 4, seed=5)
+    here = mount(sim, Clock(1))
+    here.configure((2, 7, 5, 6, 4, 3, 150), b"sixteen of chaos", "test/1")
+    here.execute([(PUT, frames.put("k", b"before"), None)])
+    for units in range(0, 200, 3):
+        flash = sim.clone(units)
+        again = mount(flash, Clock(2))
+        again.read_frames(0, b"")
+        flash.cut_after(units)
+        try:
+            again.execute([(PUT, frames.put("k", b"%0150d" % n), None) for n in (1, 2, 3)])
+        except PowerCut:
+            flash.power_on()
+        assert mount(flash, Clock(3)).ask(Kernel.key, b"k")[1] in (b"before", b"%0150d" % 3), "a part of a group counts"
+
+
+def content():
+    """A record that holds, where the second copy of a run's header stands in a later block, the header of a newer run."""
+    sim = FlashSim(12, 4096, 256, 4, seed=5)
+    here = mount(sim, Clock(1))
+    here.configure((150, 2, 5, 6, 4, 3, 5), b"sixteen of chaos", "test/1")
+    where = here.region
+    while here.limit == here.end or here.limit - here.address >= 628:
+        here.execute([(PUT, frames.put("k", b"v"), None)])
+    number = here.order[-1] - here.order[-1] % where.blocks + here.limit % where.sector // where.block
+    assert where.header_at(number) == here.limit
+    header = run.Run(number, here.order[-1], here.seq + 1, 0, 0, 0, 0, False, here.name, here.head, []).encode()
+    header += frames.frame(PUT, frames.put("k", b"w"), here.seq + 1, 0, here.seed)
+    vector = bytes(where.header_size - 18) + header + bytes(600 - where.header_size + 18 - len(header))
+    here.execute([(INSERT, frames.insert([int.from_bytes(vector[i : i + 4], "little", signed=True) for i in range(0, 600, 4)]), None)])
+    assert mount(sim, Clock(2)).head == here.head, "what a record holds is taken for a run"
 
 
 def rotation():
     run = Run(FlashSim(12, 512, 256, 4, seed=3), 3, 220)
-    assert run.store.epoch > 12
+    assert run.store.top > 2 * run.store.region.turn
     run.witness.booted(mount(run.sim, Clock(1)))
     slots_hold(run.store)
 
@@ -41,6 +95,28 @@ def full():
     """Nobody acknowledges: the ring fills, and nothing of it may go."""
     run = Run(FlashSim(12, 512, 256, 4, seed=3), 3, 220, acknowledges=False)
     assert run.refused > 20
+
+
+def full_cuts():
+    """A full log, its boots cut one after the other: it is never stuck, and promises no more than a later boot will hold."""
+    for seed in range(6):
+        run = Run(FlashSim(15, 512, 256, 4, seed=seed), seed, 120, acknowledges=False)
+        sim, witness, chance = run.sim, run.witness, Chance(seed)
+        for _ in range(30):
+            sim.flicker = ("after", "before", True)[chance.below(3)]
+            here = mount(sim, Clock(2))
+            sim.cut_after(chance.below(110))
+            try:
+                witness.booted(here)
+            except PowerCut:
+                pass
+            sim.power_on()
+        here = mount(sim, Clock(3))
+        witness.booted(here)
+        for _ in range(3):
+            attempt(witness, here, ("acknowledge", 0))
+        attempt(witness, here, ("execute", [Application(chance).command(witness.model)]))
+        assert witness.acted, "all is acknowledged, but the log takes nothing"
 
 
 def slow_snapshots(ring=3):
@@ -53,9 +129,12 @@ def slow_snapshots(ring=3):
     application = Application(Chance(5))
     erase, begin, covered = sim.erase, here._saver, [0]
 
-    def both():  # how far both snapshots cover the log, or did when one of them began to be written over
+    def both():  # how far snapshots cover the log, or did when one of them began to be written over
         if here.saver is None:
             covered[0] = min(slot.seq + 1 if slot else 0 for slot in here.slots)
+            for slot in here.slots:
+                if slot and slot.generation == here.taken:  # this boot's, in a log that has no room to name it
+                    covered[0] = max(covered[0], slot.seq + 1)
 
     def saver():
         both()
@@ -63,7 +142,7 @@ def slow_snapshots(ring=3):
 
     def recycle(sector):
         both()
-        if sector >= here.region.ring() and here.region.opened(sector):
+        if sector >= here.region.ring() and sector in [here.region.sector_of(each) for each in here.region.numbers()[0]]:
             end = here.first().first  # the sector is off the list by now
             assert covered[0] >= end, "recycled what two snapshots do not cover"
         erase(sector)
@@ -77,7 +156,7 @@ def slow_snapshots(ring=3):
             slots_hold(here)
         if i % 9 == 0:
             witness.clone().booted(mount(sim.clone(i), Clock(1)))
-    assert here.epoch > 6 and any(here.slots)
+    assert here.top > 2 * here.region.turn and any(here.slots)
 
 
 def moving_snapshots():
@@ -91,45 +170,82 @@ def snapshots_cut():
     places = [(i, step) for i, step in run.steps() if run.trace[i][1] and run.trace[i][0] < 6 * 512]
     for sim, _, _ in run.cuts(places[::11]):
         where = Region(sim)
-        where.erase_count(run.store.region.ring())
+        where.read_layout()
         size = run.store.kernel.arena.size
         for slot in (0, 1):
-            data = bytearray(size + HEADER)
+            data = bytearray(size + 2 * where.pad(HEADER))
             where.slot_read(slot, 0, data)
-            try:
-                header = decode(data[size:])
-            except FormatError:
-                continue
-            assert primitives.hash(data[:size]) == header.root, "slot %d has a header, but not the arena to it" % slot
+            for at in (size, size + where.pad(HEADER)):
+                try:
+                    header = decode(data[at:])
+                except FormatError:
+                    continue
+                assert primitives.hash(data[:size]) == header.root, "slot %d has a header, but not the arena to it" % slot
     assert len(places) > 300
+
+
+def snapshots_that_read_well_once():
+    """A snapshot's header that a cut left half programmed is there at a boot, which writes the other slot over, and gone later."""
+    base = Run(FlashSim(14, 512, 256, 4, seed=2), 2, 100)
+    for units in range(62):
+        sim, witness = base.sim.clone(units), base.witness.clone()
+        here = mount(sim, Clock(2))
+        witness.booted(here)
+        attempt(witness, here, ("acknowledge", 0))
+        attempt(witness, here, ("snapshot",))
+        here.begin_snapshot()
+        while not here.saver.header:
+            here.call(here._step)
+        while here.saver.save_next():
+            pass
+        sim.cut_after(units)
+        try:
+            here.call(here._step)
+        except PowerCut:
+            pass
+        for flicker in ("after", "before"):
+            sim.power_on()
+            sim.flicker = flicker
+            here = mount(sim, Clock(3))
+            witness.booted(here)
+            sim.cut_after(units * 9 % 400)
+            try:
+                for _ in range(2):
+                    attempt(witness, here, ("snapshot",))
+                for _ in range(12):
+                    attempt(witness, here, ("acknowledge", 0))
+                    attempt(witness, here, ("execute", [Application(Chance(units)).command(witness.model)]))
+            except PowerCut:
+                pass
+        sim.power_on()
+        witness.booted(mount(sim, Clock(4)))
 
 
 def bad_chunk():
     """A chunk cannot be programmed: the snapshot is given up, and counts for nothing."""
-    sim = FlashSim(14, 512, 256, 4, seed=9)
-    witness = Witness()
-    here = mount(sim, Clock(9))
-    witness.act(here, genesis())
-    application = Application(Chance(9))
-    spoiled = 0
-    while spoiled < 8:
-        witness.act(here, ("execute", [application.command(witness.model)]))
-        witness.act(here, ("acknowledge", 0))
-        sim.stuck = {}
-        if here.saver and here.saver.header and here.saver.chunk == 0:
-            sim.stuck = {here.saver.slot * here.region.slot_sectors: ("nothing", None)}
-            spoiled += 1
-        if any(here.slots):
-            slots_hold(here)
+    for spoiled in range(8):
+        sim = FlashSim(14, 512, 256, 4, seed=spoiled)
+        witness = Witness()
+        here = mount(sim, Clock(9))
+        witness.act(here, genesis())
+        application = Application(Chance(spoiled))
+        while not (here.saver and here.saver.header and here.saver.chunk == 0):
+            witness.act(here, ("execute", [application.command(witness.model)]))
+            witness.act(here, ("acknowledge", 0))
+        sim.stuck = {here.saver.slot * here.region.slot_sectors: ("nothing", None)}
+        for _ in range(20):
+            witness.act(here, ("execute", [application.command(witness.model)]))
+            if any(here.slots):
+                slots_hold(here)
 
 
 def half_erased():
-    """A sector that was being recycled keeps its old erase record, and reads blank after it."""
+    """A sector that was being recycled keeps its record, or that and its run's header, and reads blank after it."""
     run = Run(FlashSim(12, 512, 256, 4, seed=3), 3, 220)
     assert run.store._spent()
-    for keep in (0, 16, 108, 200):
+    for keep in (0, 20, 124, 228, 300):
         sim = run.sim.clone(keep)
-        sim.half_erase(run.store.order[0], keep)
+        sim.half_erase(run.store.region.sector_of(run.store.order[0]), keep)
         live_on(sim, run.witness.clone(), keep, actions=30, cuts=0)
 
 
@@ -192,29 +308,85 @@ def flips():
     # as short as this, the newest sector has frames that no snapshot covers
     run = Run(FlashSim(14, 512, 256, 4, seed=6), 6, 40, acknowledges=False, history=history)
     chance = Chance(6)
-    newest = run.store.order[-1] * 512
+    newest = run.store.region.sector_of(run.store.order[-1]) * 512
     here = list(range(newest, newest + 512)) + [6 * 512 + chance.below(8 * 512) for _ in range(500)]
     flip_all(run.sim, history, here, chance)
 
 
-def resealed():
-    """A clock frame is altered and its CRC made good again. Only the chain can tell; the next boot frame carries it."""
+def headers():
+    """A flip in either copy of any run's header changes nothing."""
+    run = Run(FlashSim(12, 4096, 256, 4, seed=6), 6, 120)
+    here = mount(run.sim, Clock(1))
+    assert len(here.order) > 1
+    for number in here.order:
+        at = here.region.header_at(number)
+        for byte in range(0, 2 * here.region.header_size, 5):
+            sim = run.sim.clone(byte)
+            sim.flip(at + byte, byte % 8)
+            again = mount(sim, Clock(1))
+            assert (again.damage, again.head, again.order) == (None, here.head, here.order), "one copy of a header is all it takes"
+
+
+def reseal(sim, address, seed):
+    """Alter the clock frame at an address, and make its CRC good again: only the chain can tell."""
+    frame = bytearray(sim.bytes[address : address + 28])
+    assert frame[1] == frames.CLOCK
+    frame[14] ^= 1
+    put_u32(frame, 24, primitives.crc32(frame[:24], seed))
+    sim.bytes[address : address + 28] = frame
+
+
+def clocked():
+    """Return (flash, witness, store, address of the clock frame that is its last)."""
     sim = FlashSim(14, 1024, 256, 4, seed=7)
-    witness, clock = Witness(), Clock(7)
-    here = mount(sim, clock)
+    witness = Witness()
+    here = mount(sim, Clock(7))
     witness.act(here, genesis())
     witness.act(here, ("clock",))
-    address = here.address - here.region.pad(28)
-    here = mount(sim, clock)
+    return sim, witness, here, here.address - here.region.pad(28)
+
+
+def resealed():
+    """What a boot repeats is altered: its boot frame tells."""
+    sim, witness, here, _ = clocked()
+    here = mount(sim, Clock(7))
     witness.act(here, ("checkpoint",))
-    frame = bytearray(sim.bytes[address : address + 28])
-    frame[14] ^= 1
-    put_u32(frame, 24, primitives.crc32(frame[:24], here.seed))
-    sim.bytes[address : address + 28] = frame
-    assert mount(sim, clock).damage, "an altered frame passes"
+    address = here.region.frames_at(here.order[-1])
+    while sim.bytes[address + 1] != frames.CLOCK:
+        address += here.region.pad(frames.length_at(sim.bytes, address))
+    reseal(sim, address, here.seed)
+    assert mount(sim, Clock(7)).damage, "an altered frame passes"
+
+
+def resealed_before_a_sector():
+    """What stands before a sector's end is altered: the header of the next run tells."""
+    sim, _, here, address = clocked()
+    while len(here.order) < 2:
+        here.execute([(PUT, frames.put("e", b"v"), None)])
+    reseal(sim, address, here.seed)
+    assert mount(sim, Clock(7)).damage, "an altered frame passes"
+
+
+def resealed_before_a_snapshot():
+    """What a snapshot covers is altered: its chain head tells."""
+    sim, _, here, address = clocked()
+    here.take_snapshot()
+    assert len(here.order) == 1
+    reseal(sim, address, here.seed)
+    assert mount(sim, Clock(7)).damage, "an altered frame passes"
 
 
 # -- breakages ----------------------------------------------------------------------------------------------------------------
+
+
+def rewrite(m, owner, name, old, new):
+    """Put new text in place of old in the source of a function of a module, or of a method of a class."""
+    module = inspect.getmodule(owner) or owner
+    source = inspect.cleandoc("\n" + inspect.getsource(getattr(owner, name)))
+    assert source.count(old) == 1, "%s has not once: %s" % (name, old)
+    made = {}
+    exec(compile(source.replace(old, new), name, "exec"), module.__dict__, made)
+    m.setattr(owner, name, made[name])
 
 
 def skip_frame_crc(m):
@@ -222,14 +394,17 @@ def skip_frame_crc(m):
 
 
 def skip_header_crc(m):
-    def opened(self, sector):
-        data = self.read(sector * self.sector + self.open_at, 92)
-        if u32(data, 0) != region.OPEN_MAGIC:
-            return None
-        return region.Open(u32(data, 4), u32(data, 8), u32(data, 12), u32(data, 16), u32(data, 20), bytes(data[24:56]),
-                           bytes(data[56:88]))
+    rewrite(m, run, "decode", " or primitives.crc32(memoryview(data)[: HEADER - 4], 0) != u32(data, HEADER - 4)", "")
+    m.setattr(region, "decode", run.decode)
 
-    m.setattr(Region, "opened", opened)
+
+def one_copy_of_a_header(m):
+    rewrite(m, Region, "write_header", "    self.program(at + self.header_size, data)", "")
+
+
+def a_header_anywhere(m):
+    rewrite(m, Region, "_header", "if first & 1 and first != MAGIC | 1 or not first:", "if first == 0xFF or not first:")
+    rewrite(m, Region, "_header", "if found is None and not first & 1:", "if found is None:")
 
 
 def skip_readback(m):
@@ -264,7 +439,7 @@ def recycle_without_an_acknowledgement(m):
 
 
 def forget_the_acknowledged_seq(m):
-    m.setattr(Store, "_next_sector", lambda self, first, head, take=Store._next_sector: (
+    m.setattr(Store, "_next_run", lambda self, first, head, take=Store._next_run: (
         setattr(self, "acked", first), take(self, first, head)))
 
 
@@ -276,16 +451,7 @@ def snapshot_header_first(m):
 
 
 def snapshot_in_the_newer_slot(m):
-    def saver_(self):
-        if self.saver is None:
-            a, b = self.slots
-            slot = 0 if a is None or b is not None and a.seq > b.seq else 1
-            self.slots[slot] = None
-            self.saver = Saver(self.region, self.kernel.arena, slot)
-            self.since_snapshot = 0
-        return self.saver
-
-    m.setattr(Store, "_saver", saver_)
+    m.setattr(Store, "_slot_to_write", lambda self: max(self.proved, 0))
 
 
 def forget_before_write(m):
@@ -304,13 +470,30 @@ def trust_a_snapshot_unhashed(m):
         import sys
 
         here = sys._getframe(1)
-        return here.f_locals["found"].root if here.f_code.co_name == "_load_snapshot" else whole(self)
+        return here.f_locals["header"].root if here.f_code.co_name == "_replay" else whole(self)
 
     m.setattr(Kernel, "root", root)
 
 
-def ignore_boot_frames(m):
-    m.setattr(LogReader, "_find_boot", lambda self: setattr(self, "boot_seq", -1))
+def count_on_a_snapshot_without_a_name(m):
+    def adopt(self, found, take=Store._take):
+        take(self, found)
+        if any(self.slots):
+            self.proved = self.newest_snapshot()[0]
+
+    m.setattr(Store, "_take", adopt)
+
+
+def read_on_past_the_next_run(m):
+    rewrite(m, LogReader, "next", "while self.until == self.seq:", "while self.until == self.seq and not self._here():")
+
+
+def ignore_the_headers_head(m):
+    rewrite(m, LogReader, "next", "if head is not None and run.head != head:", "if False:")
+
+
+def ignore_the_snapshots_head(m):
+    rewrite(m, recovery, "_skim", "if head != header.head:", "if False:")
 
 
 def ignore_the_boot_frames_head(m):
@@ -330,34 +513,66 @@ def trust_a_length(m):
     m.setattr(Region, "frame", frame)
 
 
-def no_page_skip_after_a_tear(m):
-    m.setattr(Recovery, "_end", lambda self, log, end=Recovery._end: (
-        end(self, log), setattr(self, "address", self.region.pad(self.region.used_end(log.address, log.limit)))))
-
-
 def go_on_inside_a_torn_tail(m):
-    m.setattr(Recovery, "_end", lambda self, log, end=Recovery._end: (end(self, log), setattr(self, "address", log.address)))
+    rewrite(m, settle, "_blocks_of", "used = region.used_end(start, start + region.sector) - start", "used = store.found.end - start")
 
 
 def no_boot_frame(m):
-    m.setattr(Store, "_take", lambda self, found, take=Store._take: (take(self, found), setattr(self, "booted", True)))
+    m.setattr(Store, "_take", lambda self, found, take=Store._take: (setattr(found, "fresh", found.replay is not None), take(self, found)))
 
 
-def no_search_for_strays(m):
-    m.setattr(recovery, "strays", lambda *_: ())
+def repeat_nothing(m):
+    m.setattr(settle, "_tail", lambda store, tail=settle._tail: ([], False) if store.found.intact else tail(store))
+
+
+def carry_nothing(m):
+    """The run after one that may be gone tomorrow depends on it."""
+    m.setattr(settle, "_tail", lambda store, tail=settle._tail: ([], False))
+
+
+def keep_the_pile(m):
+    m.setattr(settle, "_erase_pile", lambda *_: None)
+
+
+def trust_the_newest_of_three(m):
+    rewrite(m, recovery, "_choose", "pile[-2 if len(pile) > 2 else 0]", "pile[0]")
+
+
+def trust_a_group_without_its_end(m):
+    m.setattr(recovery, "MORE", 0)
+
+
+def ignore_what_stands_behind(m):
+    m.setattr(recovery, "_goes_on", lambda *_: False)
+
+
+def ignore_what_stands_behind_the_end(m):
+    rewrite(m, recovery, "_check_end", "end - broken > span(replay.kernel.config(), region.unit)", "False")
+
+
+def keep_a_half_erased_run(m):
+    rewrite(m, recovery, "_find_order", "        del order[0]", "        break")
+
+
+def no_reserve(m):
+    m.setattr(Store, "reserve", lambda self: 0)
+
+
+def all_is_certain(m):
+    m.setattr(Store, "certain", lambda self: -1 if self.seq is None else self.seq)
 
 
 def trust_an_erase_record(m):
-    def erase(self, sector, erase=Region.erase):
+    def erase(self, sector, base=0, erase=Region.erase):
         start = sector * self.sector
-        if not self.erase_count(sector) or not self.is_blank(start + self.open_at, start + self.sector):
-            erase(self, sector)
+        if not self.record(sector) or not self.is_blank(start + self.record_size, start + self.sector):
+            erase(self, sector, base)
 
     m.setattr(Region, "erase", erase)
 
 
 def retry_with_the_wrong_head(m):
-    m.setattr(Store, "_next_sector", lambda self, first, head, take=Store._next_sector: take(self, self.seq + 1, self.head))
+    m.setattr(Store, "_next_run", lambda self, first, head, take=Store._next_run: take(self, self.seq + 1, self.head))
 
 
 def no_retry_in_the_next_sector(m):
@@ -376,10 +591,10 @@ def no_rebuild_after_a_failure(m):
 
 
 def change_the_state_before_the_check(m):
-    def command(self, kind, payload, token, command=store._command):
+    def command(self, kind, payload, token=None, more=False, command=store._command):
         self.kernel.arena.words[9] += 0x100
         try:
-            return command(self, kind, payload, token)
+            return command(self, kind, payload, token, more)
         finally:
             self.kernel.arena.words[9] = self.kernel.arena.words[9] & 0xFFFFFF
 
@@ -387,8 +602,8 @@ def change_the_state_before_the_check(m):
 
 
 def write_while_recovering(m):
-    m.setattr(Recovery, "_end", lambda self, log, end=Recovery._end: (end(self, log), self.region.program(
-        self.address, b"\0" * self.region.unit)))
+    m.setattr(recovery, "_check_end", lambda found, reader, end=recovery._check_end: (end(found, reader), found.region.program(
+        found.end, b"\0" * found.region.unit)))
 
 
 def frames_out_of_order(m):
@@ -398,17 +613,23 @@ def frames_out_of_order(m):
 
 
 # Each with the run that must notice it.
-BREAKAGES = [(skip_frame_crc, cuts), (skip_header_crc, flips), (trust_a_length, flips), (no_search_for_strays, flips),
+BREAKAGES = [(skip_frame_crc, cuts), (skip_header_crc, cuts), (one_copy_of_a_header, headers), (a_header_anywhere, content),
+             (trust_a_length, flips), (ignore_what_stands_behind, flips), (ignore_what_stands_behind_the_end, flips),
+             (trust_a_group_without_its_end, groups), (read_on_past_the_next_run, flickering), (repeat_nothing, flickering),
+             (carry_nothing, flickering), (keep_the_pile, flickering), (trust_the_newest_of_three, flickering),
              (skip_readback, bad_sectors), (no_retry_in_the_next_sector, bad_sectors), (retry_with_the_wrong_head, bad_sectors),
              (trust_a_snapshot_that_failed, bad_chunk), (no_rebuild_after_a_failure, transient),
              (acknowledge_before_program, rotation), (change_the_state_before_the_check, rotation),
              (write_while_recovering, rotation), (frames_out_of_order, rotation), (forget_before_write, moving_snapshots),
              (recycle_without_an_acknowledgement, full), (forget_the_acknowledged_seq, full),
+             (no_reserve, full_cuts), (all_is_certain, full_cuts),
              (recycle_before_the_snapshot, slow_snapshots), (recycle_with_one_snapshot, slow_snapshots),
              (snapshot_in_the_newer_slot, rotation), (snapshot_header_first, snapshots_cut),
-             (trust_a_snapshot_unhashed, rotted_snapshots), (ignore_boot_frames, cuts), (no_boot_frame, cuts),
-             (no_page_skip_after_a_tear, cuts), (go_on_inside_a_torn_tail, cuts), (trust_an_erase_record, half_erased),
-             (ignore_the_boot_frames_head, resealed)]
+             (count_on_a_snapshot_without_a_name, snapshots_that_read_well_once),
+             (trust_a_snapshot_unhashed, rotted_snapshots), (no_boot_frame, cuts), (go_on_inside_a_torn_tail, cuts),
+             (trust_an_erase_record, half_erased), (keep_a_half_erased_run, half_erased),
+             (ignore_the_boot_frames_head, resealed), (ignore_the_headers_head, resealed_before_a_sector),
+             (ignore_the_snapshots_head, resealed_before_a_snapshot)]
 
 
 @pytest.mark.parametrize("run", sorted({run for _, run in BREAKAGES}, key=lambda run: run.__name__), ids=lambda run: run.__name__)

@@ -45,7 +45,6 @@ def test_a_cut_anywhere_in_a_short_life(geometry, record_property):
 @pytest.mark.parametrize("geometry", SMALL + LARGE)
 def test_cuts_over_turns_of_the_ring(geometry, seed, record_property):
     run = Run(flash(geometry, seed), seed, 320 if geometry[1] < 4096 else 150, policy=seed == 2, acknowledges=seed != 2)
-    ring = geometry[2] - run.store.region.ring()
     assert run.store.top > run.store.region.turn + run.store.region.turn or geometry[1] >= 4096, "the workload does not come round the ring"
     places = run.steps()
     chosen = sorted(random.Random(seed).sample(places, min(len(places), 100)))

@@ -9,7 +9,7 @@ import pytest
 import quipu
 from quipu.archive.passes import state
 from quipu.board.restore import erase, restore, settle_snapshot
-from quipu.cli import boards as commands_boards
+from quipu.cli import install as commands_boards
 from quipu.dump.image import FlashImage
 from quipu.errors import NotFound, Refused
 from quipu.install import files as deploy

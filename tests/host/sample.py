@@ -84,12 +84,10 @@ def every_type(store):
 
 
 def note(store):
-    """Append what a store writes when a sector is bad and when the host has acknowledged a sector's frames."""
-    store._quarantine(5)
-    store._report()
-    store._small(f.ACKNOWLEDGED, bytes(4))
+    """Append what a store writes when the host has acknowledged a sector's frames, and of a skippable type of a later version."""
+    store._small(f.ACKNOWLEDGED, bytes(4), False)
+    store._small(f.QUARANTINE, b"\5\0", False)
     _flush(store)
-    store.bad.clear()
 
 
 def wander(store, count, seed=0):

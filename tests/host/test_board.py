@@ -12,7 +12,6 @@ from quipu.board import ports
 from quipu.board.blocks import Blocks
 from quipu.board.link import encode_request
 from quipu.board.repl import DeviceError, Repl
-from quipu.build import images
 from quipu.build.emulator import Emulator
 from quipu.errors import (
     Damage,
@@ -28,7 +27,7 @@ from quipu.errors import (
     TooLong,
     WrongDimension,
 )
-from quipu.install import files as deploy
+from quipu.install.flash import flash as flash_board
 
 from shared_kernel import graph, search
 from shared_kernel.frames import NO_HEAD, TOKEN
@@ -321,7 +320,7 @@ def flash(tmp_path_factory):
     """The flash of an emulated board that has Quipu's files and no application."""
     flash = tmp_path_factory.mktemp("emulated") / "flash.bin"
     with Emulator("MPS2_AN386", flash, frozen=False) as emulator:
-        deploy.deploy(emulator.port, {**emulator.facts, "driver": "emulated"}, images.mpy_cross(), None)
+        flash_board(emulator.port, main=None)
         with quipu.connect(emulator.port, timeout=20) as board:
             board.sync(flash.with_name("warm"))
     return flash

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from quipu.archive import files as archive
 from quipu.build import images
+from quipu.cli import boards, render
 from quipu.cli import main as cli
-from quipu.cli import render
 
 from shared_kernel import snapshot_file
 from shared_kernel.replay import Replay
@@ -316,7 +316,7 @@ LOG = {"configured": True, "log": "ab", "policy": 1, "cuts": [[7, 12]], "snapsho
            "log space  1.0 KiB of 2.0 KiB free; when full: overwrite", "snapshots  seq 5"]),
 ])
 def test_what_a_board_says_of_itself_is_shown(board, lines, capsys):
-    render.show(render.info({**INFO, **board}))
+    render.show(boards.show_info({**INFO, **board}))
     shown = capsys.readouterr().out.splitlines()
     assert set(lines) <= set(shown)
     assert any("none yet" in line for line in shown) is not bool(board)

@@ -1,4 +1,4 @@
-"""Deploying over the raw REPL: what is there is not written again, what is stale goes, and the board then answers as Quipu."""
+"""Flashing from a program: what is there is not written again, what is stale goes, and the board then answers as Quipu."""
 
 import hashlib
 
@@ -7,6 +7,7 @@ import quipu
 from quipu.build import images, natives
 from quipu.build.emulator import Emulator
 from quipu.install import files as deploy
+from quipu.install.flash import flash
 
 BOARD = "MPS2_AN386"
 
@@ -42,20 +43,23 @@ def test_what_a_board_gets(compiler):
 
 def test_a_board_becomes_a_quipu_board(emulator, compiler):
     facts = images.board_facts(BOARD)
+    would = flash(emulator.port, dry_run=True)
+    assert set(would.write) - set(flash(emulator.port, main=None, dry_run=True).write) == {"/main.py"}
     with pytest.raises(quipu.errors.PortError, match="no Quipu"):
         quipu.connect(emulator.port)
 
-    first = deploy.deploy(emulator.port, facts, compiler)
-    assert set(first.written) == {*deploy.files(facts, compiler), "/main.py"} and not first.kept and not first.removed
+    first = flash(emulator.port)
+    assert set(first.write) == {*deploy.files(facts, compiler), "/main.py"} and not first.keep and not first.remove
+    assert first == would
     with quipu.connect(emulator.port) as board:
         info = board.info()
         assert info["board"].startswith(BOARD) and info["configured"]
 
     on(emulator, "open('/lib/quipu/memory.py', 'w').write('raise ValueError')\n"  # MicroPython would take it before memory.mpy
                  "open('/lib/quipu/viper.mpy', 'w').write('old')\nopen('/mine.py', 'w').write('1')")
-    second = deploy.deploy(emulator.port, facts, compiler, main=None)
-    assert second.written == ["/lib/quipu/viper.mpy"] and second.removed == ["/lib/quipu/memory.py"]
-    assert len(second.kept) == len(first.written) - 2
+    second = flash(emulator.port, main=None)
+    assert second.write == ["/lib/quipu/viper.mpy"] and second.remove == ["/lib/quipu/memory.py"]
+    assert len(second.keep) == len(first.write) - 2
     with quipu.connect(emulator.port) as board:
         assert board.info()["provider"] == "native"
 
@@ -64,9 +68,9 @@ def test_a_board_becomes_a_quipu_board(emulator, compiler):
     assert on(emulator, code).split() == ["True", digest]
 
 
-def test_a_port_that_is_none(compiler):
+def test_a_port_that_is_none():
     with pytest.raises(quipu.errors.PortError, match="there-is-no-such-port"):
-        deploy.deploy("/dev/there-is-no-such-port", images.board_facts(BOARD), compiler)
+        flash("/dev/there-is-no-such-port")
 
 
 def test_a_file_that_does_not_compile_is_named(compiler, tmp_path, monkeypatch):

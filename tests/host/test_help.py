@@ -10,7 +10,7 @@ from quipu.cli import main as cli
 
 def examples(verb):
     """Return the example lines of a verb's help, whole: "quipu ..."."""
-    text = click.unstyle(cli.VERBS[verb].act.__doc__)
+    text = click.unstyle(cli.command(verb).help)
     lines = re.split(r"Examples?:\n", text)[1].splitlines() if "Example" in text else []
     return [line.strip() for line in lines if line.strip().startswith("quipu ")]
 
@@ -24,11 +24,11 @@ def test_a_verb_shows_an_example_that_it_takes(verb):
         for part in re.split(r"&&|\|", line):
             words = shlex.split(part.split(">")[0] if ">" in part and "'" not in part else part)
             if words[0] == "quipu":
-                command = cli.cli.commands[words[1]]
+                command = cli.command(words[1])
                 with command.make_context(words[1], words[2:], resilient_parsing=False):
                     pass
 
 
 def test_a_line_that_the_verb_does_not_take_is_noticed():
     with pytest.raises(click.UsageError):
-        cli.cli.commands["history"].make_context("history", ["--no-such-thing"])
+        cli.command("history").make_context("history", ["--no-such-thing"])

@@ -19,7 +19,7 @@ def test_an_import_by_an_old_name_says_the_new_one(old):
 
 
 @pytest.mark.parametrize("line, place", [("from quipu.link import Link", "quipu.board.link"),
-                                         ("import quipu.render_past", "quipu.cli."),
+                                         ("import quipu.render_past", "quipu.cli.past"),
                                          ("from quipu.board import Board", "quipu.board.board.Board"),
                                          ("from quipu.board import connect", "quipu.board.board.connect"),
                                          ("from quipu.archive import Chain", "quipu.archive.files.Chain")])

@@ -66,7 +66,7 @@ MUTATIONS = [  # file, text, what it becomes, the test that must fail
     ("past/memory", "        if damage.what not in _OF_THE_FRAME or not index.damage or index.damage.seq != damage.seq:\n",
      "        if False:\n", DOUBTFUL),
     ("past/memory", "            self.distrust(e)\n            return moment()\n", "            raise\n", LATER_DAMAGE),
-    ("cli/past", "            if memory.damage:\n", "            if False:\n", LATER_DAMAGE),
+    ("cli/source", "            if memory.damage:\n", "            if False:\n", LATER_DAMAGE),
     ("past/query", "if test(row)]", "if test(row) or row]", STATES),
     ("past/history", "            if each.previous != due:\n", "            if False:\n", GONE),
     ("past/history", "        value = value if version.same else version.value\n", "        value = version.value\n", VERSIONS),

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 import quipu
-from quipu.cli import render_past
+from quipu.cli import past
 from quipu.errors import UsageError
 from quipu.past.query import Query
 
@@ -125,7 +125,7 @@ def test_what_cannot_be_asked_is_refused(memory, query, says):
 
 def test_rows_as_json_lines_and_csv(memory):
     rows = memory.query(Query("records", "id <= 4", select=("id", "meta", "vector")))
-    assert [json.loads(line) for line in render_past.text(rows, "jsonl").splitlines()] == rows
+    assert [json.loads(line) for line in past.text(rows, "jsonl").splitlines()] == rows
     x = [json.dumps(row["vector"]) for row in rows]
-    assert render_past.text(rows, "csv") == "id,meta,vector\n" + "".join(
+    assert past.text(rows, "csv") == "id,meta,vector\n" + "".join(
         f'{i + 1},{meta},"{x[i]}"\n' for i, meta in enumerate(("walk", "run", "walking", "0xff00")))

@@ -14,10 +14,10 @@ import pytest
 import quipu
 from quipu.archive.files import Archive
 from quipu.board import link
-from quipu.build import images
 from quipu.build.emulator import Emulator
 from quipu.errors import ArchiveDamage, ArchiveError, NotFound, OtherLog, PortError, QuipuError, RolledBack
 from quipu.install import files as deploy
+from quipu.install.flash import flash as flash_board
 
 from tests.host.unix_board import Flip, Lose, UnixBoard, Wire
 
@@ -616,7 +616,9 @@ def test_an_emulated_board_that_records_is_pulled_and_killed(tmp_path, monkeypat
     monkeypatch.setattr("quipu.board.link._STALL_S", 0.5)
     path = tmp_path / "a"
     with Emulator("MPS2_AN386", tmp_path / "flash", frozen=False) as emulator:
-        deploy.deploy(emulator.port, {**emulator.facts, "driver": "emulated"}, images.mpy_cross(), MAIN)
+        flash_board(emulator.port, main=None)
+        with deploy.opened(emulator.port) as repl:
+            repl.write_file("/main.py", MAIN.encode())
         with quipu.connect(emulator.port, timeout=30) as board:
             until(board, 400)  # the last answer may hold up to 1 KiB that is newer than what was asked for
             board.snapshot()

@@ -82,6 +82,7 @@ def every_type(entropy=b"sixteen of chaos", notes=True):
     if notes:
         log.add(0x88, b"\x07\0")
         log.add(0x89, struct.pack("<I", 5))
+        log.add(0x8A, struct.pack("<II", 7, 1))
     log.boot(skipped=12)
     log.checkpoint()
     log.add(DELETE_EDGE, frames.ident(edge))

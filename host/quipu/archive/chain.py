@@ -44,17 +44,28 @@ class Chain:
         self.seq = seq
 
 
-def split(path: Path, place: int = 0) -> Iterator[tuple[int, memoryview]]:
-    """Yield (offset, frame) for each frame of a file from byte `place` on, by the lengths they claim; stop before one that the
-    file cuts off."""
+def whole(data: Any, at: int = 0) -> Iterator[tuple[int, int]]:
+    """Yield (its first byte, the byte after it) of each frame in data from byte `at` on, by the lengths they claim; stop before one that
+    data cuts off."""
+    end = len(data)
+    while end - at >= OVERHEAD:
+        after = at + length_at(data, at)
+        if after > end:
+            return
+        yield at, after
+        at = after
+
+
+def split(path: Path, place: int = 0, kind: Any = memoryview) -> Iterator[tuple[int, Any]]:
+    """Yield (offset, frame) for each frame of a file from byte `place` on, as `whole` finds them. kind: memoryview, or bytes."""
     with path.open("rb") as file:
         file.seek(place)
         data, at, base = b"", 0, place  # data[at:] is to be looked at; base is the offset of data[0]
         while more := file.read(_BLOCK):
             data, base, at = data[at:] + more, base + at, 0
-            view = memoryview(data)
+            view = kind(data)
             end = len(data)
-            while end - at >= OVERHEAD:
+            while end - at >= OVERHEAD:  # as in `whole`: a loop in a loop would take a fourth more
                 after = at + OVERHEAD + (data[at + 2] | data[at + 3] << 8)
                 if after > end:
                     break
@@ -65,13 +76,11 @@ def split(path: Path, place: int = 0) -> Iterator[tuple[int, memoryview]]:
 def whole_frames(data: bytes) -> Iterable[memoryview]:
     """Yield the frames that a FRAMES answer consists of; LinkError if it does not consist of whole frames."""
     view = memoryview(data)
-    at = 0
-    while at < len(data):
-        end = at + length_at(data, at) if len(data) - at >= OVERHEAD else len(data) + 1
-        if end > len(data):
-            raise LinkError(f"the board sent {len(data)} bytes that are not whole frames: the frame at byte {at} is cut off")
-        yield view[at:end]
-        at = end
+    after = 0
+    for first, after in whole(data):
+        yield view[first:after]
+    if after < len(data):
+        raise LinkError(f"the board sent {len(data)} bytes that are not whole frames: the frame at byte {after} is cut off")
 
 
 def claims(frame: bytes, limit: int, seq: int) -> bool:

@@ -228,9 +228,11 @@ class Archive:
                 yield frame
 
     def undeclared(self) -> Path | None:
-        """Return a file with frames that archive.json does not know, or None. An empty one is what a killed add_segment leaves."""
+        """Return a file with frames that archive.json does not know, or None. An empty one is what a killed add_segment leaves; what does
+        not bear a segment's name is another program's."""
         known = {self.file(each) for each in self.segments}
-        return next((p for p in sorted((self.path / "frames").glob("*.log")) if p not in known and p.stat().st_size), None)
+        here = sorted(each for each in (self.path / "frames").glob("*.log") if _is_numbered(each))
+        return next((each for each in here if each not in known and each.stat().st_size), None)
 
     def scan(self) -> Scan:
         """Check every frame's CRC, seq and place in the chain. ArchiveDamage if the archive is broken at or before the seq of
@@ -310,14 +312,8 @@ class Archive:
         return self.path / "snapshots" / f"{seq:010d}.snap"
 
     def snapshots(self) -> list[int]:
-        """Return the seqs of the snapshots, ascending. ArchiveDamage if a file's name is no seq."""
-        out = []
-        for each in (self.path / "snapshots").glob("*.snap"):
-            seq = _number(each.stem)
-            if each != self.snapshot_file(seq):
-                raise self._damage(seq, "snapshot's file name", self.snapshot_file(seq).name, each.name)
-            out.append(seq)
-        return sorted(out)
+        """Return the seqs of the snapshots, ascending. A file whose name is no seq is another program's."""
+        return sorted(_number(each.stem) for each in (self.path / "snapshots").glob("*.snap") if _is_numbered(each))
 
     def snapshot(self, seq: int) -> bytes:
         """Return a snapshot's bytes: header and arena, unchecked."""
@@ -395,6 +391,11 @@ def _is_seq(value: Any) -> bool:
 def _number(stem: str) -> int:
     """Return the seq in a file's name, 0 if there is none."""
     return int(stem) if stem.isascii() and stem.isdigit() else 0
+
+
+def _is_numbered(path: Path) -> bool:
+    """Return whether a file bears the name of a segment or a snapshot: a seq in ten digits."""
+    return path.stem == f"{_number(path.stem):010d}" and _number(path.stem) <= 0xFFFFFFFF
 
 
 def _write_json(path: Path, facts: dict[str, Any]) -> None:

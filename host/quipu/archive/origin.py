@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from quipu.archive.files import Archive
+from quipu.archive.frame import taken_apart
 from quipu.errors import ArchiveError
 from shared_kernel import snapshot_file
 from shared_kernel.errors import FormatError, Mismatch, Refused
-from shared_kernel.frames import GENESIS, HEADER, NO_HEAD, TOKEN, TOKEN_BYTES
+from shared_kernel.frames import GENESIS, NO_HEAD
 from shared_kernel.genesis import Genesis
-from shared_kernel.kernel import Kernel, u32
+from shared_kernel.kernel import Kernel
 
 Archives = Sequence["Archive | str | os.PathLike[str]"]
 
@@ -33,7 +34,7 @@ class Origin(NamedTuple):
 def named(frame: memoryview | bytes) -> Origin | None:
     """Return the Origin in a genesis frame; None if it begins with the empty state, or cannot be read."""
     try:
-        origin = Genesis(frame[HEADER:-4]).origin
+        origin = Genesis(taken_apart(frame).payload).origin
     except (FormatError, Refused, ValueError):  # replay says what is wrong with it
         return None
     return Origin(*origin) if origin else None
@@ -76,30 +77,25 @@ def under(archive: Archive, config: Sequence[int], until: int, origins: Archives
                            "capacities")
     kernel = Kernel(config)
     for frame in archive.frames():
-        seq, kind = u32(frame, 4), frame[1]
-        if seq > until:
+        each = taken_apart(frame)
+        if each.seq > until:
             break
-        if kind == GENESIS:
+        if each.kind == GENESIS:
             origin = named(frame)
             if origin:
                 before = find(origin.log, origins)
                 if before is None:
-                    own = beginning(archive, seq)
+                    own = beginning(archive, each.seq)
                     if own is None or own.config() != tuple(config):
                         raise ArchiveError(f"{archive.path} continues log {origin.log.hex()[:16]}..., and begins with its state: its "
                                            "archive is needed too (--origin DIR)")
                     kernel = own
                 else:
                     kernel = under(before, config, origin.seq, origins)
-        start = HEADER
-        if kind & TOKEN and kind != GENESIS:
-            kind &= ~TOKEN
-            start += TOKEN_BYTES
-        if 0x10 <= kind < 0x40:
-            end = len(frame) - 4
+        if each.is_command:
             try:
-                kernel.check(kind, frame, start, end)
+                kernel.check(each.kind, frame, each.start, each.end)
             except Refused as error:
-                raise type(error)(f"seq {seq} of {archive.path} does not fit these capacities: {error}") from None
-            kernel.apply(kind, frame, start, end, seq)
+                raise type(error)(f"seq {each.seq} of {archive.path} does not fit these capacities: {error}") from None
+            kernel.apply(each.kind, frame, each.start, each.end, each.seq)
     return kernel

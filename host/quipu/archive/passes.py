@@ -10,14 +10,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from quipu.archive import origin
-from quipu.archive.chain import Chain, claims
+from quipu.archive.chain import Chain, claims, whole
 from quipu.archive.files import Archive, Segment
+from quipu.archive.frame import taken_apart
 from quipu.archive.origin import Archives, Origin
 from quipu.archive.verdict import GAP, Verdict
 from quipu.errors import ArchiveDamage, UsageError
 from shared_kernel import batch, snapshot_file
 from shared_kernel.errors import FormatError, Mismatch
-from shared_kernel.frames import BOOT, GENESIS, HEADER, NO_HEAD, OVERHEAD, VERSION, largest_frame, length_at
+from shared_kernel.frames import BOOT, GENESIS, HEADER, NO_HEAD, OVERHEAD, VERSION, largest_frame
 from shared_kernel.genesis import LARGEST as LARGEST_GENESIS
 from shared_kernel.genesis import Genesis
 from shared_kernel.kernel import Kernel, u32
@@ -215,12 +216,8 @@ class Pass:
             return batch.run(self.replay, data, at, -1 if stop is None else stop)
         step = self.chain.step if self.chain else self._genesis
         last = at
-        while len(data) - at >= OVERHEAD:
-            after = at + length_at(data, at)
-            if after > len(data):
-                break
-            step(memoryview(data)[at:after])
-            last, at = at, after
+        for last, at in whole(data, at):  # noqa: B020
+            step(memoryview(data)[last:at])
             if data[last + 1] in (BOOT, GENESIS) or self.chain is None or self._at() == stop:
                 break
         return at, last
@@ -245,9 +242,11 @@ class Pass:
         """Take the state that a continuation begins with, from the archive of the log it names or from this one's snapshot. Without
         either the frames are only chained until there is a snapshot; return False, then."""
         archive, verdict, seq = self.archive, self.verdict, u32(frame, 4)
+        if seq != named.seq + 1:
+            raise Mismatch(seq, "genesis seq", named.seq + 1, seq)
         verdict.origin = {"log": named.log.hex(), "seq": named.seq, "head": named.head.hex(), "root": named.root.hex(),
                           "base": named.base.hex(), "archive": None}
-        config = Genesis(frame[HEADER:-4]).config
+        config = Genesis(taken_apart(frame).payload).config
         found = check(named, config, seq, self.origins)
         if found:
             self.replay.kernel, verdict.origin["archive"] = found[0], str(found[1].path)
@@ -313,7 +312,7 @@ class Pass:
             file.seek(end)
             rest = file.read(OVERHEAD)
         kernel = self.replay.kernel
-        limit = max(LARGEST_GENESIS, largest_frame(kernel.config())) if kernel else 0x10000
+        limit = max(LARGEST_GENESIS, largest_frame(kernel.config())) if kernel else OVERHEAD + 0xFFFF
         noted = self.note and seq < self.note.seq
         if noted or segment is not self.archive.segments[-1] or not claims(rest, limit, seq + 1):
             raise Mismatch(seq + 1, "frame", "a whole one", f"{excess} bytes that are none")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from quipu.archive.files import Archive
+from quipu.archive.frame import taken_apart
 from quipu.archive.origin import Archives, Origin, under
 from quipu.archive.passes import replay_to
 from quipu.board.board import Board
@@ -19,7 +20,6 @@ from quipu.board.sync import pull
 from quipu.errors import ArchiveError, OtherLog
 from shared_kernel.config import CONFIG_NAMES, check_config
 from shared_kernel.errors import Damage, Invalid
-from shared_kernel.frames import HEADER
 from shared_kernel.genesis import Genesis
 
 
@@ -76,7 +76,7 @@ def _keep(board: Board, path: Path, config: tuple[int, ...], origins: Archives) 
 
 
 def _genesis(archive: Archive) -> Genesis:
-    return Genesis(next(archive.frames())[HEADER:-4])
+    return Genesis(taken_apart(next(archive.frames())).payload)
 
 
 def _changed(config: tuple[int, ...], changes: Mapping[str, int]) -> tuple[int, ...]:

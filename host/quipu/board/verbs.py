@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from quipu.archive.chain import Chain, whole_frames
+from quipu.archive.frame import Frame, taken_apart
 from quipu.board.link import Link
 from quipu.errors import LostAnswer, PortError
 from shared_kernel import frames, kernel, requests
 from shared_kernel.config import CONFIG_NAMES, check_config
 from shared_kernel.errors import Invalid, LinkError, NotFound
-from shared_kernel.frames import CHECKPOINT, CLOCK, HEADER, NO_HEAD, OVERHEAD, TOKEN, TOKEN_BYTES, words_bytes
+from shared_kernel.frames import CHECKPOINT, CLOCK, NO_HEAD, OVERHEAD, TOKEN_BYTES, words_bytes
 from shared_kernel.history import History
 from shared_kernel.kernel import u32
 from shared_kernel.link import PROTOCOL
@@ -162,9 +163,9 @@ class Verbs:
     def _command(self, kind: int, payload: bytes) -> int:
         token = os.urandom(TOKEN_BYTES)
         return self._change(kind, token + payload,
-                            lambda frame: frame[1] == kind | TOKEN and frame[HEADER : HEADER + TOKEN_BYTES] == token)
+                            lambda frame: (frame.kind, frame.token) == (kind, token))
 
-    def _change(self, op: int, payload: bytes, ours: Callable[[memoryview], bool], timeout: float | None = None) -> int:
+    def _change(self, op: int, payload: bytes, ours: Callable[[Frame], bool], timeout: float | None = None) -> int:
         """Send a request that appends a frame and return the frame's seq. ours: tells that frame from others."""
         self._log()
         for _ in range(_TRIES):
@@ -176,7 +177,7 @@ class Verbs:
                     return seq
         raise LostAnswer(f"{self.link.url}: request 0x{op:02x} was lost {_TRIES} times; the board's log has no trace of it")
 
-    def _find(self, ours: Callable[[memoryview], bool]) -> int | None:
+    def _find(self, ours: Callable[[Frame], bool]) -> int | None:
         """Return the seq of the frame that is ours, among those since the last info; None if it is certainly not there.
 
         Requests are answered in order, so once the board answers this one, the lost one has been carried out or never will be.
@@ -185,9 +186,9 @@ class Verbs:
         if self._known.seq + 1 < info["first_seq"]:  # recycled meanwhile, but what we look for is at the log's end
             self._known = Chain(self.log, info["first_seq"] - 1, bytes.fromhex(info["first_head"]))
         found = None
-        for frame in self._since(self._known):
+        for frame in map(taken_apart, self._since(self._known)):
             if ours(frame):
-                found = u32(frame, 4)
+                found = frame.seq
         return found
 
     def _since(self, chain: Chain) -> Iterable[memoryview]:
@@ -286,12 +287,12 @@ class Verbs:
     def checkpoint(self) -> int:
         """Append a frame with the state root; return its seq."""
         self.info()  # a checkpoint looks like any other: if the answer is lost, only those from here on count
-        return self._change(requests.CHECKPOINT, b"", lambda frame: frame[1] == CHECKPOINT)
+        return self._change(requests.CHECKPOINT, b"", lambda frame: frame.kind == CHECKPOINT)
 
     def clock(self, unix_ms: int | None = None, uncertainty_ms: int = 0) -> int:
         """Tell the log the wall time, milliseconds since 1970 (None: this laptop's, now); return the frame's seq."""
         payload = frames.clock(time.time_ns() // 1_000_000 if unix_ms is None else unix_ms, uncertainty_ms)
-        return self._change(requests.CLOCK, payload, lambda frame: frame[1] == CLOCK and frame[HEADER:-4] == payload)
+        return self._change(requests.CLOCK, payload, lambda frame: (frame.kind, frame.payload) == (CLOCK, payload))
 
     def snapshot(self) -> int:
         """Take a snapshot on the board now; return the seq of the last frame that it covers."""

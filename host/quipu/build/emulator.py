@@ -34,6 +34,8 @@ ICOUNT = ("-icount", "shift=0")
 class EmulatorError(Exception):
     """The emulated board could not be started, or is not running; the message says why and what to do."""
 
+    exit_code = 3  # errors.PORT: of a command that this ends
+
 
 class Emulator:
     """An emulated board; a context manager that starts it and stops it.

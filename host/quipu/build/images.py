@@ -37,6 +37,8 @@ UNIX_OPTIONS = ("MICROPY_PY_FFI=0", "MICROPY_PY_SSL=0", "MICROPY_PY_BTREE=0")
 class ImageError(Exception):
     """Something needed to build or find an image is missing, or a build failed; the message says what to do."""
 
+    exit_code = 3  # errors.PORT: of a command that this ends
+
 
 def checkout_root() -> Path:
     """The folder of the Quipu checkout that this file, or else the current directory, lies in."""

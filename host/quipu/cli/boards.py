@@ -1,132 +1,221 @@
-"""What the verbs do that reach a board without Quipu's firmware: handlers as in board.py."""
+"""The verbs that find a board, run one, and give it a log: emulate, ports, info, configure, restore, migrate."""
 
-import sys
-import tempfile
-import time
+import os
+import signal
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import RenderableType
 
-from quipu.board.board import Board
-from quipu.board.link import Link
-from quipu.board.repl import Repl
+import quipu
 from quipu.cli import render
-from quipu.dump.recover import Found
-from quipu.dump.recover import recover as into_archive
-from quipu.errors import PortError, Refused, UsageError
-from quipu.install import attach as reader
-from quipu.install import erase as eraser
-from quipu.install import files as deploy
-from quipu.install import flash as flasher
+from quipu.cli.options import ARCHIVE, ORIGIN, PORT, U32, Data, Number, Verb, argument, option
+from quipu.cli.render import grid, pairs, sizes
+from quipu.past import describe
+from quipu.text import size
+from shared_kernel.config import CONFIG_LIMITS, CONFIG_NAMES
 
-Data = dict[str, Any]
-
-TOOLS = ("mpremote", "ampy")  # what flashes; the first is the default
-_BOOT_S = 60.0  # a large region begins its log meanwhile
-_ASK_S = 2.0
+DEFAULT_CONFIG = (16, 256, 64, 128, 32, 16, 16)  # as in boards/*/quipu.json
 
 
-def flash(port: str, board: str | None, main: bool, dry_run: bool, erase_log: bool = False, archives: tuple[str, ...] = (),
-          yes: bool = False, tool: str = TOOLS[0]) -> Data:
-    """Put Quipu onto a board with MicroPython.
+def emulate(say: Callable[[Data], None], board: str, flash: str | None, bare: bool) -> None:
+    """Run an emulated board until Ctrl-C or SIGTERM.
 
-    Finds out what the board is, compiles for it, writes only what differs, beside the old files, compares hashes read back, and
-    then switches. /main.py is written only if there is none, or with --main. Broken off, run it again. If old and new files do not fit
-    at once, it says so and asks (--yes: does so) before it removes the old ones. The log is left as it is, but
-    with --erase-log nothing is written and the log is destroyed: once it is said what of it is in no archive, and agreed to. --tool ampy
-    is for boards on which only adafruit-ampy works: slower, and every file is sent as it is.
+    Its image is built first if it is not there. FILE is the board's flash, kept between runs; without it the board starts
+    empty. To the board, the end is a power cut.
 
     \b
     Example:
-      quipu flash /dev/ttyACM0
-      quipu flash /dev/ttyACM0 --dry-run
-      quipu flash /dev/ttyACM0 --tool ampy
-      quipu flash /dev/ttyACM0 --erase-log --archive data/watch
+      quipu emulate MPS2_AN386 --flash build/flash.bin
     """
-    if erase_log:
-        if main or dry_run:
-            raise UsageError("--erase-log writes no files: leave --main and --dry-run away")
-        if tool != TOOLS[0]:
-            raise UsageError(f"--erase-log reads the log over {TOOLS[0]} only: leave --tool away")
-        return _erase_log(port, archives, yes)
-    if archives:
-        raise UsageError("--archive goes with --erase-log")
-    with deploy.opened(port, _tool(tool)) as repl:
-        found = flasher.probe(repl)
-        if name := flasher.frozen(repl):
-            raise Refused(f"{port}: this board's firmware is the image of {name} with Quipu in it, which comes before any files: there is "
-                          "nothing to flash. For another Quipu install another image (docs/boards.md)")
-        facts = flasher.facts_for(found, board)
-        found = flasher.settled(repl, found, facts)
-        form, wanted = flasher.contents(found, facts, main)
-        todo = flasher.plan(repl, found, facts, form, wanted)
-        if dry_run:
-            return {"dry_run": True, "plan": todo.as_dict(), "info": None, "erased": None}
-        flasher.consent(todo, yes, _asker())
-        if todo.write or todo.remove:
-            with render.progress("flashing") as progress:
-                flasher.carry_out(repl, todo, wanted, progress)
-    return {"dry_run": False, "plan": todo.as_dict(), "info": _started(port), "erased": None}
+    from quipu.build.emulator import Emulator, EmulatorError
 
+    def end(*_: object) -> None:
+        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
 
-def _tool(name: str) -> type[Repl]:
-    """Return the raw REPL of a tool in TOOLS. UsageError if that tool is not installed."""
-    if name == TOOLS[0]:
-        return Repl
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, end)
     try:
-        from quipu.install.repl_ampy import AmpyRepl
-    except ModuleNotFoundError:
-        raise UsageError("--tool ampy: adafruit-ampy is not installed: pip install 'quipu[ampy]'") from None
-    return AmpyRepl
+        with Emulator(board, flash, frozen=not bare) as emulator:
+            say({"port": emulator.port, "board": board, "cpu": emulator.emulation["cpu"], "flash": flash, "bare": bare,
+                 "pid": emulator.pid})
+            os.waitid(os.P_PID, emulator.pid or 0, os.WEXITED | os.WNOWAIT)
+            raise EmulatorError(f"QEMU ended by itself: the emulated {board} is off")
+    except KeyboardInterrupt:
+        return
 
 
-def _asker() -> Callable[[str], bool] | None:
-    """Return what asks the person at the terminal; None if there is nobody."""
-    return (lambda question: click.confirm(question, err=True)) if sys.stdin.isatty() else None
+def ports() -> Data:
+    """List serial ports and the boards that answer on them.
 
-
-def _erase_log(port: str, archives: tuple[str, ...], yes: bool) -> Data:
-    ask = _asker()
-    with deploy.opened(port) as repl:
-        with tempfile.TemporaryDirectory() as folder, render.progress("reading") as progress:
-            image = reader.read(repl, Path(folder) / "region", progress)
-        what = eraser.loss(image, archives)
-        eraser.consent(what, yes, ask)
-        eraser.erase(repl, image.sectors)
-    return {"dry_run": False, "plan": None, "info": None, "erased": {"port": port, **what.as_dict()}}
-
-
-def _started(port: str) -> Data:
-    """Return the info of the board that starts now. PortError if no firmware answers in time."""
-    deadline = time.monotonic() + _BOOT_S
-    while True:
-        try:
-            with Board(Link(port, _ASK_S, serve=False)) as board:
-                return board.info()
-        except PortError:
-            if time.monotonic() > deadline:
-                raise PortError(f"{port}: the files are on the board and right, but no firmware answered for {_BOOT_S:.0f} s: if the "
-                                "board's /main.py is yours, it must call quipu.start() and quipu.serve() (--main replaces it)") from None
-
-
-def attach(port: str, archive: str) -> Data:
-    """Archive a board's log when no firmware answers.
-
-    Interrupts what runs there, reads the log region through the raw REPL with the board's own driver, and archives all that can
-    be proved, as `quipu recover` does. Writes nothing on the board, and restarts it. Broken off, run it again.
+    Emulated boards are not listed: their ports are ptys, which `quipu emulate` prints.
 
     \b
     Example:
-      quipu attach /dev/ttyACM0 --archive data/watch
+      quipu ports
     """
-    kept = Path(archive.rstrip("/") + ".region")
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with deploy.opened(port) as repl, render.progress("reading") as progress:
-        image = reader.read(repl, kept, progress)
-    found = Found(image)
-    result, verdict = into_archive(found, archive)
-    kept.unlink()
-    return {"port": port, **result.as_dict(), "verdict": verdict.as_dict(),
-            "exit_code": 1 if found.damage or result.missing else verdict.exit_code}
+    from quipu.board import ports as serial_ports
+
+    return {"ports": serial_ports.probe_all()}
+
+
+def info(port: str) -> Data:
+    """Show versions, configuration, counts, root and free space.
+
+    Also seq and chain head; (seq, chain head, state root) belong together.
+
+    \b
+    Example:
+      quipu info /dev/ttyACM0
+    """
+    with quipu.connect(port) as board:
+        return board.info()
+
+
+def configure(port: str, policy: str, **capacities: int) -> Data:
+    """Begin a log on a blank region.
+
+    Takes entropy from this laptop. The numbers are fixed for the life of the log. Refused if the region holds a log already.
+
+    \b
+    Example:
+      quipu configure /dev/ttyACM0 --dim 3 --records 500
+    """
+    config = tuple(capacities[each] for each in CONFIG_NAMES)
+    with quipu.connect(port) as board:
+        log = board.configure(config, os.urandom(16), describe.POLICIES.index(policy))
+    return {"log": log.hex(), "config": describe.config(config), "policy": policy}
+
+
+def restore(archive: str, port: str, at: int | None, policy: str, origins: tuple[str, ...]) -> Data:
+    """Put an archive's state onto a board, which goes on from it.
+
+    The archive is verified first. The board's log region must be blank, or hold a log without a command. The board reads the state
+    back from its flash and proves its root before it takes a command; its new log names the archive's log, seq and root, and begins
+    with the next seq. Broken off, the board is blank or restored: run it again.
+
+    \b
+    Example:
+      quipu restore data/watch /dev/ttyACM1
+      quipu restore data/watch /dev/ttyACM1 --at 1200
+    """
+    from quipu.board import restore as restoring
+
+    with quipu.connect(port) as board, render.progress("restoring") as progress:
+        return restoring.restore(board, archive, at, describe.POLICIES.index(policy), progress, origins).as_dict()
+
+
+def migrate(port: str, archive: str, policy: str | None, origins: tuple[str, ...], **capacities: int | None) -> Data:
+    """Give a board other capacities, with all that it holds.
+
+    Its log is pulled into the archive DIR and verified, replayed under the new capacities, and only then erased. The new log begins
+    with the state that came of it and names the old one; every id stays what it was. What does not fit is refused before anything
+    changes. Stop the application first. Broken off, run it again: nothing is lost.
+
+    \b
+    Example:
+      quipu migrate /dev/ttyACM0 --records 500 --archive data/watch
+    """
+    from quipu.board import migrate as migration
+
+    changes = {name: number for name, number in capacities.items() if number is not None}
+    with quipu.connect(port) as board, render.progress("restoring") as progress:
+        done = migration.migrate(board, archive, changes,
+                                 None if policy is None else describe.POLICIES.index(policy), progress, origins)
+        return {**done.as_dict(), "config": board.info()["config"]}
+
+
+# -- what a person sees ---------------------------------------------------------------------------------------------------
+
+
+def show_emulate(data: Data) -> str:
+    flash = data["flash"] or "gone at the end"
+    what = "plain MicroPython" if data["bare"] else "Quipu"
+    return f"{data['board']} ({data['cpu']}, emulated) with {what}\nport   {data['port']}\nflash  {flash}\nCtrl-C ends it"
+
+
+def show_ports(data: Data) -> RenderableType:
+    return grid("", ("port", "usb", "serial", "device", "answer"),
+                ((p["port"], p["usb"], p["serial"], p["description"], p["answer"]) for p in data["ports"]),
+                "no serial port found; is the board plugged in, and is its cable one for data?")
+
+
+def show_info(data: Data) -> RenderableType:
+    config = data.get("config")
+    rows: list[tuple[str, Any]] = [
+        ("board", data["board"]),
+        ("machine", data["machine"]),
+        ("firmware", f"{data['firmware']} on MicroPython {data['micropython']}, hot loops: {data['provider']}"),
+        ("heap", f"{size(data['heap_used'])} used, {size(data['heap_free'])} free"),
+        ("damage", data.get("damage")),
+    ]
+    if not data["configured"]:
+        rows.append(("log", "none: the region holds something else; nothing of it was changed" if data.get("damage") else
+                     "none yet: the region is blank; begin one with `quipu configure PORT`"))
+    if config:
+        rows += [
+            ("log", data["log"]),
+            ("seq", f"{data['seq']}, boot {data['boot']}"),
+            ("power cuts", ", ".join(f"after seq {seq} ({size(torn)})" for seq, torn in data["cuts"]) or None),
+            ("chain head", data["head"]),
+            ("state root", data["root"]),
+            ("contents", ", ".join(f"{data[each]} of {config[each]} {each}" for each in ("records", "nodes", "edges", "keys"))),
+            ("sizes", sizes(config)),
+            ("log space", f"{size(data['log_free'])} of {size(data['log_size'])} free; when full: "
+                          + ("stop" if data["policy"] == 0 else "overwrite")),
+            ("snapshots", ", ".join(f"seq {each}" for each in data["snapshots"]) or "none"),
+        ]
+    return pairs(rows)
+
+
+def show_configure(data: Data) -> str:
+    return f"log {data['log']} begun"
+
+
+def show_restored(data: Data) -> RenderableType:
+    """Return what the board goes on from, and the root that it proved."""
+    config = data.get("config")
+    return pairs([
+        ("board", data["board"]),
+        ("restored", "already; nothing was sent" if data["already"] else f"{size(data['bytes'])} of state"),
+        ("capacities", ", ".join(f"{name} {config[name]}" for name in CONFIG_NAMES) if config else None),
+        ("from", f"{data['from_board']}, seq {data['seq']}, of {data['archive']}"),
+        ("its log", data["origin"]),
+        ("chain head", data["head"]),
+        ("new log", data["log"]),
+        ("state root", data["root"]),
+    ])
+
+
+# -- rows -----------------------------------------------------------------------------------------------------------------
+
+
+def capacity(i: int) -> click.Option:
+    what = ("dimensions of a vector", "records", "nodes", "edges", "keys", "bytes of metadata", "bytes of a value")[i]
+    return option("--" + CONFIG_NAMES[i].replace("_", "-"), f"{what}, at most {CONFIG_LIMITS[i][1]}",
+                  type=Number(*CONFIG_LIMITS[i]), default=DEFAULT_CONFIG[i], show_default=True)
+
+
+VERBS = {
+    "emulate": Verb(emulate, show_emulate, (
+        argument("board", "BOARD"),
+        option("--flash", "the board's flash, kept between runs", metavar="FILE"),
+        option("--bare", "plain MicroPython, without the firmware", is_flag=True)), stays=True),
+    "ports": Verb(ports, show_ports, ()),
+    "info": Verb(info, show_info, (PORT,)),
+    "configure": Verb(configure, show_configure, (
+        PORT, *map(capacity, range(len(CONFIG_NAMES))),
+        option("--policy", "when the log is full: refuse, or drop its oldest part", type=click.Choice(describe.POLICIES),
+               default="stop", show_default=True))),
+    "restore": Verb(restore, show_restored, (
+        argument("archive", "DIR"), PORT, option("--at", "the state after this seq, not the last one", type=U32, metavar="SEQ"),
+        option("--policy", "of the new log, when it is full", type=click.Choice(describe.POLICIES), default="stop", show_default=True),
+        ORIGIN)),
+    "migrate": Verb(migrate, show_restored, (
+        PORT, ARCHIVE, *[option("--" + name.replace("_", "-"), "as for `quipu configure`; by default as it is", type=Number(*limits))
+                         for name, limits in zip(CONFIG_NAMES[1:], CONFIG_LIMITS[1:])],
+        option("--policy", "when the log is full; by default as it is", type=click.Choice(describe.POLICIES)), ORIGIN)),
+}

@@ -1,189 +1,35 @@
-"""The verbs that ask: of a live board what is, of an archive what was at any moment. Handlers as in board.py.
-
-Where a directory of the name exists, the source is an archive; anything else is a port.
-"""
+"""The verbs that ask an archive what was: state, diff, explain, query, index. Of a board, all that its flash holds is pulled first."""
 
 import contextlib
-import math
-from collections.abc import Iterator
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import click
+from rich.console import Group, RenderableType
+from rich.text import Text
 
 import quipu
 from quipu import errors
 from quipu.cli import render
-from quipu.cli.board import DIRECTIONS, _vector
+from quipu.cli.ask import show_edge, show_node, show_record
+from quipu.cli.options import AT, SOURCE, U32, Data, Verb, argument, option
+from quipu.cli.render import dated, grid, pairs, says, sizes, when
+from quipu.cli.source import recalled
+from quipu.errors import UsageError
 from quipu.past import describe
 from quipu.past.index import Index
 from quipu.past.memory import Memory
 from quipu.past.moment import Moment
 from quipu.past.query import Query
+from quipu.text import count, moment, octets, plain, size, vector
 
-Data = dict[str, Any]
-
-
-class Source:
-    """What a question goes to. board: the live Board, or memory: the Memory and moment: the one asked for; at: what the verbs of a
-    Memory take beside those of a Board."""
-
-    def __init__(self, it: Any, moment: Moment | None):
-        self.it = it
-        self.memory = it if moment else None
-        self.moment = moment
-        self.at = {"at": moment.seq} if moment else {}
-
-    def told(self, data: Data) -> Data:
-        """Return an answer; an archive's with the moment that it holds for, and with what is wrong after it."""
-        if self.moment is None or self.memory is None:
-            return data
-        damage = self.memory.damage
-        data = {**data, "moment": self.moment._asdict(), "damage": str(damage) if damage else None}
-        return {**data, "exit_code": 1} if damage else data
-
-
-@contextlib.contextmanager
-def _archived(path: str, at: str | None) -> Iterator[Source]:
-    """Open an archive for questions. What is not found in one that is damaged may stand behind the damage: the error says so."""
-    with quipu.open(path) as memory:
-        it = Source(memory, memory.moment(at))
-        try:
-            yield it
-        except errors.NotFound as error:
-            if memory.damage:
-                error.args = (f"{error} at seq {memory.moment(at).seq}; damaged after that: {memory.damage}",)
-            raise
-
-
-@contextlib.contextmanager
-def asked(source: str, at: str | None) -> Iterator[Source]:
-    """Open a source for questions about the moment `at` (None: now, or an archive's last frame)."""
-    if Path(source).is_dir():
-        with _archived(source, at) as it:
-            yield it
-        return
-    if at is not None:
-        raise errors.UsageError(f"{source} is no directory, so it is a port, and a live board is asked for what is now: for --at, "
-                                "sync it and name the archive")
-    with quipu.connect(source) as board:
-        yield Source(board, None)
-
-
-@contextlib.contextmanager
-def recalled(source: str, at: str | None, archive: bool = False) -> Iterator[Source]:
-    """Open a source for questions that only an archive answers: of a board, all that its flash holds is pulled first. archive: it
-    cannot be a port."""
-    if archive or Path(source).is_dir():
-        with _archived(source, at) as it:
-            yield it
-        return
-    with quipu.connect(source) as board, render.progress("pulling") as progress, board.memory(progress) as memory:
-        yield Source(memory, memory.moment(at))
-
-
-def get(source: str, key: str, at: str | None) -> Data:
-    """Print the value of a key.
-
-    As text if it is text, else in hex after 0x.
-
-    \b
-    Example:
-      quipu get /dev/ttyACM0 mode
-      quipu get data/watch mode --at 14:02
-    """
-    with asked(source, at) as it:
-        return it.told({"key": key, **describe.octets("value", it.it.get(key, **it.at))})
-
-
-def record(source: str, ident: int, at: str | None) -> Data:
-    """Show a record: tag, vector, metadata.
-
-    \b
-    Example:
-      quipu record /dev/ttyACM0 17
-    """
-    with asked(source, at) as it:
-        return it.told(describe.record(ident, it.it.record(ident, **it.at)))
-
-
-def node(source: str, ident: int, at: str | None) -> Data:
-    """Show a node: kind, record, edges.
-
-    \b
-    Example:
-      quipu node /dev/ttyACM0 18
-    """
-    with asked(source, at) as it:
-        return it.told({**describe.node(ident, it.it.node(ident, **it.at)), "edges": it.it.edges_of(ident, **it.at)})
-
-
-def edge(source: str, ident: int, at: str | None) -> Data:
-    """Show an edge: kind, from, to.
-
-    \b
-    Example:
-      quipu edge /dev/ttyACM0 20
-    """
-    with asked(source, at) as it:
-        return it.told(describe.edge(ident, it.it.edge(ident, **it.at)))
-
-
-def search(source: str, components: tuple[str, ...], q16: bool, k: int, tag: int | None, at: str | None) -> Data:
-    """Find the records nearest to X, nearest first.
-
-    Exactly; equal distances come in the order of their ids. In JSON, `distance` is exact: the squared distance in units of
-    2^-32; `l2` is its root as a number.
-
-    \b
-    Example:
-      quipu search /dev/ttyACM0 1 -0.5 3.25 -k 3 --tag 2
-      quipu search data/watch 1 -0.5 3.25 --at -1d
-    """
-    query = _vector(components, q16)
-    with asked(source, at) as it:
-        found = it.it.search(query, k, tag, **it.at)
-        return it.told({"results": [{"id": ident, "distance": distance, "l2": math.sqrt(distance) / 65536}
-                                    for distance, ident in found]})
-
-
-def neighbours(source: str, node: int, depth: int, kind: int | None, direction: str, at: str | None) -> Data:
-    """List the nodes within some steps of a node.
-
-    Breadth first, itself first.
-
-    \b
-    Example:
-      quipu neighbours /dev/ttyACM0 18 --depth 2 --direction both
-    """
-    with asked(source, at) as it:
-        found = it.it.neighbourhood(node, depth, kind, DIRECTIONS[direction], **it.at)
-        return it.told({"node": node, "neighbours": [{"node": ident, "distance": distance} for ident, distance in found]})
-
-
-def history(source: str, key: str, limit: int, at: str | None) -> Data:
-    """List the versions of a key, newest first.
-
-    Seq, wall time if a clock tells it, and value; deletions too. A live board knows those whose frames are still on its flash,
-    without their times.
-
-    \b
-    Example:
-      quipu history data/watch mode --limit 5
-    """
-    with asked(source, at) as it:
-        if it.memory is None:
-            there = it.it.history(key, min(limit, 255))
-            return {"key": key, "missing": there.archived,
-                    "versions": [{"seq": seq, "unix_ms": None, "uncertainty_ms": None, "deleted": False,
-                                  **(describe.octets("value", value) if value is not None else {"value": None, "value_hex": None})}
-                                 for seq, value in there.versions]}
-        found = it.memory.history(key, limit, **it.at)
-        out = []
-        for each in found.versions:
-            when = it.memory.timeline.when(each.seq, each.tick)
-            value = {"value": None, "value_hex": None} if each.value is None else describe.octets("value", each.value)
-            out.append({"seq": each.seq, "unix_ms": when.unix_ms, "uncertainty_ms": when.uncertainty_ms, "deleted": each.deleted,
-                        **value})
-        return it.told({"key": key, "missing": found.missing, "versions": out})
+FORMATS = ("table", "jsonl", "csv", "arrow", "parquet")
+_MARKS = {"added": "+", "deleted": "-", "changed": "~"}
+ROWS = 20  # of each table of `quipu state`, unless --all
 
 
 def state(source: str | None, archive: str | None, at: str | None) -> Data:
@@ -272,9 +118,7 @@ def query(source: str, what: str, where: str, select: str, order: str, limit: in
     with recalled(source, at) as it:
         data = it.told({"what": what, "rows": it.it.query(asks, **it.at), "output": output, "format": format})
     if output:
-        from quipu.cli import render_past
-
-        render_past.write(data["rows"], format, Path(output))
+        write(data["rows"], format, Path(output))
     return data
 
 
@@ -303,3 +147,184 @@ def index(archive: str, rebuild: bool) -> Data:
             made.close()
         return {"index": str(made.path), "seq": seq, "kept": kept, "bytes": made.path.stat().st_size,
                 "damage": str(made.damage) if made.damage else None, "exit_code": 1 if made.damage else 0}
+
+
+# -- what a person sees ---------------------------------------------------------------------------------------------------
+
+
+def show_state(data: Data, whole: bool = False) -> RenderableType:
+    """Return root, counts and tables of the contents: ROWS of each, or all of it."""
+    config, counts = data["config"], data["counts"]
+    head = pairs([("seq", data["seq"]), ("state root", data["root"]), ("sizes", sizes(config))])
+    lines: dict[str, tuple[tuple[str, ...], Callable[[Data], tuple[Any, ...]]]] = {
+        "records": ((">id", ">tag", "metadata", "vector"),
+                    lambda r: (r["id"], r["tag"], octets(r, "meta") if r["meta_hex"] else "", vector(r["vector"]))),
+        "nodes": ((">id", ">kind", ">record"), lambda n: (n["id"], n["kind"], n["record"] or "-")),
+        "edges": ((">id", ">kind", ">from", ">to"), lambda e: (e["id"], e["kind"], e["from"], e["to"])),
+        "keys": (("name", "value", ">written by seq"), lambda k: (octets(k, "name"), octets(k, "value"), k["seq"])),
+    }
+    parts: list[RenderableType] = [head]
+    for name, (columns, line) in lines.items():
+        shown = data[name] if whole else data[name][:ROWS]
+        parts += [Text(""), grid(f"{name}: {counts[name]} of {config[name]}", columns, map(line, shown))]
+        if len(shown) < len(data[name]):
+            parts.append(Text(f" … {len(data[name]) - len(shown)} more; --all shows them"))
+    return Group(*parts)
+
+
+def show_diff(data: Data) -> RenderableType:
+    """Return a line for each thing: + added, - deleted, ~ changed, with what it was and is."""
+    lines = [f"from  {data['a']['archive']}  {when(data['a'])}", f"to    {data['b']['archive']}  {when(data['b'])}"]
+    if not data["same_log"]:
+        lines.append("two logs: ids are compared as they are, the seqs of keys are not")
+    for pool in ("records", "nodes", "edges", "keys"):
+        name = pool[:-1]
+        for change in ("deleted", "added"):
+            for each in data[pool][change]:
+                lines.append(f"{_MARKS[change]} {name} {_whole(pool, each)}")
+        for each in data[pool]["changed"]:
+            label = octets(each, "name") if pool == "keys" else each["id"]
+            fields = [f"{field} {_short(before)} -> {_short(after)}" for field, (before, after) in each["fields"].items()
+                      if not (field + "_hex" in each["fields"] and before is None or field.endswith("_hex") and _texts(each, field))]
+            lines.append(f"{_MARKS['changed']} {name} {label}: " + ", ".join(fields))
+    counts = data["counts"]
+    lines.append("the same state" if data["same"] else ", ".join(f"{n} {what}" for what, n in counts.items()))
+    if data["damage"]:
+        lines.append(f"damaged after that: {data['damage']}")
+    return "\n".join(map(plain, lines))
+
+
+def _texts(change: Data, field: str) -> bool:
+    """Return whether bytes that changed are text before and after, so that their hex says nothing more."""
+    return None not in change["fields"].get(field.removesuffix("_hex"), [None])
+
+
+def _short(value: Any) -> str:
+    return vector(value) if isinstance(value, list) else json.dumps(value, ensure_ascii=False)
+
+
+def _whole(pool: str, each: Data) -> str:
+    if pool == "records":
+        meta = f" {octets(each, 'meta')}" if each["meta_hex"] else ""
+        return f"{each['id']}: tag {each['tag']}{meta} {vector(each['vector'])}"
+    if pool == "nodes":
+        return f"{each['id']}: kind {each['kind']}" + (f", record {each['record']}" if each["record"] else "")
+    if pool == "edges":
+        return f"{each['id']}: kind {each['kind']}, {each['from']} -> {each['to']}"
+    return f"{octets(each, 'name')}: {octets(each, 'value')}"
+
+
+def show_explain(data: Data) -> RenderableType:
+    label = octets(data, "name") if data["kind"] == "key" else data["id"]
+    rows = ((f["seq"], "" if f["unix_ms"] is None else f"{moment(f['unix_ms'])} ± {f['uncertainty_ms']} ms", f["type"], says(f))
+            for f in data["frames"])
+    known = {"record": show_record, "node": show_node, "edge": show_edge}
+    if data["is"] is None:
+        now: RenderableType = Text(f"{data['kind']} {label}: deleted")
+    elif data["kind"] == "key":
+        now = pairs([("key", label), ("value", octets(data["is"], "value")), ("seq", data["is"]["seq"])])
+    else:
+        now = known[data["kind"]](data["is"])
+    return Group(now, Text(""), grid("", (">seq", "time", "frame", "says"), rows))
+
+
+def show_index(data: Data) -> RenderableType:
+    return pairs([("index", data["index"]), ("frames", "none" if data["seq"] is None else f"to seq {data['seq']}"),
+                  ("kept states", data["kept"]), ("size", size(data["bytes"])), ("damage", data["damage"])])
+
+
+# -- rows of a query ------------------------------------------------------------------------------------------------------
+
+
+def show_rows(data: Data) -> RenderableType:
+    """Return the rows in the form that was asked for; where a file took them, how many."""
+    found, form = data["rows"], data["format"]
+    if data["output"]:
+        return f"{count(len(found), 'row')} in {data['output']}"
+    if form != "table":
+        return text(found, form).rstrip("\n")
+    names = _columns(found)
+    lines = ([_cell(row, name) for name in names] for row in found)
+    numeric = {name for name in names if all(isinstance(row[name], int | float) for row in found)}
+    parts: list[RenderableType] = [grid("", [">" + name if name in numeric else name for name in names], lines, "no row"),
+                                   Text("at " + when(data["moment"]), "dim")]
+    if data["damage"]:
+        parts.append(Text(plain(f"damaged after that: {data['damage']}"), "bold red"))
+    return Group(*parts)
+
+
+def text(found: list[Data], form: str) -> str:
+    """Return rows as JSON lines, or as CSV with a header."""
+    if form == "jsonl":
+        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found)
+    out = io.StringIO()
+    names = _columns(found)
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(names)
+    for row in found:
+        writer.writerow([_plain(row, name) for name in names])
+    return out.getvalue()
+
+
+def write(found: list[Data], form: str, path: Path) -> None:
+    """Write rows to a file. UsageError for Arrow and Parquet where pyarrow is not installed."""
+    if form == "table":
+        raise UsageError("a table is for the screen: choose --format jsonl, csv, arrow or parquet")
+    if form in ("jsonl", "csv"):
+        path.write_text(text(found, form), encoding="utf-8")
+        return
+    try:
+        import pyarrow
+    except ImportError:
+        raise UsageError(f"--format {form} needs pyarrow, which is not installed: pip install pyarrow") from None
+    names = _columns(found)
+    columns = {name: [bytes.fromhex(row[name + "_hex"]) if name + "_hex" in row else row[name] for row in found] for name in names}
+    table = pyarrow.table(columns)
+    if form == "parquet":
+        import pyarrow.parquet
+
+        pyarrow.parquet.write_table(table, path)
+    else:
+        with pyarrow.OSFile(str(path), "wb") as file, pyarrow.ipc.new_file(file, table.schema) as writer:
+            writer.write_table(table)
+
+
+def _columns(found: list[Data]) -> list[str]:
+    """Return the names of the columns; the hex of bytes is no column of its own."""
+    return [name for name in (found[0] if found else ()) if not (name.endswith("_hex") and name.removesuffix("_hex") in found[0])]
+
+
+def _cell(row: Data, name: str) -> str:
+    value = row[name]
+    if name + "_hex" in row:
+        return octets(row, name)
+    return "-" if value is None else vector(value) if isinstance(value, list) else str(value)
+
+
+def _plain(row: Data, name: str) -> Any:
+    value = row[name]
+    if name + "_hex" in row:
+        return value if value is not None else "0x" + row[name + "_hex"]
+    return json.dumps(value) if isinstance(value, list) else value
+
+
+VERBS = {
+    "state": Verb(state, dated(show_state), (
+        click.Argument(["source"], metavar="[PORT|DIR]", required=False),
+        option("--archive", "the archive, as an option", metavar="DIR"), AT,
+        option("--all whole", f"print whole tables, not {ROWS} rows of each", is_flag=True)), ("whole",)),
+    "diff": Verb(diff, show_diff, (argument("a", "A"), argument("b", "B"))),
+    "explain": Verb(explain, dated(show_explain), (SOURCE, argument("thing", "THING"), AT)),
+    "query": Verb(query, show_rows, (
+        SOURCE, argument("what", "WHAT", click.Choice(describe.POOLS)),
+        option("--where", "only what this fits", metavar="FILTER", default=""),
+        option("--select", "these fields only", metavar="FIELD,...", default=""),
+        option("--order", "sort by these; -FIELD is descending", metavar="FIELD,...", default=""),
+        option("--limit", "rows at most", type=U32),
+        option("--group-by", "a row for each value of these", metavar="FIELD,...", default=""),
+        option("--aggregate", "count, or sum, min, max, mean of a FIELD", metavar="NAME(FIELD),...", default=""), AT,
+        option("--format", "form of the rows", type=click.Choice(FORMATS), default="table", show_default=True),
+        option("-o output", "write the rows to a file", metavar="FILE"))),
+    "index": Verb(index, show_index, (
+        argument("archive", "DIR"), option("--rebuild", "make it anew", is_flag=True))),
+}

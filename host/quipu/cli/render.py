@@ -1,7 +1,7 @@
-"""What a person sees: each function turns the data that a command would give as JSON into text, a table or a panel.
+"""What a person sees: how data becomes a table, a panel or a line, for what more than one verb shows. Knows no port and no archive.
 
 Made for 80 columns. A colour never says what a word does not; NO_COLOR and pipes get none. Text that came from a board is
-escaped, so it cannot steer the terminal. Knows no port and no archive.
+escaped, so it cannot steer the terminal.
 """
 
 import sys
@@ -16,14 +16,15 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from rich.table import Table
 from rich.text import Text
 
-from quipu.text import count, moment, number, octets, plain, size, vector
+from quipu.text import count, moment, octets, plain, vector
 
 Data = dict[str, Any]
 
 WIDTH = 80  # columns, of a panel
 ENDLESS = 10000
-ROWS = 20  # of each table of `quipu state`, unless --all
 SHORT_HASH = 16  # hex digits
+
+
 # how each verdict looks: its frame tells them apart without colours, and its name stands in it
 LOOKS = {"match": ("bold cyan", box.ROUNDED), "gap": ("bold yellow", box.HEAVY), "mismatch": ("bold red", box.DOUBLE)}
 
@@ -53,9 +54,6 @@ def progress(label: str, unit: str = "") -> Iterator[Callable[[int, int], None]]
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-# -- small things ---------------------------------------------------------------------------------------------------------
-
-
 def pairs(rows: Iterable[tuple[str, Any]]) -> Table:
     """Return names and values, one pair a line; a value of None leaves its line out."""
     table = Table.grid(padding=(0, 1, 0, 0))
@@ -82,113 +80,25 @@ def grid(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]], empt
     return table
 
 
-# -- a live board ---------------------------------------------------------------------------------------------------------
+def when(data: Data) -> str:
+    """Return a moment in words: seq, wall time, uncertainty."""
+    told = f"seq {data['seq']}"
+    return told + (f", {moment(data['unix_ms'])} ± {data['uncertainty_ms']} ms" if data["unix_ms"] is not None else ", time unknown")
 
 
-def emulating(data: Data) -> str:
-    flash = data["flash"] or "gone at the end"
-    what = "plain MicroPython" if data["bare"] else "Quipu"
-    return f"{data['board']} ({data['cpu']}, emulated) with {what}\nport   {data['port']}\nflash  {flash}\nCtrl-C ends it"
+def dated(show: Callable[..., RenderableType]) -> Callable[..., RenderableType]:
+    """Return what shows an answer, and below it the moment that it is of and what is damaged after it, for an archive's."""
 
+    def shown(data: Data, **look: Any) -> RenderableType:
+        what = show(data, **look)
+        if "moment" not in data:
+            return what
+        lines = [what if not isinstance(what, str) else Text(what), Text("at " + when(data["moment"]), "dim")]
+        if data["damage"]:
+            lines.append(Text(plain(f"damaged after that: {data['damage']}"), "bold red"))
+        return Group(*lines)
 
-def ports(data: Data) -> RenderableType:
-    return grid("", ("port", "usb", "serial", "device", "answer"),
-                ((p["port"], p["usb"], p["serial"], p["description"], p["answer"]) for p in data["ports"]),
-                "no serial port found; is the board plugged in, and is its cable one for data?")
-
-
-def info(data: Data) -> RenderableType:
-    config = data.get("config")
-    rows: list[tuple[str, Any]] = [
-        ("board", data["board"]),
-        ("machine", data["machine"]),
-        ("firmware", f"{data['firmware']} on MicroPython {data['micropython']}, hot loops: {data['provider']}"),
-        ("heap", f"{size(data['heap_used'])} used, {size(data['heap_free'])} free"),
-        ("damage", data.get("damage")),
-    ]
-    if not data["configured"]:
-        rows.append(("log", "none yet: the region is blank; begin one with `quipu configure PORT`"))
-    if config:
-        rows += [
-            ("log", data["log"]),
-            ("seq", f"{data['seq']}, boot {data['boot']}"),
-            ("power cuts", ", ".join(f"after seq {seq} ({size(torn)})" for seq, torn in data["cuts"]) or None),
-            ("chain head", data["head"]),
-            ("state root", data["root"]),
-            ("contents", ", ".join(f"{data[each]} of {config[each]} {each}" for each in ("records", "nodes", "edges", "keys"))),
-            ("sizes", _sizes(config)),
-            ("log space", f"{size(data['log_free'])} of {size(data['log_size'])} free; when full: "
-                          + ("stop" if data["policy"] == 0 else "overwrite")),
-            ("snapshots", ", ".join(f"seq {each}" for each in data["snapshots"]) or "none"),
-        ]
-    return pairs(rows)
-
-
-def _sizes(config: Data) -> str:
-    return f"{config['dim']} dimensions, {config['meta_bytes']} B of metadata, {config['value_bytes']} B of value"
-
-
-def configured(data: Data) -> str:
-    return f"log {data['log']} begun"
-
-
-def inserted(data: Data) -> str:
-    if "ids" in data:
-        ids = data["ids"]
-        return f"{count(len(ids), 'record')}: {ids[0]} to {ids[-1]}" if ids else "no record: the input was empty"
-    return f"record {data['id']}"
-
-
-def changed(data: Data) -> str:
-    return f"done, seq {data['seq']}"
-
-
-def created(data: Data) -> str:
-    return f"{data['what']} {data['id']}"
-
-
-def value(data: Data) -> str:
-    text = data["value"]
-    return text if text is not None and text.isprintable() else "0x" + data["value_hex"]
-
-
-def record(data: Data) -> RenderableType:
-    return pairs([("record", data["id"]), ("tag", data["tag"]), ("vector", " ".join(map(number, data["vector"]))),
-                  ("metadata", octets(data, "meta") if data["meta_hex"] else "none")])
-
-
-def node(data: Data) -> RenderableType:
-    edges = data.get("edges")
-    return pairs([("node", data["id"]), ("kind", data["kind"]), ("record", data["record"] or "none"),
-                  ("edges", None if edges is None else ", ".join(map(str, edges)) or "none")])
-
-
-def edge(data: Data) -> RenderableType:
-    return pairs([("edge", data["id"]), ("kind", data["kind"]), ("from", data["from"]), ("to", data["to"])])
-
-
-def results(data: Data) -> RenderableType:
-    rows = ((i + 1, r["id"], f"{r['l2']:.6g}", r["distance"]) for i, r in enumerate(data["results"]))
-    return grid("", (">", ">record", ">distance", ">squared, 2^-32"), rows, "no record")
-
-
-def neighbours(data: Data) -> RenderableType:
-    return grid("", (">node", ">steps"), ((n["node"], n["distance"]) for n in data["neighbours"]))
-
-
-def clock(data: Data) -> str:
-    return f"{moment(data['unix_ms'])}, seq {data['seq']}"
-
-
-def checkpoint(data: Data) -> str:
-    return f"checkpoint, seq {data['seq']}"
-
-
-def snapshot(data: Data) -> str:
-    return f"snapshot of the state at seq {data['seq']}"
-
-
-# -- an archive -----------------------------------------------------------------------------------------------------------
+    return shown
 
 
 def verdict(data: Data) -> RenderableType:
@@ -229,59 +139,14 @@ def verdict(data: Data) -> RenderableType:
 
 
 def _meaning(data: Data) -> str:
+    if data.get("doubt") and data["verdict"] != "mismatch":
+        return f"{data['verdict'].upper()}: all that is there agrees with its replay, but {data['doubt']}."
     if data["verdict"] == "match":
         who = "every frame and the live board agree" if data["live"] else "every frame agrees"
         return f"MATCH: {who} with an independent replay."
     if data["verdict"] == "gap":
         return "GAP: all that is there agrees with its replay, but frames are missing."
     return "MISMATCH: something was altered, lost or repeated. Nothing from there on is proved."
-
-
-def synced(data: Data) -> RenderableType:
-    pulled = f"nothing new, {data['wire_bytes']} bytes on the wire"
-    if data["log_bytes"]:
-        pulled = (f"{data['frames']:,} frames, {data['log_bytes']:,} log bytes, "
-                  f"{data['wire_bytes'] / data['log_bytes']:.2f} bytes on the wire for each")
-    return pairs([
-        ("board", data["board"]),
-        ("pulled", pulled),
-        ("snapshot", None if data["snapshot"] is None else f"of seq {data['snapshot']}"),
-        ("missing", f"seq {data['gap'][0]} to {data['gap'][1]}: recycled before they were pulled" if data["gap"] else None),
-        ("damage", data["damage"]),
-        ("archive", f"{data['archive']}{', new' if data['created'] else ''}, to seq {data['seq']}"),
-        ("chain head", data["head"]),
-        ("state root", data["root"]),
-    ])
-
-
-def state(data: Data, whole: bool = False) -> RenderableType:
-    """Return root, counts and tables of the contents: ROWS of each, or all of it."""
-    config, counts = data["config"], data["counts"]
-    head = pairs([("seq", data["seq"]), ("state root", data["root"]), ("sizes", _sizes(config))])
-    lines: dict[str, tuple[tuple[str, ...], Callable[[Data], tuple[Any, ...]]]] = {
-        "records": ((">id", ">tag", "metadata", "vector"),
-                    lambda r: (r["id"], r["tag"], octets(r, "meta") if r["meta_hex"] else "", vector(r["vector"]))),
-        "nodes": ((">id", ">kind", ">record"), lambda n: (n["id"], n["kind"], n["record"] or "-")),
-        "edges": ((">id", ">kind", ">from", ">to"), lambda e: (e["id"], e["kind"], e["from"], e["to"])),
-        "keys": (("name", "value", ">written by seq"), lambda k: (octets(k, "name"), octets(k, "value"), k["seq"])),
-    }
-    parts: list[RenderableType] = [head]
-    for name, (columns, line) in lines.items():
-        shown = data[name] if whole else data[name][:ROWS]
-        parts += [Text(""), grid(f"{name}: {counts[name]} of {config[name]}", columns, map(line, shown))]
-        if len(shown) < len(data[name]):
-            parts.append(Text(f" … {len(data[name]) - len(shown)} more; --all shows them"))
-    return Group(*parts)
-
-
-def log(data: Data) -> str:
-    lines = data["frames"]
-    wide = max([len(str(f["seq"])) for f in lines], default=1)
-    out = [f"{f['seq']:>{wide}}  {f['tick'] / 1000:>10.3f}  {f['type']:<11}  {says(f)}" for f in lines]
-    broken = data["broken"]
-    if broken:
-        out.append(f"broken at seq {broken['seq']}: {broken['what']}: expected {broken['expected']}, found {broken['found']}")
-    return "\n".join(out) or "no frame"
 
 
 def says(frame: Data) -> str:
@@ -318,3 +183,7 @@ _SAYS: dict[str, Callable[[Data], str]] = {
     "put": lambda f: f"{octets(f, 'name')} = {'the same' if 'same' in f else octets(f, 'value')}",
     "delete-key": lambda f: octets(f, "name"),
 }
+
+
+def sizes(config: Data) -> str:
+    return f"{config['dim']} dimensions, {config['meta_bytes']} B of metadata, {config['value_bytes']} B of value"

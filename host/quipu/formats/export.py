@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from quipu.archive.frame import taken_apart
 from quipu.errors import UsageError
 from quipu.formats import npy
 from quipu.past import describe
 from quipu.past.memory import At, Memory
-from shared_kernel import frame_names
 from shared_kernel.frames import NO_HEAD
 from shared_kernel.kernel import Kernel
 
@@ -39,7 +39,7 @@ def commands(memory: Memory, at: At = None) -> Iterator[Data]:
         data = describe.frame(frame)
         if data["seq"] > last:
             return
-        if not frame_names.is_command(frame[1]):
+        if not taken_apart(frame).is_command:
             continue
         if data["type"] == "put":
             if data.get("same"):

@@ -12,7 +12,6 @@ from quipu.errors import ArchiveDamage, ArchiveError, UsageError
 from quipu.past import describe
 from quipu.past.memory import Memory, open_archive
 from quipu.past.query import number
-from shared_kernel.frames import BOOT, HEADER
 
 Data = dict[str, Any]
 
@@ -105,8 +104,8 @@ def _frames(memory: Memory, first: int, last: int) -> Data:
             at = (seq - first) * bins // width
             types.setdefault(told["type"], [0] * bins)[at] += 1
             total += len(frame)
-            if frame[1] == BOOT and len(frame) > HEADER + 8:
-                boots.append({"seq": seq, "boot": told.get("boot"), "skipped": told.get("skipped", 0)})
+            if told["type"] == "boot" and "boot" in told:
+                boots.append({"seq": seq, "boot": told["boot"], "skipped": told["skipped"]})
             elif told["type"] in ("put", "delete-key") and "name_hex" in told:
                 name = told["name_hex"]
                 if name not in keys and len(keys) == NAMES:

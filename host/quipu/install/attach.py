@@ -49,8 +49,8 @@ def read(repl: Repl, kept: Path, progress: Callable[[int, int], None] | None = N
     try:
         sector, sectors, page, unit = json.loads(repl.run(_READER, _START_S))
     except DeviceError as error:
-        raise PortError(f"{repl.name}: the board's driver could not be opened: {error}: `quipu flash` puts it there, and leaves the "
-                        "log as it is") from None
+        way = ": `quipu flash` puts it there, and leaves the log as it is" if error.name == "ImportError" else ""
+        raise PortError(f"{repl.name}: the board's driver could not be opened: {error}{way}") from None
     data = bytearray(kept.read_bytes() if kept.exists() else b"")
     if len(data) % sector or len(data) > sector * sectors:
         data = data[: min(len(data) // sector, sectors) * sector]

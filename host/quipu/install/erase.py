@@ -10,8 +10,8 @@ from typing import Any
 
 from quipu.archive.files import Archive
 from quipu.board.repl import DeviceError, Repl
+from quipu.dump.found import read
 from quipu.dump.image import FlashImage
-from quipu.dump.recover import Found
 from quipu.errors import ArchiveError, Damage, FormatError, PortError, UsageError
 from shared_kernel.kernel import u32
 
@@ -33,7 +33,8 @@ def erase():
 class Loss:
     """What erasing destroys. board: its identity; log: name in hex, None if the region cannot be read as one; first, last: seqs; frames:
     of the log that the board still holds; nowhere: how many of them are in no archive that was given, and from, to: the first and last
-    of those; archives: that hold some; damage: what is wrong with the log, or None."""
+    of those; archives: that hold some; damage: what is wrong with the log, or None; unproved: whole frames that nothing proves, which no
+    archive can hold."""
 
     board: str | None = None
     log: str | None = None
@@ -45,6 +46,7 @@ class Loss:
     nowhere_last: int | None = None
     archives: list[str] | None = None
     damage: str | None = None
+    unproved: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain data."""
@@ -58,16 +60,17 @@ class Loss:
         else:
             known = f", of which {self.frames - self.nowhere:,} are in {', '.join(self.archives)}" if self.archives else ""
             lost = f"{self.nowhere:,} of them, seq {self.nowhere_first} to {self.nowhere_last}, are in no archive given{known}"
-        return f"log {self.log[:16]}... of {self.board}, seq {self.first} to {self.last}, {self.frames:,} frames: {lost}"
+        rest = f"; and {self.unproved:,} frames more, which no archive can hold: nothing proves them" if self.unproved else ""
+        return f"log {self.log[:16]}... of {self.board}, seq {self.first} to {self.last}, {self.frames:,} frames: {lost}{rest}"
 
 
 def loss(image: FlashImage, archives: Iterable[str | os.PathLike[str]]) -> Loss:
     """Return what erasing this region would destroy. NotFound if nothing was ever recorded in it; ArchiveError if an archive is none."""
     try:
-        found = Found(image)
+        found = read(image)
     except (FormatError, Damage) as error:
         return Loss(damage=str(error))
-    frames = {seq: frame for run in found.runs for seq, frame in enumerate(run.frames, run.first)}
+    frames = {seq: frame for each in found.stretches for seq, frame in enumerate(each.frames, each.first)}
     left = dict(frames)
     holding = []
     for path in archives:
@@ -83,7 +86,7 @@ def loss(image: FlashImage, archives: Iterable[str | os.PathLike[str]]) -> Loss:
         if len(left) < before:
             holding.append(str(archive.path))
     return Loss(found.identity, found.name.hex(), min(frames, default=None), max(frames, default=None), len(frames), len(left),
-                min(left, default=None), max(left, default=None), holding, found.damage)
+                min(left, default=None), max(left, default=None), holding, found.damage, sum(each.frames for each in found.left))
 
 
 def consent(what: Loss, yes: bool, ask: Any) -> None:

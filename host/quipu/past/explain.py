@@ -4,13 +4,13 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from quipu.archive.frame import taken_apart
 from quipu.errors import UsageError
 from quipu.past import describe
 from quipu.past.index import EDGE, KEY, NODE, RECORD, Index
 from quipu.past.moment import Timeline
 from shared_kernel import kernel as k
 from shared_kernel.errors import NotFound
-from shared_kernel.frames import TOKEN
 from shared_kernel.kernel import Kernel
 
 Data = dict[str, Any]
@@ -64,7 +64,7 @@ def _which(index: Index, thing: str, seq: int) -> tuple[int, int | bytes]:
             raise NotFound(f"seq {ident} is before this archive's first frame, {first}: what made {ident} is in the archive of the "
                            "log that this one goes on from, if anywhere")
         if ident <= seq:
-            kind = next(index.frames(ident))[1] & ~TOKEN
+            kind = taken_apart(next(index.frames(ident))).kind
             if kind in _CREATED_BY:
                 return _CREATED_BY[kind], ident
         raise NotFound(f"no record, node or edge has id {ident}; a key of that name is key:{ident}")

@@ -5,10 +5,10 @@ Each frame is the very one that was indexed (its digest says so), and names the 
 
 from typing import Any, NamedTuple
 
+from quipu.archive.frame import kind_and_payload
 from quipu.errors import ArchiveDamage
 from quipu.past.index import KEY, Change, Index
 from shared_kernel import kernel as k
-from shared_kernel.frames import HEADER, TOKEN, TOKEN_BYTES
 from shared_kernel.kernel import u32
 
 
@@ -65,10 +65,7 @@ def _holds(index: Index, seq: int) -> bool:
 
 
 def _version(frame: bytes, change: Change) -> Version:
-    kind, start, end = frame[1], HEADER, len(frame) - 4
-    if kind & TOKEN:
-        kind &= ~TOKEN
-        start += TOKEN_BYTES
+    kind, start, end = kind_and_payload(frame)
     if kind == k.DELETE_KEY:
         return Version(change.seq, None, u32(frame, 8), True, False, u32(frame, start))
     same = bool(frame[start + 4])

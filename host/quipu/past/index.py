@@ -17,14 +17,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from quipu import locks
-from quipu.archive.chain import Chain
+from quipu.archive.chain import Chain, split
 from quipu.archive.files import Archive, Segment
+from quipu.archive.frame import kind_and_payload
 from quipu.archive.origin import beginning
 from quipu.errors import ArchiveDamage, ArchiveError, UsageError
 from shared_kernel import kernel as k
 from shared_kernel import primitives, snapshot_file
 from shared_kernel.errors import FormatError, Mismatch
-from shared_kernel.frames import BOOT, CLOCK, HEADER, NO_HEAD, OVERHEAD, TOKEN, TOKEN_BYTES
+from shared_kernel.frame_names import is_command
+from shared_kernel.frames import BOOT, CLOCK, NO_HEAD, length_at
 from shared_kernel.graph import edges_of
 from shared_kernel.kernel import Kernel, u32
 from shared_kernel.replay import Replay
@@ -34,7 +36,6 @@ PLACE_EVERY = 256  # frames between two places that are noted
 KEEP_EVERY = 4096  # frames between two kept states: 60 ms of a replay in plain Python
 _KEEP_SHARE = 16  # but at least this part of the arena's bytes in frames, so that states never take many times the log's room
 _BATCH = 32768  # frames of one transaction: what a killed process loses, and what is held in memory
-_BLOCK = 1 << 18  # bytes read together
 
 RECORD, NODE, EDGE, KEY = range(4)  # kinds of things
 
@@ -97,19 +98,7 @@ def digest(frame: Any) -> int:
 
 def read_frames(path: Path, place: int) -> Iterator[tuple[int, bytes]]:
     """Yield (byte, frame) of a file of frames from byte `place` on, by the lengths they claim. Checks nothing."""
-    with path.open("rb") as file:
-        file.seek(place)
-        data = b""
-        while more := file.read(_BLOCK):
-            data += more
-            at, end = 0, len(data)
-            while end - at >= OVERHEAD:
-                after = at + OVERHEAD + (data[at + 2] | data[at + 3] << 8)
-                if after > end:
-                    break
-                yield place + at, data[at:after]
-                at = after
-            data, place = data[at:], place + at
+    return split(path, place, bytes)
 
 
 class Index:
@@ -266,7 +255,7 @@ class Index:
             file = files[segment.first] = self.archive.file(segment).open("rb")
         file.seek(change.place)
         start = file.read(512)
-        size = OVERHEAD + (start[2] | start[3] << 8) if len(start) >= 4 else 512
+        size = length_at(start, 0) if len(start) >= 4 else 512
         frame = start[:size] if size <= len(start) else start + file.read(size - len(start))
         if digest(frame) != change.digest:
             raise ArchiveDamage(self.archive.path, change.seq, "frame", f"the one with digest {change.digest & (1 << 64) - 1:016x}",
@@ -513,7 +502,7 @@ class _Update:
                 seq = segment.first if replay.seq is None else replay.seq + 1
                 head = replay.head
                 kind = frame[1]
-                touched = self._things(frame, seq, None if chained else replay.kernel) if kind < 0x80 and kind & 0x3F > 0x0F else ()
+                touched = self._things(frame, seq, None if chained else replay.kernel) if is_command(kind) else ()
                 replay.step(frame)
                 if seq % PLACE_EVERY == 0 or seq == segment.first:
                     self.places.append(Place(seq, at, head, u32(frame, 8)))
@@ -611,12 +600,7 @@ class _Update:
     def _things(self, frame: bytes, seq: int, kernel: Kernel | None) -> Any:
         """Return the numbers of the things that a command changes. kernel: the state before it, None if it is not known: then
         what a deletion takes along is not known either."""
-        kind = frame[1]
-        start = HEADER
-        if kind & TOKEN:
-            kind &= ~TOKEN
-            start += TOKEN_BYTES
-        end = len(frame) - 4
+        kind, start, end = kind_and_payload(frame)
         if end - start < 4 and kind != k.INSERT:
             return ()  # the replay will say what is wrong with it
         if kind == k.PUT:

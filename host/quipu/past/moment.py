@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from quipu.archive.files import Archive
+from quipu.archive.frame import taken_apart
 from quipu.errors import UsageError
 from quipu.past.index import Index
 from shared_kernel.frames import BOOT, CLOCK
@@ -153,7 +154,7 @@ class Timeline:
         place = self.index.place_by_tick(span.first, span.last, tick)
         found = span.first - 1 if place is None else place.seq
         for seq, frame in enumerate(self.index.frames(found + (place is None)), found + (place is None)):
-            if seq > span.last or u32(frame, 8) > tick:
+            if seq > span.last or taken_apart(frame).tick > tick:
                 break
             found = seq
         return found

@@ -1,22 +1,29 @@
-"""The verbs that carry a memory elsewhere and back: export, import, valori. Handlers as in board.py."""
+"""The verbs that carry a memory to other programs and back: export, import, valori, and report, a page for a browser."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import click
+from rich.console import RenderableType
+
 import quipu
 from quipu import errors
 from quipu.cli import render
-from quipu.cli.past import Source
+from quipu.cli.options import AT, PORT, Data, Verb, argument, option
+from quipu.cli.render import dated, pairs
+from quipu.cli.source import Source
 from quipu.formats import export as out
-from quipu.formats import imports, valori
+from quipu.formats import imports, page, valori
+from quipu.formats import report as reports
 from quipu.past import describe
-
-Data = dict[str, Any]
+from quipu.text import count
 
 FORMS = ("jsonl", "npy", "parquet", "valori")
 _SUFFIXES = {".jsonl": "jsonl", ".json": "jsonl", ".npy": "npy", ".parquet": "parquet", ".snap": "valori", ".valori": "valori"}
+FORM = option("--format form", "if the file's name does not say it", type=click.Choice(FORMS))
 
 
 def _form(form: str | None, path: str) -> str:
@@ -132,3 +139,73 @@ def _checked(data: bytes) -> Data:
     for each in valori.read_log(data):
         entries, head = entries + 1, each.head.hex()
     return {"kind": "event log", "entries": entries, "head": head}
+
+
+def report(source: str | None, archive: str | None, output: str, wear: str | None) -> Data:
+    """Write a page about an archive: verdict, frames over time, keys, wear, graph.
+
+    One HTML file that needs nothing else: no script, no network. Exit code as that of verify.
+
+    \b
+    Example:
+      quipu report data/watch -o report.html
+      quipu flash-map /dev/ttyACM0 --json > map.json
+      quipu report data/watch -o report.html --wear map.json
+    """
+    if (source is None) == (archive is None):
+        raise errors.UsageError("name the archive, once: quipu report DIR -o report.html")
+    data = reports.collect(source or archive or "", _map(Path(wear)) if wear else None)
+    Path(output).write_text(page.page(data), encoding="utf-8")
+    return {"output": output, "bytes": Path(output).stat().st_size, "verdict": data["verdict"]["verdict"],
+            "exit_code": data["verdict"]["exit_code"]}
+
+
+def _map(path: Path) -> Data:
+    """Return a flash map as `quipu flash-map --json` printed it."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        for row in found["sectors"]:
+            if not isinstance(row["state"], str) or not isinstance(row["erases"], int | None):
+                raise TypeError
+    except (ValueError, KeyError, TypeError):
+        raise errors.UsageError(f"{path} is no flash map: expected what `quipu flash-map --json` prints") from None
+    data: Data = found
+    return data
+
+
+# -- what a person sees ---------------------------------------------------------------------------------------------------
+
+
+def show_moved(data: Data) -> RenderableType:
+    """Return how much went where, both states' hashes, and what could not be carried, a line each."""
+    where = data.get("output") or data["input"]
+    rows: list[tuple[str, Any]] = [(data["format"], f"{count(data['count'], data['what'])} {'to' if 'output' in data else 'from'} {where}"),
+                                   ("Quipu root", data["root"]), ("Valori hash", data.get("valori_hash"))]
+    rows += [("not carried", each) for each in data.get("left", ())]
+    return pairs(rows)
+
+
+def show_valori(data: Data) -> RenderableType:
+    if data["kind"] == "event log":
+        return pairs([("event log", f"every entry fits: {data['entries']} of them"), ("chain head", data["head"])])
+    counts = ", ".join(f"{n} {what}" for what, n in data["counts"].items())
+    return pairs([("snapshot", f"of dimension {data['dim']}, after {data['version']} changes"), ("holds", counts),
+                  ("Valori hash", data["valori_hash"])] + [("not carried", each) for each in data["left"]])
+
+
+def show_report(data: Data) -> str:
+    """Return what a person sees of it."""
+    return f"{data['verdict']}: {data['output']}, {data['bytes']} bytes"
+
+
+VERBS = {
+    "report": Verb(report, show_report, (
+        click.Argument(["source"], metavar="[DIR]", required=False), option("--archive", "the same, as an option", metavar="DIR"),
+        option("-o output", "the page to write", metavar="FILE", required=True),
+        option("--wear", "the board's flash, as `quipu flash-map --json` printed it", metavar="FILE"))),
+    "export": Verb(export, dated(show_moved), (
+        argument("source", "DIR"), option("-o output", "the file to write", metavar="FILE", required=True), FORM,
+        option("--state", "JSON lines that make the contents anew, not all commands", is_flag=True), AT)),
+    "import": Verb(import_, show_moved, (PORT, argument("file", "FILE"), FORM)),
+    "valori": Verb(valori_, show_valori, (argument("file", "FILE"),)),
+}

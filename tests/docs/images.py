@@ -1,0 +1,278 @@
+"""Images of flash regions for the tests of the page: lives with power cuts, units that read either way, and what rots; and what
+shared_kernel.recovery finds in each. Chance comes from seeds only."""
+
+import functools
+
+from shared_kernel.errors import QuipuError
+from shared_kernel.frames import CHECKPOINT, CLOCK, VERSION, clock, frame, insert, put, seed
+from shared_kernel.kernel import INSERT, PUT
+from shared_kernel.recovery import recover
+from shared_kernel.region import Region
+from shared_kernel.run import Run
+from tests.faults.harness import CONFIG, Application, Clock, genesis, mount, perform
+from tests.faults.harness import Run as Life
+from tests.flashsim import Chance, FlashSim, PowerCut, SimulatorError
+from tests.model import Model
+
+GEOMETRIES = [(14, 1024, 256, 4), (22, 1024, 256, 8), (12, 4096, 256, 4), (20, 512, 256, 8), (14, 2048, 512, 32), (11, 1024, 256, 1)]
+CRAFTED = (24, 4096, 256, 4)
+
+
+class Still:
+    """A flash that can only be read, and always reads the same."""
+
+    def __init__(self, geometry, data):
+        self.sectors, self.sector, self.page, self.unit = geometry
+        self.data = data
+
+    def read(self, address, buffer):
+        buffer[:] = self.data[address : address + len(buffer)]
+
+
+def by_kernel(geometry, data):
+    """Return what recovery makes of an image: "damage", or what it found."""
+    found = recover(Region(Still(geometry, data)))
+    if found.damage:
+        return "damage"
+    replay = found.replay
+    if replay is None:
+        return "blank"
+    return (replay.seq, replay.head, replay.kernel.root(), replay.boot, found.order, found.pile, found.certain, found.acked, found.bad,
+            [size for _, size in found.cuts])
+
+
+def by_page(reader, geometry, data):
+    """Return what a reader of the page (tools/flash_reader.py) makes of an image, in the same form."""
+    here = reader.Image(data, geometry[1], geometry[3]).read()
+    if here.damage:
+        return "damage"
+    if here.blank:
+        return "blank"
+    return (here.seq, here.head, here.root, here.boot, here.order, here.pile, here.certain, here.acked, here.bad,
+            [size for _, size in here.cuts])
+
+
+def resolved(sim):
+    """Return the flash as it reads, and with its half-programmed units all as before and all as after."""
+    out = [bytes(sim.bytes)]
+    for way in (0, 1) if sim.torn else ():
+        data = bytearray(sim.bytes)
+        for i, ways in sim.torn.items():
+            data[i * sim.unit : (i + 1) * sim.unit] = ways[way]
+        out.append(bytes(data))
+    return out
+
+
+def spoilt(data, sector, chance):
+    """Return an image with flipped bits, a sector in part erased or all over weak, or a sector copied onto another."""
+    data, below = bytearray(data), chance.below
+    kind = below(6)
+    if kind < 3:
+        used = [i for i in range(len(data)) if data[i] != 0xFF] or [0]
+        for _ in range(1 + below(2)):
+            data[used[below(len(used))] if kind else below(len(data))] ^= 1 << below(8)
+    elif kind == 3:
+        start = below(len(data))
+        size = below(sector - start % sector)
+        data[start : start + size] = b"\xff" * size
+    elif kind == 4:
+        one, other = sector * below(len(data) // sector), sector * below(len(data) // sector)
+        data[one : one + sector] = data[other : other + sector]
+    else:
+        start = below(len(data))
+        for i in range(start, min(start + below(200), len(data))):
+            data[i] |= below(256)
+    return bytes(data)
+
+
+def lives(geometry, seed, how_many):
+    """Yield the flash after each of so many lives of a board, each ended by a power cut, often within the boot."""
+    chance = Chance(seed)
+    sim, clock = FlashSim(*geometry, seed=seed), Clock(seed)
+    sim.flicker = chance.below(2) == 0
+    policy, application, model = chance.below(2), Application(chance), Model(genesis()[1])
+    for _ in range(how_many):
+        sim.stuck = {chance.below(sim.sectors): ("wrong", None)} if chance.below(3) == 0 else {}
+        try:
+            store = mount(sim, clock)
+            sim.cut_after(chance.below((30, 300, 3000)[chance.below(3)]))
+            for _ in range(60):
+                action = application.action(model) if store.kernel else genesis(policy=policy)
+                result = perform(store, action)
+                for asked, seq in zip(action[1], result) if action[0] == "execute" else ():
+                    if isinstance(seq, int):
+                        asked[3](model, seq)
+        except (PowerCut, QuipuError, SimulatorError):  # what the store may not do, tests/faults holds
+            pass
+        sim.power_on()
+        yield sim
+
+
+def puts(store, count=1):
+    return [store.execute([(PUT, put("name", b"%d" % (store.seq % 1000)), None)]) for _ in range(count)]
+
+
+def begun(geometry, config=CONFIG):
+    """Return (flash, store) of a log with some commands, after a second start."""
+    sim = FlashSim(*geometry)
+    store = mount(sim, Clock(1))
+    perform(store, genesis(config))
+    puts(store, 5)
+    store = mount(sim, Clock(2))
+    puts(store, 5)
+    return sim, store
+
+
+def filled(geometry):
+    """Return (flash, store) of a log whose sector has no room for another run."""
+    sim, store = begun(geometry)
+    while store.end - store.address > 200:
+        puts(store)
+    return sim, store
+
+
+def piled(sim, count):
+    """Return the flash after so many boots in a row whose runs got no further than the boot frame, and erased nothing of the pile."""
+    for _ in range(count):
+        store = mount(sim, Clock(3))
+        store.region.flash = Stubborn(sim, [store.region.sector_of(each) for each in store.found.pile])
+        try:
+            puts(store)
+        except PowerCut:
+            pass
+    return sim
+
+
+class Stubborn:
+    """A flash on which the power goes when one of some sectors is to be erased, or a checkpoint to be programmed."""
+
+    def __init__(self, sim, sectors):
+        self.sim, self.kept = sim, sectors
+
+    def __getattr__(self, name):
+        return getattr(self.sim, name)
+
+    def erase(self, sector):
+        if sector in self.kept:
+            raise PowerCut
+        self.sim.erase(sector)
+
+    def program(self, address, data):
+        if bytes(data[:2]) == bytes((VERSION, CHECKPOINT)):
+            raise PowerCut
+        self.sim.program(address, data)
+
+
+def rewritten(sim, run):
+    """Return the image in which both copies of a run's header are those of `run`."""
+    region, data = Region(sim), bytearray(sim.bytes)
+    region.read_layout()
+    for at in (region.header_at(run.number), region.header_at(run.number) + region.header_size):
+        data[at : at + 104] = run.encode()
+    return bytes(data)
+
+
+def crafted(geometry):
+    """Yield what chance seldom makes."""
+    for count in (1, 2, 3):
+        yield bytes(piled(filled(geometry)[0], count).bytes)
+        yield bytes(piled(begun(geometry)[0], count).bytes)
+    sim, store = begun(geometry)
+    run = store.region.run(store.number)
+    run.acked = store.seq + 5
+    yield rewritten(sim, run)
+    data, region = bytearray(sim.bytes), store.region
+    last = next(each for each in range(store.address - region.unit, 0, -region.unit) if data[each] == 1)
+    data[store.address : store.address + store.address - last] = data[last : store.address]  # the last frame once more
+    yield bytes(data)
+    data = bytearray(sim.bytes)  # a header that was copied to another place, and is lost at its own
+    at, free = region.header_at(store.number), region.sectors - 1
+    start = free * region.sector + region.record_size
+    data[start : start + 104] = data[at : at + 104]
+    for copy in (at, at + region.header_size):
+        data[copy + 50] ^= 1
+    yield bytes(data)
+    data = bytearray(a_run_in_a_record(geometry).bytes)
+    yield bytes(data)
+    data[max(i for i in range(0, len(data), 1024) if data[i : i + 2] == b"\1\x10")] = 0x53  # torn
+    yield bytes(data)
+    sim, store = begun(geometry)
+    sim.bytes[region.header_at(1)] ^= 1
+    sim.bytes[region.header_at(1) + region.header_size + 50] ^= 1
+    yield bytes(sim.bytes)
+    sim, store = begun(geometry)
+    while not 400 < store.limit - store.address < 900:
+        puts(store)
+    data = bytearray(sim.bytes)  # more than one program call carries
+    data[store.address + 4 : store.address + 380] = bytes(376)
+    yield bytes(data)
+    yield bytes(followed(geometry).bytes)
+    yield twice(geometry)
+    sim = FlashSim(*geometry)
+    perform(mount(sim, Clock(1)), genesis())
+    yield bytes(sim.bytes)
+
+
+def followed(geometry):
+    """Return the flash with two runs that follow, each of one group: the first one's second group could not be programmed."""
+    sim, store = filled(geometry)
+    number = store.number
+    while store.number == number:
+        puts(store)
+    sim.stuck = {store.region.sector_of(store.number): ("wrong", None)}
+    puts(store)
+    sim.stuck = {}
+    return sim
+
+
+def twice(geometry):
+    """Return the image of a pile's run of which a copy, as a newer run, stands in the next block of its sector."""
+    sim = piled(filled(geometry)[0], 1)
+    region, data = Region(sim), bytearray(sim.bytes)
+    region.read_layout()
+    number = region.numbers()[0][0]
+    run, end = region.run(number), region.block_end(region.frames_at(number))
+    size = end - region.frames_at(number)
+    run.number += 1
+    data[region.frames_at(number + 1) : region.frames_at(number + 1) + size] = data[region.frames_at(number) : end]
+    sim.bytes[:] = data
+    return rewritten(sim, run)
+
+
+def a_run_in_a_record(geometry):
+    """Return the flash whose last command is an insert that begins a block and has a run's header, and a frame of that, where the second
+    copy of the block's header would be. It would void three acknowledged commands."""
+    sim, store = begun(geometry, (140, 8, 2, 2, 4, 4, 16))
+    region = store.region
+    early, head = store.seq + 1, store.head
+    puts(store, 3)
+    while store.limit - store.address >= 580 or store.limit == store.end:
+        puts(store)
+    at = store.limit
+    number = store.number - store.number % region.blocks + at % region.sector // region.block + region.turn
+    run = Run(number, store.number, early, 0, store.boot, 0, 0, False, store.name, head, []).encode()
+    inside = frame(CLOCK, clock(0, 0), early, 0, seed(store.name))
+    body = bytearray(18 + 560)
+    for place, each in ((region.header_size, run), (2 * region.header_size, inside)):
+        body[place : place + len(each)] = each
+    store.execute([(INSERT, insert([int.from_bytes(body[i : i + 4], "little", signed=True) for i in range(18, 578, 4)]), None)])
+    assert bytes(sim.bytes[at : at + 2]) == b"\1\x10" and run in sim.bytes[at : at + 700]
+    return sim
+
+
+@functools.cache
+def images():
+    """Return [(geometry, image, what the kernel makes of it)]."""
+    found = [(CRAFTED, each) for each in crafted(CRAFTED)]
+    for number, geometry in enumerate(GEOMETRIES):
+        chance = Chance(number)
+        life = Life(FlashSim(*geometry), number + 1, 60, policy=number % 2)
+        steps = life.steps()
+        flashes = [sim for sim, _, _ in life.cuts(steps[:: len(steps) // 12])]
+        for each in range(4):
+            flashes += [sim.clone(0) for sim in lives(geometry, 100 * number + each, 7)]
+        for sim in flashes:
+            here = resolved(sim)
+            here += [spoilt(each, sim.sector, chance) for each in here for _ in range(2)]
+            found += [(geometry, each) for each in here]
+    return [(geometry, data, by_kernel(geometry, data)) for geometry, data in found]

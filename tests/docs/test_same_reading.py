@@ -1,0 +1,88 @@
+"""docs/format.md, "Reading a region": a reader written from the page alone and the kernel's recovery make the same of every image,
+and each rule of the page, taken back in the reader, makes them part."""
+
+import sys
+import types
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.docs.images import CRAFTED, a_run_in_a_record, by_kernel, by_page, images
+from tests.faults.harness import Clock, mount
+from tools import flash_reader
+
+SOURCE = Path(flash_reader.__file__).read_text()
+# (rule of the page, line of the reader, what it is without that rule)
+MUTATIONS = [
+    ("1: only a valid record says how the region is cut", 'data[:4] != b"QUP2" or not crc_fits(data)', 'data[:4] != b"QUP2"'),
+    ("2: a number leads to one place", "if run and run.number % self.turn == index:", "if run:"),
+    ("2: where a frame stands no header counts", "if byte & 1:", "if False:"),
+    ("2: the lowest bit of a header's first byte may rot", "if byte == 0x53 else None", "if False else None"),
+    ("2: either copy of a header will do", "self.header(at) or self.header(at + self.header_size)", "self.header(at)"),
+    ("3: the next frame bears the due seq", "if not frame or word(frame, 4) != due:\n                frame",
+     "if not frame:\n                frame"),
+    ("3: a run goes on at the next block", "if limit < end else None", "if limit < 0 else None"),
+    ("3: a group counts whole or not at all", "if not frame[11] & 0x80:", "if True:"),
+    ("3: only what stands behind the repeats makes a run hold", "if due >= run.first + run.repeats:", "if True:"),
+    ("4: the newest run first", "sorted(self.all, reverse=True)", "sorted(self.all)"),
+    ("4: a run that follows makes the one before certain", "or number in followed", ""),
+    ("4: runs in the sector of the certain one are no pile", "if self.sector_of(each[0].number) != here", "if True"),
+    ("4: of three the second oldest", "pile[-2] if len(pile) > 2 else pile[0]", "pile[0]"),
+    ("4: a boot frame alone does not count", "if not extent.settled and run.head != bytes(32)", "if False and run.head"),
+    ("4: one run of a sector in the pile", "pile = list(newest.values())", "pass"),
+    ("4: what goes on behind a broken run is damage", "problem = \"run", "_ = \"run"),
+    ("5: the oldest run may be half erased", "self.extent(chain[0]).due < chain[1].first", "False"),
+    ("5: frames count up to the next run's first", "self.chain[i + 1].first > seq]", "True]"),
+    ("6: a snapshot hashes to its root", "if blake3(arena).digest() != header[88:120]:", "if False:"),
+    ("6: the newest snapshot", "if each), reverse=True):", "if each)):"),
+    ("7: what the laptop has is there", "if self.acked > last + 1:", "if False:"),
+    ("8: what goes on behind the end is damage", "if self.goes_on(self.run, extent, extent.due + 1) or", "if"),
+    ("8: more than one program call is damage", "or used - extent.broken > window:", ":"),
+    ("8: a cut is counted from the last whole group", "- extent.end))", "- extent.broken))"),
+    ("9: an unfinished genesis is blank", "return len(marks) == 2 or len(marks) == 1 and not marks[0][1]", "return False"),
+    ("9: a genesis that is done is none", "not self.is_blank(at + self.header_size, at + 2 * self.header_size)", "False"),
+    ("9: anything else is no log", "        if used:\n            first", "        if False:\n            first"),
+]
+
+
+def test_the_page_and_the_kernel_make_the_same_of_every_image():
+    kinds = Counter()
+    for geometry, data, kernel in images():
+        assert by_page(flash_reader, geometry, data) == kernel, geometry
+        kinds[kernel if isinstance(kernel, str) else "log"] += 1
+        if not isinstance(kernel, str):
+            kinds["pile of %d" % len(kernel[5])] += 1
+            kinds["with a cut"] += bool(kernel[9])
+    assert kinds["log"] > 500 and kinds["damage"] > 100 and kinds["blank"] > 100
+    assert all(kinds[each] > 20 for each in ("pile of 1", "with a cut")), kinds
+
+
+@pytest.mark.parametrize("rule, line, other", MUTATIONS, ids=[each[0] for each in MUTATIONS])
+def test_a_rule_taken_back_is_noticed(rule, line, other):
+    assert SOURCE.count(line) == 1, line
+    reader = types.ModuleType("mutated")
+    exec(compile(SOURCE.replace(line, other), flash_reader.__file__, "exec"), reader.__dict__)
+    for geometry, data, kernel in images():
+        try:
+            if by_page(reader, geometry, data) != kernel:
+                return
+        except Exception:  # noqa: BLE001 - it breaks off where the page's rule would not
+            return
+    raise AssertionError("no image tells")
+
+
+def test_a_record_that_contains_a_run_is_a_record():
+    sim = a_run_in_a_record(CRAFTED)
+    store = mount(sim, Clock(9))
+    data = bytes(sim.bytes)
+    assert by_page(flash_reader, CRAFTED, data) == by_kernel(CRAFTED, data)
+    assert by_page(flash_reader, CRAFTED, data)[:2] == (store.seq, store.head)
+    assert store.kernel.records.live() == 1
+    at = store.region.header_at(store.order[-1])
+    data = data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :]  # but the second copy of a header is one
+    assert by_page(flash_reader, CRAFTED, data)[0] == by_kernel(CRAFTED, data)[0] == store.seq
+
+
+def test_the_reader_imports_nothing_of_the_project():
+    assert "shared_kernel" not in SOURCE and "quipu" not in SOURCE.replace("QUIPU", "") and "tools.verifier" in sys.modules

@@ -1,0 +1,161 @@
+"""The rules of flash format 2 taken back, one at a time: what the explorer must find, or there is no proof that it could.
+
+Each fault is a line of shared_kernel's source replaced by another, for this process. A line that is not there any more is an
+error: then the table is out of date. Decides nothing else; tools/explore.py --break NAME runs one.
+"""
+
+import ast
+import importlib
+import textwrap
+from pathlib import Path
+from typing import NamedTuple
+
+import shared_kernel
+
+SOURCES = Path(__file__).resolve().parents[2] / "shared_kernel"
+
+
+class Fault(NamedTuple):
+    """rule: what is taken back. changes: [(module, function or Class.method, old text, new text)]. world: where the explorer
+    looks for it. finds: False if it is known not to find it, and `why`."""
+
+    name: str
+    rule: str
+    changes: list
+    world: str = "ring4"
+    fails: int = 0
+    rots: int = 0
+    finds: bool = True
+    why: str = ""
+
+
+FAULTS = [
+    Fault("holds_by_its_repeats", "a run holds only once the first group behind its repeats is whole",
+          [("recovery", "_measure", "due = run.first + run.repeats", "due = run.first + run.repeats - 1")]),
+    Fault("holds_by_its_header", "(case 27) a run holds only once the first group behind its repeats is whole, not by its header alone",
+          [("recovery", "_measure", "return out",
+            "out.last = max(out.last, run.first - 1)\n    out.end = out.end or reader.address\n    return out")]),
+    Fault("pile_depends", "a boot that finds a pile carries its base, it does not depend on it",
+          [("settle", "_read_tail", "if not found.intact and", "if False and")]),
+    Fault("pile_stays", "with a pile of two, both are erased before anything is promised",
+          [("settle", "_erase_pile", "if len(found.pile) > 1:", "if False:")]),
+    Fault("newest_of_three", "of a pile of three or more the newest has promised nothing: the second oldest is the base",
+          [("recovery", "_choose", "pile[-2 if len(pile) > 2 else 0]", "pile[0]")], world="ring8"),
+    Fault("pile_sector_taken", "a boot's run never goes to the sector of the two oldest of a pile",
+          [("settle", "_places", "used = [region.sector_of(each) for each in found.pile]", "used = []")], world="ring8"),
+    Fault("in_an_unsettled_sector", "a boot's run goes to the base's sector only if that is certainly not half erased",
+          [("settle", "_places", "if found.intact and here not in store.bad:", "if here not in store.bad:")]),
+    Fault("one_copy", "a header stands twice",
+          [("region", "Region.write_header", "self.program(at + self.header_size, data)", "pass")], rots=1),
+    Fault("not_read_back", "what was programmed is read back before it is promised",
+          [("region", "Region.program", "if part != (", "if False and part != (")], fails=1),
+    Fault("prev_of_a_carried_run", "a run that carries another one names the run before that",
+          [("settle", "settle", "found.run.prev if carried else found.run.number", "found.run.number")]),
+    Fault("base_by_headers_alone", "run numbers lie above every base that a sector record bears",
+          [("region", "Region.numbers", "top = max(top, record[1] + self.blocks - 1)", "pass")]),
+    Fault("unknown_stay", "ring sectors without a valid record are erased before a boot's run is numbered",
+          [("settle", "settle", "for sector in found.unknown:", "for sector in []:")]),
+    Fault("pull_unsettled", "no frame is given out before the boot's run stands, but those that are certain",
+          [("store", "Store._read_frames", "if not self.booted and self.damage is None:", "if False:"),
+           ("store", "Store.certain", "return self.seq if self.booted or self.damage else min(self.seq, self.found.certain)",
+            "return self.seq")]),
+    Fault("pull_the_uncertain_when_full", "where the log is full and no run can be written, only certain frames are given out",
+          [("store", "Store.certain", "return self.seq if self.booted or self.damage else min(self.seq, self.found.certain)",
+            "return self.seq")]),
+    Fault("snapshot_of_the_uncertain", "without a run only the certain state is snapshot",
+          [("store", "Store._snapshot_unsettled", "seq = self.found.certain", "seq = self.seq")]),
+    Fault("snapshot_without_its_frame", "a snapshot counts only once the log names it",
+          [("recovery", "_note", "if header and new and header.seq == u32(data, at) and header.generation == u32(data, at + 4):",
+            "if False:"),
+           ("store", "Store._take", "self.proved = found.proved",
+            "self.proved = max([(s.seq, s.generation, i) for i, s in enumerate(self.slots) if s] or [(0, 0, -1)])[2]")]),
+    Fault("older_slot_by_its_header", "(case 28) the slot that stays has been hashed in this boot before the other is erased",
+          [("recovery", "_recover", "if found.proved < 0 and", "if False and found.proved < 0 and")]),
+    Fault("half_a_group", "a group is whole or absent",
+          [("recovery", "_measure", "if not reader.buffer[reader.at + TICK_TOP] & MORE:", "if True:")]),
+    Fault("blank_without_an_erase", "a sector is always erased before it is used",
+          [("store", "Store.take", "region.erase(sector, base)",
+            "region.mark_erased(sector, 1, base) if region.is_blank(sector * region.sector, (sector + 1) * region.sector) "
+            "else region.erase(sector, base)")]),
+    Fault("nothing_behind_the_end", "what stands behind the log's end and no cut explains is damage",
+          [("recovery", "_check_end", "if _goes_on(", "if False and _goes_on(")], world="blocks2", rots=1),
+    Fault("nothing_repeated", "a boot repeats the group that may be half programmed",
+          [("settle", "settle", "frames, carried = _tail(store)", "frames, carried = [], False")]),
+    Fault("no_reserve", "commands leave sectors free for the runs of boots",
+          [("store", "Store.reserve", "return 3 if ring >= 8 else 1", "return 0")]),
+    Fault("reserve_for_everyone", "what is in reserve is for runs that give their sector back",
+          [("settle", "_places", "if found.intact and len(free) <= store.reserve():", "if False:")]),
+    Fault("half_erased_oldest_counts", "the oldest run counts only if its frames reach the next one",
+          [("recovery", "_find_order", "while len(order) > 1:", "while False:")]),
+    Fault("no_quarantine", "a sector whose program failed is left",
+          [("store", "_flush", "store.quarantine(store.region.sector_of(store.number))", "pass")], fails=1),
+    Fault("retry_without_its_frames", "what a failed program carried is programmed once more, bit for bit",
+          [("store", "_flush", "store._next_run(store.group_first, store.group_head)\n        store.region.program(store.address, data)",
+            "store._next_run(store.group_first, store.group_head)\n        store.region.program(store.address, data[:store.unit])")],
+          fails=1),
+    Fault("recycled_by_one_snapshot", "frames may go only once both snapshots cover them",
+          [("store", "Store._covered", "self.covered = min(a.seq, b.seq) + 1",
+            "self.covered = max(a.seq, b.seq) + 1")]),
+    Fault("recycled_unacknowledged", "frames may go only once the host has them",
+          [("store", "Store._recyclable", "(self.policy == OVERWRITE or self.acked >= end)", "True")]),
+    Fault("acknowledged_at_once", "an acknowledgement counts only up to what is certain before the boot's run stands",
+          [("store", "Store._acknowledge", "self.acked = max(self.acked, min(seq, self.certain() + 1))",
+            "self.acked = max(self.acked, seq)")],
+          finds=False, why="the host acknowledges only what it was given, and it is given only what is certain"),
+    Fault("frames_found_by_search", "(case 23) a frame stands where the one before it ends, and is looked for nowhere else",
+          [("reader", "LogReader.next", "n = self._here() or self._in_next_block()",
+            "n = self._here() or self._in_next_block() or self._search()"),
+           ("reader", "LogReader", "def _in_next_block(self):",
+            "def _search(self):\n"
+            "        here = self.address\n"
+            "        for address in range(here + self.region.unit, self.limit, self.region.unit):\n"
+            "            self.address = address\n"
+            "            n = self._here()\n"
+            "            if n:\n"
+            "                return n\n"
+            "        self.address = here\n"
+            "        return 0\n\n"
+            "    def _in_next_block(self):")], world="blocks2"),
+    Fault("blank_by_guess", "(case 22) a region that is not wholly 0xFF and bears no mark is never blank",
+          [("unfinished", "need_unfinished", "if run is not None or is_erased(region):", "if True:"),
+           ("region", "Region.write_header", "self.program(at + self.header_size, data)", "pass")], rots=1),
+    Fault("slot_header_once", "a snapshot's header stands twice",
+          [("saver", "Saver.commit", "for at in (self.arena.size, self.arena.size + region.pad(HEADER)):",
+            "for at in (self.arena.size,):")],
+          rots=1),
+    Fault("copied_sector_counts", "a header whose number does not lead to its own place is none",
+          [("region", "Region.numbers", "if each and self.header_at(each.number) == at:", "if each:")],
+          finds=False, why="no sector is copied here: tests/faults/test_sectors.py does that"),
+]
+
+
+def named(name):
+    return next(each for each in FAULTS if each.name == name)
+
+
+def put_back(fault, patch=setattr):
+    """Put a fault back into the running kernel. patch: setattr, or pytest's monkeypatch.setattr."""
+    for module, where, old, new in fault.changes:
+        name = "shared_kernel." + module
+        here = importlib.import_module(name)
+        source = (SOURCES / (module + ".py")).read_text()
+        node = ast.parse(source)
+        outer = None
+        for part in where.split("."):
+            outer, node = node, next(each for each in node.body if getattr(each, "name", None) == part)
+        text = textwrap.dedent("\n".join(source.split("\n")[node.lineno - 1 : node.end_lineno]))
+        if text.count(old) != 1:
+            raise ValueError("%s: %s.%s has the text %r %d times, not once" % (fault.name, module, where, old, text.count(old)))
+        scope = {}
+        exec(compile(text.replace(old, new), str(SOURCES / (module + ".py")), "exec"), here.__dict__, scope)
+        if isinstance(node, ast.ClassDef):  # its methods, into the class as others have it
+            for each, value in vars(scope[node.name]).items():
+                if callable(value):
+                    patch(getattr(here, node.name), each, value)
+        elif "." in where:
+            patch(getattr(here, outer.name), node.name, scope[node.name])
+        else:
+            for each in [shared_kernel, *[m for n, m in list(importlib.sys.modules.items()) if n.startswith("shared_kernel.")]]:
+                if getattr(each, node.name, None) is getattr(here, node.name) and each is not here:
+                    patch(each, node.name, scope[node.name])
+            patch(here, node.name, scope[node.name])

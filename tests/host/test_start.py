@@ -1,0 +1,156 @@
+"""The command starts quickly, loads only what the named verb needs, and starts where Python has no fcntl, termios or pty."""
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from quipu.cli import main as cli
+
+from tests.host.sample import sample
+
+ROOT = Path(__file__).resolve().parents[2]
+UNIX_ONLY = ("fcntl", "termios", "pty", "tty", "grp", "pwd", "resource")
+MOST = 3.5  # times the processor time of Python with click alone; it was 7 when a start loaded everything
+HIDE = f"import sys\nfor each in {UNIX_ONLY!r}: sys.modules[each] = None\n"
+LOADED = ("import sys, atexit\natexit.register(lambda: print('\\nloaded', *sorted(each for each in sys.modules), file=sys.stderr))\n")
+MAIN = "from quipu.cli.main import main\nsys.exit(main(sys.argv[1:]))\n"
+
+
+def run(code, *arguments):
+    """Run code and then the command in a process of its own; return it, finished."""
+    done = subprocess.run([sys.executable, "-c", code + MAIN, *map(str, arguments)], capture_output=True, text=True, check=False,
+                          env={**os.environ, "PYTHONPATH": f"{ROOT / 'host'}{os.pathsep}{ROOT}"})
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def loaded(*arguments):
+    """Return the modules that the command has loaded when it ends."""
+    done = run(LOADED, *arguments)
+    assert done.returncode == 0, done.stderr
+    return set(done.stderr.rpartition("\nloaded ")[2].split())
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    made, _ = sample(tmp_path_factory.mktemp("start") / "a")
+    made.close()
+    return made.path
+
+
+# -- the table ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_the_tables_summary_is_the_first_sentence_of_the_help(verb):
+    command = cli.command(verb)
+    assert cli.VERBS[verb].summary == command.get_short_help_str(66) and command.name == verb
+
+
+def test_each_row_of_a_module_is_in_the_table():
+    for module in {entry.module for entry in cli.VERBS.values()}:
+        here = {verb for verb, entry in cli.VERBS.items() if entry.module == module}
+        assert here == set(sys.modules.get(module, __import__(module, fromlist=["VERBS"])).VERBS)
+
+
+# -- what a start loads ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("argument", ["--version", "--help"])
+def test_a_start_that_only_prints_loads_no_room(argument):
+    ours = {each for each in loaded(argument) if each.startswith("quipu")}
+    assert ours == {"quipu", "quipu.cli", "quipu.cli.main", "quipu.errors", "quipu.kernels", "quipu.moved", "quipu.providers",
+                    *(each for each in ours if each.startswith("quipu.compiled"))}
+
+
+@pytest.mark.parametrize("verb, never", [
+    ("verify", ("quipu.board", "quipu.install", "quipu.build", "quipu.formats", "serial", "mpremote")),
+    ("log", ("quipu.board", "quipu.install", "quipu.build", "quipu.formats", "serial", "mpremote")),
+    ("state", ("quipu.board", "quipu.install", "quipu.build", "quipu.formats", "serial", "mpremote")),
+    ("export", ("quipu.board", "quipu.install", "quipu.build", "serial", "mpremote")),
+    ("info", ("quipu.install", "quipu.build", "quipu.dump", "quipu.formats", "mpremote", "serial", "sqlite3")),
+    ("insert", ("quipu.install", "quipu.build", "quipu.dump", "quipu.formats", "mpremote", "serial", "sqlite3")),
+])
+def test_a_verb_loads_no_room_that_it_does_not_need(verb, never):
+    there = loaded(verb, "--help")
+    assert [each for each in never if each in there] == []
+
+
+def test_a_start_takes_little_processor_time():
+    """Of a machine that does nothing else it is 0.1 s. Measured beside what cannot be spared, so that others may work here too."""
+    least = {}
+    for _ in range(5):
+        for name, code, arguments in (("click", "import click\nsys.exit()\n", ()), ("version", "", ["--version"]),
+                                      ("help", "", ["--help"])):
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            assert run("import sys\n" + code, *arguments).returncode == 0
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            took = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            least[name] = min(took, least.get(name, took))
+    assert max(least["version"], least["help"]) < MOST * least["click"], least
+
+
+# -- without Unix ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("argument", ["--version", "--help"])
+def test_the_command_starts_without_unix(argument):
+    assert run(HIDE, argument).returncode == 0
+
+
+@pytest.mark.parametrize("verb", sorted(set(cli.VERBS) - {"flash", "attach"}))
+def test_every_verb_that_needs_no_repl_says_its_help_without_unix(verb):
+    """pyserial and mpremote have modules of their own for Windows, which are not here: so no verb that loads them at once."""
+    assert run(HIDE, verb, "--help").returncode == 0
+
+
+def test_archives_are_proved_and_carried_elsewhere_without_unix(archive, tmp_path):
+    here = shutil.copytree(archive, tmp_path / "a")
+    found = run(HIDE, "verify", here, "--json")
+    assert found.returncode == 0 and json.loads(found.stdout)["verdict"] == "match"
+    done = run(HIDE, "export", here, "-o", tmp_path / "out.jsonl", "--json")
+    assert done.returncode == 0 and json.loads(done.stdout)["count"] == len((tmp_path / "out.jsonl").read_text().splitlines()) > 0
+    copied = run(HIDE, "sync", here, "--archive", tmp_path / "b", "--json")
+    assert copied.returncode == 0 and json.loads(copied.stdout)["frames"] == json.loads(found.stdout)["frames"]
+    assert run(HIDE, "verify", tmp_path / "b").returncode == 0
+    damaged = here / "frames" / "0000000000.log"
+    data = bytearray(damaged.read_bytes())
+    data[len(data) // 2] ^= 1
+    damaged.write_bytes(data)
+    assert run(HIDE, "verify", here, "--jobs", 1).returncode == 1
+
+
+def test_hiding_is_hiding():
+    done = subprocess.run([sys.executable, "-c", HIDE + "import tty"], capture_output=True, text=True)
+    assert done.returncode == 1 and "import of tty halted" in done.stderr
+
+
+# -- completion -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_gets_its_script(shell):
+    done = run("import sys\n", "completion", shell)
+    assert done.returncode == 0 and "_QUIPU_COMPLETE" in done.stdout and f"{shell}_complete" in done.stdout
+    if shutil.which(shell):
+        assert subprocess.run([shell, "-n"], input=done.stdout, text=True, capture_output=True).stderr == ""
+
+
+def test_no_other_shell_is_offered():
+    assert run("import sys\n", "completion", "tcsh").returncode == 2
+
+
+@pytest.mark.parametrize("words, some, none", [("quipu ver", "verify", "sync"), ("quipu verify --exp", "--expect-root", "--port"),
+                                               ("quipu configure --policy ", "overwrite", "verify"), ("quipu --v", "--version", "verify")])
+def test_tab_completes_verbs_options_and_choices(words, some, none):
+    last = words.split(" ")[-1]
+    environment = {**os.environ, "_QUIPU_COMPLETE": "zsh_complete", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1),
+                   "PYTHONPATH": f"{ROOT / 'host'}{os.pathsep}{ROOT}"}
+    done = subprocess.run([sys.executable, "-c", "import sys\n" + MAIN], env=environment, capture_output=True, text=True)
+    lines = done.stdout.splitlines()
+    assert some in lines and none not in lines and "Traceback" not in done.stderr, (last, done.stdout, done.stderr)

@@ -1,0 +1,494 @@
+"""Reads the image of a log's flash region (format 2), by docs/format.md alone: imports nothing of the project. Changes nothing.
+
+The numbers in comments are those of the page's "Reading a region".
+"""
+
+import struct
+import zlib
+from typing import NamedTuple
+
+from blake3 import blake3
+
+from tools.verifier import Broken, Verifier, need, plan
+
+RECORD, HEADER, SNAPSHOT = 20, 104, 124
+BEGUN = b"QUIPUNEW"
+ERASING = 0xFFFFFFFE
+LIMITS = ((1, 4096), (0, 2**20), (0, 2**20), (0, 2**20), (0, 2**20), (0, 255), (0, 4096))
+
+
+class Damage(Exception):
+    """The log is broken where no power cut breaks it."""
+
+
+class Run(NamedTuple):
+    policy: int
+    follows: bool
+    repeats: int
+    number: int
+    prev: int
+    first: int
+    boot: int
+    acked: int
+    name: bytes
+    head: bytes
+    bad: list
+
+
+class Extent(NamedTuple):
+    """How far a run can be read. frames: [(seq, address, frame)] up to where it breaks off, at address `broken` in a block that ends at
+    `limit`, where `due` was due; last: seq that ends its last whole group, -1 if it does not hold; end: address behind that;
+    begin: address of the first frame behind the repeats."""
+
+    frames: list
+    broken: int
+    limit: int
+    due: int
+    last: int
+    end: int
+    before: int
+    settled: bool
+    begin: int
+
+
+def word(data, at):
+    return struct.unpack_from("<I", data, at)[0]
+
+
+def crc_fits(data, seed=0):
+    return zlib.crc32(data[:-4], seed) == word(data, len(data) - 4)
+
+
+def largest_frame(config):
+    return 16 + max(8 + max(6 + 4 * config[0] + config[5], 30 + config[6]), 44)
+
+
+class Image:
+    """A region. data: all of its bytes; sector, unit: bytes.
+
+    After `read`: blank (a genesis may be written), damage (None or why), run (the one at the log's end), pile, certain; seq, head, root,
+    boot; order (numbers of the runs, oldest first); acked, bad; cuts [(seq due, bytes)]; snapshots: by slot, its header or None.
+    """
+
+    def __init__(self, data, sector, unit):
+        self.data, self.sector, self.unit = bytes(data), sector, unit
+        self.sectors = len(self.data) // sector
+        self.slot_sectors = self.blocks = self.block = 0
+        self.record_size, self.header_size = self.pad(RECORD), self.pad(HEADER)
+
+    def pad(self, size):
+        return -(-size // self.unit) * self.unit
+
+    def is_blank(self, start, end):
+        return not self.data[start:end].strip(b"\xff")
+
+    # -- 1, 2: layout and headers -------------------------------------------------------------------------------------
+
+    def record(self, sector):
+        """Return (erases, blocks, sectors, slot sectors, base), or None."""
+        data = self.data[sector * self.sector :][:RECORD]
+        if data[:4] != b"QUP2" or not crc_fits(data):
+            return None
+        count, sectors, slot, base = struct.unpack_from("<IHHI", data, 4)
+        return count & 0xFFFFFF, (count >> 24) + 1, sectors, slot, base
+
+    def layout(self):
+        """Return whether a sector has a valid record, which says how the region is cut."""
+        for sector in range(self.sectors):
+            found = self.record(sector)
+            if found:
+                _, blocks, sectors, slot, _ = found
+                need(sectors == self.sectors and 2 * slot < sectors and self.sector % blocks == 0, "a region of another size")
+                self.blocks, self.slot_sectors, self.block = blocks, slot, self.sector // blocks
+                self.turn = blocks * (sectors - 2 * slot)
+                return True
+        return False
+
+    def header(self, at, flipped=False):
+        """Return the header that stands at an address, or None. flipped: the lowest bit of its first byte is."""
+        data = self.data[at : at + HEADER]
+        if flipped:
+            data = b"\x52" + data[1:]
+        if len(data) < HEADER or data[0] != 0x52 or data[1] > 3 or not crc_fits(data):
+            return None
+        _, flags, repeats, listed, number, prev, first, boot, acked, name, head = struct.unpack_from("<BBBB5I32s32s", data)
+        bad = list(struct.unpack_from("<6H", data, 88))[:listed]
+        return Run(flags & 1, bool(flags & 2), repeats, number, prev, first, boot, acked, name, head, bad)
+
+    def place(self, number):
+        """Return where the header of a run stands."""
+        index = number % self.turn
+        block = index % self.blocks
+        return (2 * self.slot_sectors + index // self.blocks) * self.sector + block * self.block + (0 if block else self.record_size)
+
+    def sector_of(self, number):
+        return self.place(number) // self.sector
+
+    def runs(self):
+        """Return the valid headers by number."""
+        found = {}
+        for index in range(self.turn):
+            at = self.place(index)
+            byte = self.data[at]
+            if byte & 1:  # a frame's place, or nothing's
+                run = self.header(at, True) if byte == 0x53 else None
+            else:
+                run = (self.header(at) or self.header(at + self.header_size)) if byte else None
+            if run and run.number % self.turn == index:
+                found[run.number] = run
+        return found
+
+    # -- 3: one run ---------------------------------------------------------------------------------------------------
+
+    def frame(self, at, limit, seed):
+        """Return the whole frame that stands at an address, or None."""
+        if limit - at < 16 or self.data[at] != 1:
+            return None
+        frame = self.data[at : at + 16 + struct.unpack_from("<H", self.data, at + 2)[0]]
+        return frame if at + len(frame) <= limit and crc_fits(frame, seed) else None
+
+    def extent(self, run):
+        at = self.place(run.number) + 2 * self.header_size
+        end = (self.sector_of(run.number) + 1) * self.sector
+        limit = at - at % self.sector % self.block + self.block
+        name, due, frames = zlib.crc32(run.name), run.first, []
+        last, before, after, settled, begin = -1, -1, 0, False, 0
+        while True:
+            seed = 0 if run.head == bytes(32) and due == run.first else name
+            frame, there = self.frame(at, limit, seed), at
+            if not frame or word(frame, 4) != due:
+                frame = self.frame(limit, limit + self.block, seed) if limit < end else None
+                if not frame or word(frame, 4) != due or self.pad(len(frame)) <= limit - at:
+                    break
+                there, limit = limit, limit + self.block
+            frames.append((due, there, frame))
+            at = there + self.pad(len(frame))
+            if due >= run.first + run.repeats:
+                begin = begin or there
+                settled = settled or last >= 0
+                if not frame[11] & 0x80:
+                    before, last, after = last if last >= 0 else run.first + run.repeats - 1, due, at
+            due += 1
+        return Extent(frames, at, limit, due, last, after, before, settled, begin)
+
+    def goes_on(self, run, extent, least):
+        """8: return whether the log goes on behind the place where a run breaks off, from seq `least` on."""
+        seed = zlib.crc32(run.name)
+
+        def begins(frame):
+            return frame and word(frame, 4) >= least and not frame[11] & 0x40
+
+        at, limit = extent.broken, extent.limit
+        while limit - at >= 12 and self.data[at] == 1:
+            at += self.pad(16 + struct.unpack_from("<H", self.data, at + 2)[0])
+            frame = self.frame(at, limit, seed)
+            if begins(frame):
+                return True
+            if not frame:
+                break
+        end = (self.sector_of(run.number) + 1) * self.sector
+        return any(begins(self.frame(each, each + self.block, seed)) for each in range(limit, end, self.block))
+
+    # -- all of it ----------------------------------------------------------------------------------------------------
+
+    def read(self):
+        self.blank, self.damage, self.run, self.name = False, None, None, None
+        self.order, self.pile, self.cuts, self.bad, self.snapshots = [], [], [], [], [None, None]
+        self.seq = self.head = self.root = None
+        self.check, self.certain, self.acked = None, -1, 0
+        try:
+            self._read()
+        except (Damage, Broken) as e:
+            self.damage = str(e)
+        if self.check and self.check.state:
+            self.seq, self.head, self.boot = self.check.seq, self.check.head, self.check.boot
+            self.root = blake3(bytes(self.check.state.arena)).digest()
+        return self
+
+    def _read(self):
+        if not self.layout():
+            self._need_blank()
+            return
+        self.all = self.runs()
+        problem = self._choose()
+        run = self.run
+        if run is None or self._is_forgotten():
+            self._need_unfinished()
+            self.run, self.name, self.pile, self.blank = None, None, [], True
+            return
+        self.name, self.acked, self.bad = run.name, run.acked, run.bad
+        self._chain()
+        self._state()
+        if problem:
+            raise Damage(problem)
+        self._behind()
+
+    def _choose(self):
+        """4"""
+        name, problem, certain, followed, open_ = None, None, None, set(), []
+        for number in sorted(self.all, reverse=True):
+            run = self.all[number]
+            if name not in (None, run.name):
+                continue
+            extent = self.extent(run)
+            if extent.last >= 0:
+                name = run.name
+                if extent.settled or number in followed:
+                    certain = run, extent
+                    break
+                open_.append((run, extent))
+            elif not open_ and not problem and self.goes_on(run, extent, run.first + run.repeats + 1):
+                problem = "run %d breaks off at seq %d, but the log goes on behind it" % (number, extent.due)
+            if run.follows:
+                followed.add(run.prev)
+        pile = open_
+        if certain:
+            here = self.sector_of(certain[0].number)
+            pile = [each for each in open_ if self.sector_of(each[0].number) != here]
+        newest = {}
+        for each in pile:
+            newest.setdefault(self.sector_of(each[0].number), each)
+        pile = list(newest.values())
+        if pile:
+            self.run, self.extent_ = pile[-2] if len(pile) > 2 else pile[0]
+            self.certain = pile[-1][0].first - 1
+            self.pile = [each[0].number for each in reversed(pile)]
+        elif certain:
+            self.run, self.extent_ = (open_ or [certain])[0]
+            self.certain = self.extent_.before
+            run = self.run
+            if run.head != bytes(32) and not run.follows and self.certain == run.first + run.repeats:
+                self.certain -= 1  # a boot frame, and the group behind it is the last one
+        if self.run:
+            run, extent = self.run, self.extent_
+            if not extent.settled and run.head != bytes(32) and not run.follows and extent.last == run.first + run.repeats:
+                self.extent_ = extent._replace(last=extent.last - 1, end=extent.begin)  # a boot frame alone
+                self.certain = min(self.certain, extent.last - 1)
+        return problem
+
+    def _chain(self):
+        """5"""
+        run, chain = self.run, [self.run]
+        while run.prev in self.all:
+            before = self.all[run.prev]
+            if before.name != run.name or before.number > run.number or before.first > run.first:
+                break
+            if before.first < run.first:
+                chain.insert(0, before)
+            run = before
+        last = self.extent_.last
+        found = [self.snapshot(each) for each in (0, 1)]
+        covered = max([word(each[0], 8) for each in found if each and word(each[0], 8) <= last], default=-1)
+        while len(chain) > 1 and covered + 1 >= chain[1].first and self.extent(chain[0]).due < chain[1].first:
+            chain.pop(0)
+        self.chain = chain
+        self.order = [each.number for each in chain]
+
+    def begin(self, seq):
+        """Return the runs from the one on that has seq (the oldest, if none has)."""
+        return [run for i, run in enumerate(self.chain) if i + 1 == len(self.chain) or self.chain[i + 1].first > seq]
+
+    def frames(self, seq=-1):
+        """Yield (seq, frame) from the beginning of the run on that has seq."""
+        chain = self.begin(seq)
+        head = chain[0].head
+        for i, run in enumerate(chain):
+            until = chain[i + 1].first if i + 1 < len(chain) else self.extent_.last + 1
+            if run.head != head:
+                raise Damage("run %d goes on from another chain head" % run.number)
+            due = run.first
+            for due, _, frame in self.extent(run).frames:
+                if due == until:
+                    break
+                yield due, frame
+                head = blake3(head + frame).digest()
+                due += 1
+            if due != until:
+                raise Damage("run %d breaks off at seq %d, but is to reach seq %d" % (run.number, due, until))
+
+    def earlier(self):
+        """Return what is wrong with frames that the state does not need, because a snapshot covers them; None if nothing is."""
+        check = Verifier() if self.chain[0].head == bytes(32) else None
+        try:
+            for _, frame in self.frames():
+                if check:
+                    check.step(frame)
+        except (Damage, Broken) as e:
+            return "before the snapshot: %s" % e
+        return None
+
+    # -- 6, 7: the state ----------------------------------------------------------------------------------------------
+
+    def slot(self, number):
+        """Return all of a slot's data."""
+        first = number * self.slot_sectors
+        return b"".join([self.data[i * self.sector + self.record_size : (i + 1) * self.sector]
+                         for i in range(first, first + self.slot_sectors)])
+
+    def snapshot(self, number):
+        """Return (header, arena) of a slot's snapshot, or None."""
+        data = self.slot(number)
+        config = struct.unpack_from("<7I", data, 8)
+        if not all(low <= each <= high for each, (low, high) in zip(config, LIMITS, strict=True)):
+            return None
+        size = plan(config)[1]
+        if -(-(size + 2 * self.pad(SNAPSHOT)) // (self.sector - self.record_size)) != self.slot_sectors:
+            return None
+        for at in (size, size + self.pad(SNAPSHOT)):
+            header = data[at : at + SNAPSHOT]
+            if header[:8] == b"QSNP\1\0\0\0" and crc_fits(header) and header[24:56] == self.name and word(header, 20) == size:
+                return header, data[:size]
+        return None
+
+    def _state(self):
+        found = [self.snapshot(each) for each in (0, 1)]
+        self.snapshots = [each and each[0] for each in found]
+        last, first = self.extent_.last, self.chain[0]
+        for _, slot in sorted(((word(each[0], 16), slot) for slot, each in enumerate(found) if each), reverse=True):
+            header, arena = found[slot]
+            start = word(header, 8)
+            if blake3(arena).digest() != header[88:120]:
+                self.snapshots[slot] = None
+                continue
+            self.check = Verifier.after(header + arena)
+            self.certain = max(self.certain, start)
+            if not first.first - 1 <= start <= last:
+                raise Damage("the newest snapshot, of seq %d, is not of the log: it has seq %d to %d" % (start, first.first, last))
+            break
+        else:
+            self.check, start = Verifier(), -1
+            if first.head != bytes(32):
+                raise Damage("no snapshot is valid, and the log does not begin with its genesis")
+        head = self.begin(start)[0].head
+        there = head
+        for seq, frame in self.frames(start):
+            head = blake3(head + frame).digest()
+            if seq <= start:
+                there = head
+            else:
+                if seq == start + 1 and start >= 0 and there != self.check.head:
+                    break
+                self.check.step(frame)
+                if frame[1] == 2 and word(frame, 48):
+                    self.cuts.append((seq, word(frame, 48)))
+            if frame[1] == 0x89:
+                self.acked = max(self.acked, word(frame, 12))
+        if start >= 0 and there != (header[56:88]):
+            raise Damage("the chain does not lead to the head of the snapshot of seq %d" % start)
+        if self.acked > last + 1:
+            raise Damage("the laptop has all before seq %d, but the log ends at seq %d" % (self.acked, last))
+
+    # -- 8: behind the end --------------------------------------------------------------------------------------------
+
+    def _behind(self):
+        extent = self.extent_
+        config = struct.unpack_from("<7I", self.check.state.arena, 8)
+        used = extent.broken + len(self.data[extent.broken : extent.limit].rstrip(b"\xff"))
+        window = self.pad(max(largest_frame(config), 320))
+        if self.goes_on(self.run, extent, extent.due + 1) or used - extent.broken > window:
+            raise Damage("what stands behind seq %d was once whole" % extent.due)
+        if max(used, extent.broken) > extent.end:
+            self.cuts.append((extent.last + 1, max(used, extent.broken) - extent.end))
+
+    # -- 9: no log ----------------------------------------------------------------------------------------------------
+
+    def marks(self):
+        """Return [(sector, whether done)] of the begun marks."""
+        found = []
+        for sector in (self.sectors - 2, self.sectors - 1):
+            at = sector * self.sector + self.record_size
+            if self.data[at : at + 8] == BEGUN:
+                found.append((sector, not self.is_blank(at + self.header_size, at + 2 * self.header_size)))
+        return found
+
+    def is_begun(self):
+        marks = self.marks()
+        return len(marks) == 2 or len(marks) == 1 and not marks[0][1]
+
+    def erase_mark(self):
+        sector = self.slot_sectors
+        if not sector or self.record(sector) is None:
+            return None
+        mark = self.header(sector * self.sector + self.record_size)
+        return mark if mark and mark.number == ERASING else None
+
+    def _is_forgotten(self):
+        """Return whether the log found is to be forgotten."""
+        run, extent, mark = self.run, self.extent_, self.erase_mark()
+        if mark and mark.name == run.name and extent.last < mark.first:
+            return True
+        rest = (self.sector_of(run.number) + 1) * self.sector
+        return run.head == bytes(32) and extent.last == run.first and self.is_blank(extent.end, rest) and self.is_begun()
+
+    def _need_unfinished(self):
+        if self.run or self.erase_mark():
+            return
+        if not self.is_begun():
+            raise Damage("there are sector records, but no run can be read")
+
+    def _need_blank(self):
+        used = [each for each in range(self.sectors) if not self.is_blank(each * self.sector, (each + 1) * self.sector)]
+        if any(self.is_format_1(each) for each in used):
+            raise Damage("a log of format 1")
+        ends = (self.sectors - 2, self.sectors - 1)
+        if used and (self.is_begun() or all(each in ends and self._is_torn(each) for each in used)):
+            used = []
+        if used:
+            first = self.data[used[0] * self.sector :][:8]
+            raise Damage("no log: sector %d begins with %s" % (used[0], first.hex()))
+        self.blank = True
+
+    def is_format_1(self, sector):
+        data = self.data[sector * self.sector :][:16]
+        return data[:4] == b"QUP1" and crc_fits(data)
+
+    def _is_torn(self, sector):
+        at = sector * self.sector + self.record_size
+        end = at + self.pad(8)
+        return (self.is_blank(sector * self.sector, at) and self.is_blank(end, (sector + 1) * self.sector)
+                and all(a & b == b for a, b in zip(self.data[at : at + 8], BEGUN, strict=True)))
+
+
+# -- where in a dump ------------------------------------------------------------------------------------------------------
+
+
+def find(data, start=None, size=None, sector=None, unit=None):
+    """Return the Image in a dump. What is not given follows from the records: their distance, their number of sectors, and the
+    headers of runs, whose numbers lead to their places. Broken if they leave it open: then it must be given."""
+    start_given, data = start, bytes(data)
+    part = data[start or 0 : None if size is None else (start or 0) + size]
+    found = []
+    at = part.find(b"QUP2")
+    while at >= 0:
+        if len(part) - at >= RECORD and crc_fits(part[at : at + RECORD]):
+            found.append((at, struct.unpack_from("<H", part, at + 8)[0]))
+        at = part.find(b"QUP2", at + 1)
+    if not found:
+        sector = sector or 4096
+        need(size or start is not None or len(part) % sector == 0, "no sector record: say where the region lies")
+        image = Image(part, sector, unit or 4)
+        image.start = start or 0
+        return image
+    sectors = max(set(each[1] for each in found), key=[each[1] for each in found].count)
+    places = [at for at, count in found if count == sectors]
+    sizes = [sector] if sector else [1 << n for n in range(8, 20) if all((at - places[0]) % (1 << n) == 0 for at in places)][::-1]
+    best = None
+    for each in sizes:
+        length = sectors * each
+        low = max(0, places[-1] + each - length)
+        for begin in [0] if start_given is not None else range(places[0] % each, places[0] + 1, each):
+            if begin < low or begin + length > len(part):
+                continue
+            for one in [unit] if unit else [1, 2, 4, 8, 16, 32, 64, 128, 256]:
+                if each % one:
+                    continue
+                image = Image(part[begin : begin + length], each, one)
+                try:
+                    score = (len(image.runs()) if image.layout() else 0), image.read().seq or -1, -one
+                except Broken:
+                    continue
+                if best is None or score > best[0]:
+                    image.start = begin + (start or 0)
+                    best = score, image
+    need(best, "a region of %d sectors does not fit these %d bytes" % (sectors, len(part)))
+    return best[1]

@@ -1,0 +1,241 @@
+"""The flash of a history: tiny, told of every cut that there is, and of what a cut or a failure leaves. Knows no log.
+
+A State is what a boot finds: it never changes. A Flash is one session's, over a State.
+"""
+
+from typing import NamedTuple
+
+from shared_kernel import frames
+
+BLANK = 0xFF
+LIED = 1000  # see Flash
+
+
+class World(NamedTuple):
+    """A geometry and a configuration. ring: sectors of the ring; lives: how many groups the fault-free lives have, from which
+    the starts are taken."""
+
+    sector: int
+    sectors: int
+    page: int
+    unit: int
+    config: tuple
+    policy: int = frames.STOP
+
+
+WORLDS = {
+    "ring4": World(512, 10, 512, 4, (1, 2, 0, 0, 3, 0, 4)),
+    "ring8": World(512, 14, 512, 4, (1, 2, 0, 0, 3, 0, 4)),
+    "blocks2": World(2048, 7, 256, 16, (1, 2, 0, 0, 3, 64, 4)),
+    "overwrite": World(512, 11, 512, 8, (1, 2, 0, 0, 3, 0, 4), frames.OVERWRITE),
+}
+
+
+class Cut(BaseException):
+    """The power went."""
+
+
+class Breach(BaseException):
+    """The store did what the part does not allow."""
+
+
+class Violation(Exception):
+    """What was promised did not hold."""
+
+
+class Owed(NamedTuple):
+    """What the store owes. seq, head: of the last frame that was reported durable; host_seq, host_head: of the last frame that a
+    host was given (-1: none)."""
+
+    seq: int
+    head: bytes
+    host_seq: int
+    host_head: bytes
+
+
+class State(NamedTuple):
+    """What a boot finds. sectors: their bytes; marks: ((address, before, after), ...): what a cut left half programmed, it reads as
+    before or as after; weak: sectors whose erase was cut: they take no program; dead: sectors that refuse from now on.
+
+    boots: of the history; cuts, fails, rots: how many of each there were."""
+
+    sectors: tuple
+    marks: tuple
+    weak: frozenset
+    dead: frozenset
+    owed: Owed
+    boots: int
+    cuts: int
+    fails: int
+    rots: int
+
+    def name(self):
+        """Return 64 bits that name the state; the counts of what happened are no part of it."""
+        return hash((self.sectors, self.marks, self.weak, self.dead, self.owed))
+
+
+class Flash:
+    """One session's flash over a state. reading: 0: marked units read as before, 1: as after, 2: by turns.
+
+    cut: a function that is told of each program and erase before it is done, with the flash as it is (see Session); fail:
+    (number of the operation, how) or None."""
+
+    def __init__(self, world, state, reading):
+        self.sector, self.page, self.unit, self.sectors = world.sector, world.page, world.unit, len(state.sectors)
+        self.truth = list(state.sectors)
+        self.marks = list(state.marks)
+        self.weak = set(state.weak)
+        self.dead = set(state.dead)  # and LIED + sector: one that was half erased, and nobody was told
+        self.lied = {each - LIED for each in state.dead if each >= LIED}
+        self.reading = reading
+        self.operations = self.turn = 0
+        self.cut = self.fail = None
+        self.failed = ""
+        self.look()
+
+    def look(self):
+        """Bring what is read up to the truth."""
+        self.view = view = bytearray().join(self.truth)
+        if self.marks:
+            if self.reading == 2:
+                self.views = view, bytearray(view)
+                for address, before, after in self.marks:
+                    for each, data in zip(self.views, (before, after)):
+                        each[address : address + len(data)] = data
+            else:
+                for address, before, after in self.marks:
+                    view[address : address + len(before)] = after if self.reading else before
+
+    def read(self, address, buffer):
+        view = self.view
+        if self.reading == 2 and self.marks:
+            self.turn = (self.turn * 1103515245 + 12345) & 0x7FFFFFFF
+            view = self.views[self.turn >> 20 & 1]
+        end = address + len(buffer)
+        if end > len(view):
+            raise Breach("a read of %d bytes at 0x%x, behind the flash" % (len(buffer), address))
+        buffer[:] = view[address:end]
+
+    def _put(self, address, data):
+        i, at = divmod(address, self.sector)
+        old = self.truth[i]
+        self.truth[i] = old[:at] + data + old[at + len(data) :]
+        self.view[address : address + len(data)] = data
+
+    def program(self, address, data):
+        data = bytes(data)
+        n = len(data)
+        i, at = divmod(address, self.sector)
+        if not n or address % self.unit or n % self.unit or address // self.page != (address + n - 1) // self.page:
+            raise Breach("a program of %d bytes at 0x%x" % (n, address))
+        if i in self.weak and i not in self.lied:
+            raise Breach("a program at 0x%x, in a sector whose erase was cut, without another erase" % address)
+        if i in self.dead:
+            raise OSError(5)
+        old = self.truth[i][at : at + n]
+        if self.marks:
+            for where, before, _ in self.marks:
+                if where < address + n and address < where + len(before):
+                    raise OSError(5)  # the part refuses; that it is not blank no reader could know
+        if i in self.lied:
+            data = bytes([a & b for a, b in zip(old, data)])
+        elif old.count(BLANK) != n:
+            raise Breach("a program at 0x%x, which is not erased" % address)
+        number = self.operations
+        self.operations += 1
+        if self.cut:
+            self.cut(self, address, data)
+        if self.fail and self.fail[0] == number:
+            self._fail(address, data, i)
+        else:
+            self._put(address, data)
+        if self.marks:
+            self.look()
+
+    def _fail(self, address, data, i):
+        how = self.fail[1]
+        self.failed = how
+        if how == "half":
+            self._put(address, _garbage(data[: self.unit]))
+        elif how == "wrong":  # silently
+            self._put(address, data[:-self.unit] + _garbage(data[-self.unit :]))
+            self.look()
+            return
+        elif how == "whole":
+            self._put(address, data)
+        elif how == "dies":
+            self.dead.add(i)
+        self.look()
+        raise OSError(5)
+
+    def erase(self, sector):
+        if sector in self.dead:
+            raise OSError(5)
+        number = self.operations
+        self.operations += 1
+        if self.cut:
+            self.cut(self, sector, None)
+        if self.fail and self.fail[0] == number:
+            self.failed = how = self.fail[1]
+            if how == "dies":
+                self.dead.add(sector)
+            elif how != "whole":
+                self._forget(sector)
+                self.weak.add(sector)
+                half = self.sector // 2
+                self.truth[sector] = b"\xff" * half + self.truth[sector][half:]
+            if how == "wrong":  # that is: half erased, and nobody was told
+                self.lied.add(sector)
+                self.dead.add(LIED + sector)
+            else:
+                self.look()
+                raise OSError(5)
+        else:
+            self._forget(sector)
+            self.weak.discard(sector)
+            self.lied.discard(sector)
+            self.dead.discard(LIED + sector)
+            self.truth[sector] = b"\xff" * self.sector
+        self.look()
+
+    def _forget(self, sector):
+        if self.marks:
+            self.marks = [each for each in self.marks if each[0] // self.sector != sector]
+
+
+def _garbage(data):
+    """Return some of the bits of data, the same each time."""
+    return bytes([each | 0x5A for each in data[:-1]] + [data[-1] | 0x81]) if any(each != 0xFF for each in data) else data[:-1] + b"\x7f"
+
+
+def torn_programs(flash, address, data):
+    """Yield (name, bytes that stand, mark or None) of what a cut may leave of a program."""
+    unit = flash.unit
+    units = len(data) // unit
+    yield "nothing", b"", None
+    for u in sorted({0, units // 2, units - 1}):
+        this = data[u * unit : (u + 1) * unit]
+        blank = b"\xff" * unit
+        if this == blank:
+            continue
+        bad = _garbage(this)
+        at = address + u * unit
+        if bad != this:
+            yield "unit %d of %d some bits" % (u, units), data[: u * unit] + bad, None
+        if u in (0, units - 1):
+            yield "unit %d of %d either way" % (u, units), data[: u * unit], (at, blank, this)
+        if u == units - 1 and bad != this:
+            yield "last unit bad or whole", data[: u * unit] + bad, (at, bad, this)
+    yield "all", data, None
+
+
+def torn_erases(flash, sector):
+    """Yield (name, bytes of the sector, mark or None) of what a cut may leave of an erase. The sector is weak in each."""
+    size, old = flash.sector, flash.truth[sector]
+    head = 2 * ((20 + flash.unit - 1) // flash.unit * flash.unit)
+    yield "untouched", old, None
+    yield "first part", b"\xff" * (size // 2) + old[size // 2 :], None
+    yield "record gone", b"\xff" * head + old[head:], None
+    yield "last part", old[: size // 2] + b"\xff" * (size // 2), None
+    yield "all but weak", b"\xff" * size, None
+    yield "beginning either way", b"\xff" * size, (sector * size, old[: size // 2], b"\xff" * (size // 2))
