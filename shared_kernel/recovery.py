@@ -228,8 +228,8 @@ def _choose(found, numbers, reader):
     return problem
 
 
-def _goes_on(reader, least):
-    """Return whether a whole frame that begins a group, of seq `least` or later, can be read behind the place where a run breaks off:
+def _goes_on(reader, seq):
+    """Return whether a whole frame that begins a group, of this `seq` or later, can be read behind the place where a run breaks off:
     where the broken frame says that it ends, or at the boundary of a later block of the sector."""
     region, buffer, at = reader.region, reader.buffer, reader.base
     address, limit = reader.address, reader.limit
@@ -238,20 +238,20 @@ def _goes_on(reader, least):
         if buffer[at] != VERSION:
             break
         address += region.pad(length_at(buffer, at))
-        if _begins(reader, address, limit, least):
+        if _begins(reader, address, limit, seq):
             return True
         if not reader.whole(address, limit, reader.seed):
             break
     while limit < reader.end:
-        if _begins(reader, limit, limit + region.block, least):
+        if _begins(reader, limit, limit + region.block, seq):
             return True
         limit += region.block
     return False
 
 
-def _begins(reader, address, limit, least):
+def _begins(reader, address, limit, seq):
     buffer, at = reader.buffer, reader.base
-    return (reader.whole(address, limit, reader.seed) and u32(buffer, at + 4) >= least
+    return (reader.whole(address, limit, reader.seed) and u32(buffer, at + 4) >= seq
             and not buffer[at + TICK_TOP] & CONTINUES)
 
 
@@ -431,20 +431,20 @@ def _config(region, slot):
     return check_config([u32(words, 8 + 4 * i) for i in range(7)])
 
 
-def _note(found, reader, new=True):
-    """Take over what the frame just read says of cuts (if it is new), of what the host has, and of snapshots."""
+def _note(found, reader, fresh=True):
+    """Take over what the frame just read says of cuts (if it is fresh), of what the host has, and of snapshots."""
     data, at = reader.buffer, reader.at + HEADER
     kind = data[reader.at + 1]
     if kind == BOOT:
         skipped = u32(data, at + 36)
-        if skipped and new:
+        if skipped and fresh:
             found.cuts.append((reader.seq - 1, skipped))
     elif kind == ACKNOWLEDGED:
         found.acked = max(found.acked, u32(data, at))
     elif kind == SNAPSHOT:
         for slot in (0, 1):
             header = found.slots[slot]
-            if header and new and header.seq == u32(data, at) and header.generation == u32(data, at + 4):
+            if header and fresh and header.seq == u32(data, at) and header.generation == u32(data, at + 4):
                 found.proved = slot
 
 

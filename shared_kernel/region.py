@@ -52,9 +52,9 @@ class Region:
         """Return size rounded up to whole program units."""
         return (size + self.unit - 1) // self.unit * self.unit
 
-    def slot_size(self, arena_size):
-        """Return how many sectors a snapshot slot takes for an arena of that size."""
-        return (arena_size + 2 * self.pad(SNAPSHOT_HEADER) + self.body - 1) // self.body
+    def slot_size(self, size):
+        """Return how many sectors a snapshot slot takes for an arena of so many bytes."""
+        return (size + 2 * self.pad(SNAPSHOT_HEADER) + self.body - 1) // self.body
 
     def ring(self):
         """Return the number of the first ring sector; the ring goes on to the region's end."""
