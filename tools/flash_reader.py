@@ -256,6 +256,9 @@ class Image:
         elif certain:
             self.run, self.extent_ = (open_ or [certain])[0]
             self.certain = self.extent_.before
+            run = self.run
+            if run.head != bytes(32) and not run.follows and self.certain == run.first + run.repeats:
+                self.certain -= 1  # a boot frame, and the group behind it is the last one
         if self.run:
             run, extent = self.run, self.extent_
             if not extent.settled and run.head != bytes(32) and not run.follows and extent.last == run.first + run.repeats:
