@@ -274,13 +274,15 @@ def _find_order(found, reader):
     region, run = found.region, found.run
     order = found.order
     order.append(run.number)
-    while run.prev != NONE:
-        before = region.run(run.prev)
-        if before is None or before.name != run.name or before.first > run.first or before.number > run.number:
+    number, first, before = run.number, run.first, run.prev
+    while before != NONE and before <= number:
+        data = region.header(before)
+        if data is None or data[24:56] != run.name or u32(data, 12) > first:
             break
-        if before.first < run.first:
-            order.insert(0, before.number)
-        run = before
+        if u32(data, 12) < first:
+            order.append(before)
+        number, first, before = before, u32(data, 12), u32(data, 8)
+    order.reverse()
     covered = -1
     for slot in (0, 1):
         header = found.slots[slot] = _header(region, slot, found.replay.name)
