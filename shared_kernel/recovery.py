@@ -106,7 +106,7 @@ def _recover(found, spare, until):
 
         need_blank(region)
         return
-    numbers, found.top = region.numbers()
+    numbers, found.top, broken = region.numbers()
     size = 32 + max(LARGEST, region.block)
     reader = LogReader(region, [], 0, bytearray(size), 32, size - 32)
     problem = _choose(found, numbers, reader)
@@ -132,6 +132,7 @@ def _recover(found, spare, until):
     if until >= 0:
         return
     _check_end(found, reader)
+    _check_broken(found, reader, broken)
     _find_unknown(found)
 
 
@@ -448,6 +449,16 @@ def _note(found, reader, fresh=True):
             header = found.slots[slot]
             if header and fresh and header.seq == u32(data, at) and header.generation == u32(data, at + 4):
                 found.proved = slot
+
+
+def _check_broken(found, reader, broken):
+    """Damage if a run whose header cannot be read, in either copy, goes on behind the log's end. Two frames may: a boot frame and a
+    checkpoint of a boot that had promised nothing."""
+    region = found.region
+    for at in broken:
+        address = at + 2 * region.header_size
+        if _begins(reader, address, region.block_end(at), found.last + 3):
+            raise Damage("neither copy of the header at 0x%x can be read, but the log goes on behind it" % at)
 
 
 def _check_end(found, reader):

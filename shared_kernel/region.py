@@ -251,11 +251,15 @@ class Region:
         if not whole and not first & 1:
             self.fetch(at + self.header_size, data)
             whole = is_whole(data)
-        return data if whole else None
+        if whole:
+            return data
+        data[0] = first
+        return None
 
     def numbers(self):
-        """Return the numbers of all runs with a valid header, greatest first, and the greatest number that is taken."""
-        found = []
+        """Return the numbers of all runs with a valid header, greatest first; the greatest number that is taken; and the addresses of
+        headers that cannot be read, where something else than a frame stands."""
+        found, broken = [], []
         top = -1
         for sector in range(self.ring(), self.sectors):
             record = self.record(sector)
@@ -267,11 +271,14 @@ class Region:
                     at += self.record_size
                 data = self._header(at)
                 # one that was written elsewhere and copied here, by a fault of the part, is none
-                if data and self.header_at(u32(data, 4)) == at:
+                if data is None:
+                    if self.part[0] != 0xFF and self.part[0] != VERSION:
+                        broken.append(at)
+                elif self.header_at(u32(data, 4)) == at:
                     found.append(u32(data, 4))
         found.sort()
         found.reverse()
-        return found, max(top, found[0] if found else -1)
+        return found, max(top, found[0] if found else -1), broken
 
     def write_header(self, run):
         """Program both copies of a run's header, each read back."""

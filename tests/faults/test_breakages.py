@@ -8,7 +8,7 @@ import pytest
 from shared_kernel import frames, primitives, reader, recovery, region, run, saver, settle, store
 from shared_kernel.arena import CHUNK, layout
 from shared_kernel.errors import FlashError, FormatError
-from shared_kernel.kernel import INSERT, PUT, Kernel, put_u32, u32
+from shared_kernel.kernel import INSERT, PUT, Kernel, put_u32
 from shared_kernel.replay import Replay
 from shared_kernel.snapshot import HEADER, decode
 from tests.faults.harness import Application, Chance, Clock, Run, Witness, attempt, genesis, live_on, mount, perform, slots_hold

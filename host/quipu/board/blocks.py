@@ -69,8 +69,8 @@ class Blocks:
         reader._look_ahead()
 
     def after(self, chain: Chain) -> Iterator[memoryview]:
-        """Yield the frames that follow the chain, which whoever takes them moves on, up to the last that is certain, or to where the last of
-        the runs that the layout names begins, if there are more. A frame is good until the next one."""
+        """Yield the frames that follow the chain, which whoever takes them moves on, up to the last that is certain, or to
+        where the last of the runs that the layout names begins, if there are more. A frame is good until the next one."""
         reader, layout = self._reader, self.layout
         # A run's last frames may be void: where it ends is said by the header of the next one.
         last = layout.runs[-1] if layout.total > len(layout.runs) else -1
