@@ -20,7 +20,7 @@ from .frames import BOOT, BOOT_BYTES, CHECKPOINT, CONTINUES, HEADER, OVERHEAD, T
 from .reader import LogReader, frame_of
 from .run import Run
 
-READINGS = const(40)  # of a half-programmed unit that reads otherwise each time, until it reads once more as it did at recovery
+_READINGS = const(40)  # of a half-programmed unit that reads otherwise each time, until it reads once more as it did at recovery
 _REPEATS = const(255)  # in a run, at most
 
 
@@ -134,7 +134,7 @@ def _blocks_of(store, sector, need):
 def _tail(store):
     """Return ([address, padded length, chain head before it] of the frames to be repeated, whether they are all of the run). They must
     lead to the store's head."""
-    for _ in range(READINGS):
+    for _ in range(_READINGS):
         try:
             out = _read_tail(store)
         except Damage:  # its header, too, may read otherwise
@@ -185,7 +185,7 @@ def _write(store, run, frames):
     for i in range(len(frames)):
         address, size, head = frames[i]
         wanted = frames[i + 1][2] if i + 1 < len(frames) else store.head
-        for _ in range(READINGS):
+        for _ in range(_READINGS):
             data = memoryview(buffer)[: region.frame(address, region.block_end(address), buffer, 0)]
             if len(data) and primitives.hash(head + data) == wanted:
                 break
