@@ -38,7 +38,7 @@ FAULTS = [
     Fault("pile_depends", "a boot that finds a pile carries its base, it does not depend on it",
           [("settle", "_read_tail", "if not found.intact and", "if False and")]),
     Fault("pile_stays", "with a pile of two, both are erased before anything is promised",
-          [("settle", "_erase_pile", "if len(found.pile) > 1:", "if False:")]),
+          [("settle", "_erase_pile", "if len(pile) > 1:", "if False:")]),
     Fault("newest_of_three", "of a pile of three or more the newest has promised nothing: the second oldest is the base",
           [("recovery", "_choose", "pile[-2 if len(pile) > 2 else 0]", "pile[0]")], world="ring8"),
     Fault("pile_sector_taken", "a boot's run never goes to the sector of the two oldest of a pile",
