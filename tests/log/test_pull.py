@@ -68,6 +68,15 @@ def test_a_host_finds_every_frame_from_any_seq(monkeypatch, most):
     assert pulled(store, store.seq + 1, store.head, store.name) == []
 
 
+def test_one_copy_of_a_header_is_enough():
+    store, frames, heads = torn_log()
+    region = store.region
+    sim = region.flash
+    for i, number in enumerate(store.order):
+        sim.flip(region.header_at(number) + i % 2 * region.header_size + 40, 3)
+    assert pulled(store, 0, heads[0], store.name) == [frames[i] for i in range(store.seq + 1)]
+
+
 def test_another_history_and_a_log_that_ends_before_are_named():
     store, _, heads = torn_log()
     with pytest.raises(FormatError):

@@ -13,6 +13,7 @@ from shared_kernel.errors import Damage
 from shared_kernel.frames import seed
 from shared_kernel.reader import LogReader, frame_of
 from shared_kernel.region import Region
+from shared_kernel.run import HEADER, Run, decode
 
 
 class Image:
@@ -43,6 +44,15 @@ class Image:
             at += stop - begin
 
 
+class _Region(Region):
+    """The board's region. Headers of runs are read by their second copy: it stands right before the frames, so one answer has both."""
+
+    def run(self, number: int) -> Run | None:
+        """Return the Run of that number, by either copy of its header; None if neither is valid."""
+        found = decode(self.read(self.header_at(number) + self.header_size, HEADER))
+        return found if found and found.number == number else super().run(number)
+
+
 class Blocks:
     """The frames of a log from layout.seq on, by a board's layout.
 
@@ -52,7 +62,7 @@ class Blocks:
 
     def __init__(self, board: Verbs, layout: Layout, name: bytes):
         self.layout = layout
-        region = Region(Image(board, layout))
+        region = _Region(Image(board, layout))
         region.set_layout(layout.slot_sectors, layout.block)
         first = layout.runs[0]
         reader = self._reader = LogReader(region, list(layout.runs), seed(name), bytearray(layout.block), 0, layout.block)
