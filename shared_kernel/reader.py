@@ -61,6 +61,15 @@ class LogReader:
         """
         if self.following < 0:
             self._look_ahead()
+        address = self.address
+        if self.ahead == address < self.ahead_end and self.until != self.seq:  # `_here` in short, as it mostly is
+            self.at = at = self.ahead_at
+            n = length_at(self.buffer, at)
+            size = self.region.pad(n)
+            self.ahead = self.address = address + size
+            self.ahead_at = at + size
+            self.seq += 1
+            return n
         while self.until == self.seq:
             run = self.enter(self.following)
             if head is not None and run.head != head:
