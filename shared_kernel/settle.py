@@ -37,7 +37,9 @@ def settle(store):
     need = [each[1] for each in frames] + [region.pad(OVERHEAD + BOOT_BYTES), region.pad(OVERHEAD + 32)]
     store.busy = True
     for number in _places(store, need):
-        run = Run(number, found.run.prev if carried else found.run.number, first, len(frames), store.boot + 1, store.acked,
+        # a run that has all frames of the one before it takes its place: the sector of that one may go
+        replaces = carried or first == found.run.first
+        run = Run(number, found.run.prev if replaces else found.run.number, first, len(frames), store.boot + 1, store.acked,
                   store.policy, False, store.name, frames[0][2] if frames else store.head, store.bad)
         try:
             at = _write(store, run, frames)
@@ -53,7 +55,7 @@ def settle(store):
         except (FlashError, OSError):
             store.quarantine(region.sector_of(number))
             continue
-        if carried:
+        if replaces:
             store.order.remove(found.run.number)
         store.enter(run)
         store.address = at
