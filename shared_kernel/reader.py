@@ -127,6 +127,6 @@ class LogReader:
         return n if n and crc_fits(self.buffer, self.at, self.at + n, seed) else 0
 
 
-def frame_of(reader, n):
+def frame_of(reader, size):
     """Return the frame that `next` has just read, as a view."""
-    return memoryview(reader.buffer)[reader.at : reader.at + n]
+    return memoryview(reader.buffer)[reader.at : reader.at + size]

@@ -16,7 +16,7 @@ from shared_kernel.region import Region
 
 
 class Image:
-    """A flash that can only be read (shared_kernel/region.py), of which a part is here: the rest is fetched from the board when it is read.
+    """A flash that can only be read (shared_kernel/region.py), of which a part is here; the rest is fetched when it is read.
 
     Whoever reads something goes on from there, so what follows in the sector comes along, as far as one answer goes.
     """
@@ -69,10 +69,14 @@ class Blocks:
         reader._look_ahead()
 
     def after(self, chain: Chain) -> Iterator[memoryview]:
-        """Yield the frames that follow the chain, which whoever takes them moves on, up to the last that is certain or the last of the runs
-        that the layout names. A frame is good until the next one."""
-        reader = self._reader
-        while reader.seq <= self.layout.certain:
+        """Yield the frames that follow the chain, which whoever takes them moves on, up to the last that is certain, or to
+        where the last of the runs that the layout names begins, if there are more. A frame is good until the next one."""
+        reader, layout = self._reader, self.layout
+        # A run's last frames may be void: where it ends is said by the header of the next one.
+        last = layout.runs[-1] if layout.total > len(layout.runs) else -1
+        while reader.seq <= layout.certain:
+            if last >= 0 and reader.following == last and reader.until == reader.seq:
+                return
             n = reader.next(chain.head)
             if not n:
                 return
