@@ -29,8 +29,9 @@ from shared_kernel import frames, link, primitives, snapshot, snapshot_file  # n
 from shared_kernel.errors import LinkError, QuipuError  # noqa: E402
 from shared_kernel.kernel import Kernel, put_u32  # noqa: E402
 from shared_kernel.reader import LogReader, frame_of  # noqa: E402
-from shared_kernel.region import ERASE_MAGIC, OPEN_MAGIC, Region  # noqa: E402
+from shared_kernel.region import RECORD_MAGIC, Region  # noqa: E402
 from shared_kernel.replay import Replay  # noqa: E402
+from shared_kernel.run import HEADER, MAGIC  # noqa: E402
 from tests.faults.damage import image, pull  # noqa: E402
 from tests.faults.harness import CONFIG, Clock, mount  # noqa: E402
 from tests.flashsim import FlashSim  # noqa: E402
@@ -142,13 +143,14 @@ def spoiled_flash(data):
     size = len(sim.bytes)
     spoiled = bytearray((spoil(sim.bytes, data[1:]) + b"\xff" * size)[:size])
     if data and data[0] & 2:
-        region = Region(sim)
+        clean = image(("young", "turned")[data[0] & 1])[2].region
         for at in range(0, size, sim.sector):
-            if int.from_bytes(spoiled[at : at + 4], "little") == ERASE_MAGIC:
-                put_u32(spoiled, at + 12, primitives.crc32(spoiled[at : at + 12], 0))
-            at += region.open_at
-            if int.from_bytes(spoiled[at : at + 4], "little") == OPEN_MAGIC:
-                put_u32(spoiled, at + 88, primitives.crc32(spoiled[at : at + 88], 0))
+            if int.from_bytes(spoiled[at : at + 4], "little") == RECORD_MAGIC:
+                put_u32(spoiled, at + 16, primitives.crc32(spoiled[at : at + 16], 0))
+        for number in range(clean.turn):
+            for at in (clean.header_at(number), clean.header_at(number) + clean.header_size):
+                if spoiled[at] == MAGIC:
+                    put_u32(spoiled, at + HEADER - 4, primitives.crc32(spoiled[at : at + HEADER - 4], 0))
     return FlashSim(sim.sectors, sim.sector, sim.page, sim.unit, image=bytes(spoiled))
 
 
@@ -162,10 +164,11 @@ def boot(data):
 
 
 def log_reader(data):
-    """Reading a spoiled flash as if it had been recovered, from any sector on."""
+    """Reading a spoiled flash as if it had been recovered, from any run on."""
     region = Region(spoiled_flash(data))
     clean = image(("young", "turned")[data[0] & 1 if data else 0])[2]
-    order = [each for each in clean.order if region.opened(each)]
+    region.set_layout(clean.region.slot_sectors, clean.region.block)
+    order = [each for each in clean.order if region.run(each)]
     if order:
         reader = LogReader(region, order, clean.seed, bytearray(32 + 1024), 32)
         reader.enter(order[len(data) % len(order)])
@@ -178,13 +181,13 @@ def log_reader(data):
 
 
 def records(data):
-    """A sector's records, and candidates, at any place."""
-    sim = spoiled_flash(data)
-    region = Region(sim)
-    for sector in range(sim.sectors):
-        region.opened(sector)
-        list(region.candidates(sector * sim.sector, (sector + 1) * sim.sector))
-        region.erase_count(sector)
+    """The layout, every sector's record and every run's header."""
+    region = Region(spoiled_flash(data))
+    if region.read_layout():
+        for sector in range(region.sectors):
+            region.record(sector)
+        for number in region.numbers()[0]:
+            region.need_run(number)
 
 
 def dump(data):

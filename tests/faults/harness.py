@@ -320,7 +320,7 @@ def slot_holds(store, slot):
         if bytes(raw) == header.encode():
             return
     # Half programmed, it may have read whole at the boot and torn now: then nothing may rest on it yet.
-    assert store.region.flash.flicker and slot not in store.solid, "the snapshot in slot %d has no header" % slot
+    assert store.region.flash.flicker and slot != store.proved, "the snapshot in slot %d has no header" % slot
 
 
 def mount(sim, clock):

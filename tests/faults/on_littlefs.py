@@ -126,7 +126,7 @@ def live(seed, cuts):
         if any(store.slots):
             slots_hold(store)
         if done == cuts:
-            return done, store.epoch // (SECTORS - store.region.ring())
+            return done, store.top // store.region.turn - 1
         life.disk.cut_at = chance.below(chance.below(3) * 100 + 20)
         try:
             while True:

@@ -13,7 +13,7 @@ from shared_kernel.replay import Replay
 from shared_kernel.snapshot import HEADER, decode
 from tests.faults.harness import Application, Chance, Clock, Run, Witness, attempt, genesis, live_on, mount, perform, slots_hold
 from tests.faults.test_flips import flip_all
-from tests.flashsim import FlashSim, PowerCut, SimulatorError
+from tests.flashsim import ERASE_STEPS, FlashSim, PowerCut, SimulatorError
 
 Region, LogReader, Saver, Store = region.Region, reader.LogReader, saver.Saver, store.Store
 
@@ -98,16 +98,21 @@ def full():
 
 
 def full_cuts():
-    """A full log, its boots cut one after the other: it is never stuck, and promises no more than a later boot will hold."""
-    for seed in range(6):
-        run = Run(FlashSim(15, 512, 256, 4, seed=seed), seed, 120, acknowledges=False)
+    """A log that is full most of the time, and cut all along: it is never stuck."""
+    for seed in range(5):
+        run = Run(FlashSim(15, 512, 256, 4, seed=seed), seed, 100, acknowledges=False)
         sim, witness, chance = run.sim, run.witness, Chance(seed)
-        for _ in range(30):
+        application = Application(chance, False)
+        for _ in range(15):
             sim.flicker = ("after", "before", True)[chance.below(3)]
             here = mount(sim, Clock(2))
-            sim.cut_after(chance.below(110))
+            sim.cut_after(chance.below(100 + 500 * chance.below(3)))
             try:
                 witness.booted(here)
+                for _ in range(chance.below(4)):
+                    attempt(witness, here, ("acknowledge", 0))
+                for _ in range(40):
+                    attempt(witness, here, application.action(witness.model))
             except PowerCut:
                 pass
             sim.power_on()
@@ -115,8 +120,110 @@ def full_cuts():
         witness.booted(here)
         for _ in range(3):
             attempt(witness, here, ("acknowledge", 0))
-        attempt(witness, here, ("execute", [Application(chance).command(witness.model)]))
+        attempt(witness, here, ("execute", [application.command(witness.model)]))
         assert witness.acted, "all is acknowledged, but the log takes nothing"
+
+
+def torn_and_full():
+    """The last sector that commands may take is cut in: no boot has room for its run, so what may read otherwise later is not handed
+    out."""
+    run = Run(FlashSim(15, 512, 256, 4, seed=3), 3, 80, acknowledges=False)
+    assert run.refused > 10 and run.store.free_sectors() == run.store.reserve() == 3
+    start = run.store.region.ring() * 512
+    opened = max(i for i, (address, data) in enumerate(run.trace) if data is None and address * 512 >= start)
+    handed = 0
+    for sim, witness, _ in run.cuts([(i, step) for i, step in run.steps() if i > opened]):
+        for flicker in ("after", "before", "after"):
+            sim.flicker = flicker
+            here = mount(sim, Clock(1))
+            witness.booted(here)
+            handed += here.certain() < here.seq
+    assert handed > 30
+
+
+def reserve():
+    """Whatever commands are given, three sectors stay for the runs of boots."""
+    run = Run(FlashSim(15, 512, 256, 4, seed=3), 3, 120, acknowledges=False)
+    assert run.refused > 20 and run.store.free_sectors() >= 3
+
+
+def after_boot_frame(sim):
+    """Return how many steps a boot's writes take up to the end of its boot frame; None if it has no room for one."""
+    flash = sim.clone(3)
+    flash.flicker = sim.flicker
+    here = mount(flash, Clock(2))
+    flash.trace, steps = [], 0
+    here.read_frames(here.first().first, b"")
+    for _, data in flash.trace:
+        steps += ERASE_STEPS if data is None else len(data) // flash.unit
+        if data and data[:2] == bytes((frames.VERSION, frames.BOOT)):
+            return steps
+    return None
+
+
+def piles():
+    """Boots cut around the end of their boot frame, one after the other, in a log that is almost full."""
+    deepest = 0
+    for seed in range(12):
+        chance = Chance(seed)
+        run = Run(FlashSim(22, 512, 256, 4, seed=seed % 5), seed % 5, 12, acknowledges=False)
+        sim, witness, here, application = run.sim, run.witness, run.store, Application(chance, False)
+        while here.free_sectors() > here.reserve() + 1 + chance.below(3):
+            attempt(witness, here, application.action(witness.model))
+        for _ in range(8):
+            sim.flicker = ("after", "before")[chance.below(2)]
+            steps = after_boot_frame(sim)
+            if steps is None:
+                break
+            here = mount(sim, Clock(2))
+            deepest = max(deepest, len(here.found.pile))
+            sim.cut_after(steps + (chance.below(9) if chance.below(4) else -1), ("all", "some", None)[chance.below(3)])
+            try:
+                witness.booted(here)
+                for _ in range(3):
+                    attempt(witness, here, application.action(witness.model))
+            except PowerCut:
+                pass
+            sim.power_on()
+        for sim.flicker in ("before", "after"):
+            here = mount(sim, Clock(3))
+            witness.booted(here)
+        attempt(witness, here, ("acknowledge", 0))
+    assert deepest > 3
+
+
+def behind():
+    """Behind a frame that flipped stands a whole later group, or more than one program call: that is no cut."""
+    sim = FlashSim(12, 4096, 256, 4, seed=5)
+    here = mount(sim, Clock(1))
+    here.configure((2, 7, 5, 6, 4, 3, 5), b"sixteen of chaos", "test/1")
+    address = here.address
+    for n in range(20):
+        here.execute([(PUT, frames.put("k", b"%d" % n), None)])
+        for byte in range(20) if n == 19 else (16,) if n else ():  # the flip may be in what says how long the frame is
+            flipped = sim.clone(n)
+            flipped.flip(address + byte, 1)
+            assert mount(flipped, Clock(1)).damage, "byte %d of a frame with %d groups behind it" % (byte, n)
+
+
+def failed_programs():
+    """A sector whose programs fail is left at once, within the call: the caller never hears of it."""
+    for sector, sectors in ((1024, 14), (4096, 10)):
+        sim = FlashSim(sectors, sector, 256, 4, seed=5)
+        witness = Witness()
+        here = mount(sim, Clock(1))
+        witness.act(here, genesis())
+        application = Application(Chance(3))
+        for mode in ("raise", "nothing", "wrong"):
+            for n in range(20):
+                witness.act(here, ("acknowledge", 0))
+                if n == 10:
+                    while here.room() < 300:
+                        witness.act(here, ("execute", [application.command(witness.model)]))
+                    sim.stuck = {here.region.sector_of(here.order[-1]): (mode, None)}
+                witness.act(here, ("execute", [application.command(witness.model) for _ in range(1 + n % 3)]))
+        assert len(here.bad) == 3
+        witness.booted(mount(sim, Clock(2)))
 
 
 def slow_snapshots(ring=3):
@@ -159,6 +266,11 @@ def slow_snapshots(ring=3):
     assert here.top > 2 * here.region.turn and any(here.slots)
 
 
+def few_sectors():
+    """A ring that is full before the second snapshot is done."""
+    slow_snapshots(9)
+
+
 def moving_snapshots():
     """A ring wide enough for snapshots that are taken step by step while commands change the chunks."""
     slow_snapshots(12)
@@ -185,20 +297,22 @@ def snapshots_cut():
 
 
 def snapshots_that_read_well_once():
-    """A snapshot's header that a cut left half programmed is there at a boot, which writes the other slot over, and gone later."""
+    """A snapshot's header whose last unit a cut left half programmed is there at a boot, which takes two more, and gone later."""
     base = Run(FlashSim(14, 512, 256, 4, seed=2), 2, 100)
-    for units in range(62):
-        sim, witness = base.sim.clone(units), base.witness.clone()
+    gone = 0
+    for n in range(40):
+        sim, witness = base.sim.clone(n), base.witness.clone()
         here = mount(sim, Clock(2))
         witness.booted(here)
         attempt(witness, here, ("acknowledge", 0))
         attempt(witness, here, ("snapshot",))
         here.begin_snapshot()
-        while not here.saver.header:
+        saver = here.saver
+        while not saver.header:
             here.call(here._step)
-        while here.saver.save_next():
+        while saver.save_next():
             pass
-        sim.cut_after(units)
+        sim.cut_after(here.region.pad(HEADER) // 4 - 1, "some")
         try:
             here.call(here._step)
         except PowerCut:
@@ -207,18 +321,17 @@ def snapshots_that_read_well_once():
             sim.power_on()
             sim.flicker = flicker
             here = mount(sim, Clock(3))
+            gone += flicker == "after" and here.newest_snapshot()[0] == saver.slot
             witness.booted(here)
-            sim.cut_after(units * 9 % 400)
+            sim.cut_after(n * 17)
             try:
                 for _ in range(2):
                     attempt(witness, here, ("snapshot",))
-                for _ in range(12):
-                    attempt(witness, here, ("acknowledge", 0))
-                    attempt(witness, here, ("execute", [Application(Chance(units)).command(witness.model)]))
             except PowerCut:
                 pass
         sim.power_on()
         witness.booted(mount(sim, Clock(4)))
+    assert gone == 40
 
 
 def bad_chunk():
@@ -246,6 +359,12 @@ def half_erased():
     for keep in (0, 20, 124, 228, 300):
         sim = run.sim.clone(keep)
         sim.half_erase(run.store.region.sector_of(run.store.order[0]), keep)
+        here = mount(sim, Clock(1))
+        log = LogReader(here.region, here.order, here.seed, bytearray(2048), 0)
+        log.enter(here.order[0])
+        while log.next():
+            pass
+        assert log.seq == here.seq + 1, "it cannot be read from its beginning on"
         live_on(sim, run.witness.clone(), keep, actions=30, cuts=0)
 
 
@@ -379,13 +498,14 @@ def resealed_before_a_snapshot():
 # -- breakages ----------------------------------------------------------------------------------------------------------------
 
 
-def rewrite(m, owner, name, old, new):
-    """Put new text in place of old in the source of a function of a module, or of a method of a class."""
-    module = inspect.getmodule(owner) or owner
+def rewrite(m, owner, name, *pairs):
+    """Put new text in place of old, for each pair, in the source of a function of a module, or of a method of a class."""
     source = inspect.cleandoc("\n" + inspect.getsource(getattr(owner, name)))
-    assert source.count(old) == 1, "%s has not once: %s" % (name, old)
+    for old, new in pairs:
+        assert source.count(old) == 1, "%s has not once: %s" % (name, old)
+        source = source.replace(old, new)
     made = {}
-    exec(compile(source.replace(old, new), name, "exec"), module.__dict__, made)
+    exec(compile(source, name, "exec"), (inspect.getmodule(owner) or owner).__dict__, made)
     m.setattr(owner, name, made[name])
 
 
@@ -394,17 +514,17 @@ def skip_frame_crc(m):
 
 
 def skip_header_crc(m):
-    rewrite(m, run, "is_whole", "\n            and primitives.crc32(memoryview(data)[: HEADER - 4], 0) == u32(data, HEADER - 4)", "")
-    m.setattr(region, "is_whole", run.is_whole)
+    rewrite(m, run, "decode", (" or primitives.crc32(memoryview(data)[: HEADER - 4], 0) != u32(data, HEADER - 4)", ""))
+    m.setattr(region, "decode", run.decode)
 
 
 def one_copy_of_a_header(m):
-    rewrite(m, Region, "write_header", "    self.program(at + self.header_size, data)", "")
+    rewrite(m, Region, "write_header", ("    self.program(at + self.header_size, data)", ""))
 
 
 def a_header_anywhere(m):
-    rewrite(m, Region, "_header", "if first & 1 and first != MAGIC | 1 or not first:", "if first == 0xFF or not first:")
-    rewrite(m, Region, "_header", "if not whole and not first & 1:", "if not whole:")
+    rewrite(m, Region, "_header", ("if first & 1 and first != MAGIC | 1 or not first:", "if first == 0xFF or not first:"),
+            ("if found is None and not first & 1:", "if found is None:"))
 
 
 def skip_readback(m):
@@ -485,15 +605,15 @@ def count_on_a_snapshot_without_a_name(m):
 
 
 def read_on_past_the_next_run(m):
-    rewrite(m, LogReader, "next", "while self.until == self.seq:", "while self.until == self.seq and not self._here():")
+    rewrite(m, LogReader, "next", ("while self.until == self.seq:", "while self.until == self.seq and not self._here():"))
 
 
 def ignore_the_headers_head(m):
-    rewrite(m, LogReader, "next", "if head is not None and run.head != head:", "if False:")
+    rewrite(m, LogReader, "next", ("if head is not None and run.head != head:", "if False:"))
 
 
 def ignore_the_snapshots_head(m):
-    rewrite(m, recovery, "_skim", "if head != header.head:", "if False:")
+    rewrite(m, recovery, "_skim", ("if head != header.head:", "if False:"))
 
 
 def ignore_the_boot_frames_head(m):
@@ -514,7 +634,7 @@ def trust_a_length(m):
 
 
 def go_on_inside_a_torn_tail(m):
-    rewrite(m, settle, "_blocks_of", "used = region.used_end(start, start + region.sector) - start", "used = store.found.end - start")
+    rewrite(m, settle, "_blocks_of", ("used = region.used_end(start, start + region.sector) - start", "used = store.found.end - start"))
 
 
 def no_boot_frame(m):
@@ -530,14 +650,6 @@ def carry_nothing(m):
     m.setattr(settle, "_tail", lambda store, tail=settle._tail: ([], False))
 
 
-def keep_the_pile(m):
-    m.setattr(settle, "_erase_pile", lambda *_: None)
-
-
-def trust_the_newest_of_three(m):
-    rewrite(m, recovery, "_choose", "pile[-2 if len(pile) > 2 else 0]", "pile[0]")
-
-
 def trust_a_group_without_its_end(m):
     m.setattr(recovery, "MORE", 0)
 
@@ -547,15 +659,19 @@ def ignore_what_stands_behind(m):
 
 
 def ignore_what_stands_behind_the_end(m):
-    rewrite(m, recovery, "_check_end", "end - broken > span(replay.kernel.config(), region.unit)", "False")
+    rewrite(m, recovery, "_check_end", ("end - broken > span(replay.kernel.config(), region.unit)", "False"))
 
 
 def keep_a_half_erased_run(m):
-    rewrite(m, recovery, "_find_order", "        del order[0]", "        break")
+    rewrite(m, recovery, "_find_order", ("        del order[0]", "        break"))
 
 
 def no_reserve(m):
     m.setattr(Store, "reserve", lambda self: 0)
+
+
+def no_snapshot_of_a_full_log(m):
+    m.setattr(Store, "_snapshot_unsettled", lambda self: None)
 
 
 def all_is_certain(m):
@@ -613,18 +729,18 @@ def frames_out_of_order(m):
 
 
 # Each with the run that must notice it.
-BREAKAGES = [(skip_frame_crc, cuts), (skip_header_crc, cuts), (one_copy_of_a_header, headers), (a_header_anywhere, content),
-             (trust_a_length, flips), (ignore_what_stands_behind, flips), (ignore_what_stands_behind_the_end, flips),
+BREAKAGES = [(skip_frame_crc, cuts), (skip_header_crc, headers), (one_copy_of_a_header, headers), (a_header_anywhere, content),
+             (trust_a_length, flips), (ignore_what_stands_behind, behind), (ignore_what_stands_behind_the_end, behind),
              (trust_a_group_without_its_end, groups), (read_on_past_the_next_run, flickering), (repeat_nothing, flickering),
-             (carry_nothing, flickering), (keep_the_pile, flickering), (trust_the_newest_of_three, flickering),
-             (skip_readback, bad_sectors), (no_retry_in_the_next_sector, bad_sectors), (retry_with_the_wrong_head, bad_sectors),
+             (carry_nothing, piles),
+             (skip_readback, bad_sectors), (no_retry_in_the_next_sector, failed_programs), (retry_with_the_wrong_head, failed_programs),
              (trust_a_snapshot_that_failed, bad_chunk), (no_rebuild_after_a_failure, transient),
              (acknowledge_before_program, rotation), (change_the_state_before_the_check, rotation),
              (write_while_recovering, rotation), (frames_out_of_order, rotation), (forget_before_write, moving_snapshots),
              (recycle_without_an_acknowledgement, full), (forget_the_acknowledged_seq, full),
-             (no_reserve, full_cuts), (all_is_certain, full_cuts),
-             (recycle_before_the_snapshot, slow_snapshots), (recycle_with_one_snapshot, slow_snapshots),
-             (snapshot_in_the_newer_slot, rotation), (snapshot_header_first, snapshots_cut),
+             (no_reserve, reserve), (all_is_certain, torn_and_full), (no_snapshot_of_a_full_log, full_cuts),
+             (recycle_before_the_snapshot, slow_snapshots), (recycle_with_one_snapshot, few_sectors),
+             (snapshot_in_the_newer_slot, snapshots_that_read_well_once), (snapshot_header_first, snapshots_cut),
              (count_on_a_snapshot_without_a_name, snapshots_that_read_well_once),
              (trust_a_snapshot_unhashed, rotted_snapshots), (no_boot_frame, cuts), (go_on_inside_a_torn_tail, cuts),
              (trust_an_erase_record, half_erased), (keep_a_half_erased_run, half_erased),
