@@ -153,7 +153,7 @@ class _Finder:
         return True
 
     def _first(self, index):
-        return self.store.region.need_run(self.store.order[index]).first
+        return self.store.region.first(self.store.order[index])
 
 
 def history(store, name, limit, walk=walk):

@@ -46,12 +46,12 @@ class LogReader:
         self.following = self.order[i] if i < len(self.order) else -1
         self.until = -1
         if i < len(self.order):
-            self.until = self.region.need_run(self.following).first
+            self.until = self.region.first(self.following)
 
     def seek(self, seq):
         """Go to the run that has `seq`; return it, None if seq is before the log."""
         for i in range(len(self.order) - 1, -1, -1):
-            if self.region.need_run(self.order[i]).first <= seq:
+            if self.region.first(self.order[i]) <= seq:
                 return self.enter(self.order[i])
 
     def next(self, head=None):

@@ -292,7 +292,7 @@ def _find_order(found, reader):
         if header and header.seq <= found.last:
             covered = max(covered, header.seq)
     while len(order) > 1:
-        due = region.need_run(order[1]).first
+        due = region.first(order[1])
         if covered + 1 < due:
             break
         reader.order = order[:1]

@@ -233,6 +233,11 @@ class Region:
             raise Damage("neither copy of the header of run %d (sector %d) can be read" % (number, self.sector_of(number)))
         return found
 
+    def first(self, number):
+        """Return the seq of the first frame of run `number`; Damage if its header cannot be read."""
+        data = self.header(number)
+        return u32(data, 12) if data else self.need_run(number).first
+
     def _header(self, at):
         """Return the header that stands at an address as a view, or None.
 

@@ -49,7 +49,7 @@ print(tried, counted > 500, wrong)
 tried = wrong = found = 0
 for n in range(40): memory.put(b"k%d" % some(5), b"v" * some(9))
 data = bytearray(4096)
-memory.store.region.fetch(memory.store.order[-1] * 4096 + memory.store.region.frames_at, data)
+memory.store.region.fetch(memory.store.region.frames_at(memory.store.order[-1]), data)
 for _ in range(300):
     end = some(4096)
     if some(3) == 0: data[some(4096)] ^= 1 << some(8)

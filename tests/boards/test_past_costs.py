@@ -6,7 +6,7 @@ from tests.boards.counting import COST
 from tests.boards.test_costs import Prompt
 
 MOST_HISTORY = 300_000  # of 10 versions that stand close together, with viper
-MOST_SPREAD = 1_000_000  # of 10 versions in as many sectors: some 60,000 for each sector that has to be read
+MOST_SPREAD = 1_400_000  # of 10 versions in as many sectors: some 130,000 for each, whose blocks are read one by one
 MOST_VIEW = 5_000  # of one view's update
 
 SETUP = COST + """
