@@ -78,7 +78,7 @@ class Arena:
     memory may be taken over.
 
     `bytes` and `words` view the same memory. `touched[chunk]` is CLEAN, DIRTY (changed since the last root) or UNSAVED (a
-    running snapshot has yet to save it; `before_write(chunk)` is called before its first change).
+    running snapshot has yet to save it; `before_write(chunk)` is called before its first change). cvs: see root.py.
     """
 
     def __init__(self, config, spare=None):
@@ -86,9 +86,10 @@ class Arena:
         pools, self.chunks = layout(config)
         self.size = self.chunks * CHUNK
         if spare and spare.size == self.size:
-            self.bytes, self.words = spare.bytes, spare.words
+            self.bytes, self.words, self.cvs = spare.bytes, spare.words, spare.cvs
         else:
             self.bytes, self.words = allocate(self.size)
+            self.cvs = None
         zero = bytes(128)
         for at in range(0, self.size, 128):
             self.bytes[at : at + 128] = zero

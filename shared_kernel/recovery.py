@@ -355,7 +355,7 @@ def _replay(found, spare):
         other = found.slots[1 - slot]
         if first.head != NO_HEAD and other and other.seq + 1 < first.first:
             found.proved = slot  # what the older one left was recycled: so this one was whole, though the log had no room to say so
-    kernel, data, hash = replay.kernel, reader.buffer, primitives.hash
+    kernel, data = replay.kernel, reader.buffer
     view = memoryview(data)
     while reader.seq <= found.last:
         n = reader.next(replay.head)
@@ -374,7 +374,7 @@ def _replay(found, spare):
             seq = reader.seq - 1
             kernel.apply(kind, data, start, end, seq)
             replay.seq = seq
-            replay.head = hash(replay.head + view[at : at + n])
+            replay.head = primitives.hash(replay.head + view[at : at + n])
         else:
             replay.step(view[at : at + n])
             _note(found, reader)

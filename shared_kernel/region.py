@@ -9,14 +9,12 @@ record in a sector's first block) with two copies of its header, and its frames 
 All of it is padded with 0xFF to the program unit, so no unit is ever programmed twice.
 """
 
-from . import primitives
+from . import primitives, run, snapshot
 from .const import const
 from .errors import Damage, FlashError, FormatError, Invalid
 from .frames import HEADER, OVERHEAD, VERSION, words_bytes
 from .kernel import u32
-from .run import HEADER as RUN_HEADER
 from .run import MAGIC, decode, is_whole
-from .snapshot import HEADER as SNAPSHOT_HEADER
 
 RECORD_MAGIC = const(0x32505551)  # "QUP2"
 FORMAT_1 = const(0x31505551)  # "QUP1": what a sector of the format before this one begins with
@@ -42,7 +40,7 @@ class Region:
             raise Invalid("sector %d, page %d and program unit %d do not divide each other, or there are over 65535 sectors"
                           % (self.sector, self.page, self.unit))
         self.record_size = self.pad(_RECORD)
-        self.header_size = self.pad(RUN_HEADER)
+        self.header_size = self.pad(run.HEADER)
         self.body = self.sector - self.record_size  # what a snapshot slot may use of a sector
         self.slot_sectors = self.block = self.blocks = self.turn = 0
         self.part = memoryview(bytearray(_PART))
@@ -54,7 +52,7 @@ class Region:
 
     def slot_size(self, size):
         """Return how many sectors a snapshot slot takes for an arena of so many bytes."""
-        return (size + 2 * self.pad(SNAPSHOT_HEADER) + self.body - 1) // self.body
+        return (size + 2 * self.pad(snapshot.HEADER) + self.body - 1) // self.body
 
     def ring(self):
         """Return the number of the first ring sector; the ring goes on to the region's end."""
@@ -245,7 +243,7 @@ class Region:
         lowest bit is never cleared, not even while it is torn, and that of a header is. Where rot has set it, the rest of the first copy
         must be whole: no frame is that, for no frame with content of a user has a type that could be a header's flags.
         """
-        data = self.part[:RUN_HEADER]
+        data = self.part[:run.HEADER]
         self.fetch(at, data)
         first = data[0]
         if first & 1 and first != MAGIC | 1 or not first:

@@ -51,7 +51,7 @@ class Replay:
             return
         seq = self.seq + 1
         if not whole:
-            raise Mismatch(seq, "frame length", "that of a whole frame", "%d bytes" % (end + 4 - at))
+            raise Mismatch(seq, "frame length", "that of a whole frame", "a frame of %d bytes" % (end + 4 - at))
         if u32(data, at + 4) != seq:
             raise Mismatch(seq, "sequence number", seq, u32(data, at + 4))
         if data[at] != VERSION:
@@ -65,7 +65,7 @@ class Replay:
             kind &= ~TOKEN
             start += TOKEN_BYTES
             if start > end:
-                raise Mismatch(seq, "token", "8 bytes", "%d" % (end - at - HEADER))
+                raise Mismatch(seq, "token", "8 bytes or more", "%d bytes at most" % (end - at - HEADER))
         if 0x10 <= kind < 0x40:
             kernel = self.kernel
             try:
@@ -94,7 +94,7 @@ class Replay:
         if origin is None:
             self.kernel = self.new_kernel(self.genesis.config)
         elif self.kernel is None:
-            raise Mismatch(seq, "base state", "a snapshot of root %s" % origin[4].hex(), "none")
+            raise Mismatch(seq, "base state", "a snapshot of root %s" % origin[4].hex(), "no state at all")
         elif self.kernel.root() != origin[4]:
             raise Mismatch(seq, "base state's root", origin[4].hex(), self.kernel.root().hex())
         elif self.kernel.config() != self.genesis.config:
@@ -111,7 +111,7 @@ class Replay:
             self.checkpoints += 1
         elif kind == BOOT:
             if len(payload) != BOOT_BYTES:
-                raise Mismatch(seq, "boot frame's payload", "%d bytes" % BOOT_BYTES, "%d bytes" % len(payload))
+                raise Mismatch(seq, "boot frame's payload", "that of %d bytes" % BOOT_BYTES, "that of %d bytes" % len(payload))
             if payload[4:36] != self.head:
                 raise Mismatch(seq, "chain head in the boot frame", self.head.hex(), bytes(payload[4:36]).hex())
             if u32(payload, 0) != self.boot + 1:
@@ -119,6 +119,6 @@ class Replay:
             self.boot += 1
         elif kind == CLOCK:
             if len(payload) != 12:
-                raise Mismatch(seq, "clock frame's payload", "12 bytes", "%d bytes" % len(payload))
+                raise Mismatch(seq, "clock frame's payload", "that of 12 bytes", "that of %d bytes" % len(payload))
         elif not kind & SKIPPABLE:
-            raise Mismatch(seq, "frame type", "one that this version knows", "0x%02x" % kind)
+            raise Mismatch(seq, "frame type", "one that this version knows", "frame type 0x%02x" % kind)

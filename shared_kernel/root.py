@@ -31,12 +31,8 @@ class RootTree:
                 self.cvs = None  # stale from here on
             else:
                 if self.cvs is None:
-                    n = count = arena.chunks
-                    total = 1
-                    while n > 1:
-                        total += n
-                        n = (n + 1) // 2
-                    self.cvs = bytearray(total * _CV)
+                    self.cvs = self.room()
+                    count = arena.chunks
                     for i in range(count):
                         dirty[i] = i
                 if primitives.climb:
@@ -49,6 +45,19 @@ class RootTree:
                     arena.touched[dirty[i]] = CLEAN
             dirty[arena.chunks] = 0
         return self.root
+
+    def room(self):
+        """Return the memory for all chaining values. It is the arena's, like that of the state: a board asks for it while its heap is
+        whole."""
+        arena = self.arena
+        if arena.cvs is None:
+            total = 1
+            n = arena.chunks
+            while n > 1:
+                total += n
+                n = (n + 1) // 2
+            arena.cvs = bytearray(total * _CV)
+        return arena.cvs
 
     def _climb(self, changed):
         """Rehash the changed chunks (ascending numbers) and every parent above them; return the root."""

@@ -74,10 +74,7 @@ class Store:
             self._take(found)
         else:
             self.busy = True
-            self.call(self._nothing)
-
-    def _nothing(self):
-        pass
+            self.call(bool)
 
     def call(self, act, *args):
         """Run one method of the store with nothing else inside it, on a state that equals the log."""
@@ -296,7 +293,7 @@ class Store:
                 return region.need_run(number).first
         return -1
 
-    def _settle(self, again=True):
+    def _settle(self, more=True):
         """Write this boot's boot frame, if that is still to be done. LogFull if there is no room for it."""
         from .settle import settle
 
@@ -315,8 +312,8 @@ class Store:
         if not done:
             if self.hold >= 0:  # a pull gives way
                 self.hold = -1
-                return self._settle(again)
-            if again and self._may_cover() and self._snapshot_unsettled():
+                return self._settle(more)
+            if more and self._may_cover() and self._snapshot_unsettled():
                 return self._settle(False)
             self._full()
         self.booted = True
@@ -519,14 +516,14 @@ class Store:
         """Return how many of the log's oldest runs may be recycled."""
         return self._oldest(self._recyclable)
 
-    def _oldest(self, may_go):
-        """Return how many of the log's oldest runs end where may_go(seq) says yes; it says no past the first no. By halves: each is
+    def _oldest(self, act):
+        """Return how many of the log's oldest runs end where act(seq) says yes; it says no past the first no. By halves: each is
         looked up on the flash, which takes as long as a third of an insert."""
         low, high = 0, len(self.order)
         while high - low > 1:
             middle = (low + high) >> 1
             run = self.region.run(self.order[middle])
-            if run and may_go(run.first):
+            if run and act(run.first):
                 low = middle
             else:
                 high = middle

@@ -90,11 +90,13 @@ def open_memory(facts):
     choose = None
     forget("quipu", "provider")
     from shared_kernel.arena import Arena
+    from shared_kernel.root import RootTree
 
     c = facts["capacities"]
     config = [c[each] for each in ("dim", "records", "nodes", "edges", "keys", "meta_bytes", "value_bytes")]
     gc.collect()
-    spare = Arena(config)  # the largest block, while the heap is still whole
+    spare = Arena(config)  # the largest blocks, while the heap is still whole
+    RootTree(spare).room()
     from shared_kernel.recovery import recover
     from shared_kernel.region import Region
 
