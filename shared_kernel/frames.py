@@ -171,9 +171,9 @@ def delete_key(name, prev=0):
     return bytes(words_bytes((_u32("prev", prev),))) + _name(name)
 
 
-def boot(number, head, skipped, repeated=0):
-    """skipped: bytes that a power cut voided; repeated: bytes before this frame that repeat the log's last frames."""
-    return bytes(words_bytes((number,)) + head + words_bytes((skipped, repeated)))
+def boot(number, head, skipped, repeats=0):
+    """skipped: bytes that a power cut voided; repeats: bytes before this frame that repeat the log's last frames."""
+    return bytes(words_bytes((number,)) + head + words_bytes((skipped, repeats)))
 
 
 def clock(unix_ms, uncertainty_ms):

@@ -245,10 +245,10 @@ class Kernel:
             w[i] = 0
         primitives.copy(self.arena.bytes, 4 * at, data, start, end - start)
 
-    def _refer(self, link, change):
+    def _refer(self, link, count):
         at = self.records.at(link - 1)
         self.records.touch(at)
-        self.arena.words[at + _REFS] += change * 256
+        self.arena.words[at + _REFS] += count * 256
 
     def _create_edge(self, data, start, seq):
         w = self.arena.words

@@ -61,6 +61,15 @@ class LogReader:
         """
         if self.following < 0:
             self._look_ahead()
+        address = self.address
+        if self.ahead == address < self.ahead_end and self.until != self.seq:  # `_here` in short, as it mostly is
+            self.at = at = self.ahead_at
+            n = length_at(self.buffer, at)
+            size = self.region.pad(n)
+            self.ahead = self.address = address + size
+            self.ahead_at = at + size
+            self.seq += 1
+            return n
         while self.until == self.seq:
             run = self.enter(self.following)
             if head is not None and run.head != head:
@@ -127,6 +136,6 @@ class LogReader:
         return n if n and crc_fits(self.buffer, self.at, self.at + n, seed) else 0
 
 
-def frame_of(reader, n):
+def frame_of(reader, size):
     """Return the frame that `next` has just read, as a view."""
-    return memoryview(reader.buffer)[reader.at : reader.at + n]
+    return memoryview(reader.buffer)[reader.at : reader.at + size]

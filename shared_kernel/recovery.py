@@ -20,6 +20,8 @@ from .frames import (
     NO_HEAD,
     SNAPSHOT,
     TICK_TOP,
+    TOKEN,
+    TOKEN_BYTES,
     VERSION,
     largest_frame,
     length_at,
@@ -106,7 +108,7 @@ def _recover(found, spare, until):
 
         need_blank(region)
         return
-    numbers, found.top = region.numbers()
+    numbers, found.top, broken = region.numbers()
     size = 32 + max(LARGEST, region.block)
     reader = LogReader(region, [], 0, bytearray(size), 32, size - 32)
     problem = _choose(found, numbers, reader)
@@ -132,6 +134,7 @@ def _recover(found, spare, until):
     if until >= 0:
         return
     _check_end(found, reader)
+    _check_broken(found, reader, broken)
     _find_unknown(found)
 
 
@@ -228,8 +231,8 @@ def _choose(found, numbers, reader):
     return problem
 
 
-def _goes_on(reader, least):
-    """Return whether a whole frame that begins a group, of seq `least` or later, can be read behind the place where a run breaks off:
+def _goes_on(reader, seq):
+    """Return whether a whole frame that begins a group, of this `seq` or later, can be read behind the place where a run breaks off:
     where the broken frame says that it ends, or at the boundary of a later block of the sector."""
     region, buffer, at = reader.region, reader.buffer, reader.base
     address, limit = reader.address, reader.limit
@@ -238,20 +241,20 @@ def _goes_on(reader, least):
         if buffer[at] != VERSION:
             break
         address += region.pad(length_at(buffer, at))
-        if _begins(reader, address, limit, least):
+        if _begins(reader, address, limit, seq):
             return True
         if not reader.whole(address, limit, reader.seed):
             break
     while limit < reader.end:
-        if _begins(reader, limit, limit + region.block, least):
+        if _begins(reader, limit, limit + region.block, seq):
             return True
         limit += region.block
     return False
 
 
-def _begins(reader, address, limit, least):
+def _begins(reader, address, limit, seq):
     buffer, at = reader.buffer, reader.base
-    return (reader.whole(address, limit, reader.seed) and u32(buffer, at + 4) >= least
+    return (reader.whole(address, limit, reader.seed) and u32(buffer, at + 4) >= seq
             and not buffer[at + TICK_TOP] & CONTINUES)
 
 
@@ -274,13 +277,15 @@ def _find_order(found, reader):
     region, run = found.region, found.run
     order = found.order
     order.append(run.number)
-    while run.prev != NONE:
-        before = region.run(run.prev)
-        if before is None or before.name != run.name or before.first > run.first or before.number > run.number:
+    number, first, before = run.number, run.first, run.prev
+    while before != NONE and before <= number:
+        data = region.header(before)
+        if data is None or data[24:56] != run.name or u32(data, 12) > first:
             break
-        if before.first < run.first:
-            order.insert(0, before.number)
-        run = before
+        if u32(data, 12) < first:
+            order.append(before)
+        number, first, before = before, u32(data, 12), u32(data, 8)
+    order.reverse()
     covered = -1
     for slot in (0, 1):
         header = found.slots[slot] = _header(region, slot, found.replay.name)
@@ -350,12 +355,29 @@ def _replay(found, spare):
         other = found.slots[1 - slot]
         if first.head != NO_HEAD and other and other.seq + 1 < first.first:
             found.proved = slot  # what the older one left was recycled: so this one was whole, though the log had no room to say so
+    kernel, data, hash = replay.kernel, reader.buffer, primitives.hash
+    view = memoryview(data)
     while reader.seq <= found.last:
         n = reader.next(replay.head)
         if not n:
             raise Damage("the log ends at seq %d, but a moment ago it went on to seq %d" % (reader.seq - 1, found.last))
-        replay.step(frame_of(reader, n))
-        _note(found, reader)
+        at = reader.at
+        kind, start, end = data[at + 1], at + HEADER, at + n - 4
+        if kind & TOKEN:
+            kind -= TOKEN
+            start += TOKEN_BYTES
+        if 0x10 <= kind < 0x40 and start <= end:  # what `step` does with a command, but for what the reader has compared already
+            try:
+                kernel.check(kind, data, start, end)
+            except Refused:
+                replay.step(view[at : at + n])  # which says so
+            seq = reader.seq - 1
+            kernel.apply(kind, data, start, end, seq)
+            replay.seq = seq
+            replay.head = hash(replay.head + view[at : at + n])
+        else:
+            replay.step(view[at : at + n])
+            _note(found, reader)
 
 
 def _check_older(found):
@@ -431,21 +453,31 @@ def _config(region, slot):
     return check_config([u32(words, 8 + 4 * i) for i in range(7)])
 
 
-def _note(found, reader, new=True):
-    """Take over what the frame just read says of cuts (if it is new), of what the host has, and of snapshots."""
+def _note(found, reader, fresh=True):
+    """Take over what the frame just read says of cuts (if it is fresh), of what the host has, and of snapshots."""
     data, at = reader.buffer, reader.at + HEADER
     kind = data[reader.at + 1]
     if kind == BOOT:
         skipped = u32(data, at + 36)
-        if skipped and new:
+        if skipped and fresh:
             found.cuts.append((reader.seq - 1, skipped))
     elif kind == ACKNOWLEDGED:
         found.acked = max(found.acked, u32(data, at))
     elif kind == SNAPSHOT:
         for slot in (0, 1):
             header = found.slots[slot]
-            if header and new and header.seq == u32(data, at) and header.generation == u32(data, at + 4):
+            if header and fresh and header.seq == u32(data, at) and header.generation == u32(data, at + 4):
                 found.proved = slot
+
+
+def _check_broken(found, reader, broken):
+    """Damage if a run whose header cannot be read, in either copy, goes on behind the log's end. Two frames may: a boot frame and a
+    checkpoint of a boot that had promised nothing."""
+    region = found.region
+    for at in broken:
+        address = at + 2 * region.header_size
+        if _begins(reader, address, region.block_end(at), found.last + 3):
+            raise Damage("neither copy of the header at 0x%x can be read, but the log goes on behind it" % at)
 
 
 def _check_end(found, reader):

@@ -15,7 +15,7 @@ from .errors import Damage, FlashError, FormatError, Invalid
 from .frames import HEADER, OVERHEAD, VERSION, words_bytes
 from .kernel import u32
 from .run import HEADER as RUN_HEADER
-from .run import MAGIC, decode
+from .run import MAGIC, decode, is_whole
 from .snapshot import HEADER as SNAPSHOT_HEADER
 
 RECORD_MAGIC = const(0x32505551)  # "QUP2"
@@ -52,9 +52,9 @@ class Region:
         """Return size rounded up to whole program units."""
         return (size + self.unit - 1) // self.unit * self.unit
 
-    def slot_size(self, arena_size):
-        """Return how many sectors a snapshot slot takes for an arena of that size."""
-        return (arena_size + 2 * self.pad(SNAPSHOT_HEADER) + self.body - 1) // self.body
+    def slot_size(self, size):
+        """Return how many sectors a snapshot slot takes for an arena of so many bytes."""
+        return (size + 2 * self.pad(SNAPSHOT_HEADER) + self.body - 1) // self.body
 
     def ring(self):
         """Return the number of the first ring sector; the ring goes on to the region's end."""
@@ -218,8 +218,13 @@ class Region:
 
     def run(self, number):
         """Return the Run of that number, by either copy of its header; None if neither is valid."""
-        found = self._header(self.header_at(number))
-        return found if found and found.number == number else None
+        data = self.header(number)
+        return decode(data) if data else None
+
+    def header(self, number):
+        """Return the header of run `number`, by either copy, as a view that is good until the next reading; None if neither is valid."""
+        data = self._header(self.header_at(number))
+        return data if data and u32(data, 4) == number else None
 
     def need_run(self, number):
         """Return the Run of that number; Damage if it cannot be read."""
@@ -229,42 +234,51 @@ class Region:
         return found
 
     def _header(self, at):
-        """Return the Run whose header stands at an address, or None.
+        """Return the header that stands at an address as a view, or None.
 
         Where the second copy has its place, a frame that begins at this boundary may hold anything. But a frame's first byte is 1: its
         lowest bit is never cleared, not even while it is torn, and that of a header is. Where rot has set it, the rest of the first copy
         must be whole: no frame is that, for no frame with content of a user has a type that could be a header's flags.
         """
         data = self.part[:RUN_HEADER]
-        self.fetch(at, data[:1])
+        self.fetch(at, data)
         first = data[0]
         if first & 1 and first != MAGIC | 1 or not first:
             return None
-        self.fetch(at, data)
-        data[0] = MAGIC if first & 1 else first
-        found = decode(data)
-        if found is None and not first & 1:
+        if first & 1:
+            data[0] = MAGIC
+        whole = is_whole(data)
+        if not whole and not first & 1:
             self.fetch(at + self.header_size, data)
-            found = decode(data)
-        return found
+            whole = is_whole(data)
+        if whole:
+            return data
+        data[0] = first
+        return None
 
     def numbers(self):
-        """Return the numbers of all runs with a valid header, greatest first, and the greatest number that is taken."""
-        found = []
+        """Return the numbers of all runs with a valid header, greatest first; the greatest number that is taken; and the addresses of
+        headers that cannot be read, where something else than a frame stands."""
+        found, broken = [], []
         top = -1
         for sector in range(self.ring(), self.sectors):
             record = self.record(sector)
             if record:
                 top = max(top, record[1] + self.blocks - 1)
-            for block in range(self.blocks):
-                at = self.header_at((sector - self.ring()) * self.blocks + block)
-                each = self._header(at)
+            start = sector * self.sector
+            for at in range(start, start + self.sector, self.block):
+                if at == start:
+                    at += self.record_size
+                data = self._header(at)
                 # one that was written elsewhere and copied here, by a fault of the part, is none
-                if each and self.header_at(each.number) == at:
-                    found.append(each.number)
+                if data is None:
+                    if self.part[0] != 0xFF and self.part[0] != VERSION:
+                        broken.append(at)
+                elif self.header_at(u32(data, 4)) == at:
+                    found.append(u32(data, 4))
         found.sort()
         found.reverse()
-        return found, max(top, found[0] if found else -1)
+        return found, max(top, found[0] if found else -1), broken
 
     def write_header(self, run):
         """Program both copies of a run's header, each read back."""

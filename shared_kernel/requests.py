@@ -28,7 +28,8 @@ LEAVE = const(0x47)  # end serve()
 READ_REGION = const(0x49)
 # seq | hold u8 | first 8 bytes of the chain head before it | 4 or more of the log's name -> seq, or the log's first | the last seq that
 # every later boot will read | address of that frame | sector | sectors u16 | slot sectors u16 | block | unit | how many runs from there
-# on | the numbers of the first 64 of them. hold 1: those frames are not recycled meanwhile, unless a command needs their room
+# on | the numbers of the first 64 of them, of which the last only says where
+# the one before it ends, if there are more. hold 1: those frames are not recycled meanwhile, unless a command needs their room
 LOG_LAYOUT = const(0x4A)
 KEEP = const(0x4B)  # a request's number u8 | its payload -> length | CRC-32 of its answer, which is kept for PART
 PART = const(0x4C)  # CRC-32 of what is kept | offset u16 | length u16 -> that part of it; nothing if the length is 0

@@ -58,9 +58,15 @@ class Run:
         return bytes(out + words_bytes((primitives.crc32(out, 0),)))
 
 
+def is_whole(data):
+    """Return whether `data` (104 bytes) is a header."""
+    return (data[0] == MAGIC and data[1] <= _POLICY | _FOLLOWS
+            and primitives.crc32(memoryview(data)[: HEADER - 4], 0) == u32(data, HEADER - 4))
+
+
 def decode(data):
     """Return the Run whose header `data` (104 bytes) is, or None if it is none."""
-    if data[0] != MAGIC or data[1] > _POLICY | _FOLLOWS or primitives.crc32(memoryview(data)[: HEADER - 4], 0) != u32(data, HEADER - 4):
+    if not is_whole(data):
         return None
     bad = [data[88 + 2 * i] | data[89 + 2 * i] << 8 for i in range(min(data[3], _LISTED))]
     return Run(u32(data, 4), u32(data, 8), u32(data, 12), data[2], u32(data, 16), u32(data, 20),

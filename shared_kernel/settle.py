@@ -20,7 +20,7 @@ from .frames import BOOT, BOOT_BYTES, CHECKPOINT, CONTINUES, HEADER, OVERHEAD, T
 from .reader import LogReader, frame_of
 from .run import Run
 
-READINGS = const(40)  # of a half-programmed unit that reads otherwise each time, until it reads once more as it did at recovery
+_READINGS = const(40)  # of a half-programmed unit that reads otherwise each time, until it reads once more as it did at recovery
 _REPEATS = const(255)  # in a run, at most
 
 
@@ -37,7 +37,9 @@ def settle(store):
     need = [each[1] for each in frames] + [region.pad(OVERHEAD + BOOT_BYTES), region.pad(OVERHEAD + 32)]
     store.busy = True
     for number in _places(store, need):
-        run = Run(number, found.run.prev if carried else found.run.number, first, len(frames), store.boot + 1, store.acked,
+        # a run that has all frames of the one before it takes its place: the sector of that one may go
+        replaces = carried or first == found.run.first
+        run = Run(number, found.run.prev if replaces else found.run.number, first, len(frames), store.boot + 1, store.acked,
                   store.policy, False, store.name, frames[0][2] if frames else store.head, store.bad)
         try:
             at = _write(store, run, frames)
@@ -53,7 +55,7 @@ def settle(store):
         except (FlashError, OSError):
             store.quarantine(region.sector_of(number))
             continue
-        if carried:
+        if replaces:
             store.order.remove(found.run.number)
         store.enter(run)
         store.address = at
@@ -71,14 +73,21 @@ class _Differs(FlashError):
 
 
 def _erase_pile(store, number):
-    """If there were two runs in the pile, both may have promised something: neither is needed now that this boot's run carries it. One
-    that the carried run goes on from, having read it as settled, stays."""
-    region, found = store.region, store.found
-    if len(found.pile) > 1:
-        for each in found.pile[:2]:
-            needed = each in store.order and each != found.run.number
-            if not needed and region.sector_of(each) != region.sector_of(number):
+    """If there were two runs in the pile, both may have promised something: neither is needed now that this boot's run carries it. But a
+    sector with a run that the carried one goes on from, having read it as settled, stays."""
+    region = store.region
+    pile = store.found.pile
+    if len(pile) > 1:
+        needed = _chained(store) + [region.sector_of(number)]
+        for each in pile[:2]:
+            if region.sector_of(each) not in needed:
                 _erase(store, region.sector_of(each))
+
+
+def _chained(store):
+    """Return the sectors of the runs that the log's last run goes on from."""
+    last = store.found.run.number
+    return [store.region.sector_of(each) for each in store.order if each != last]
 
 
 def _erase(store, sector):
@@ -106,7 +115,7 @@ def _places(store, need):
         if sector not in used and store.take(sector):
             yield store.top - region.blocks + 1
     for sector in reversed(spare):
-        if store.take(sector):
+        if sector not in _chained(store) and store.take(sector):
             yield store.top - region.blocks + 1
     if not found.intact:  # a ring too small for that: docs/format.md says what it gives up
         yield from _blocks_of(store, here, need)
@@ -127,7 +136,7 @@ def _blocks_of(store, sector, need):
 def _tail(store):
     """Return ([address, padded length, chain head before it] of the frames to be repeated, whether they are all of the run). They must
     lead to the store's head."""
-    for _ in range(READINGS):
+    for _ in range(_READINGS):
         try:
             out = _read_tail(store)
         except Damage:  # its header, too, may read otherwise
@@ -178,7 +187,7 @@ def _write(store, run, frames):
     for i in range(len(frames)):
         address, size, head = frames[i]
         wanted = frames[i + 1][2] if i + 1 < len(frames) else store.head
-        for _ in range(READINGS):
+        for _ in range(_READINGS):
             data = memoryview(buffer)[: region.frame(address, region.block_end(address), buffer, 0)]
             if len(data) and primitives.hash(head + data) == wanted:
                 break

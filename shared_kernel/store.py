@@ -619,12 +619,11 @@ class Store:
             tries = (1,) if a else (0,) if b else (0, 1)
         elif self.proved >= 0:
             tries = (1 - self.proved,)
-        else:  # the log does not name the newer one: it goes, unless it is all that the log begins with
+        else:  # the log does not name the newer one: it goes, unless the older one is of no use any more
             newer = 0 if a.generation > b.generation else 1
             first = self.first()
-            if first.head != NO_HEAD and self.slots[1 - newer].seq + 1 < first.first:
-                return None
-            tries = (newer,)
+            useless = first.head != NO_HEAD and self.slots[1 - newer].seq + 1 < first.first
+            tries = (1 - newer,) if useless else (newer,)
         size = self.region.slot_sectors
         for slot in tries:
             if not [each for each in self.bad if slot * size <= each < (slot + 1) * size]:

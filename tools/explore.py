@@ -42,7 +42,7 @@ def part(task):
         putback.put_back(putback.named(fault))
     every = starts(WORLDS[world], STARTS)
     began = time.monotonic(), time.process_time()
-    found = Explorer(world, [every[i] for i in indices], fails, rots, stop_at, seed, 0.8 if fault else 0.3).run(seconds)
+    found = Explorer(world, [every[i] for i in indices], fails, rots, stop_at, seed, 0.5 if fault else 0.3).run(seconds)
     for kind, (what, start, history, after) in found.violations.items():
         found.violations[kind] = what, indices[start], history, after
     done = 0  # boots of which every state was gone on from

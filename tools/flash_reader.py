@@ -126,7 +126,7 @@ class Image:
 
     def runs(self):
         """Return the valid headers by number."""
-        found = {}
+        found, self.broken = {}, []
         for index in range(self.turn):
             at = self.place(index)
             byte = self.data[at]
@@ -136,6 +136,8 @@ class Image:
                 run = (self.header(at) or self.header(at + self.header_size)) if byte else None
             if run and run.number % self.turn == index:
                 found[run.number] = run
+            elif not run and byte not in (1, 0xFF):
+                self.broken.append(at)
         return found
 
     # -- 3: one run ---------------------------------------------------------------------------------------------------
@@ -256,6 +258,9 @@ class Image:
         elif certain:
             self.run, self.extent_ = (open_ or [certain])[0]
             self.certain = self.extent_.before
+            run = self.run
+            if run.head != bytes(32) and not run.follows and self.certain == run.first + run.repeats:
+                self.certain -= 1  # a boot frame, and the group behind it is the last one
         if self.run:
             run, extent = self.run, self.extent_
             if not extent.settled and run.head != bytes(32) and not run.follows and extent.last == run.first + run.repeats:
@@ -384,6 +389,10 @@ class Image:
         window = self.pad(max(largest_frame(config), 320))
         if self.goes_on(self.run, extent, extent.due + 1) or used - extent.broken > window:
             raise Damage("what stands behind seq %d was once whole" % extent.due)
+        for at in self.broken:
+            frame = self.frame(at + 2 * self.header_size, at - at % self.sector % self.block + self.block, zlib.crc32(self.run.name))
+            if frame and word(frame, 4) >= extent.last + 3 and not frame[11] & 0x40:
+                raise Damage("a header cannot be read, and the log goes on behind it")
         if max(used, extent.broken) > extent.end:
             self.cuts.append((extent.last + 1, max(used, extent.broken) - extent.end))
 

@@ -18,60 +18,36 @@ def info(memory, limit, answer_limit=4096):
     store = memory.store
     region = store.region
     gc.collect()
-    out = {
-        "protocol": link.PROTOCOL,
-        "request_limit": limit,
-        "answer_limit": answer_limit,
-        "firmware": VERSION,
-        "rules": RULES,
-        "board": memory.identity,
-        "micropython": ".".join([str(each) for each in sys.implementation[1][:3]]),
-        "machine": getattr(sys.implementation, "_machine", sys.platform),
-        "mpy": getattr(sys.implementation, "_mpy", 0),
-        "provider": primitives.name,
-        "native_refused": primitives.refused,
-        "heap_free": gc.mem_free(),
-        "heap_used": gc.mem_alloc(),
-        "sector": region.sector,
-        "sectors": region.sectors,
-        "unit": region.unit,
-        "format": 2,
-        "damage": store.damage,
-        "configured": store.name is not None,
-    }
+    out = _named("protocol request_limit answer_limit firmware rules board", (
+        link.PROTOCOL, limit, answer_limit, VERSION, RULES, memory.identity))
+    out.update(_named("micropython machine mpy provider native_refused", (
+        ".".join([str(each) for each in sys.implementation[1][:3]]), getattr(sys.implementation, "_machine", sys.platform),
+        getattr(sys.implementation, "_mpy", 0), primitives.name, primitives.refused)))
+    out.update(_named("heap_free heap_used sector sectors unit format damage configured", (
+        gc.mem_free(), gc.mem_alloc(), region.sector, region.sectors, region.unit, 2, store.damage, store.name is not None)))
     if store.name is not None:
         out.update(store.call(_log, store))
     return out
 
 
+def _named(names, values):
+    """Return {name: value}. A board keeps each short text of its code for good; what `split` makes of a long one it does not."""
+    return dict(zip(names.split(), values))
+
+
 def _log(store):
     region, kernel = store.region, store.kernel
     first = store.first()
-    out = {
-        "log": store.name.hex(),
-        "policy": store.policy,
-        "first_seq": first.first,
-        "first_head": first.head.hex(),
-        "acknowledged": store.acked,
-        "cuts": store.cuts,
-        "bad_sectors": store.bad,
-        "snapshots": [each.seq for each in store.slots if each],
-    }
+    out = _named("log policy first_seq first_head acknowledged cuts bad_sectors snapshots", (
+        store.name.hex(), store.policy, first.first, first.head.hex(), store.acked, store.cuts, store.bad,
+        [each.seq for each in store.slots if each]))
     if kernel:
         config = kernel.config()
         used = region.sector - region.record_size - 2 * region.header_size
-        out.update({
-            "seq": store.seq,
-            "head": store.head.hex(),
-            "root": kernel.root().hex(),
-            "state_seq": kernel.seq(),
-            "boot": store.boot,
-            "config": {CONFIG_NAMES[i]: config[i] for i in range(len(config))},
-            "records": kernel.records.live(),
-            "nodes": kernel.nodes.live(),
-            "edges": kernel.edges.live(),
-            "keys": kernel.keys.live(),
-            "log_free": max(0, store.room()) + used * max(0, store.free_sectors() - store.reserve()),
-            "log_size": used * (region.sectors - region.ring()),
-        })
+        out.update(_named("seq head root state_seq boot config", (
+            store.seq, store.head.hex(), kernel.root().hex(), kernel.seq(), store.boot,
+            {CONFIG_NAMES[i]: config[i] for i in range(len(config))})))
+        out.update(_named("records nodes edges keys log_free log_size", (
+            kernel.records.live(), kernel.nodes.live(), kernel.edges.live(), kernel.keys.live(),
+            max(0, store.room()) + used * max(0, store.free_sectors() - store.reserve()), used * (region.sectors - region.ring()))))
     return out

@@ -11,6 +11,7 @@ from micropython import const
 
 from shared_kernel import kernel, link, primitives
 from shared_kernel.errors import LinkError, NotFound, QuipuError
+from shared_kernel.forget import forget
 from shared_kernel.frames import CHECKPOINT, CLOCK, TOKEN_BYTES, words_bytes
 from shared_kernel.kernel import u32
 from shared_kernel.store import command
@@ -160,7 +161,11 @@ class Service:
 
             from . import report
 
-            return json.dumps(report.info(memory, LIMIT, ANSWER_LIMIT)).encode()
+            out = json.dumps(report.info(memory, LIMIT, ANSWER_LIMIT)).encode()
+            report = None
+            forget("quipu", "report")
+            forget("shared_kernel", "config")
+            return out
         if op == _SEARCH:
             from shared_kernel.search import search
 

@@ -1,5 +1,5 @@
-"""A filesystem that others fill up while the log records: what was acknowledged stays, the insert that finds no room says so, and the
-log goes on when there is room again. Runs under MicroPython only; prints how often there was no room, and the last seq.
+"""A filesystem that others fill up while the log records: the log has its room since its genesis, and goes on. Runs under MicroPython
+only; prints how often there was no room, and the last seq.
 
     micropython files_full.py ROUNDS
 """
@@ -52,7 +52,8 @@ def main(rounds):
         witness.booted(store)
         for _ in range(10):
             witness.act(store, application.action(witness.model))
-    print(*errors, sep="\n")
+    if errors:
+        print(*errors, sep="\n")
     print(full, store.seq)
 
 

@@ -14,7 +14,7 @@ def run(*args):
 
 
 def test_every_acknowledged_command_survives_a_cut():
-    every = 29
+    every = 23
     done = run(2, 300, every)
     assert done.returncode == 0 and not done.stderr, done.stdout + done.stderr
     writes, opened, cuts = map(int, done.stdout.splitlines()[-1].split())  # before it: files of lost mounts that cannot close
@@ -23,5 +23,5 @@ def test_every_acknowledged_command_survives_a_cut():
 
 @pytest.mark.parametrize(("breakage", "found"), [("flushing", "is not the file's"), ("small", "LostAcked")])
 def test_a_driver_that_breaks_the_rule_is_found_out(breakage, found):
-    done = run(1, 60, 7, breakage)
+    done = run(1, 200, 5, breakage)
     assert done.returncode and found in done.stderr, done.stdout + done.stderr

@@ -34,15 +34,16 @@ def test_no_history_loses_what_was_promised(world, fails, record_property):
 
 
 # Which histories find the others is in the report of `make explore`: there each is looked for with its whole time.
-QUICK = ("holds_by_its_header", "one_copy", "not_read_back", "half_a_group", "nothing_behind_the_end", "retry_without_its_frames",
-         "recycled_unacknowledged", "blank_by_guess")
+QUICK = ("holds_by_its_header", "pile_depends", "one_copy", "not_read_back", "prev_of_a_carried_run", "pull_unsettled", "half_a_group",
+         "nothing_behind_the_end", "nothing_repeated", "retry_without_its_frames", "recycled_unacknowledged", "blank_by_guess",
+         "slot_header_once")
 
 
 @pytest.mark.parametrize("name", QUICK)
 def test_a_rule_taken_back_is_found(name, monkeypatch):
     fault = putback.named(name)
     putback.put_back(fault, monkeypatch.setattr)
-    found = search(fault.world, 30, fails=fault.fails, rots=fault.rots, dives=0.5)
+    found = search(fault.world, 60, fails=fault.fails, rots=fault.rots, dives=0.5)
     assert found.violations, "%d states, and nothing was found" % len(found.seen)
 
 

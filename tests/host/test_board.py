@@ -5,12 +5,28 @@ import random
 import pytest
 import quipu
 import serial
+from hypothesis import given
+from hypothesis import strategies as st
 from quipu.archive.chain import Chain, whole_frames
 from quipu.board import ports
+from quipu.board.blocks import Blocks
 from quipu.board.link import encode_request
 from quipu.board.repl import DeviceError, Repl
 from quipu.build.emulator import Emulator
-from quipu.errors import Full, InUse, Invalid, LinkError, LostAnswer, NotFound, PortError, Refused, TooLong, WrongDimension
+from quipu.errors import (
+    Damage,
+    Full,
+    InUse,
+    Invalid,
+    LinkError,
+    LostAnswer,
+    Mismatch,
+    NotFound,
+    PortError,
+    Refused,
+    TooLong,
+    WrongDimension,
+)
 from quipu.install.flash import flash as flash_board
 
 from shared_kernel import graph, search
@@ -364,3 +380,45 @@ def test_a_board_with_other_firmware(patient):
 
 def test_probing_a_board_that_serves(unix):
     assert ports.probe(unix.port)["board"] == "unix/0001"
+
+
+# -- link protocols -------------------------------------------------------------------------------------------------------
+
+
+def test_a_board_of_link_protocol_1_gives_its_log_by_frames(board, tmp_path, monkeypatch):
+    for i in range(40):
+        board.put("n", b"%d" % i)
+    real = type(board)._learn
+    monkeypatch.setattr(type(board), "_learn", lambda self, info: real(self, {**info, "protocol": 1}))
+    monkeypatch.setattr(type(board), "layout", None)
+    board.info()
+    assert board.protocol == 1 and not board.link.keeps
+    done = board.sync(tmp_path / "a")
+    assert done.frames > 40 and board.sync(tmp_path / "a").frames == 0
+    board.put("n", b"more")
+    assert board.sync(tmp_path / "a").frames >= 3
+    assert quipu.verify(tmp_path / "a", board=board).verdict == "match"
+
+
+def test_a_board_of_a_newer_link_protocol_is_named(board, monkeypatch):
+    real = type(board)._learn
+    monkeypatch.setattr(type(board), "_learn", lambda self, info: real(self, {**info, "protocol": 3}))
+    with pytest.raises(PortError, match="link protocol 3, and this version of quipu 1 and 2: update quipu on this computer"):
+        board.info()
+
+
+@given(st.binary(max_size=80) | st.lists(st.sampled_from((0, 1, 2, 4, 1024, 4096, 32 | 2 << 16, 0xFFFFFFFF)), min_size=9, max_size=12)
+       .map(lambda words: b"".join(each.to_bytes(4, "little") for each in words)))
+def test_any_answer_on_the_layout_is_taken_or_named(data):
+    class Silent:
+        url = "a port"
+        request = staticmethod(lambda op, payload: data)
+
+    board = object.__new__(quipu.Board)
+    board.link, board.log, board.protocol, board.region = Silent, bytes(32), 2, 4096 * 32
+    board.read_region = lambda address, size: bytes(size)
+    try:
+        layout = board.layout(0, bytes(8))
+        list(Blocks(board, layout, bytes(32)).after(Chain(None, -1, bytes(32))))
+    except (LinkError, Damage, Mismatch):
+        pass

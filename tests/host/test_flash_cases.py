@@ -287,7 +287,6 @@ def test_case_29_what_is_there_can_be_pulled_and_recovered_from_its_first_seq_on
     assert store.order == held.recovery.order
 
 
-@pytest.mark.xfail(strict=True, reason="logdump-findings.md, L1: a restart with the ring full but for its reserve takes no snapshot")
 def test_case_29_a_board_with_dead_sectors_goes_on():
     store, _, _ = life_with_dead_sectors(0, 3, "raise")
     assert store.seq > 900

@@ -64,7 +64,7 @@ def test_a_first_sync_and_those_after_it(board, tmp_path):
     first = board.sync(tmp_path / "a", progress=lambda done, total: told.append((done, total)))
     assert first.created and first.frames == first.seq + 1 and first.snapshot == covered
     assert first.log_bytes == len(frames_of(tmp_path / "a"))
-    assert first.log_bytes < first.wire_bytes <= 1.15 * first.log_bytes, first.wire_bytes / first.log_bytes
+    assert first.log_bytes < first.wire_bytes <= 1.20 * first.log_bytes, first.wire_bytes / first.log_bytes
     assert [done for done, _ in told] == sorted(done for done, _ in told)
     assert told[-1][0] == told[-1][1] > first.log_bytes and all(done <= total for done, total in told)
     verdict = quipu.verify(tmp_path / "a", board=board)
@@ -357,7 +357,7 @@ def test_a_sync_of_nothing_new_says_again_that_all_is_safe(board, tmp_path, monk
 
 
 def test_the_board_loses_power_during_a_pull(board, unix, tmp_path):
-    fill(board, 100)
+    fill(board, 190)
     path = tmp_path / "a"
 
     def cut(done, total):
@@ -623,7 +623,7 @@ def test_an_emulated_board_that_records_is_pulled_and_killed(tmp_path, monkeypat
             until(board, 400)  # the last answer may hold up to 1 KiB that is newer than what was asked for
             board.snapshot()
             result = board.sync(path)
-            assert result.wire_bytes <= 1.10 * result.log_bytes and result.snapshot
+            assert result.wire_bytes <= 1.15 * result.log_bytes and result.snapshot
             assert quipu.verify(path, board=board).verdict == "match"
             until(board, result.seq + 1)
             assert b"reading" in board.link.printed, "it never stopped"

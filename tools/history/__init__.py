@@ -45,7 +45,17 @@ class Fast(_Fast):
         return blake3(data).digest()
 
 
-_decoded = {}
+_decoded, _whole = {}, {}
+
+
+def _is_whole(data, is_whole=region.is_whole):
+    """run.is_whole, likewise."""
+    data = bytes(data)
+    if data not in _whole:
+        if len(_whole) > 100000:
+            _whole.clear()
+        _whole[data] = is_whole(data)
+    return _whole[data]
 
 
 def _decode(data, decode=region.decode):
@@ -60,4 +70,4 @@ def _decode(data, decode=region.decode):
 
 
 if _ALONE:
-    region.decode = _decode
+    region.decode, region.is_whole = _decode, _is_whole

@@ -5,6 +5,7 @@ import functools
 import heapq
 import random
 import re
+import signal
 import time
 from typing import NamedTuple
 
@@ -28,6 +29,13 @@ OPERATIONS = ("put", "put", "put", "group", "snapshot", "pull", "acknowledge", "
 MOST_BOOTS = 8
 KEPT = 100000  # states of a number of boots that are gone on from
 FAILURES = ("half", "wrong", "whole", "dies")
+
+
+HANG_S = 60  # no boot and what follows takes a second
+
+
+def _hangs(*_):
+    raise Breach("hangs")
 
 
 class Explorer:
@@ -64,7 +72,9 @@ class Explorer:
                 self.seen[name] = None
                 self.origin[name] = i
                 self.keep(name, state._replace(boots=0), 0)
+        signal.signal(signal.SIGALRM, _hangs)
         while time.monotonic() < until and len(self.violations) < self.stop_at and len(self.seen) < most_states:
+            signal.alarm(HANG_S)
             if self.chance.random() < self.dives:
                 self.dive()
                 continue
@@ -73,6 +83,7 @@ class Explorer:
                 self.dives = 1
             elif entry.left:
                 entry.left.pop()(entry.name, entry.state)
+        signal.alarm(0)
         return self
 
     def dive(self):

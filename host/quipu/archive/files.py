@@ -284,10 +284,10 @@ class Archive:
                 rest = rest[self._file.write(rest) :]
 
     def flush(self) -> None:
-        """Return when everything appended is on the disk."""
-        if self._file:
-            with _roomy(self.path):
-                os.fsync(self._file.fileno())
+        """Return when all frames of the last segment are on the disk, those that an earlier process appended as well."""
+        self.append(b"")
+        with _roomy(self.path):
+            os.fsync(self._file.fileno())
 
     def cut(self, size: int) -> None:
         """Cut the last segment to `size` bytes."""

@@ -115,6 +115,8 @@ class Pass:
             for segment in archive.segments[self.first :]:
                 if until is not None and segment.first > until:
                     return self.replay
+                if segment is archive.segments[-1] and self._is_unbegun(segment):
+                    break
                 if not self.offset:
                     self._enter(segment)
                 if self._segment(segment, until):
@@ -124,6 +126,12 @@ class Pass:
         finally:
             _finish(self.verdict, self.replay)
         return self.replay
+
+    def _is_unbegun(self, segment: Segment) -> bool:
+        """Return whether a segment has no frame because a pull broke off between a gap and what follows it."""
+        file = self.archive.file(segment)
+        return (segment is not self.archive.segments[0] and file.exists() and not file.stat().st_size
+                and not (self.note and self.note.seq >= segment.first) and not any(each >= segment.first - 1 for each in self.snapshots))
 
     def _at(self) -> int:
         """Return the seq of the last frame, first - 1 at a segment's beginning, -1 at the log's."""

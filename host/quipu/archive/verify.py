@@ -12,7 +12,7 @@ from quipu.archive import parallel
 from quipu.archive.compare import Live, compare
 from quipu.archive.files import Archive
 from quipu.archive.origin import Archives
-from quipu.archive.verdict import Verdict, parted
+from quipu.archive.verdict import GAP, Verdict, parted
 from quipu.errors import ArchiveDamage, ArchiveError, UsageError
 from shared_kernel.errors import Mismatch
 
@@ -33,6 +33,11 @@ def verify(archive: Archive | str | os.PathLike[str], board: Live | None = None,
     try:
         if not isinstance(archive, Archive):
             archive = Archive(archive)
+        if board is None and expect_root is expect_head is None and _is_unbegun(archive):
+            verdict.verdict, verdict.board, verdict.log = GAP, archive.identity, archive.log.hex()
+            first = archive.segments[0].first
+            verdict.gaps = [[0, first - 1]] if first else []
+            return verdict
         replay = parallel.replayed(archive, verdict, jobs, origins)
         for (what, known), found in zip(expected, (replay.kernel.root(), replay.head), strict=True):
             if known is not None and known != found:
@@ -42,6 +47,12 @@ def verify(archive: Archive | str | os.PathLike[str], board: Live | None = None,
     except (Mismatch, ArchiveDamage) as e:
         parted(verdict, e)
     return verdict
+
+
+def _is_unbegun(archive: Archive) -> bool:
+    """Return whether an archive holds nothing yet, as after a first sync that broke off at once: nothing of it can have been altered."""
+    return not (archive.note() or archive.snapshots() or archive.undeclared()
+                or any(not archive.file(each).exists() or archive.size(each) for each in archive.segments))
 
 
 def many(archives: Sequence[str | os.PathLike[str]], allow_gap: bool = False, jobs: int | None = None) -> list[Verdict]:

@@ -13,10 +13,11 @@ from shared_kernel.errors import Damage
 from shared_kernel.frames import seed
 from shared_kernel.reader import LogReader, frame_of
 from shared_kernel.region import Region
+from shared_kernel.run import HEADER, Run, decode
 
 
 class Image:
-    """A flash that can only be read (shared_kernel/region.py), of which a part is here: the rest is fetched from the board when it is read.
+    """A flash that can only be read (shared_kernel/region.py), of which a part is here; the rest is fetched when it is read.
 
     Whoever reads something goes on from there, so what follows in the sector comes along, as far as one answer goes.
     """
@@ -43,6 +44,15 @@ class Image:
             at += stop - begin
 
 
+class _Region(Region):
+    """The board's region. Headers of runs are read by their second copy: it stands right before the frames, so one answer has both."""
+
+    def run(self, number: int) -> Run | None:
+        """Return the Run of that number, by either copy of its header; None if neither is valid."""
+        found = decode(self.read(self.header_at(number) + self.header_size, HEADER))
+        return found if found and found.number == number else super().run(number)
+
+
 class Blocks:
     """The frames of a log from layout.seq on, by a board's layout.
 
@@ -52,7 +62,7 @@ class Blocks:
 
     def __init__(self, board: Verbs, layout: Layout, name: bytes):
         self.layout = layout
-        region = Region(Image(board, layout))
+        region = _Region(Image(board, layout))
         region.set_layout(layout.slot_sectors, layout.block)
         first = layout.runs[0]
         reader = self._reader = LogReader(region, list(layout.runs), seed(name), bytearray(layout.block), 0, layout.block)
@@ -69,10 +79,14 @@ class Blocks:
         reader._look_ahead()
 
     def after(self, chain: Chain) -> Iterator[memoryview]:
-        """Yield the frames that follow the chain, which whoever takes them moves on, up to the last that is certain or the last of the runs
-        that the layout names. A frame is good until the next one."""
-        reader = self._reader
-        while reader.seq <= self.layout.certain:
+        """Yield the frames that follow the chain, which whoever takes them moves on, up to the last that is certain, or to
+        where the last of the runs that the layout names begins, if there are more. A frame is good until the next one."""
+        reader, layout = self._reader, self.layout
+        # A run's last frames may be void: where it ends is said by the header of the next one.
+        last = layout.runs[-1] if layout.total > len(layout.runs) else -1
+        while reader.seq <= layout.certain:
+            if last >= 0 and reader.following == last and reader.until == reader.seq:
+                return
             n = reader.next(chain.head)
             if not n:
                 return

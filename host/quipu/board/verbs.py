@@ -61,7 +61,7 @@ class Layout(NamedTuple):
             return False
         ring = self.sectors - 2 * self.slot_sectors
         blocks = sector // block
-        if ring < 1 or not block > 2 * RUN_HEADER or self.total < len(self.runs):
+        if ring < 1 or not block > 2 * RUN_HEADER or self.total < len(self.runs) or self.total > len(self.runs) == 1:
             return False
         begin = (2 * self.slot_sectors + self.runs[0] % (blocks * ring) // blocks) * sector
         return begin <= self.address <= begin + sector
