@@ -34,13 +34,13 @@ class Geometry(NamedTuple):
     config: tuple = CONFIG
 
 
-# Exhaustive where sectors have up to 1 KiB and regions up to 12 KiB; named by sector, sectors and unit.
+# Exhaustive where sectors have up to 1 KiB and units 4 bytes or more; named by sector, sectors and unit.
 GEOMETRIES = {
-    "512x9u1": Geometry(512, 9, 256, 1),
-    "1024x7u2": Geometry(1024, 7, 64, 2),
+    "512x9u1": Geometry(512, 9, 256, 1, 5000),
+    "1024x7u2": Geometry(1024, 7, 64, 2, 5000),
     "1024x7u4": Geometry(1024, 7, 256, 4),
     "512x12u8": Geometry(512, 12, 512, 8),
-    "512x14u16": Geometry(512, 14, 256, 16),
+    "1024x12u16": Geometry(1024, 12, 256, 16),  # the one whose ring keeps three sectors in reserve
     "1024x8u32": Geometry(1024, 8, 256, 32),
     "4096x8u1": Geometry(4096, 8, 256, 1, 2000),
     "4096x7u16": Geometry(4096, 7, 256, 16, 2000),

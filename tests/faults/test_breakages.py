@@ -514,8 +514,8 @@ def skip_frame_crc(m):
 
 
 def skip_header_crc(m):
-    rewrite(m, run, "decode", (" or primitives.crc32(memoryview(data)[: HEADER - 4], 0) != u32(data, HEADER - 4)", ""))
-    m.setattr(region, "decode", run.decode)
+    rewrite(m, run, "is_whole", ("\n            and primitives.crc32(memoryview(data)[: HEADER - 4], 0) == u32(data, HEADER - 4)", ""))
+    m.setattr(region, "is_whole", run.is_whole)
 
 
 def one_copy_of_a_header(m):
@@ -524,7 +524,7 @@ def one_copy_of_a_header(m):
 
 def a_header_anywhere(m):
     rewrite(m, Region, "_header", ("if first & 1 and first != MAGIC | 1 or not first:", "if first == 0xFF or not first:"),
-            ("if found is None and not first & 1:", "if found is None:"))
+            ("if not whole and not first & 1:", "if not whole:"))
 
 
 def skip_readback(m):
