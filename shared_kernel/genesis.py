@@ -94,9 +94,11 @@ def begin(region, top, config, entropy, identity, policy, origin=None):
     frame = bytearray(OVERHEAD + len(payload))
     frame[HEADER : HEADER + len(payload)] = payload
     seal(frame, 0, GENESIS, len(payload), seq, 0, 0)
+    from .unfinished import candidates, is_erased
+
+    named = is_erased(region)
     region.set_layout(slot, block)
-    marked = _mark(region)
-    from .unfinished import candidates
+    marked = _mark(region, named)
 
     whole = getattr(region.flash, "erases_whole", False)  # nothing is ever half erased there: a record would say nothing
     for sector in range(region.sectors):  # even if it reads blank: an earlier beginning may have been cut there
@@ -125,18 +127,23 @@ def begin(region, top, config, entropy, identity, policy, origin=None):
     raise failed
 
 
-def _mark(region):
-    """Program the mark that says that a genesis was begun; return its sector. An older mark goes only when the new one stands."""
+def _mark(region, named):
+    """Program the mark that says that a genesis was begun; return its sector. An older mark goes only when the new one stands. named:
+    whether an erase mark says that the region is as good as blank: else a sector that reads blank is not erased, since a cut would leave
+    what nothing explains."""
     from .unfinished import candidates, mark_at, marks_of
 
     old = [each[0] for each in marks_of(region)]
     free = [each for each in candidates(region) if each not in old]
     if not free:  # two attempts were cut: either mark says so
         free = [old.pop()]
+    size = region.sector
+    blank = [each for each in free if region.is_blank(each * size, (each + 1) * size)]
     failed = None
-    for sector in free:
+    for sector, erased in [(each, named or bool(old)) for each in blank] + [(each, True) for each in free]:
         try:
-            region.flash.erase(sector)
+            if erased:
+                region.flash.erase(sector)
             region.program(mark_at(region, sector), BEGUN)
             return sector
         except (FlashError, OSError) as e:

@@ -50,7 +50,7 @@ MUTATIONS = [  # file, text, what it becomes, the test that must fail
     ("archive/join", "        if theirs.log != ours.log:\n", "        if False:\n", LOGS),
     ("archive/join", "(ours.seq, ours.time) > (theirs.seq, theirs.time)", "True", LATER),
     ("archive/files", "part = self.file(segment).with_suffix(\".part\")", "part = self.file(segment)", FULL),
-    ("archive/files", "p not in known and p.stat().st_size", "p not in known", STEPS),
+    ("archive/files", "each not in known and each.stat().st_size", "each not in known", STEPS),
     ("archive/files", "        if e.errno not in _NO_ROOM:\n            raise\n", "        raise\n", FULL),
     ("past/index", "            if last < segment.first and", "            if False and", INDEXED),
     ("board/sync", "            if board.acknowledge(note.seq + 1) != note.seq:\n", "            if False:\n", SAFE),
