@@ -24,7 +24,7 @@ class FilesFlash:
     """
 
     unit = 1
-    erases_whole = True  # a sector's files go one by one, but each whole: it is never found half erased
+    erases_whole = True  # file by file, each whole or not at all: nothing reads otherwise from one time to the next
 
     def __init__(self, path, size, sector, page):
         if page < 1 or sector < page or size < sector or sector % page or size % sector:
