@@ -68,7 +68,7 @@ def life(name, seed):
     more = {each: mode(seed)[each] for each in ("policy", "acknowledges") if each in mode(seed)}
     run = Run(sim, seed, 120, config=g.config, turns=TURNS, **more)
     store = run.store
-    missing = KINDS - run.witness.kinds - {frames.BOOT}  # a boot comes with the first cut
+    missing = (KINDS | {frames.SNAPSHOT}) - run.witness.kinds - {frames.BOOT}  # a boot comes with the first cut
     assert not missing, "a life without frames of types %s" % sorted(missing)
     assert min(run.sim.erases[store.region.ring() :]) >= TURNS, "the log did not come %d times round its ring" % TURNS
     assert store.newest_snapshot()[1].generation > TURNS, "too few snapshots"

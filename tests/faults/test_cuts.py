@@ -33,12 +33,12 @@ def survive(run, places, **more):
 
 @pytest.mark.parametrize("geometry", SMALL)
 def test_a_cut_anywhere_in_a_short_life(geometry, record_property):
-    """Exhaustive: configure, commands, groups, checkpoints, a snapshot, a sector's end."""
+    """Configure, commands, groups, checkpoints, a snapshot, a sector's end: every cut where a unit has 8 bytes or more. (make faults: all)"""
     run = Run(flash(geometry, 1), 1, 44 if geometry[1] == 512 else 60)
-    places = run.steps()
-    cuts = survive(run, places[:: 3 if geometry[0] == 1 else 1])
+    places = run.steps()[:: {1: 13, 4: 3}.get(geometry[0], 1)]
+    cuts = survive(run, places)
     record_property("cuts", cuts)
-    assert cuts > len(places) / 3 and len(run.store.order) > 1
+    assert cuts >= len(places) > 300 and len(run.store.order) > 1
 
 
 @pytest.mark.parametrize("seed", range(3))
