@@ -194,7 +194,8 @@ def _choose(found, numbers, reader):
                 settled = run, extent
                 break
             pile.append((run, extent))
-        elif not pile and problem is None and _goes_on(reader, run.first + run.repeats + 1):
+        elif not pile and problem is None and (_goes_on(reader, run.first + run.repeats + 1)
+                                               or _was_whole(reader, run.first + run.repeats + 2)):
             problem = "run %d (sector %d) breaks off at seq %d, but later frames of it can be read" % (
                 number, region.sector_of(number), reader.seq)
         if run.follows:
@@ -249,6 +250,16 @@ def _goes_on(reader, seq):
         if _begins(reader, limit, limit + region.block, seq):
             return True
         limit += region.block
+    return False
+
+
+def _was_whole(reader, seq):
+    """Return whether a whole frame that begins a group, of seq `seq` or later, stands anywhere behind the place where the newest run
+    breaks off, in its block. It is looked for only to refuse: nothing is read on from it. A cut leaves one group at most."""
+    unit = reader.region.unit
+    for address in range(reader.address + unit, reader.limit, unit):
+        if _begins(reader, address, reader.limit, seq):
+            return True
     return False
 
 

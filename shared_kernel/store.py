@@ -602,6 +602,9 @@ class Store:
             slot = self._slot_to_write()
             if slot is None:
                 raise FlashError("no snapshot slot can be written: sectors %s are quarantined" % self.bad)
+            header = self.slots[slot]
+            if header and header.generation == self.taken:
+                self.taken = -1  # what it alone covered is covered no more
             self._covered()
             self.slots[slot] = None
             self.saver = Saver(self.region, self.kernel.arena, slot)

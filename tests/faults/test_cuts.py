@@ -33,7 +33,7 @@ def survive(run, places, **more):
 
 @pytest.mark.parametrize("geometry", SMALL)
 def test_a_cut_anywhere_in_a_short_life(geometry, record_property):
-    """Configure, commands, groups, checkpoints, a snapshot, a sector's end: every cut where a unit has 8 bytes or more. (make faults: all)"""
+    """Configure, commands, groups, checkpoints, a snapshot, a sector's end: every cut where a unit has 8 bytes or more."""
     run = Run(flash(geometry, 1), 1, 44 if geometry[1] == 512 else 60)
     places = run.steps()[:: {1: 13, 4: 3}.get(geometry[0], 1)]
     cuts = survive(run, places)

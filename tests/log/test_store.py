@@ -248,7 +248,8 @@ def test_wear_is_even_over_many_turns(geometry):
     assert max(sim.erases[i] for i in ring) - min(sim.erases[i] for i in ring) <= 2
     mean = sum(sim.erases) / len(sim.erases)
     assert max(sim.erases) / mean <= 2, (max(sim.erases), mean, sim.erases)
-    assert [region.record(i)[0] for i in ring] == [sim.erases[i] for i in ring]
+    # the sector with the genesis' mark was not erased for it
+    assert all(0 <= region.record(i)[0] - sim.erases[i] <= (i == region.sectors - 2) for i in ring)
     again = mount(sim, Clock(1))
     assert (again.seq, again.head, again.kernel.root()) == (store.seq, store.head, store.kernel.root())
 
