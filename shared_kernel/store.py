@@ -499,6 +499,7 @@ class Store:
         if before and before.follows and before.first == first:  # nothing of it counts
             prev = before.prev
             self.order.remove(self.number)
+        bad = list(self.bad)
         for sector in self.free_in_order():
             if not self.take(sector):
                 continue
@@ -510,6 +511,7 @@ class Store:
                 continue
             self.enter(run)
             return
+        self.bad[:] = bad  # where none could be taken, it is the flash that fails and not its sectors
         raise FlashError("no sector is free to go on in")
 
     def _spent(self):
