@@ -195,7 +195,7 @@ def _choose(found, numbers, reader):
                 break
             pile.append((run, extent))
         elif not pile and problem is None and (_goes_on(reader, run.first + run.repeats + 1)
-                                               or _was_whole(reader, run.first + run.repeats + 2)):
+                                               or _was_whole(reader, run.first + run.repeats + (1 if run.follows else 2))):
             problem = "run %d (sector %d) breaks off at seq %d, but later frames of it can be read" % (
                 number, region.sector_of(number), reader.seq)
         if run.follows:
@@ -486,9 +486,14 @@ def _check_broken(found, reader, broken):
     checkpoint of a boot that had promised nothing."""
     region = found.region
     for at in broken:
-        address = at + 2 * region.header_size
-        if _begins(reader, address, region.block_end(at), found.last + 3):
-            raise Damage("neither copy of the header at 0x%x can be read, but the log goes on behind it" % at)
+        address, limit = at + 2 * region.header_size, region.block_end(at)
+        while True:
+            n = reader.whole(address, limit, reader.seed)
+            if not n:
+                break
+            if u32(reader.buffer, reader.at + 4) > found.last + 2:
+                raise Damage("neither copy of the header at 0x%x can be read, but the log goes on behind it" % at)
+            address += region.pad(n)
 
 
 def _check_end(found, reader):

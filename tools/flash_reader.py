@@ -390,9 +390,12 @@ class Image:
         if self.goes_on(self.run, extent, extent.due + 1) or used - extent.broken > window:
             raise Damage("what stands behind seq %d was once whole" % extent.due)
         for at in self.broken:
-            frame = self.frame(at + 2 * self.header_size, at - at % self.sector % self.block + self.block, zlib.crc32(self.run.name))
-            if frame and word(frame, 4) >= extent.last + 3 and not frame[11] & 0x40:
-                raise Damage("a header cannot be read, and the log goes on behind it")
+            limit = at - at % self.sector % self.block + self.block
+            at += 2 * self.header_size
+            while frame := self.frame(at, limit, zlib.crc32(self.run.name)):
+                if word(frame, 4) > extent.last + 2:
+                    raise Damage("a header cannot be read, and the log goes on behind it")
+                at += self.pad(len(frame))
         if max(used, extent.broken) > extent.end:
             self.cuts.append((extent.last + 1, max(used, extent.broken) - extent.end))
 
