@@ -193,6 +193,12 @@ class Image:
 
     # -- all of it ----------------------------------------------------------------------------------------------------
 
+    def was_whole(self, run, extent):
+        """4: return whether a frame that begins a later group stands anywhere behind the place where the newest run breaks off."""
+        least = run.first + run.repeats + (1 if run.follows else 2)
+        frames = [self.frame(at, extent.limit, zlib.crc32(run.name)) for at in range(extent.broken + self.unit, extent.limit, self.unit)]
+        return any(frame and word(frame, 4) >= least and not frame[11] & 0x40 for frame in frames)
+
     def read(self):
         self.blank, self.damage, self.run, self.name = False, None, None, None
         self.order, self.pile, self.cuts, self.bad, self.snapshots = [], [], [], [], [None, None]
@@ -239,7 +245,8 @@ class Image:
                     certain = run, extent
                     break
                 open_.append((run, extent))
-            elif not open_ and not problem and self.goes_on(run, extent, run.first + run.repeats + 1):
+            elif not open_ and not problem and (self.goes_on(run, extent, run.first + run.repeats + 1)
+                                                or self.was_whole(run, extent)):
                 problem = "run %d breaks off at seq %d, but the log goes on behind it" % (number, extent.due)
             if run.follows:
                 followed.add(run.prev)
