@@ -13,7 +13,7 @@ from quipu.errors import UsageError
 from quipu.install import boards, flash
 
 from shared_kernel.config import CONFIG_NAMES
-from shared_kernel.genesis import need_slot
+from shared_kernel.genesis import need_layout
 from shared_kernel.region import Region
 
 ROOT = images.checkout_root()
@@ -96,7 +96,7 @@ def test_the_frozen_facts_are_the_folders_and_a_log_fits(name):
         sectors = size // sector
 
     Flash.sector = sector
-    need_slot(Region(Flash), [facts["capacities"][each] for each in CONFIG_NAMES])  # two snapshots and a ring fit
+    need_layout(Region(Flash), [facts["capacities"][each] for each in CONFIG_NAMES])  # two snapshots and a ring fit
 
 
 def test_the_itsybitsys_log_is_the_end_of_its_part():
