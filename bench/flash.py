@@ -38,7 +38,7 @@ ALTERNATIVES = {
     "btree on littlefs": ("btree", 32),
 }
 CYCLES = (10_000, 100_000)  # what parts are rated for
-MOST_OVERHEAD = 1.05  # bytes programmed for each byte of frame, of inserts, with units up to SMALL_UNIT
+MOST_OVERHEAD = 1.10  # bytes programmed for each byte of frame, of inserts, with units up to SMALL_UNIT
 SMALL_UNIT = 8
 MOST_SPREAD = 1.5  # most over mean erase count
 
@@ -48,12 +48,12 @@ class Quipu(Recorder):
 
     def __init__(self, geometry):
         super().__init__(CountingFlash(*geometry))
-        self.flash.split = self.store.region.frames_at
+        region = self.store.region
+        self.flash.split = region.record_size + 2 * region.header_size
 
     def turns(self):
         """Return how often the ring has been gone round."""
-        region = self.store.region
-        return self.store.epoch / (region.sectors - region.ring())
+        return self.store.number / self.store.region.turn
 
     def by_area(self):
         """Return (bytes programmed in snapshot slots, in headers of the ring's sectors, as frames) since `count_anew`."""

@@ -5,7 +5,7 @@ cimport cython
 
 
 cdef class Arena:
-    cdef public object config, bytes, before_write
+    cdef public object config, bytes, before_write, cvs
     cdef public Py_ssize_t chunks, size
     cdef public unsigned int[::1] words, dirty
     cdef public unsigned char[::1] touched
