@@ -98,7 +98,7 @@ def erase(store, name, head):
     marked = region.slot_sectors
     store.slots[1] = None
     region.erase(marked)
-    mark = Run(NONE - 1, NONE, store.seq + 1, 0, store.boot, store.acked, store.policy, False, name, head, [])
+    mark = Run(NONE - 1, NONE, store.seq + 1, 0, store.boot, store.acked, store.policy, False, name, head, [], 0)
     region.program(marked * region.sector + region.record_size, mark.encode())
     for sector in range(region.sectors):
         if sector != marked:

@@ -119,7 +119,7 @@ def begin(region, top, config, entropy, identity, policy, origin=None):
         try:
             if region.record(sector) is None:  # bad, or `whole`
                 region.erase(sector, base)
-            region.write_header(Run(base, NONE, seq, 0, 0, 0, policy, False, name, NO_HEAD, []))
+            region.write_header(Run(base, NONE, seq, 0, 0, 0, policy, False, name, NO_HEAD, [], region.pad(LARGEST)))
             region.program(region.frames_at(base), frame)
             return
         except (FlashError, OSError) as e:  # a bad sector: the log begins in the next one

@@ -194,10 +194,12 @@ def _choose(found, numbers, reader):
                 settled = run, extent
                 break
             pile.append((run, extent))
-        elif not pile and problem is None and (_goes_on(reader, run.first + run.repeats + 1)
-                                               or _was_whole(reader, run.first + run.repeats + (1 if run.follows else 2))):
-            problem = "run %d (sector %d) breaks off at seq %d, but later frames of it can be read" % (
-                number, region.sector_of(number), reader.seq)
+        elif not pile and problem is None:
+            if _was_in_use(reader, run):
+                problem = "run %d (sector %d) breaks off at seq %d, but more stands behind it than a power cut leaves" % (
+                    number, region.sector_of(number), reader.seq)
+            elif run.follows:
+                found.skipped += region.used_end(reader.address, reader.limit) - region.frames_at(number)
         if run.follows:
             implied.append(run.prev)
     if settled:  # its sector was certainly not erased since, and neither was what stands there besides
@@ -246,21 +248,34 @@ def _goes_on(reader, seq):
             return True
         if not reader.whole(address, limit, reader.seed):
             break
+    return _at_boundary(reader, limit, seq)
+
+
+def _at_boundary(reader, limit, seq):
+    """Return whether such a frame stands at the boundary `limit` of a block, or at a later one of the sector."""
+    block = reader.region.block
     while limit < reader.end:
-        if _begins(reader, limit, limit + region.block, seq):
+        if _begins(reader, limit, limit + block, seq):
             return True
-        limit += region.block
+        limit += block
     return False
 
 
-def _was_whole(reader, seq):
-    """Return whether a whole frame that begins a group, of seq `seq` or later, stands anywhere behind the place where the newest run
-    breaks off, in its block. It is looked for only to refuse: nothing is read on from it. A cut leaves one group at most."""
-    unit = reader.region.unit
-    for address in range(reader.address + unit, reader.limit, unit):
-        if _begins(reader, address, reader.limit, seq):
+def _was_in_use(reader, run):
+    """Return whether more stands in a run that does not hold than what nobody was promised. In the sector of a boot's run an erase may
+    have begun since: so where its frames break off says nothing, but where all would end that the boot wrote before it promised
+    anything does."""
+    region = reader.region
+    address, limit, seq, most = reader.address, reader.limit, run.first + run.repeats + 1, run.span
+    if run.follows or run.head == NO_HEAD:
+        if _goes_on(reader, seq):
             return True
-    return False
+    else:
+        address, most = region.frames_at(run.number) + most, 0
+        limit = region.block_end(address - 8)
+        if _at_boundary(reader, limit, seq + 1):
+            return True
+    return region.used_end(address, limit) - address > most
 
 
 def _begins(reader, address, limit, seq):
@@ -319,6 +334,8 @@ def _find_order(found, reader):
 
 def _find_unknown(found):
     region = found.region
+    if getattr(region.flash, "erases_whole", False):  # there a header that an erase has left can be read
+        return
     known = [region.sector_of(each) for each in found.order + found.pile]
     for sector in range(region.ring(), region.sectors):
         if sector not in known and region.record(sector) is None:
@@ -506,6 +523,6 @@ def _check_end(found, reader):
     end = region.used_end(broken, reader.limit)
     if _goes_on(reader, reader.seq + 1) or end - broken > span(replay.kernel.config(), region.unit):
         raise Damage("seq %d cannot be read, but what stands behind it was once whole" % reader.seq)
-    found.skipped = max(end, broken) - found.end
+    found.skipped += max(end, broken) - found.end
     if found.skipped:
         found.cuts.append((replay.seq + 1, found.skipped))

@@ -275,7 +275,7 @@ class Region:
                 data = self._header(at)
                 # one that was written elsewhere and copied here, by a fault of the part, is none
                 if data is None:
-                    if self.part[0] != 0xFF and self.part[0] != VERSION:
+                    if not self.part[0] & 1:  # what begins as a frame, torn or whole, may hold anything
                         broken.append(at)
                 elif self.header_at(u32(data, 4)) == at:
                     found.append(u32(data, 4))
@@ -294,14 +294,19 @@ class Region:
         """Return the end of the block that an address of the ring lies in."""
         return address - address % self.sector % self.block + self.block
 
-    def fits(self, address, end, sizes):
-        """Return whether frames of these padded sizes fit one after another from `address` on, none across a block's boundary."""
+    def after(self, address, end, sizes):
+        """Return the address behind frames of these padded sizes that stand one after another from `address` on, none across a block's
+        boundary; beyond `end` if they do not fit."""
         limit = self.block_end(address) if address < end else end
         for size in sizes:
             if limit - address < size:
                 address, limit = limit, limit + self.block
             address += size
-        return address <= end
+        return address
+
+    def fits(self, address, end, sizes):
+        """Return whether these frames fit there."""
+        return self.after(address, end, sizes) <= end
 
     # -- frames -------------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """The header of a run, which says where in the log the frames behind it belong. Reads and writes no flash.
 
 header = 0x52 | flags u8 | repeats u8 | quarantined u8 | number u32 | prev u32 | first u32 | boot u32 | acked u32 |
-         log name 32 | chain head 32 | quarantined sectors 6 x u16 | CRC-32 u32 of all before it
+         log name 32 | chain head 32 | quarantined sectors 5 x u16 | span / 8 u16 | CRC-32 u32 of all before it
 """
 
 from . import primitives
@@ -14,7 +14,8 @@ HEADER = const(104)
 NONE = const(0xFFFFFFFF)  # in place of a number: there is no such run
 _POLICY = const(0x01)
 _FOLLOWS = const(0x02)
-_LISTED = const(6)
+_LISTED = const(5)
+_SPAN_AT = const(98)
 
 
 class Run:
@@ -30,10 +31,12 @@ class Run:
     follows: whether the boot that wrote the run had written its boot frame before, in an earlier run
     name: the log's, 32 bytes
     head: chain head before `first`
-    bad: quarantined sectors, at most 6: the ones found last
+    bad: quarantined sectors, at most 5: the ones found last
+    span: how many bytes may stand there that nobody was promised, rounded up to 8: in a boot's run from its first frame on, else behind
+        the place where it breaks off
     """
 
-    def __init__(self, number, prev, first, repeats, boot, acked, policy, follows, name, head, bad):
+    def __init__(self, number, prev, first, repeats, boot, acked, policy, follows, name, head, bad, span):
         self.number = number
         self.prev = prev
         self.first = first
@@ -45,6 +48,7 @@ class Run:
         self.name = name
         self.head = head
         self.bad = bad
+        self.span = span
 
     def encode(self):
         """Return the header's bytes."""
@@ -54,7 +58,9 @@ class Run:
         out += self.name + self.head
         for each in bad:
             out += bytes((each & 255, each >> 8))
-        out += bytes(HEADER - 4 - len(out))
+        out += bytes(_SPAN_AT - len(out))
+        span = (self.span + 7) >> 3
+        out += bytes((span & 255, span >> 8))
         return bytes(out + words_bytes((primitives.crc32(out, 0),)))
 
 
@@ -70,4 +76,5 @@ def decode(data):
         return None
     bad = [data[88 + 2 * i] | data[89 + 2 * i] << 8 for i in range(min(data[3], _LISTED))]
     return Run(u32(data, 4), u32(data, 8), u32(data, 12), data[2], u32(data, 16), u32(data, 20),
-               data[1] & _POLICY, bool(data[1] & _FOLLOWS), bytes(data[24:56]), bytes(data[56:88]), bad)
+               data[1] & _POLICY, bool(data[1] & _FOLLOWS), bytes(data[24:56]), bytes(data[56:88]), bad,
+               (data[_SPAN_AT] | data[_SPAN_AT + 1] << 8) << 3)

@@ -39,8 +39,10 @@ def settle(store):
     for number in _places(store, need):
         # a run that has all frames of the one before it takes its place: the sector of that one may go
         replaces = carried or first == found.run.first
+        start = region.frames_at(number)
         run = Run(number, found.run.prev if replaces else found.run.number, first, len(frames), store.boot + 1, store.acked,
-                  store.policy, False, store.name, frames[0][2] if frames else store.head, store.bad)
+                  store.policy, False, store.name, frames[0][2] if frames else store.head, store.bad,
+                  region.after(start, (region.sector_of(number) + 1) * region.sector, need) - start)
         try:
             at = _write(store, run, frames)
             frame = _frame(store, BOOT, boot(store.boot + 1, store.head, found.skipped, sum(need[:-2])), 1)

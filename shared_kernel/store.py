@@ -503,7 +503,8 @@ class Store:
         for sector in self.free_in_order():
             if not self.take(sector):
                 continue
-            run = Run(self.top - region.blocks + 1, prev, first, 0, self.boot, self.acked, self.policy, True, self.name, head, self.bad)
+            run = Run(self.top - region.blocks + 1, prev, first, 0, self.boot, self.acked, self.policy, True, self.name, head, self.bad,
+                      self.window)
             try:
                 region.write_header(run)
             except (FlashError, OSError):

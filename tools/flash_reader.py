@@ -33,6 +33,7 @@ class Run(NamedTuple):
     name: bytes
     head: bytes
     bad: list
+    span: int
 
 
 class Extent(NamedTuple):
@@ -112,8 +113,8 @@ class Image:
         if len(data) < HEADER or data[0] != 0x52 or data[1] > 3 or not crc_fits(data):
             return None
         _, flags, repeats, listed, number, prev, first, boot, acked, name, head = struct.unpack_from("<BBBB5I32s32s", data)
-        bad = list(struct.unpack_from("<6H", data, 88))[:listed]
-        return Run(flags & 1, bool(flags & 2), repeats, number, prev, first, boot, acked, name, head, bad)
+        *bad, span = struct.unpack_from("<6H", data, 88)
+        return Run(flags & 1, bool(flags & 2), repeats, number, prev, first, boot, acked, name, head, bad[:listed], 8 * span)
 
     def place(self, number):
         """Return where the header of a run stands."""
@@ -136,7 +137,7 @@ class Image:
                 run = (self.header(at) or self.header(at + self.header_size)) if byte else None
             if run and run.number % self.turn == index:
                 found[run.number] = run
-            elif not run and byte not in (1, 0xFF):
+            elif not run and not byte & 1:
                 self.broken.append(at)
         return found
 
@@ -173,14 +174,21 @@ class Image:
             due += 1
         return Extent(frames, at, limit, due, last, after, before, settled, begin)
 
-    def goes_on(self, run, extent, least):
-        """8: return whether the log goes on behind the place where a run breaks off, from seq `least` on."""
+    def goes_on(self, run, extent, least, beyond=0):
+        """8: return whether the log goes on behind the place where a run breaks off, from seq `least` on. beyond: only at this boundary and
+        those behind it."""
         seed = zlib.crc32(run.name)
 
         def begins(frame):
             return frame and word(frame, 4) >= least and not frame[11] & 0x40
 
+        def boundary(limit):
+            end = (self.sector_of(run.number) + 1) * self.sector
+            return any(begins(self.frame(each, each + self.block, seed)) for each in range(limit, end, self.block))
+
         at, limit = extent.broken, extent.limit
+        if beyond:
+            return boundary(beyond)
         while limit - at >= 12 and self.data[at] == 1:
             at += self.pad(16 + struct.unpack_from("<H", self.data, at + 2)[0])
             frame = self.frame(at, limit, seed)
@@ -188,22 +196,28 @@ class Image:
                 return True
             if not frame:
                 break
-        end = (self.sector_of(run.number) + 1) * self.sector
-        return any(begins(self.frame(each, each + self.block, seed)) for each in range(limit, end, self.block))
+        return boundary(limit)
 
     # -- all of it ----------------------------------------------------------------------------------------------------
 
-    def was_whole(self, run, extent):
-        """4: return whether a frame that begins a later group stands anywhere behind the place where the newest run breaks off."""
-        least = run.first + run.repeats + (1 if run.follows else 2)
-        frames = [self.frame(at, extent.limit, zlib.crc32(run.name)) for at in range(extent.broken + self.unit, extent.limit, self.unit)]
-        return any(frame and word(frame, 4) >= least and not frame[11] & 0x40 for frame in frames)
+    def used(self, start, end):
+        """Return the address behind the last byte from start to end that is not 0xFF; start, if there is none."""
+        return start + len(self.data[start:end].rstrip(b"\xff"))
+
+    def was_in_use(self, run, extent):
+        """4: return whether a run that does not hold has more than what nobody was promised."""
+        due = run.first + run.repeats + 1
+        if run.follows or run.head == bytes(32):
+            return self.goes_on(run, extent, due) or self.used(extent.broken, extent.limit) - extent.broken > run.span
+        start = self.place(run.number) + 2 * self.header_size + run.span
+        limit = start - 8 - (start - 8) % self.sector % self.block + self.block
+        return self.goes_on(run, extent, due + 1, limit) or start < limit and self.used(start, limit) > start
 
     def read(self):
         self.blank, self.damage, self.run, self.name = False, None, None, None
         self.order, self.pile, self.cuts, self.bad, self.snapshots = [], [], [], [], [None, None]
         self.seq = self.head = self.root = None
-        self.check, self.certain, self.acked = None, -1, 0
+        self.check, self.certain, self.acked, self.void = None, -1, 0, 0
         try:
             self._read()
         except (Damage, Broken) as e:
@@ -245,9 +259,11 @@ class Image:
                     certain = run, extent
                     break
                 open_.append((run, extent))
-            elif not open_ and not problem and (self.goes_on(run, extent, run.first + run.repeats + 1)
-                                                or self.was_whole(run, extent)):
-                problem = "run %d breaks off at seq %d, but the log goes on behind it" % (number, extent.due)
+            elif not open_ and not problem:
+                if self.was_in_use(run, extent):
+                    problem = "run %d breaks off at seq %d, but was in use" % (number, extent.due)
+                elif run.follows:
+                    self.void += self.used(extent.broken, extent.limit) - self.place(number) - 2 * self.header_size
             if run.follows:
                 followed.add(run.prev)
         pile = open_
@@ -392,7 +408,7 @@ class Image:
     def _behind(self):
         extent = self.extent_
         config = struct.unpack_from("<7I", self.check.state.arena, 8)
-        used = extent.broken + len(self.data[extent.broken : extent.limit].rstrip(b"\xff"))
+        used = self.used(extent.broken, extent.limit)
         window = self.pad(max(largest_frame(config), 320))
         if self.goes_on(self.run, extent, extent.due + 1) or used - extent.broken > window:
             raise Damage("what stands behind seq %d was once whole" % extent.due)
@@ -403,8 +419,9 @@ class Image:
                 if word(frame, 4) > extent.last + 2:
                     raise Damage("a header cannot be read, and the log goes on behind it")
                 at += self.pad(len(frame))
-        if max(used, extent.broken) > extent.end:
-            self.cuts.append((extent.last + 1, max(used, extent.broken) - extent.end))
+        self.void += max(used, extent.broken) - extent.end
+        if self.void:
+            self.cuts.append((extent.last + 1, self.void))
 
     # -- 9: no log ----------------------------------------------------------------------------------------------------
 

@@ -250,7 +250,7 @@ def a_run_in_a_record(geometry):
         puts(store)
     at = store.limit
     number = store.number - store.number % region.blocks + at % region.sector // region.block + region.turn
-    run = Run(number, store.number, early, 0, store.boot, 0, 0, False, store.name, head, []).encode()
+    run = Run(number, store.number, early, 0, store.boot, 0, 0, False, store.name, head, [], 64).encode()
     inside = frame(CLOCK, clock(0, 0), early, 0, seed(store.name))
     body = bytearray(18 + 560)
     for place, each in ((region.header_size, run), (2 * region.header_size, inside)):

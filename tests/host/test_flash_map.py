@@ -184,7 +184,7 @@ def test_runs_of_boots_that_were_cut_are_called_given_up():
 def test_free_torn_and_foreign_sectors(life):
     store, flash = life
     region = store.region
-    other = Run(region.run(store.order[-1]).number + region.turn * 2, NONE, 7, 0, 0, 0, 0, False, b"\5" * 32, NO_HEAD, [])
+    other = Run(region.run(store.order[-1]).number + region.turn * 2, NONE, 7, 0, 0, 0, 0, False, b"\5" * 32, NO_HEAD, [], 0)
     place = (21 - region.ring()) * region.blocks
     other.number = (other.number // region.turn + 1) * region.turn + place
     flash.memory[21 * 4096 : 22 * 4096] = b"\xff" * 4096

@@ -209,7 +209,7 @@ def test_newer_rules_are_refused_by_number_and_nothing_written(log, tmp_path):
     image[log.at(0) : log.at(0) + len(genesis)] = genesis
     name = primitives.hash(NO_HEAD + genesis)
     region = log.store.region
-    run = Run(log.order[0], NONE, 0, 0, 0, 0, 0, False, name, NO_HEAD, []).encode()
+    run = Run(log.order[0], NONE, 0, 0, 0, 0, 0, False, name, NO_HEAD, [], 0).encode()
     for copy in (0, 1):
         image[log.header(log.order[0], copy) : log.header(log.order[0], copy) + len(run)] = run
     image[log.at(0) : log.at(0) + len(genesis)] = genesis

@@ -712,7 +712,7 @@ def test_a_header_inside_a_record_changes_nothing(turns, first, then):
     boundary = store.limit
     number = store.order[-1] - store.order[-1] % region.blocks + boundary % region.sector // region.block + turns * region.turn
     assert region.header_at(number) == boundary
-    run = Run(number, store.order[-1], store.seq + first, 0, 1, 0, 0, first == 2, store.name, store.head, [])
+    run = Run(number, store.order[-1], store.seq + first, 0, 1, 0, 0, first == 2, store.name, store.head, [], 64)
     behind = frames.frame(PUT, frames.put("k", b"999"), store.seq + first, 0, store.seed)
     store.execute([holding(run.encode() + behind, region.header_size)])
     assert decode(sim.bytes[boundary + region.header_size :][:HEADER]).number == number, "it stands where a second copy would"
