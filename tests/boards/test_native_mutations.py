@@ -4,8 +4,10 @@ import pytest
 from mpremote.transport import TransportExecError
 from quipu.build.emulator import Emulator
 
+from tests import quick
 from tests.boards import test_native
-from tests.boards.test_provider import built
+from tests.boards.test_provider import SOURCE, built
+from tests.mutate import mutate
 
 BOARD = "MPS2_AN386"
 
@@ -50,7 +52,13 @@ def test_what_is_mutated_is_right_before(tmp_path):
         board.transport.close()
 
 
-@pytest.mark.parametrize("line, other, promise", MUTATIONS, ids=[str(i) for i in range(len(MUTATIONS))])
+def test_the_lines_are_there():
+    source = (SOURCE / "quipu_native.c").read_text()
+    for line, other, _ in MUTATIONS:
+        mutate(source, line, other)
+
+
+@pytest.mark.parametrize("line, other, promise", quick.some(MUTATIONS, 3))
 def test_a_mutation_is_noticed(tmp_path, line, other, promise):
     with Emulator(BOARD, frozen=False) as emulator:
         board = test_native.Board(emulator, built(tmp_path, line=line, other=other))

@@ -11,6 +11,7 @@ from quipu.build.emulator import Emulator
 from quipu.install import files as deploy
 
 from tests.boards.conftest import BOARD
+from tests.mutate import mutate
 
 SOURCE = images.checkout_root() / "firmware" / "native"
 
@@ -21,8 +22,7 @@ def built(folder, arch="armv7m", line="", other=""):
         shutil.copy(path, folder)
     source = folder / "quipu_native.c"
     text = source.read_text()
-    assert not line or text.count(line) == 1, f"{line!r} stands {text.count(line)} times in the source"
-    source.write_text(text.replace(line, other) if line else text)
+    source.write_text(mutate(text, line, other, source.name) if line else text)
     done = subprocess.run(["make", "-C", folder, f"MPY_DIR={images.micropython_source()}", f"ARCH={arch}", f"PYTHON={sys.executable}"],
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -14,6 +14,7 @@ from shared_kernel.snapshot import HEADER, decode
 from tests.faults.harness import Application, Chance, Clock, Run, Witness, attempt, genesis, live_on, mount, perform, slots_hold
 from tests.faults.test_flips import flip_all
 from tests.flashsim import ERASE_STEPS, FlashSim, PowerCut, SimulatorError
+from tests.mutate import mutate
 
 Region, LogReader, Saver, Store = region.Region, reader.LogReader, saver.Saver, store.Store
 
@@ -77,7 +78,7 @@ def content():
         here.execute([(PUT, frames.put("k", b"v"), None)])
     number = here.order[-1] - here.order[-1] % where.blocks + here.limit % where.sector // where.block
     assert where.header_at(number) == here.limit
-    header = run.Run(number, here.order[-1], here.seq + 1, 0, 0, 0, 0, False, here.name, here.head, []).encode()
+    header = run.Run(number, here.order[-1], here.seq + 1, 0, 0, 0, 0, False, here.name, here.head, [], 64).encode()
     header += frames.frame(PUT, frames.put("k", b"w"), here.seq + 1, 0, here.seed)
     vector = bytes(where.header_size - 18) + header + bytes(600 - where.header_size + 18 - len(header))
     here.execute([(INSERT, frames.insert([int.from_bytes(vector[i : i + 4], "little", signed=True) for i in range(0, 600, 4)]), None)])
@@ -502,8 +503,7 @@ def rewrite(m, owner, name, *pairs):
     """Put new text in place of old, for each pair, in the source of a function of a module, or of a method of a class."""
     source = inspect.cleandoc("\n" + inspect.getsource(getattr(owner, name)))
     for old, new in pairs:
-        assert source.count(old) == 1, "%s has not once: %s" % (name, old)
-        source = source.replace(old, new)
+        source = mutate(source, old, new, name)
     made = {}
     exec(compile(source, name, "exec"), (inspect.getmodule(owner) or owner).__dict__, made)
     m.setattr(owner, name, made[name])

@@ -15,6 +15,8 @@ import sys
 import pytest
 import quipu  # noqa: F401  (it looks for the kernel's files, which are not those that are broken here)
 
+from tests.mutate import mutate
+
 KERNEL = pathlib.Path(__file__).resolve().parent.parent.parent / "shared_kernel"
 
 WALK = "test_kernel.test_kernel_equals_model_on_random_walks"
@@ -243,8 +245,7 @@ def compiled(name, old, new):
     file = KERNEL / (name + ".py")
     text = file.read_text()
     if old:
-        assert text.count(old) == 1, "%s.py has %d times the text to be broken: %r" % (name, text.count(old), old)
-        text = text.replace(old, new)
+        text = mutate(text, old, new, name + ".py")
     return compile(text, "%s (broken)" % file if old else str(file), "exec")
 
 
