@@ -14,6 +14,7 @@ from .errors import Damage, FormatError, Mismatch, Refused
 from .frames import (
     ACKNOWLEDGED,
     BOOT,
+    CHECKPOINT,
     CONTINUES,
     HEADER,
     MORE,
@@ -199,7 +200,7 @@ def _choose(found, numbers, reader):
                 problem = "run %d (sector %d) breaks off at seq %d, but more stands behind it than a power cut leaves" % (
                     number, region.sector_of(number), reader.seq)
             elif run.follows:
-                found.skipped += region.used_end(reader.address, reader.limit) - region.frames_at(number)
+                found.skipped += reader.address + _void(reader) - region.frames_at(number)
         if run.follows:
             implied.append(run.prev)
     if settled:  # its sector was certainly not erased since, and neither was what stands there besides
@@ -234,31 +235,35 @@ def _choose(found, numbers, reader):
     return problem
 
 
-def _goes_on(reader, seq):
-    """Return whether a whole frame that begins a group, of this `seq` or later, can be read behind the place where a run breaks off:
-    where the broken frame says that it ends, or at the boundary of a later block of the sector."""
+def _goes_on(reader, address, limit, seq):
+    """Return whether a whole frame that begins a group, of this `seq` or later, can be read behind a frame that is broken: where that one
+    says that it ends, or at the boundary of a later block of the sector, or where what stands there says that it ends."""
     region, buffer, at = reader.region, reader.buffer, reader.base
-    address, limit = reader.address, reader.limit
-    while limit - address >= HEADER:
-        region.fetch(address, memoryview(buffer)[at : at + HEADER])
-        if buffer[at] != VERSION:
-            break
-        address += region.pad(length_at(buffer, at))
-        if _begins(reader, address, limit, seq):
+    while True:
+        while limit - address >= HEADER:
+            region.fetch(address, memoryview(buffer)[at : at + HEADER])
+            if buffer[at] != VERSION:
+                break
+            address += region.pad(length_at(buffer, at))
+            if _begins(reader, address, limit, seq):
+                return True
+            if not reader.whole(address, limit, reader.seed):
+                break
+        if limit >= reader.end:
+            return False
+        if _begins(reader, limit, limit + region.block, seq):
             return True
-        if not reader.whole(address, limit, reader.seed):
-            break
-    return _at_boundary(reader, limit, seq)
+        address, limit = limit, limit + region.block
 
 
-def _at_boundary(reader, limit, seq):
-    """Return whether such a frame stands at the boundary `limit` of a block, or at a later one of the sector."""
-    block = reader.region.block
-    while limit < reader.end:
-        if _begins(reader, limit, limit + block, seq):
-            return True
-        limit += block
-    return False
+def _void(reader):
+    """Return how many bytes stand where reading broke off: up to the last one of the block that is not blank; where none is, of the next
+    block of the sector, if it does not begin with a header."""
+    region, address, limit = reader.region, reader.address, reader.limit
+    size = region.used_end(address, limit) - address
+    if not size and limit < reader.end and region.read(limit, 1)[0] & 1:
+        size = region.used_end(limit, limit + region.block) - limit
+    return size
 
 
 def _was_in_use(reader, run):
@@ -266,16 +271,12 @@ def _was_in_use(reader, run):
     have begun since: so where its frames break off says nothing, but where all would end that the boot wrote before it promised
     anything does."""
     region = reader.region
-    address, limit, seq, most = reader.address, reader.limit, run.first + run.repeats + 1, run.span
+    seq = run.first + run.repeats + 1
     if run.follows or run.head == NO_HEAD:
-        if _goes_on(reader, seq):
-            return True
-    else:
-        address, most = region.frames_at(run.number) + most, 0
-        limit = region.block_end(address - 8)
-        if _at_boundary(reader, limit, seq + 1):
-            return True
-    return region.used_end(address, limit) - address > most
+        return _goes_on(reader, reader.address, reader.limit, seq) or _void(reader) > run.span
+    address = region.frames_at(run.number) + run.span
+    limit = region.block_end(address - 8)
+    return region.used_end(address, limit) > address or _goes_on(reader, limit, limit, seq + 1)
 
 
 def _begins(reader, address, limit, seq):
@@ -508,7 +509,8 @@ def _check_broken(found, reader, broken):
             n = reader.whole(address, limit, reader.seed)
             if not n:
                 break
-            if u32(reader.buffer, reader.at + 4) > found.last + 2:
+            seq, kind = u32(reader.buffer, reader.at + 4), reader.buffer[reader.at + 1]
+            if seq > found.last + 2 or seq > found.last and kind != (BOOT if seq == found.last + 1 else CHECKPOINT):
                 raise Damage("neither copy of the header at 0x%x can be read, but the log goes on behind it" % at)
             address += region.pad(n)
 
@@ -519,10 +521,9 @@ def _check_end(found, reader):
     if found.acked > replay.seq + 1:
         raise Damage("the host has acknowledged all before seq %d, but the log ends at seq %d" % (found.acked, replay.seq))
     _measure(reader, found.run)
-    broken = reader.address
-    end = region.used_end(broken, reader.limit)
-    if _goes_on(reader, reader.seq + 1) or end - broken > span(replay.kernel.config(), region.unit):
+    broken, size = reader.address, _void(reader)
+    if size > span(replay.kernel.config(), region.unit) or _goes_on(reader, broken, reader.limit, reader.seq + 1):
         raise Damage("seq %d cannot be read, but what stands behind it was once whole" % reader.seq)
-    found.skipped += max(end, broken) - found.end
+    found.skipped += broken + size - found.end
     if found.skipped:
         found.cuts.append((replay.seq + 1, found.skipped))

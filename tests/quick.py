@@ -9,8 +9,11 @@ import os
 import zlib
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 WHOLE = os.environ.get("QUIPU_WHOLE") == "1"
+nightly = pytest.mark.skipif(not WHOLE, reason="of `make nightly PART=tests`")
 
 
 @functools.cache

@@ -174,29 +174,34 @@ class Image:
             due += 1
         return Extent(frames, at, limit, due, last, after, before, settled, begin)
 
-    def goes_on(self, run, extent, least, beyond=0):
-        """8: return whether the log goes on behind the place where a run breaks off, from seq `least` on. beyond: only at this boundary and
-        those behind it."""
+    def goes_on(self, run, at, limit, least):
+        """8: return whether the log goes on behind a place in the block that ends at `limit`, from seq `least` on."""
         seed = zlib.crc32(run.name)
 
         def begins(frame):
             return frame and word(frame, 4) >= least and not frame[11] & 0x40
 
-        def boundary(limit):
-            end = (self.sector_of(run.number) + 1) * self.sector
-            return any(begins(self.frame(each, each + self.block, seed)) for each in range(limit, end, self.block))
-
-        at, limit = extent.broken, extent.limit
-        if beyond:
-            return boundary(beyond)
-        while limit - at >= 12 and self.data[at] == 1:
-            at += self.pad(16 + struct.unpack_from("<H", self.data, at + 2)[0])
-            frame = self.frame(at, limit, seed)
-            if begins(frame):
+        end = (self.sector_of(run.number) + 1) * self.sector
+        while True:
+            while limit - at >= 12 and self.data[at] == 1:
+                at += self.pad(16 + struct.unpack_from("<H", self.data, at + 2)[0])
+                frame = self.frame(at, limit, seed)
+                if begins(frame):
+                    return True
+                if not frame:
+                    break
+            if limit >= end:
+                return False
+            if begins(self.frame(limit, limit + self.block, seed)):
                 return True
-            if not frame:
-                break
-        return boundary(limit)
+            at, limit = limit, limit + self.block
+
+    def standing(self, run, extent):
+        """8: return how many bytes stand where a run breaks off."""
+        size = self.used(extent.broken, extent.limit) - extent.broken
+        if not size and extent.limit < (self.sector_of(run.number) + 1) * self.sector and self.data[extent.limit] & 1:
+            size = self.used(extent.limit, extent.limit + self.block) - extent.limit
+        return size
 
     # -- all of it ----------------------------------------------------------------------------------------------------
 
@@ -208,10 +213,10 @@ class Image:
         """4: return whether a run that does not hold has more than what nobody was promised."""
         due = run.first + run.repeats + 1
         if run.follows or run.head == bytes(32):
-            return self.goes_on(run, extent, due) or self.used(extent.broken, extent.limit) - extent.broken > run.span
+            return self.goes_on(run, extent.broken, extent.limit, due) or self.standing(run, extent) > run.span
         start = self.place(run.number) + 2 * self.header_size + run.span
         limit = start - 8 - (start - 8) % self.sector % self.block + self.block
-        return self.goes_on(run, extent, due + 1, limit) or start < limit and self.used(start, limit) > start
+        return self.goes_on(run, limit, limit, due + 1) or start < limit and self.used(start, limit) > start
 
     def read(self):
         self.blank, self.damage, self.run, self.name = False, None, None, None
@@ -263,7 +268,7 @@ class Image:
                 if self.was_in_use(run, extent):
                     problem = "run %d breaks off at seq %d, but was in use" % (number, extent.due)
                 elif run.follows:
-                    self.void += self.used(extent.broken, extent.limit) - self.place(number) - 2 * self.header_size
+                    self.void += extent.broken + self.standing(run, extent) - self.place(number) - 2 * self.header_size
             if run.follows:
                 followed.add(run.prev)
         pile = open_
@@ -408,18 +413,18 @@ class Image:
     def _behind(self):
         extent = self.extent_
         config = struct.unpack_from("<7I", self.check.state.arena, 8)
-        used = self.used(extent.broken, extent.limit)
+        size = self.standing(self.run, extent)
         window = self.pad(max(largest_frame(config), 320))
-        if self.goes_on(self.run, extent, extent.due + 1) or used - extent.broken > window:
+        if self.goes_on(self.run, extent.broken, extent.limit, extent.due + 1) or size > window:
             raise Damage("what stands behind seq %d was once whole" % extent.due)
         for at in self.broken:
             limit = at - at % self.sector % self.block + self.block
             at += 2 * self.header_size
             while frame := self.frame(at, limit, zlib.crc32(self.run.name)):
-                if word(frame, 4) > extent.last + 2:
+                if word(frame, 4) > extent.last and (word(frame, 4) - extent.last, frame[1]) not in ((1, 2), (2, 3)):
                     raise Damage("a header cannot be read, and the log goes on behind it")
                 at += self.pad(len(frame))
-        self.void += max(used, extent.broken) - extent.end
+        self.void += extent.broken + size - extent.end
         if self.void:
             self.cuts.append((extent.last + 1, self.void))
 

@@ -78,7 +78,7 @@ FAULTS = [
             "region.mark_erased(sector, 1, base) if region.is_blank(sector * region.sector, (sector + 1) * region.sector) "
             "else region.erase(sector, base)")]),
     Fault("nothing_behind_the_end", "what stands behind the log's end and no cut explains is damage",
-          [("recovery", "_check_end", "if _goes_on(", "if False and _goes_on(")], world="blocks2", rots=1),
+          [("recovery", "_check_end", "or _goes_on(reader, broken,", "or False and _goes_on(reader, broken,")], world="blocks2", rots=1),
     Fault("nothing_repeated", "a boot repeats the group that may be half programmed",
           [("settle", "settle", "frames, carried = _tail(store)", "frames, carried = [], False")]),
     Fault("no_reserve", "commands leave sectors free for the runs of boots",

@@ -659,7 +659,7 @@ def ignore_what_stands_behind(m):
 
 
 def ignore_what_stands_behind_the_end(m):
-    rewrite(m, recovery, "_check_end", ("end - broken > span(replay.kernel.config(), region.unit)", "False"))
+    rewrite(m, recovery, "_check_end", ("size > span(replay.kernel.config(), region.unit)", "False"))
 
 
 def keep_a_half_erased_run(m):

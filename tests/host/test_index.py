@@ -22,6 +22,7 @@ from quipu.past.index import KEY, Index
 from shared_kernel import frames, primitives
 from shared_kernel.frames import length_at
 from shared_kernel.replay import Replay
+from tests import quick
 from tests.host.sample import sample
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -349,13 +350,13 @@ def check(path, expected, often_rng):
 
 
 def test_a_kill_at_any_moment_leaves_the_archive_and_its_index_valid(path, tmp_path, often):
-    """100 kills of a process that appends and indexes; each one goes on from what the one before left."""
+    """Kills of a process that appends and indexes; each one goes on from what the one before left."""
     expected = truth(path)
     target, source = grow(path, tmp_path)
     whole = source.read_bytes()
     rng = random.Random(7)
     reached = set()
-    for _ in range(100):
+    for _ in range(quick.long(100, 30)):
         process = child(target, source)
         assert process.stdout.readline() == "ready\n"
         time.sleep(rng.random() * 0.12)  # when it dies is the test's input, not something that is waited for
@@ -370,7 +371,7 @@ def test_a_kill_at_any_moment_leaves_the_archive_and_its_index_valid(path, tmp_p
             log_of(target).write_bytes(b"")
             rest = whole
         source.write_bytes(rest)
-    assert len(reached) > 20
+    assert len(reached) > quick.long(20, 6)
 
 
 @pytest.mark.parametrize("limit", (40_000, 90_000, 200_000))

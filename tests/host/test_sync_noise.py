@@ -8,6 +8,7 @@ from quipu.archive.files import Archive
 from quipu.board import serial_port
 from quipu.errors import PortError
 
+from tests import quick
 from tests.host.unix_board import UnixBoard, Wire
 
 CONFIG = (16, 24, 2, 2, 4, 16, 8)
@@ -64,7 +65,8 @@ def filled(tmp_path):
         yield unix
 
 
-@pytest.mark.parametrize("rate", (0.0015, 0.005), ids=lambda rate: f"{200 * rate:g} percent of bytes hit")
+@pytest.mark.parametrize("rate", (pytest.param(0.0015, id="0.3 percent of bytes hit"),
+                                  pytest.param(0.005, id="1 percent of bytes hit", marks=quick.nightly)))
 def test_a_sync_over_a_noisy_line_completes(filled, noisy, tmp_path, rate):
     down, up = noisy(rate)
     with quipu.connect(filled.port, timeout=30) as board:
@@ -102,6 +104,7 @@ def test_a_sync_that_breaks_on_a_noisy_line_goes_on_where_it_was(filled, noisy, 
         assert quipu.verify(path, board=board).verdict == "match"
 
 
+@quick.nightly
 def test_pieces_follow_the_line(filled, noisy, tmp_path):
     """Whole sectors at once on a clean line, small pieces under noise, larger ones again after it."""
     noisy(0)
