@@ -61,7 +61,7 @@ def test_a_board_whose_log_is_damaged_serves_and_gives_everything_and_changes_no
     log = images.board_facts(BOARD)["log"]
     with flash.open("r+b") as file:
         data = file.read()
-        at = data.index(b"sixteen of bytes", data.index(b"QOPN", log["start"]) + 4096)  # in the ring's second sector
+        at = data.index(b"sixteen of bytes", data.index(b"sixteen of bytes", log["start"]) + 4096)  # in the ring's second sector
         file.seek(at)
         file.write(b"spoilt")
     image = flash.read_bytes()[log["start"] : log["start"] + log["size"]]

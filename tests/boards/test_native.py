@@ -15,6 +15,7 @@ from quipu.install import files as deploy
 from shared_kernel import frames, primitives
 from shared_kernel.arena import CHUNK, CLEAN, DIRTY, UNSAVED, Arena
 from shared_kernel.scan import scan
+from tests import quick
 from tests.boards import test_viper
 from tests.boards.test_viper import (  # noqa: F401  the same promises, kept by another provider
     DATA,
@@ -213,7 +214,7 @@ def test_take(board, config):
 
     board.run(f"s = array('I', {tuple(pool.shape)})\nw = array('I', bytes({arena.size}))\n"
               f"d = array('I', bytes({4 * len(arena.dirty)}))\nt = bytearray({arena.chunks})")
-    for _ in range(120):
+    for _ in range(quick.long(120, 40)):
         arena.touched[:] = bytes(rng.choice((CLEAN, DIRTY, DIRTY, UNSAVED)) for _ in range(arena.chunks))
         dirty = [i for i in range(arena.chunks) if arena.touched[i] == DIRTY]
         arena.dirty[:] = array("I", dirty + [0] * (arena.chunks - len(dirty)) + [len(dirty)])
@@ -236,7 +237,7 @@ def test_take(board, config):
     for i in range(0, len(lines), 6):
         found += board.run("\n".join(lines[i : i + 6]))
     assert found == expected
-    assert expected[::4].count("0") > 5 and len(expected) > 120
+    assert expected[::4].count("0") > quick.long(5, 1) and len(expected) > quick.long(120, 40)
     large = Arena((300, 2, 0, 0, 0, 0, 0))  # slots of several chunks are left to Python
     assert large.records.span > 256 and board.run(
         f"w = array('I', bytes({large.size}))\nt = bytearray({large.chunks})\nd = array('I', bytes({4 * len(large.dirty)}))\n"

@@ -47,7 +47,7 @@ MUTATIONS = (
 def test_what_is_mutated_is_right_before(tmp_path):
     with Emulator(BOARD, frozen=False) as emulator:
         board = test_native.Board(emulator, built(tmp_path))
-        for _, _, promise in MUTATIONS:
+        for promise in dict.fromkeys(promise for _, _, promise in quick.some(MUTATIONS, 3)):
             promise(board)
         board.transport.close()
 

@@ -41,9 +41,8 @@ def altered(folder, line="", other=""):
 def test_what_is_mutated_is_right_before(tmp_path, name):
     with Emulator(name, frozen=False) as emulator:
         board = test_viper.Board(emulator, tmp_path, altered(tmp_path))
-        for each, _, _, promise in MUTATIONS:
-            if each == name:
-                promise(board)
+        for promise in dict.fromkeys(promise for each, _, _, promise in MUTATIONS if each == name):
+            promise(board)
         board.transport.close()
 
 
