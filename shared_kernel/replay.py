@@ -22,10 +22,10 @@ class Replay:
     """
 
     if 0:  # read by type checkers only
-        kernel: "Kernel | None"
+        kernel: "Kernel"  # these three are None before the genesis, and whoever asks is past it
+        name: bytes
+        seq: int
         genesis: "Genesis | None"
-        name: bytes | None
-        seq: int | None
         head: bytes
 
     def __init__(self, new_kernel: "Callable[[Config], Kernel]" = Kernel) -> None:

@@ -44,8 +44,8 @@ Walk: TypeAlias = Callable[[memoryview, int, Words, int, int], int]  # history.w
 About: TypeAlias = tuple[int, int | bytes, int]  # pool, id or name, tag or kind
 Subscription: TypeAlias = tuple[Callable[[Change], object], int, int | bytes]
 
-class Flash(Protocol):
-    """A flash region; see region.py."""
+class ReadableFlash(Protocol):
+    """A flash region, or an image of one; see region.py."""
 
     @property
     def sector(self) -> int: ...
@@ -56,6 +56,10 @@ class Flash(Protocol):
     @property
     def sectors(self) -> int: ...
     def read(self, address: int, buffer: WritableBuffer, /) -> object: ...
+
+class Flash(ReadableFlash, Protocol):
+    """A flash region; see region.py."""
+
     def program(self, address: int, data: Buffer, /) -> object: ...
     def erase(self, sector: int, /) -> object: ...
 

@@ -178,8 +178,7 @@ class Watch:
     def _wants(self, subscription: "Subscription", about: "About | None") -> bool:
         if not about or about[0] != subscription[1]:
             return False
-        # of keys, both are names
-        return about[1].startswith(subscription[2]) if about[0] == KEYS else about[2] == subscription[2]  # type: ignore[union-attr,arg-type]
+        return about[1].startswith(subscription[2]) if about[0] == KEYS else about[2] == subscription[2]  # type: ignore[union-attr,arg-type]  # names of keys
 
     def deliver(self) -> None:
         """Call the subscribers of what has become durable, in the order of the changes. An error of a callback reaches the caller,
