@@ -67,7 +67,7 @@ firmware: ## MicroPython with Quipu in it for BOARD=RPI_PICO, ...; MICROPYTHON=:
 test: images kernel $(VENV)/recordings ## every test; IGNORE=tests/...: but these
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(addprefix --ignore=,$(IGNORE))
 
-lint: setup ## ruff, mypy on host/, the kernel's determinism, who imports whom, spelling, the API page, the documents' links
+lint: setup ## ruff, mypy --strict on host/ and the kernel, the kernel's determinism, who imports whom, spelling, the API page, the documents' links
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python tools/determinism.py

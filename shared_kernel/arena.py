@@ -13,6 +13,9 @@ from array import array
 from .const import const
 from .errors import Full, NotFound
 
+if 0:  # read by type checkers only: a board's compiler drops it
+    from .types import Buffer, Callable, Integers, Words
+
 RULES = const(1)  # the meaning of commands and state; a change of either is a new number
 CHUNK = const(1024)
 CHUNK_WORDS = const(256)
@@ -40,7 +43,7 @@ DIRTY = const(1)
 UNSAVED = const(2)
 
 
-def layout(config):
+def layout(config: "Integers") -> tuple[list[tuple[int, int, int, int]], int]:
     """Return (pools, chunks): for each of the four pools (first chunk, slots' places skipped in it, words of a slot,
     capacity), and the arena's size in chunks."""
     pools = []
@@ -61,7 +64,7 @@ def layout(config):
     return pools, (end + CHUNK_WORDS - 1) // CHUNK_WORDS
 
 
-def allocate(size):
+def allocate(size: int) -> "tuple[bytearray, Words]":
     """Return (bytes, words): two views of the same new memory of size bytes."""
     try:  # MicroPython
         from uctypes import addressof, bytearray_at
@@ -81,7 +84,17 @@ class Arena:
     running snapshot has yet to save it; `before_write(chunk)` is called before its first change). cvs: see root.py.
     """
 
-    def __init__(self, config, spare=None):
+    if 0:  # read by type checkers only
+        bytes: bytearray
+        words: "Words"
+        cvs: bytearray | None
+        before_write: "Callable[[int], None] | None"
+        records: "Pool"
+        nodes: "Pool"
+        edges: "Pool"
+        keys: "Pool"
+
+    def __init__(self, config: "Integers", spare: "Arena | None" = None) -> None:
         self.config = config = tuple(config)
         pools, self.chunks = layout(config)
         self.size = self.chunks * CHUNK
@@ -104,7 +117,7 @@ class Arena:
         for i in range(len(config)):
             w[_CONFIG_AT + i] = config[i]
 
-    def touch(self, at):
+    def touch(self, at: int) -> None:
         """Say that the chunk of word `at` is about to change."""
         chunk = at // CHUNK_WORDS
         state = self.touched[chunk]
@@ -117,13 +130,13 @@ class Arena:
         dirty[self.chunks] += 1
         self.touched[chunk] = DIRTY
 
-    def _all_dirty(self):
+    def _all_dirty(self) -> None:
         for i in range(self.chunks):
             self.touched[i] = DIRTY
             self.dirty[i] = i
         self.dirty[self.chunks] = self.chunks
 
-    def load(self, data):
+    def load(self, data: "Buffer") -> None:
         """Take over another arena's bytes, of the same size."""
         self.bytes[:] = data
         self._all_dirty()
@@ -132,7 +145,7 @@ class Arena:
 class Pool:
     """Slots of one kind: deterministic O(1) allocation, and lookup by id through chains inside the slots."""
 
-    def __init__(self, arena, index, chunk, skip, stride, capacity):
+    def __init__(self, arena: "Arena", index: int, chunk: int, skip: int, stride: int, capacity: int) -> None:
         self.arena = arena
         self.words = arena.words
         self.label = ("record", "node", "edge", "key")[index]
@@ -145,24 +158,24 @@ class Pool:
         self.span = (stride + CHUNK_WORDS - 1) // CHUNK_WORDS * CHUNK_WORDS
         self.shape = array("I", (self.header, self.base, skip, self.per, self.span, stride, capacity))  # for primitives.take
 
-    def at(self, slot):
+    def at(self, slot: int) -> int:
         """Return the word offset of slot number `slot` (from 0)."""
         slot += self.skip
         return self.base + slot // self.per * self.span + slot % self.per * self.stride
 
-    def live(self):
+    def live(self) -> int:
         """Return how many slots are in use."""
         return self.words[self.header]
 
-    def fresh(self):
+    def fresh(self) -> int:
         """Return how many slots were ever used: all slots in use lie below it."""
         return self.words[self.header + 2]
 
-    def bucket(self, ident):
+    def bucket(self, ident: int) -> int:
         """Return the word offset of the slot whose `head` begins the chain of ident."""
         return self.at((ident ^ ident >> 8 ^ ident >> 16) % self.capacity)
 
-    def find(self, ident):
+    def find(self, ident: int) -> int:
         """Return the slot link (number plus one) that holds ident; 0 for none."""
         if not ident or not self.capacity:
             return 0
@@ -175,19 +188,19 @@ class Pool:
             link = w[at + _NEXT]
         return 0
 
-    def need(self, ident):
+    def need(self, ident: int) -> int:
         """Return the slot link of ident, or raise NotFound."""
         link = self.find(ident)
         if not link:
             raise NotFound("no %s has id %d: it was never created, or has been deleted" % (self.label, ident))
         return link
 
-    def need_room(self):
+    def need_room(self) -> None:
         """Raise Full unless a slot is free."""
         if self.words[self.header] >= self.capacity:
             raise Full("all %d %s slots are in use: delete one, or migrate to larger capacities" % (self.capacity, self.label))
 
-    def touch(self, at):
+    def touch(self, at: int) -> None:
         """Say that the slot at word `at` is about to change, all of it."""
         arena = self.arena
         touched = arena.touched
@@ -200,7 +213,7 @@ class Pool:
             if (at - self.base) % self.span < CHUNK_WORDS:
                 return
 
-    def take(self, ident, bucket=0):
+    def take(self, ident: int, bucket: int = 0) -> int:
         """Take a free slot for ident, put it at the front of the chain at `bucket` (0: of ident's), and return its word offset."""
         if not bucket:
             bucket = self.bucket(ident)
@@ -225,7 +238,7 @@ class Pool:
         w[bucket] = link
         return at
 
-    def free(self, link, bucket):
+    def free(self, link: int, bucket: int) -> None:
         """Zero a used slot (its bucket's head stays) and put it at the front of the free list."""
         w = self.words
         h = self.header

@@ -2,8 +2,11 @@
 
 from .frames import BOOT, OVERHEAD, length_at
 
+if 0:  # read by type checkers only: a board's compiler drops it
+    from .types import Buffer, Replay
 
-def run(replay, data, at, until):
+
+def run(replay: "Replay", data: "Buffer", at: int, until: int) -> tuple[int, int]:
     """Step `replay` through the whole frames of data (bytes) from `at` on; return where the next one and the last one begin.
 
     Stops before a frame that data cuts off, after a boot frame (its caller may want to look at it) and after the frame
@@ -24,7 +27,7 @@ def run(replay, data, at, until):
     return at, last
 
 
-def skip(data, at, count):
+def skip(data: "Buffer", at: int, count: int) -> tuple[int, int]:
     """Pass over at most `count` whole frames of data from `at` on, by the lengths they claim; return where the next one
     begins and how many were passed."""
     size = len(data)

@@ -4,6 +4,9 @@ Never the hot path: one 64-byte block costs a board about a million instructions
 O'Connor, Aumasson, Neves, Wilcox-O'Hearn (2020); its section is beside each rule. `data` is any buffer of bytes.
 """
 
+if 0:  # read by type checkers only: a board's compiler drops it
+    from .types import Buffer, Integers, WritableBuffer
+
 _MASK = 0xFFFFFFFF
 _BLOCK = 64
 _CHUNK = 1024
@@ -16,11 +19,11 @@ PERMUTATION = (2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8)
 CHUNK_START, CHUNK_END, PARENT, ROOT = 1, 2, 4, 8
 
 
-def _rotate_right(x, n):
+def _rotate_right(x: int, n: int) -> int:
     return (x >> n | x << 32 - n) & _MASK
 
 
-def _g(v, a, b, c, d, x, y):
+def _g(v: list[int], a: int, b: int, c: int, d: int, x: int, y: int) -> None:
     """The mixing function G (paper, 2.2), on words a, b, c, d of the state v with message words x and y."""
     v[a] = v[a] + v[b] + x & _MASK
     v[d] = _rotate_right(v[d] ^ v[a], 16)
@@ -32,7 +35,7 @@ def _g(v, a, b, c, d, x, y):
     v[b] = _rotate_right(v[b] ^ v[c], 7)
 
 
-def _compress(cv, m, counter, length, flags):
+def _compress(cv: "Integers", m: list[int], counter: int, length: int, flags: int) -> list[int]:
     """The compression function (paper, 2.2), cut to its first 8 words: no output here is longer than 32 bytes."""
     v = list(cv)
     v.extend(IV[:4])
@@ -50,7 +53,7 @@ def _compress(cv, m, counter, length, flags):
     return [v[i] ^ v[i + 8] for i in range(8)]
 
 
-def _words(data, at, size):
+def _words(data: "Buffer", at: int, size: int) -> list[int]:
     """Return the 16 message words of the size (0 to 64) bytes at data[at], padded with zeros (paper, 2.1)."""
     m = [0] * 16
     for i in range(size):
@@ -58,9 +61,9 @@ def _words(data, at, size):
     return m
 
 
-def _chunk(data, at, size, counter, root):
+def _chunk(data: "Buffer", at: int, size: int, counter: int, root: int) -> list[int]:
     """Return the chaining value, 8 words, of a chunk of 0 to 1024 bytes; root is ROOT or 0 (paper, 2.4)."""
-    cv = IV
+    cv: "Integers" = IV
     flags = CHUNK_START
     while size > _BLOCK:
         cv = _compress(cv, _words(data, at, _BLOCK), counter, _BLOCK, flags)
@@ -70,12 +73,12 @@ def _chunk(data, at, size, counter, root):
     return _compress(cv, _words(data, at, size), counter, size, flags | CHUNK_END | root)
 
 
-def _parent(left, right, root):
+def _parent(left: list[int], right: list[int], root: int) -> list[int]:
     """Return the chaining value of a parent of two chaining values (paper, 2.5)."""
     return _compress(IV, left + right, 0, _BLOCK, PARENT | root)
 
 
-def _tree(data, at, size, counter, root):
+def _tree(data: "Buffer", at: int, size: int, counter: int, root: int) -> list[int]:
     """Return the chaining value of the tree over size bytes; counter is the number of its first chunk."""
     if size <= _CHUNK:
         return _chunk(data, at, size, counter, root)
@@ -87,24 +90,24 @@ def _tree(data, at, size, counter, root):
     return _parent(left, right, root)
 
 
-def _store(cv, out, out_at):
+def _store(cv: list[int], out: "WritableBuffer", out_at: int) -> None:
     for i in range(32):
         out[out_at + i] = cv[i >> 2] >> 8 * (i & 3) & 0xFF
 
 
-def hash(data):
+def hash(data: "Buffer") -> bytes:
     """Return the 32-byte BLAKE3 hash of data, of any length."""
     out = bytearray(32)
     _store(_tree(data, 0, len(data), 0, ROOT), out, 0)
     return bytes(out)
 
 
-def chunk_cv(data, at, counter, out, out_at):
+def chunk_cv(data: "Buffer", at: int, counter: int, out: "WritableBuffer", out_at: int) -> None:
     """Write the 32-byte chaining value of the whole chunk data[at : at + 1024], chunk number counter, to out[out_at]."""
     _store(_chunk(data, at, _CHUNK, counter, 0), out, out_at)
 
 
-def parent_cv(cvs, left, right, out, out_at, root):
+def parent_cv(cvs: "Buffer", left: int, right: int, out: "WritableBuffer", out_at: int, root: int) -> None:
     """Write the parent of the chaining values at cvs[left] and cvs[right] to out[out_at]; out may be cvs.
 
     root is 1 for the top of the tree (what is written is then the hash), else 0.
@@ -113,7 +116,7 @@ def parent_cv(cvs, left, right, out, out_at, root):
     _store(_parent(m, _words(cvs, right, 32)[:8], ROOT if root else 0), out, out_at)
 
 
-def crc32(data, seed=0):
+def crc32(data: "Buffer", seed: int = 0) -> int:
     """Return the CRC-32 of data as zlib and PNG have it (polynomial 0x04C11DB7, reflected); seed is the CRC before data."""
     crc = seed ^ _MASK
     for byte in data:

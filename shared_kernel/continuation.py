@@ -14,8 +14,11 @@ from .run import NONE, Run
 from .snapshot import HEADER as HEADER_BYTES
 from .snapshot import Header
 
+if 0:  # read by type checkers only: a board's compiler drops it
+    from .types import Buffer, Integers, Origin, Store
 
-def begin(store, config, entropy, identity, policy, origin):
+
+def begin(store: "Store", config: "Integers", entropy: bytes, identity: str, policy: int, origin: "Origin") -> None:
     """Program the genesis of a log that goes on from `origin` (see genesis.encode) and prepare the slot for its state. What an earlier
     call left unfinished is erased. Invalid, and nothing done, if a log is there or the region is too small; Damage if the region
     holds what cannot be read."""
@@ -28,7 +31,7 @@ def begin(store, config, entropy, identity, policy, origin):
         region.erase(sector)
 
 
-def add(store, chunk, data):
+def add(store: "Store", chunk: int, data: "Buffer") -> None:
     """Program chunk number `chunk` of the arena: data, and zeros up to 1 KiB. The same chunk again changes nothing."""
     _need_blank(store)
     region = store.region
@@ -45,7 +48,7 @@ def add(store, chunk, data):
     region.slot_program(0, chunk * CHUNK, data)
 
 
-def end(store):
+def end(store: "Store") -> None:
     """Prove that the state on the flash has the root that the genesis names, and make it the log's. FormatError if it has not: then
     the region stays as good as blank."""
     _need_blank(store)
@@ -78,7 +81,7 @@ def end(store):
         store._go_on()
 
 
-def erase(store, name, head):
+def erase(store: "Store", name: bytes, head: bytes) -> None:
     """Erase the log `name`, which must end with chain head `head`, and leave the region blank. Invalid, and nothing done, if it has
     another end, if a sector is bad, or if its newest snapshot is not in slot 0: take one, then.
 
@@ -106,7 +109,7 @@ def erase(store, name, head):
     store._rebuild()
 
 
-def _need_blank(store):
+def _need_blank(store: "Store") -> None:
     if store.damage:
         raise Damage("the region is not blank: %s" % store.damage)
     if store.name is not None:

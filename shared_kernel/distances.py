@@ -4,13 +4,16 @@ Exact: differences of two i32 need 33 bits and their squares 66, so nothing is c
 and the order of summation cannot matter.
 """
 
+if 0:  # read by type checkers only: a board's compiler drops it
+    from .types import Words
+
 LIMIT = (1 << 63) - 1  # no distance is larger, so none ever reads as negative in 64 bits
 
 _SIGN = 0x80000000
 _MASK = 0xFFFFFFFF
 
 
-def distances(words, first, stride, dim, count, query, out):
+def distances(words: "Words", first: int, stride: int, dim: int, count: int, query: "Words", out: "Words") -> None:
     """Write min(sum of squared differences, 2^63 - 1) of query and each of count vectors to out.
 
     words, query and out hold 32-bit words; those of words and query are Q16.16 in two's complement (i32 or u32). Vector j

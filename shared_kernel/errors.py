@@ -93,7 +93,7 @@ class Mismatch(QuipuError):
 
     code = 15
 
-    def __init__(self, seq, what, expected, found):
+    def __init__(self, seq: int, what: str, expected: object, found: object) -> None:
         super().__init__("seq %d: %s: expected %s, found %s" % (seq, what, expected, found))
         self.seq = seq
         self.what = what

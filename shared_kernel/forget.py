@@ -4,7 +4,7 @@ import gc
 import sys
 
 
-def forget(package, *names):
+def forget(package: str, *names: str) -> None:
     """On a board, drop these modules of a package; an import loads them again."""
     if sys.implementation.name == "micropython":
         for name in names:

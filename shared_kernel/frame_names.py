@@ -9,6 +9,6 @@ NAMES = {GENESIS: "genesis", BOOT: "boot", CHECKPOINT: "checkpoint", CLOCK: "clo
          ACKNOWLEDGED: "acknowledged", SNAPSHOT: "snapshot"}
 
 
-def is_command(kind):
+def is_command(kind: int) -> bool:
     """Return whether a type (token bit included or not) is a state-changing command's."""
     return kind < SKIPPABLE and kind & 0x3F >= 0x10

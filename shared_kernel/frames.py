@@ -11,6 +11,11 @@ from .const import const
 from .errors import Invalid, TooLong
 from .kernel import SET_META, SET_TAG, put_u32, u32
 
+if 0:  # read by type checkers only: a board's compiler drops it
+    from .types import Buffer, Config, Integers, WritableBuffer
+
+    STOP: int  # genesis.py needs its type before this file has been read: they import each other
+
 VERSION = const(1)
 HEADER = const(12)
 OVERHEAD = const(16)  # header and CRC
@@ -38,23 +43,23 @@ STOP = const(0)  # policy of a full log
 OVERWRITE = const(1)
 
 
-def largest_frame(config):
+def largest_frame(config: "Config") -> int:
     """Return the length of the largest frame, genesis aside, that a log of this configuration can hold."""
     return OVERHEAD + max(TOKEN_BYTES + max(6 + 4 * config[0] + config[5], 30 + config[6]), BOOT_BYTES)
 
 
-def span(config, unit):
+def span(config: "Config", unit: int) -> int:
     """Return the most bytes that one program call of the log carries on flash of this program unit: what a power cut may void."""
     size = max(largest_frame(config), 320)
     return (size + unit - 1) // unit * unit
 
 
-def seed(name):
+def seed(name: "Buffer") -> int:
     """Return the CRC from which the frames of the log called `name` (32 bytes) start."""
     return primitives.crc32(name, 0)
 
 
-def seal(buffer, start, kind, size, seq, tick, crc_seed):
+def seal(buffer: "WritableBuffer", start: int, kind: int, size: int, seq: int, tick: int, crc_seed: int) -> int:
     """Write header and CRC around the payload of `size` bytes at buffer[start+12]; return where the frame ends."""
     buffer[start] = VERSION
     buffer[start + 1] = kind
@@ -67,7 +72,8 @@ def seal(buffer, start, kind, size, seq, tick, crc_seed):
     return end + 4
 
 
-def chain(buffer, kind, size, seq, tick, crc_seed, head, group, at, room):
+def chain(buffer: "WritableBuffer", kind: int, size: int, seq: int, tick: int, crc_seed: int, head: bytes, group: "WritableBuffer", at: int,
+          room: int) -> bytes:
     """Seal the frame whose payload stands at buffer[32+12:], copy it to group[at:], filled up to `room` bytes; return the chain head
     after it. The head before it goes to the buffer's beginning: one hash over both is the chain's next link."""
     end = seal(buffer, 32, kind, size, seq, tick, crc_seed)
@@ -78,7 +84,7 @@ def chain(buffer, kind, size, seq, tick, crc_seed, head, group, at, room):
     return primitives.hash(memoryview(buffer)[:end])
 
 
-def frame(kind, payload, seq, tick, crc_seed):
+def frame(kind: int, payload: "Buffer", seq: int, tick: int, crc_seed: int) -> bytes:
     """Return a whole frame as bytes."""
     out = bytearray(OVERHEAD + len(payload))
     out[HEADER : HEADER + len(payload)] = payload
@@ -86,12 +92,12 @@ def frame(kind, payload, seq, tick, crc_seed):
     return bytes(out)
 
 
-def length_at(buffer, start):
+def length_at(buffer: "Buffer", start: int) -> int:
     """Return the length of the frame that the header at buffer[start] claims."""
     return OVERHEAD + (buffer[start + 2] | buffer[start + 3] << 8)
 
 
-def crc_fits(buffer, start, end, crc_seed):
+def crc_fits(buffer: "Buffer", start: int, end: int, crc_seed: int) -> bool:
     """Return whether the frame buffer[start:end] carries the CRC of its bytes."""
     return primitives.crc32(memoryview(buffer)[start : end - 4], crc_seed) == u32(buffer, end - 4)
 
@@ -99,7 +105,7 @@ def crc_fits(buffer, start, end, crc_seed):
 # -- payloads -------------------------------------------------------------------------------------------------------------
 
 
-def words_bytes(values):
+def words_bytes(values: "Integers") -> bytearray:
     """Return integers (i32 or u32) as little-endian 32-bit words."""
     out = bytearray(4 * len(values))
     for i in range(len(values)):
@@ -107,7 +113,7 @@ def words_bytes(values):
     return out
 
 
-def vector_bytes(vector):
+def vector_bytes(vector: "Integers") -> bytes | bytearray:
     """Return a vector of Q16.16 integers as bytes; Invalid for anything that is not a signed 32-bit integer."""
     packed = primitives.pack and primitives.pack(vector, None, b"")
     if packed:
@@ -120,13 +126,13 @@ def vector_bytes(vector):
     return words_bytes(vector)
 
 
-def _u32(what, value):
+def _u32(what: str, value: object) -> int:
     if not isinstance(value, int) or not 0 <= value <= 0xFFFFFFFF:
         raise Invalid("%s must be 0 to 4294967295, not %r" % (what, value))
     return value
 
 
-def _name(name):
+def _name(name: "str | Buffer") -> bytes:
     if isinstance(name, str):
         name = name.encode()
     if not 1 <= len(name) <= 24:
@@ -134,7 +140,7 @@ def _name(name):
     return bytes(name)
 
 
-def insert(vector, tag=0, meta=b""):
+def insert(vector: "Integers", tag: int = 0, meta: bytes = b"") -> bytes:
     packed = primitives.pack and primitives.pack(vector, tag, meta)
     if packed:
         return packed
@@ -142,40 +148,40 @@ def insert(vector, tag=0, meta=b""):
     return bytes((dim & 255, dim >> 8)) + words_bytes((_u32("tag", tag),)) + vector_bytes(vector) + meta
 
 
-def update(ident, tag=None, meta=None):
+def update(ident: int, tag: int | None = None, meta: "Buffer | None" = None) -> bytes:
     which = (0 if tag is None else SET_TAG) | (0 if meta is None else SET_META)
     if not which:
         raise Invalid("an update sets the tag, the metadata or both: neither was given")
     return bytes(words_bytes((_u32("id", ident), _u32("tag", tag or 0))) + bytes((which,)) + bytes(memoryview(meta or b"")))
 
 
-def ident(ident):
+def ident(ident: int) -> bytes:
     """Return the payload of delete record, delete node and delete edge."""
     return bytes(words_bytes((_u32("id", ident),)))
 
 
-def create_node(kind, record=0):
+def create_node(kind: int, record: int | None = 0) -> bytes:
     return bytes(words_bytes((_u32("kind", kind), _u32("record", record or 0))))
 
 
-def create_edge(kind, origin, target):
+def create_edge(kind: int, origin: int, target: int) -> bytes:
     return bytes(words_bytes((_u32("kind", kind), _u32("from", origin), _u32("to", target))))
 
 
-def put(name, value, prev=0):
+def put(name: "str | Buffer", value: "Buffer", prev: int = 0) -> bytes:
     name = _name(name)
     return bytes(words_bytes((_u32("prev", prev),)) + bytes((0, len(name))) + name + bytes(memoryview(value)))
 
 
-def delete_key(name, prev=0):
+def delete_key(name: "str | Buffer", prev: int = 0) -> bytes:
     return bytes(words_bytes((_u32("prev", prev),))) + _name(name)
 
 
-def boot(number, head, skipped, repeats=0):
+def boot(number: int, head: bytes, skipped: int, repeats: int = 0) -> bytes:
     """skipped: bytes that a power cut voided; repeats: bytes before this frame that repeat the log's last frames."""
     return bytes(words_bytes((number,)) + head + words_bytes((skipped, repeats)))
 
 
-def clock(unix_ms, uncertainty_ms):
+def clock(unix_ms: int, uncertainty_ms: int) -> bytes:
     """unix_ms: milliseconds since 1970 UTC; uncertainty_ms: how far off it may be."""
     return bytes(words_bytes((unix_ms & 0xFFFFFFFF, unix_ms >> 32, uncertainty_ms)))

@@ -9,6 +9,9 @@ from .frames import BOOT_BYTES, GENESIS, HEADER, NO_HEAD, OVERHEAD, OVERWRITE, S
 from .kernel import u32
 from .run import NONE, Run
 
+if 0:  # read by type checkers only: a board's compiler drops it
+    from .types import Buffer, Integers, Origin, Region
+
 LARGEST = const(264)  # bytes that hold any genesis frame
 BEGUN = b"QUIPUNEW"  # see unfinished.py
 DONE = b"QUIPULOG"
@@ -20,7 +23,7 @@ _ORIGIN_BYTES = const(132)
 _IDENTITY_BYTES = const(64)
 
 
-def encode(config, entropy, identity, policy=STOP, origin=None):
+def encode(config: "Integers", entropy: bytes, identity: str, policy: int = STOP, origin: "Origin | None" = None) -> bytes:
     """Return a genesis payload. config: see config.py. entropy: 16 random bytes. identity: the board as text, cut at 64 bytes.
     origin, of a log that continues another: (its name, seq, chain head and root there, root of the state to start with)."""
     if len(entropy) != 16:
@@ -29,8 +32,8 @@ def encode(config, entropy, identity, policy=STOP, origin=None):
         raise Invalid("the policy of a full log is 0 (stop) or 1 (overwrite), not %d" % policy)
     while len(identity.encode()) > _IDENTITY_BYTES:  # cut between characters: half of one could not be read back
         identity = identity[:-1]
-    identity = identity.encode()
-    out = words_bytes((RULES,) + check_config(config)) + entropy + bytes((policy, len(identity))) + identity
+    identity = identity.encode()  # type: ignore[assignment]  # a second name would cost a board bytes
+    out = words_bytes((RULES,) + check_config(config)) + entropy + bytes((policy, len(identity))) + identity  # type: ignore[operator]  # bytes now
     if origin:
         name, seq, head, root, base = origin
         out += name + words_bytes((seq,)) + head + root + base
@@ -40,7 +43,10 @@ def encode(config, entropy, identity, policy=STOP, origin=None):
 class Genesis:
     """A decoded genesis payload. FormatError if it is none; rules this version does not know are refused by number."""
 
-    def __init__(self, payload):
+    if 0:  # read by type checkers only
+        origin: "Origin | None"
+
+    def __init__(self, payload: "Buffer") -> None:
         if len(payload) < _IDENTITY_AT or len(payload) - _IDENTITY_AT - payload[_LENGTH_AT] not in (0, _ORIGIN_BYTES):
             raise FormatError("a genesis payload of %d bytes is not one" % len(payload))
         if payload[_LENGTH_AT] > _IDENTITY_BYTES:
@@ -59,12 +65,12 @@ class Genesis:
                            bytes(payload[at + 68 : at + 100]), bytes(payload[at + 100 : at + 132]))
 
 
-def continues(buffer, at, size):
+def continues(buffer: "Buffer", at: int, size: int) -> bool:
     """Return whether the genesis frame at buffer[at:] of `size` bytes begins a log that continues another one."""
     return size - OVERHEAD - _IDENTITY_AT - buffer[at + HEADER + _LENGTH_AT] == _ORIGIN_BYTES
 
 
-def need_layout(region, config):
+def need_layout(region: "Region", config: "Integers") -> tuple[int, int]:
     """Return (sectors of a snapshot slot, bytes of a block) for a configuration. Invalid, with the numbers, if the region is too small for
     it."""
     pad = region.pad
@@ -82,7 +88,8 @@ def need_layout(region, config):
     return slot, block
 
 
-def begin(region, top, config, entropy, identity, policy, origin=None):
+def begin(region: "Region", top: int, config: "Integers", entropy: bytes, identity: str, policy: int,
+          origin: "Origin | None" = None) -> None:
     """Program the beginning of a log on a region that is as good as blank: a mark, the sectors' records, the run with the genesis
     frame. Until `finish` the region stays as good as blank.
 
@@ -127,7 +134,7 @@ def begin(region, top, config, entropy, identity, policy, origin=None):
     raise failed
 
 
-def _mark(region, named):
+def _mark(region: "Region", named: bool) -> int:
     """Program the mark that says that a genesis was begun; return its sector. An older mark goes only when the new one stands. named:
     whether an erase mark says that the region is as good as blank: else a sector that reads blank is not erased, since a cut would leave
     what nothing explains."""
@@ -151,7 +158,7 @@ def _mark(region, named):
     raise failed
 
 
-def finish(region):
+def finish(region: "Region") -> None:
     """Program the mark that says that the genesis, and the state that it begins with, are done."""
     from .unfinished import mark_at, marks_of
 

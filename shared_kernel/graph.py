@@ -3,6 +3,9 @@
 from .const import const
 from .errors import Invalid
 
+if 0:  # read by type checkers only: a board's compiler drops it
+    from .types import Iterator, Kernel
+
 OUT = const(1)
 IN = const(2)
 BOTH = const(3)
@@ -18,13 +21,13 @@ _NEXT_OUT = const(6)
 _NEXT_IN = const(8)
 
 
-def edges_of(kernel, node, directions=BOTH):
+def edges_of(kernel: "Kernel", node: int, directions: int = BOTH) -> list[int]:
     """Return the ids of a node's edges, newest first: its out-edges, then its in-edges. NotFound if there is no such node."""
     at = kernel.nodes.at(kernel.nodes.need(node) - 1)
     return [kernel.arena.words[edge + _ID] for edge, _ in _around(kernel, at, directions)]
 
 
-def neighbourhood(kernel, node, depth=1, kind=None, directions=OUT):
+def neighbourhood(kernel: "Kernel", node: int, depth: int = 1, kind: int | None = None, directions: int = OUT) -> list[tuple[int, int]]:
     """Return [(node id, distance)] of every node within `depth` edges of `node`, itself first, in breadth-first order.
 
     kind: follow only edges of this kind. directions: OUT, IN or BOTH. Neighbours come newest edge first, out before in.
@@ -57,7 +60,7 @@ def neighbourhood(kernel, node, depth=1, kind=None, directions=OUT):
     return result
 
 
-def _around(kernel, at, directions):
+def _around(kernel: "Kernel", at: int, directions: int) -> "Iterator[tuple[int, int]]":
     """Yield (word offset of an edge, link of the node at its other end) for the edges of the node at word `at`."""
     w = kernel.arena.words
     for bit, first, following, other in ((OUT, _OUT, _NEXT_OUT, _TO), (IN, _IN, _NEXT_IN, _FROM)):

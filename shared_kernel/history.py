@@ -14,6 +14,9 @@ from .frames import HEADER, OVERHEAD, TOKEN, TOKEN_BYTES, VERSION
 from .kernel import PUT, u32
 from .reader import LogReader, frame_of
 
+if 0:  # read by type checkers only: a board's compiler drops it
+    from .types import Buffer, Store, Walk, Words
+
 _ID = const(1)  # word of a key's slot, see kernel.py
 _KIND_BITS = const(0x3F)
 _SAME = const(4)  # bytes of a put's payload
@@ -31,12 +34,16 @@ class History:
     """versions: [(seq, value)], newest first; a value is None if the frame that had it has left the flash. archived: None, or the
     seq of the oldest frame on the flash, if older versions were written before it."""
 
-    def __init__(self):
+    if 0:  # read by type checkers only
+        versions: list[tuple[int, bytes | None]]
+        archived: int | None
+
+    def __init__(self) -> None:
         self.versions = []
         self.archived = None
 
 
-def walk(data, end, found, until, unit):
+def walk(data: "Buffer", end: int, found: "Words", until: int, unit: int) -> int:
     """Go from frame to frame in data[:end], from the one of seq found[0] at its beginning to that of seq `until`; return where it
     begins, or where the way ends: there is no frame of the next seq, or it is cut off.
 
@@ -64,7 +71,11 @@ class _Finder:
     found: of the frame last found, see `walk`.
     """
 
-    def __init__(self, store, walk):
+    if 0:  # read by type checkers only
+        address: int
+        at_boundary: bool
+
+    def __init__(self, store: "Store", walk: "Walk") -> None:
         self.store = store
         self.walk = walk
         self.block = store.block
@@ -73,7 +84,7 @@ class _Finder:
         self.first = store.seq + 1
         self.size = 0
 
-    def frame(self, seq):
+    def frame(self, seq: int) -> memoryview | None:
         """Return the frame of a seq as a view that is good until the next call; None if it has left the flash."""
         if seq < self.first and not self._enter(seq):
             return None
@@ -96,7 +107,7 @@ class _Finder:
             if not self._fetch(address):
                 return self._search(seq)
 
-    def _search(self, seq):
+    def _search(self, seq: int) -> memoryview | None:
         """Find a frame as recovery does."""
         store = self.store
         self.first = store.seq + 1  # the block is used
@@ -112,7 +123,7 @@ class _Finder:
         self.found[3] = u32(frame, HEADER + TOKEN_BYTES if frame[1] & TOKEN else HEADER)
         return frame
 
-    def _enter(self, seq):
+    def _enter(self, seq: int) -> bool:
         """Read the beginning of the run that has seq; return whether there is one."""
         store = self.store
         order = store.order
@@ -138,7 +149,7 @@ class _Finder:
         self.first = first
         return self._fetch(store.region.frames_at(order[low]))
 
-    def _fetch(self, address):
+    def _fetch(self, address: int) -> bool:
         """Read from an address on, to the end of its block at most; return whether a frame may stand there."""
         region = self.store.region
         sector_end = (region.sector_of(self.store.order[self.index]) + 1) * region.sector
@@ -152,17 +163,17 @@ class _Finder:
         region.fetch(address, self.block[:size])
         return True
 
-    def _first(self, index):
+    def _first(self, index: int) -> int:
         return self.store.region.first(self.store.order[index])
 
 
-def history(store, name, limit, walk=walk):
+def history(store: "Store", name: bytes, limit: int, walk: "Walk" = walk) -> "History":
     """Return the History of a key that there is, its newest `limit` versions; NotFound if there is none. Runs inside Store.call.
     walk: the function above, or a faster one."""
     return _walk(store, name, limit, -1, walk)
 
 
-def value_at(store, name, seq, walk=walk):
+def value_at(store: "Store", name: bytes, seq: int, walk: "Walk" = walk) -> tuple[int, bytes]:
     """Return (seq of the write, value) of a key as it was after frame `seq`. NotFound if it was not there; Archived if that has
     left the flash. Runs inside Store.call."""
     found = _walk(store, name, 1, seq, walk)
@@ -174,7 +185,7 @@ def value_at(store, name, seq, walk=walk):
                    % (name, seq))
 
 
-def _walk(store, name, limit, until, walk):
+def _walk(store: "Store", name: bytes, limit: int, until: int, walk: "Walk") -> "History":
     """Collect up to limit versions of seq <= until (-1: any); a value that a write left out is looked for further down."""
     kernel = store.kernel
     link = kernel.find_key(name, 0, len(name))

@@ -11,6 +11,9 @@ from .const import const
 from .errors import InUse, Invalid, NotFound, TooLong, WrongDimension
 from .root import RootTree
 
+if 0:  # read by type checkers only: a board's compiler drops it
+    from .types import Buffer, Config, Integers, NoReturn, WritableBuffer
+
 # Command types, the low six bits of a frame's type.
 INSERT = const(0x10)
 UPDATE = const(0x11)
@@ -54,12 +57,12 @@ _NAME_BYTES = const(24)
 _DIRTY = const(1)
 
 
-def u32(data, at):
+def u32(data: "Buffer", at: int) -> int:
     """Return the little-endian u32 at data[at]."""
     return data[at] | data[at + 1] << 8 | data[at + 2] << 16 | data[at + 3] << 24
 
 
-def put_u32(data, at, value):
+def put_u32(data: "WritableBuffer", at: int, value: int) -> None:
     """Store value as a little-endian u32 at data[at]."""
     data[at] = value & 255
     data[at + 1] = value >> 8 & 255
@@ -71,7 +74,7 @@ class Kernel:
     """The state machine over one arena. config: (dim, records, nodes, edges, keys, meta_bytes, value_bytes). spare: an arena
     that is needed no more; the new one takes its memory if the sizes agree."""
 
-    def __init__(self, config, spare=None):
+    def __init__(self, config: "Integers", spare: "Arena | None" = None) -> None:
         self.arena = arena = Arena(config, spare)
         self.words = arena.words
         self.tree = RootTree(arena)
@@ -81,17 +84,17 @@ class Kernel:
         self.meta_bytes = arena.config[5]
         self.value_bytes = arena.config[6]
 
-    def root(self):
+    def root(self) -> bytes:
         """Return the 32-byte state root."""
         return self.tree.value()
 
-    def seq(self):
+    def seq(self) -> int:
         """Return the seq of the last state-changing frame."""
         return self.arena.words[_SEQ_AT]
 
     # -- checks: pure -------------------------------------------------------------------------------------------------
 
-    def check(self, kind, data, start, end):
+    def check(self, kind: int, data: "Buffer", start: int, end: int) -> None:
         """Raise Refused if command `kind` with payload data[start:end] cannot be applied now."""
         size = end - start
         if kind == INSERT:
@@ -161,29 +164,29 @@ class Kernel:
         else:
             raise Invalid("command type 0x%02x is unknown" % kind)
 
-    def _exactly(self, kind, size, need):
+    def _exactly(self, kind: int, size: int, need: int) -> None:
         if size != need:
             raise Invalid("command 0x%02x has a payload of %d bytes, not %d" % (kind, need, size))
 
-    def _at_least(self, kind, size, need):
+    def _at_least(self, kind: int, size: int, need: int) -> None:
         if size < need:
             raise Invalid("command 0x%02x has a payload of at least %d bytes, not %d" % (kind, need, size))
 
-    def _too_long(self, what, size, limit):
+    def _too_long(self, what: str, size: int, limit: int) -> "NoReturn":
         raise TooLong("%s has at most %d bytes here, not %d" % (what, limit, size))
 
-    def _check_name(self, length, room):
+    def _check_name(self, length: int, room: int) -> None:
         if not 1 <= length <= _NAME_BYTES or length > room:
             raise TooLong("a key's name has 1 to %d bytes, not %d" % (_NAME_BYTES, length))
 
-    def _check_prev(self, link, prev):
+    def _check_prev(self, link: int, prev: int) -> None:
         last = self.arena.words[self.keys.at(link - 1) + _ID] if link else 0
         if prev != last:
             raise Invalid("the key was last written by seq %d, not %d" % (last, prev))
 
     # -- changes: cannot fail after check -----------------------------------------------------------------------------
 
-    def apply(self, kind, data, start, end, seq):
+    def apply(self, kind: int, data: "Buffer", start: int, end: int, seq: int) -> None:
         """Apply a command that `check` passed; seq is its frame's, and the id of what it creates."""
         arena = self.arena
         w = self.words
@@ -238,19 +241,19 @@ class Kernel:
             arena.touch(0)
         w[_SEQ_AT] = seq
 
-    def _fill(self, at, room, data, start, end):
+    def _fill(self, at: int, room: int, data: "Buffer", start: int, end: int) -> None:
         """Put data[start:end] at word `at` and zero the rest of its room (bytes, up to a whole word)."""
         w = self.arena.words
         for i in range(at, at + (room + 3) // 4):
             w[i] = 0
         primitives.copy(self.arena.bytes, 4 * at, data, start, end - start)
 
-    def _refer(self, link, count):
+    def _refer(self, link: int, count: int) -> None:
         at = self.records.at(link - 1)
         self.records.touch(at)
         self.arena.words[at + _REFS] += count * 256
 
-    def _create_edge(self, data, start, seq):
+    def _create_edge(self, data: "Buffer", start: int, seq: int) -> None:
         w = self.arena.words
         at = self.edges.take(seq)
         link = w[self.edges.bucket(seq)]
@@ -268,7 +271,7 @@ class Kernel:
             self.nodes.touch(node_at)
             w[node_at + _OUT + end] = link
 
-    def _delete_edge(self, link):
+    def _delete_edge(self, link: int) -> None:
         w = self.arena.words
         edges = self.edges
         at = edges.at(link - 1)
@@ -289,7 +292,7 @@ class Kernel:
                 w[node_at + _OUT + end] = after
         edges.free(link, edges.bucket(w[at + _ID]))
 
-    def _delete_node(self, ident):
+    def _delete_node(self, ident: int) -> None:
         w = self.arena.words
         link = self.nodes.find(ident)
         at = self.nodes.at(link - 1)
@@ -302,13 +305,13 @@ class Kernel:
 
     # -- keys by name -------------------------------------------------------------------------------------------------
 
-    def _name_bucket(self, data, start, length):
+    def _name_bucket(self, data: "Buffer", start: int, length: int) -> int:
         h = 0
         for i in range(start, start + length):
             h = (h * 33 ^ data[i]) & 0xFFFFFF  # 24 bits: the product stays a small integer on a board
         return self.keys.at(h % self.keys.capacity)
 
-    def find_key(self, data, start, length):
+    def find_key(self, data: "Buffer", start: int, length: int) -> int:
         """Return the slot link of the key named data[start:start+length]; 0 for none."""
         if not self.keys.capacity:
             return 0
@@ -329,15 +332,15 @@ class Kernel:
 
     # -- what things are ----------------------------------------------------------------------------------------------
 
-    def config(self):
+    def config(self) -> "Config":
         """Return the configuration as the arena's header has it."""
         return tuple([self.arena.words[_CONFIG_AT + i] for i in range(7)])
 
-    def record(self, ident):
+    def record(self, ident: int) -> tuple[int, list[int], bytes]:
         """Return (tag, vector, metadata) of a record: u32, list of dim i32, bytes. NotFound if there is none."""
         return self.record_at(self.records.at(self.records.need(ident) - 1))
 
-    def record_at(self, at):
+    def record_at(self, at: int) -> tuple[int, list[int], bytes]:
         w = self.arena.words
         vector = []
         for i in range(at + _VECTOR, at + _VECTOR + self.dim):
@@ -345,24 +348,24 @@ class Kernel:
         meta = 4 * (at + _VECTOR + self.dim)
         return w[at + _TAG], vector, bytes(self.arena.bytes[meta : meta + (w[at + _REFS] & 255)])
 
-    def node(self, ident):
+    def node(self, ident: int) -> tuple[int, int]:
         """Return (kind, record id or 0) of a node. NotFound if there is none."""
         return self.node_at(self.nodes.at(self.nodes.need(ident) - 1))
 
-    def node_at(self, at):
+    def node_at(self, at: int) -> tuple[int, int]:
         w = self.arena.words
         link = w[at + _RECORD]
         return w[at + _KIND], w[self.records.at(link - 1) + _ID] if link else 0
 
-    def edge(self, ident):
+    def edge(self, ident: int) -> tuple[int, int, int]:
         """Return (kind, from node id, to node id) of an edge. NotFound if there is none."""
         return self.edge_at(self.edges.at(self.edges.need(ident) - 1))
 
-    def edge_at(self, at):
+    def edge_at(self, at: int) -> tuple[int, int, int]:
         w = self.arena.words
         return (w[at + _KIND], w[self.nodes.at(w[at + _FROM] - 1) + _ID], w[self.nodes.at(w[at + _TO] - 1) + _ID])
 
-    def key(self, name):
+    def key(self, name: "Buffer") -> tuple[int, bytes]:
         """Return (seq of the last write, value) of a key. NotFound if there is none."""
         self._check_name(len(name), len(name))
         link = self.find_key(name, 0, len(name))
@@ -371,7 +374,7 @@ class Kernel:
         _, seq, value = self.key_at(self.keys.at(link - 1))
         return seq, value
 
-    def key_at(self, at):
+    def key_at(self, at: int) -> tuple[bytes, int, bytes]:
         """Return (name, seq of the last write, value) of the key slot at word `at`."""
         w = self.arena.words
         b = self.arena.bytes

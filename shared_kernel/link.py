@@ -13,6 +13,9 @@ from .const import const
 from .errors import LinkError
 from .kernel import put_u32, u32
 
+if 0:  # read by type checkers only: a board's compiler drops it
+    from .types import Buffer, Callable, Iterable, Output
+
 PROTOCOL = const(2)
 MARK = const(0x1E)
 OPEN = const(0x23)
@@ -25,11 +28,11 @@ _LETTER = const(0x2B)  # the least of base64's
 class RequestReader:
     """Finds requests among the bytes that arrive; `limit` characters at most between "#" and "!"."""
 
-    def __init__(self, limit):
+    def __init__(self, limit: int) -> None:
         self.line = bytearray(limit)
         self.size = -1  # characters so far; -1: outside of a request, -2: its mark has come
 
-    def feed(self, c):
+    def feed(self, c: int) -> tuple[int, int, bytes] | None:
         """Take one byte. Return (id, op, payload) when it completes a request, None otherwise; LinkError if one is broken."""
         if c == MARK:
             self.size = -2
@@ -46,7 +49,8 @@ class RequestReader:
             self.size += 1
         return None
 
-    def rest(self, poll, read, wait_ms):
+    def rest(self, poll: "Callable[[int], Iterable[object]]", read: "Callable[[int], Buffer]",
+             wait_ms: int) -> tuple[int, int, bytes] | None:
         """Do what `feed` does, for all that follows a request's opening, each byte within wait_ms of the one before. poll(wait_ms) gives
         something to iterate over once if a byte is there."""
         line = self.line
@@ -66,11 +70,11 @@ class RequestReader:
         self.size = len(line)
         return None
 
-    def busy(self):
+    def busy(self) -> bool:
         """Return whether a request has begun and not ended."""
         return self.size != -1
 
-    def _decode(self, line):
+    def _decode(self, line: "Buffer") -> tuple[int, int, bytes]:
         try:
             body = binascii.a2b_base64(line)
         except ValueError:
@@ -81,12 +85,12 @@ class RequestReader:
         return body[0], body[1], body[2:end]
 
 
-def answer(output, ident, status, payload):
+def answer(output: "Output", ident: int, status: int, payload: "Buffer") -> None:
     """Write an answer to a raw stream, the payload as it stands: no copy of it is made."""
     answer_in_parts(output, ident, status, len(payload), (payload,))
 
 
-def answer_in_parts(output, ident, status, size, parts):
+def answer_in_parts(output: "Output", ident: int, status: int, size: int, parts: "Iterable[Buffer]") -> None:
     """Write an answer whose payload of `size` bytes comes in parts, each of which is written before the next is asked for."""
     head = bytes((MARK, ANSWER, ident, status, size & 255, size >> 8))
     crc = primitives.crc32(memoryview(head)[2:], 0)

@@ -21,6 +21,22 @@ A provider may also have these, which do a whole loop of root.py, arena.py and f
   pack(vector, tag, meta) -> an insert's payload, or the vector's words if tag is None; None for what frames.py must judge
 """
 
+if 0:  # read by type checkers only: a board's compiler drops it
+    from .blake3 import chunk_cv as chunk_cv
+    from .blake3 import crc32 as crc32
+    from .blake3 import hash as hash
+    from .blake3 import parent_cv as parent_cv
+    from .distances import distances as distances
+    from .frames import chain as chain
+    from .nearest import nearest as nearest
+    from .scan import scan as scan
+    from .types import Buffer, Callable, Integers, Words, WritableBuffer
+
+    copy: "Callable[[WritableBuffer, int, Buffer, int, int], None]"
+    climb: "Callable[[Buffer, WritableBuffer, int, Words, int, WritableBuffer], bytes] | None"
+    take: "Callable[[Words, WritableBuffer, Words, Words, int, int], int] | None"
+    pack: "Callable[[Integers, int | None, bytes], bytes | None] | None"
+
 NAMES = ("hash", "chunk_cv", "parent_cv", "crc32", "copy", "distances", "nearest", "scan", "chain")
 
 # True where hashing the whole arena beats rehashing its changed chunks: a host whose fast hash has no chunk interface.
@@ -31,7 +47,7 @@ SEAM = 1  # what all these functions mean; native code that was made for another
 refused = None  # why native code that was there is not used
 
 
-def use(provider):
+def use(provider: object) -> None:
     """Install provider's functions (any object with some of NAMES; None: none); what it lacks falls back to the reference."""
     here = globals()
     for each in NAMES:
@@ -44,10 +60,10 @@ def use(provider):
     here["name"] = getattr(provider, "name", "plain")
 
 
-def __getattr__(each):
+def __getattr__(each: str) -> object:
     """Return, and install, the reference of a function that no provider has given: it is loaded only where it is needed."""
     if each == "copy":
-        found = _copy
+        found: object = _copy
     elif each == "distances":
         from .distances import distances as found
     elif each == "nearest":
@@ -66,5 +82,5 @@ def __getattr__(each):
     return found
 
 
-def _copy(to, to_at, of, of_at, count):
+def _copy(to: "WritableBuffer", to_at: int, of: "Buffer", of_at: int, count: int) -> None:
     to[to_at : to_at + count] = of[of_at : of_at + count]

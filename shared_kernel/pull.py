@@ -5,11 +5,14 @@ from .const import const
 from .errors import LogFull
 from .frames import words_bytes
 
+if 0:  # read by type checkers only: a board's compiler drops it
+    from .types import Iterator, Region, Store, WritableBuffer
+
 MOST = const(64)  # runs that one answer names
 _NEAR = const(16)
 
 
-def layout(store, seq, head, hold):
+def layout(store: "Store", seq: int, head: bytes, hold: bool) -> bytearray:
     """Return where the frames from `seq` on stand; see requests.LOG_LAYOUT for the words.
 
     head: the chain head before that frame, or its beginning, by what the host has: FormatError if the log has another. A `seq` before
@@ -18,7 +21,7 @@ def layout(store, seq, head, hold):
     return store.call(_layout, store, seq, head, hold)
 
 
-def _layout(store, seq, head, hold):
+def _layout(store: "Store", seq: int, head: bytes, hold: bool) -> bytearray:
     store._kernel()
     if not store.booted and store.damage is None:
         try:
@@ -39,7 +42,7 @@ def _layout(store, seq, head, hold):
                         region.block, region.unit, len(order) - at] + order[at : at + MOST])
 
 
-def used_end(region, address, end):
+def used_end(region: "Region", address: int, end: int) -> int:
     """Return what region.used_end does, or up to 15 bytes more: a loop over bytes would take as long as sending the answer."""
     part, blank = region.part, memoryview(region.blank)
     most = len(part)
@@ -62,7 +65,7 @@ def used_end(region, address, end):
     return end
 
 
-def parts(region, buffer, address, end):
+def parts(region: "Region", buffer: "WritableBuffer", address: int, end: int) -> "Iterator[memoryview]":
     """Read the flash from address to end through a buffer; yield each part."""
     buffer = memoryview(buffer)
     while address < end:

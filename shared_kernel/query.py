@@ -13,6 +13,9 @@ from .const import const
 from .errors import Invalid
 from .kernel import u32
 
+if 0:  # read by type checkers only: a board's compiler drops it
+    from .types import Buffer, Field, Follow, Kernel, Pool, Words
+
 RECORDS = const(0)  # what a filter is over
 KEYS = const(1)
 TESTS = ("==", "!=", "<", "<=", ">", ">=")
@@ -53,7 +56,7 @@ _OLD = const(7)
 _SUMS = const(8)
 
 
-def check_field(field):
+def check_field(field: "Field") -> "Field":
     """Return (offset, width, signed); Invalid unless it is one."""
     try:
         offset, width, signed = field
@@ -64,7 +67,7 @@ def check_field(field):
     raise Invalid("a field is (offset, width of 1 to 4 bytes, signed), not %r" % (field,))
 
 
-def bias(field):
+def bias(field: "Field | None") -> int:
     """Return what is taken off an integer of this field to keep it in 32 bits."""
     return 1 << 31 if field and field[1] == 4 and not field[2] else 0
 
@@ -73,7 +76,10 @@ class Filter:
     """Which records or keys are meant. over: RECORDS or KEYS; tag: only records of this tag; prefix: only keys whose name begins
     with these bytes; where: None, or (field, test, number) with one of TESTS."""
 
-    def __init__(self, over, tag=None, prefix=b"", where=None):
+    if 0:  # read by type checkers only
+        where: "tuple[Field, int, int] | None"
+
+    def __init__(self, over: int, tag: int | None = None, prefix: "Buffer" = b"", where: "tuple[Field, str, int] | None" = None) -> None:
         if over not in (RECORDS, KEYS) or over == KEYS and tag is not None or over == RECORDS and prefix:
             raise Invalid("a filter is over RECORDS, perhaps with a tag, or over KEYS, perhaps with a prefix")
         self.over = over
@@ -87,10 +93,10 @@ class Filter:
             except (TypeError, ValueError):
                 raise Invalid("`where` is (field, one of %s, number), not %r" % (" ".join(TESTS), where)) from None
 
-    def pool(self, kernel):
+    def pool(self, kernel: "Kernel") -> "Pool":
         return kernel.keys if self.over else kernel.records
 
-    def plan(self, kernel, field=None):
+    def plan(self, kernel: "Kernel", field: "Field | None" = None) -> "array[int]":
         """Return the array that `follow` takes for this filter and a field to sum."""
         plan = array("I", bytes(4 * _PLAN))
         plan[_OVER] = self.over
@@ -112,16 +118,16 @@ class Filter:
             self._place(plan, _SUMMED, field)
         return plan
 
-    def _place(self, plan, at, field):
+    def _place(self, plan: "Words", at: int, field: "Field") -> None:
         plan[at], plan[at + 1] = field[0], field[1]
         plan[at + 2] = 1 if field[2] else 0
 
 
-def _signed(word):
+def _signed(word: int) -> int:
     return word - (1 << 32) if word >> 31 else word
 
 
-def _integer(plan, at_field, data, start, length):
+def _integer(plan: "Words", at_field: int, data: "Buffer", start: int, length: int) -> int | None:
     """Return an integer of a field less its bias; None if there are too few bytes."""
     offset, width = plan[at_field], plan[at_field + 1]
     if offset + width > length:
@@ -134,7 +140,7 @@ def _integer(plan, at_field, data, start, length):
     return value - (1 << 31) if width == 4 else value
 
 
-def look(plan, prefix, data, at):
+def look(plan: "Words", prefix: bytes, data: "Buffer", at: int) -> int | None:
     """Return the integer that the slot in use at word `at` has in the field to sum, less its bias; None if the filter does not mean
     that slot, or it has no such field. data: the arena."""
     at *= 4
@@ -159,7 +165,7 @@ def look(plan, prefix, data, at):
     return _integer(plan, _SUMMED, data, start, length)
 
 
-def follow(plan, prefix, data, at, sums, mode):
+def follow(plan: "Words", prefix: bytes, data: "Buffer", at: int, sums: "Words", mode: int) -> None:
     """REMEMBER what the slot at word `at` (0: there is none) adds to sums; or CHANGE them: what was remembered goes, what is there
     now comes. The truth that native code is held to."""
     value = look(plan, prefix, data, at) if at else None
@@ -190,23 +196,23 @@ def follow(plan, prefix, data, at, sums, mode):
 class Aggregate:
     """count; sum; least and greatest, None of nothing."""
 
-    def __init__(self, sums, bias):
+    def __init__(self, sums: "Words", bias: int) -> None:
         self.count = sums[_COUNT]
         self.sum = (_signed(sums[_HIGH]) << 32 | sums[_LOW]) + self.count * bias
         self.least = _signed(sums[_LEAST]) + bias if self.count else None
         self.greatest = _signed(sums[_GREATEST]) + bias if self.count else None
 
-    def mean(self):
+    def mean(self) -> int | None:
         """Return sum / count, rounded towards minus infinity; None of nothing."""
         return self.sum // self.count if self.count else None
 
 
-def is_stale(sums):
+def is_stale(sums: "Words") -> int:
     """Return whether an extreme has gone, so that sums' least or greatest is no longer true."""
     return sums[_STALE]
 
 
-def gather(kernel, filter, plan, follow=follow):
+def gather(kernel: "Kernel", filter: "Filter", plan: "Words", follow: "Follow" = follow) -> "array[int]":
     """Return the sums of all that a plan, made of filter, means now."""
     sums = array("I", bytes(4 * _SUMS))
     pool = filter.pool(kernel)
@@ -217,14 +223,14 @@ def gather(kernel, filter, plan, follow=follow):
     return sums
 
 
-def aggregate(kernel, filter, field=None, follow=follow):
+def aggregate(kernel: "Kernel", filter: "Filter", field: "Field | None" = None, follow: "Follow" = follow) -> "Aggregate":
     """Return the Aggregate of a field over what a filter means; without a field, each counts as 0: a count."""
     if field is not None:
         field = check_field(field)
     return Aggregate(gather(kernel, filter, filter.plan(kernel, field), follow), bias(field))
 
 
-def select(kernel, filter):
+def select(kernel: "Kernel", filter: "Filter") -> list[int] | list[bytes]:
     """Return the ids of the records, ascending, or the names of the keys, ascending, that a filter means."""
     pool = filter.pool(kernel)
     plan = filter.plan(kernel)
@@ -233,4 +239,4 @@ def select(kernel, filter):
         at = pool.at(slot)
         if pool.words[at + _ID] and look(plan, filter.prefix, kernel.arena.bytes, at) is not None:
             found.append(kernel.key_at(at)[0] if filter.over else pool.words[at + _ID])
-    return sorted(found)
+    return sorted(found)  # type: ignore[return-value]  # all are of one kind

@@ -6,6 +6,9 @@ from .errors import Damage
 from .frames import NO_HEAD, crc_fits, length_at
 from .kernel import u32
 
+if 0:  # read by type checkers only: a board's compiler drops it
+    from .types import Region, Run, WritableBuffer
+
 
 class LogReader:
     """A position in the log: the next frame to read has seq `seq` and is looked for at `address`.
@@ -15,7 +18,17 @@ class LogReader:
     most: length of the largest frame; then several frames are read together, and `at` moves from one to the next. 0: one by one
     """
 
-    def __init__(self, region, order, crc_seed, buffer, at, most=0):
+    if 0:  # read by type checkers only
+        buffer: "WritableBuffer"
+        number: int
+        address: int
+        end: int
+        limit: int
+        ahead_at: int
+        following: int
+        until: int
+
+    def __init__(self, region: "Region", order: list[int], crc_seed: int, buffer: "WritableBuffer", at: int, most: int = 0) -> None:
         self.region = region
         self.order = order
         self.seed = crc_seed
@@ -25,7 +38,7 @@ class LogReader:
         self.ahead = self.ahead_end = 0  # between these addresses stand the frames that have been read but not given out yet
         self.genesis = -1
 
-    def enter(self, number):
+    def enter(self, number: int) -> "Run":
         """Go to the first frame of a run of the log; return the Run."""
         region = self.region
         run = region.need_run(number)
@@ -41,20 +54,20 @@ class LogReader:
         self._look_ahead()
         return run
 
-    def _look_ahead(self):
+    def _look_ahead(self) -> None:
         i = self.order.index(self.number) + 1
         self.following = self.order[i] if i < len(self.order) else -1
         self.until = -1
         if i < len(self.order):
             self.until = self.region.first(self.following)
 
-    def seek(self, seq):
+    def seek(self, seq: int) -> "Run | None":  # type: ignore[return]  # after the loop: None
         """Go to the run that has `seq`; return it, None if seq is before the log."""
         for i in range(len(self.order) - 1, -1, -1):
             if self.region.first(self.order[i]) <= seq:
                 return self.enter(self.order[i])
 
-    def next(self, head=None):
+    def next(self, head: bytes | None = None) -> int:
         """Read the next frame into the buffer and return its length; 0 at the log's end. Damage if frames are missing.
 
         head: the chain head before the frame, which the header of a run that begins here must bear; None: not compared.
@@ -83,7 +96,7 @@ class LogReader:
                          % (self.number, self.region.sector_of(self.number), self.seq, self.until))
         return n
 
-    def _in_next_block(self):
+    def _in_next_block(self) -> int:
         """Go on at the next block's boundary if the frame of this seq stands there, having had no room before it."""
         address, limit = self.address, self.limit
         if limit < self.end:
@@ -96,7 +109,7 @@ class LogReader:
             self.ahead_end = 0
         return 0
 
-    def _here(self):
+    def _here(self) -> int:
         """Read the frame of this seq at this address and return its length; 0 if it does not stand there."""
         if self.most and self.seq != self.genesis:
             n = self._read_ahead()
@@ -105,7 +118,7 @@ class LogReader:
         n = self.whole(self.address, self.limit, 0 if self.seq == self.genesis else self.seed)
         return n if n and u32(self.buffer, self.at + 4) == self.seq else 0
 
-    def _read_ahead(self):
+    def _read_ahead(self) -> int:
         """Do what `_here` does, for all the frames at once that follow here and fit the buffer; 0 if none does."""
         address = self.address
         if address >= self.limit:
@@ -126,7 +139,7 @@ class LogReader:
         self.ahead_at += size
         return n
 
-    def whole(self, address, limit, seed):
+    def whole(self, address: int, limit: int, seed: int) -> int:
         """Read the frame at address into the buffer and return its length; 0 if none with a fitting CRC stands there."""
         if self.most:
             self.at = self.base
@@ -136,6 +149,6 @@ class LogReader:
         return n if n and crc_fits(self.buffer, self.at, self.at + n, seed) else 0
 
 
-def frame_of(reader, size):
+def frame_of(reader: "LogReader", size: int) -> memoryview:
     """Return the frame that `next` has just read, as a view."""
     return memoryview(reader.buffer)[reader.at : reader.at + size]

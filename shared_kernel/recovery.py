@@ -35,6 +35,9 @@ from .reader import LogReader, frame_of
 from .replay import Replay
 from .run import NONE
 
+if 0:  # read by type checkers only: a board's compiler drops it
+    from .types import Arena, Config, Header, Region, Run
+
 _AHEAD = const(1024)  # bytes of frames that are read together
 _READINGS = const(7)  # that must be alike before a flash counts as one that reads the same each time
 _TRIES = const(40)  # of a flash whose half-programmed units read otherwise each time
@@ -59,7 +62,18 @@ class Found:
     fresh: the log began in this very boot
     """
 
-    def __init__(self, region):
+    if 0:  # read by type checkers only
+        replay: "Replay | None"
+        damage: str | None
+        run: "Run | None"
+        order: list[int]
+        cuts: list[tuple[int, int]]
+        pile: list[int]
+        unknown: list[int]
+        bad: list[int]
+        slots: "list[Header | None]"
+
+    def __init__(self, region: "Region") -> None:
         self.region = region
         self.replay = self.damage = self.run = None
         self.order, self.cuts, self.pile, self.unknown, self.bad = [], [], [], [], []
@@ -70,7 +84,7 @@ class Found:
         self.fresh = self.intact = False
 
 
-def recover(region, spare=None, until=-1):
+def recover(region: "Region", spare: "Arena | None" = None, until: int = -1) -> "Found":  # type: ignore[return]  # its last turn returns
     """Return what a region holds as a Found.
 
     spare: an arena whose memory may be used again
@@ -89,7 +103,7 @@ def recover(region, spare=None, until=-1):
             return found
 
 
-def _flickers(region):
+def _flickers(region: "Region") -> bool:
     """Return whether readings of the ring differ from one another."""
     part = region.part
     for address in range(region.ring() * region.sector, region.sectors * region.sector, len(part)):
@@ -102,7 +116,7 @@ def _flickers(region):
     return False
 
 
-def _recover(found, spare, until):
+def _recover(found: "Found", spare: "Arena | None", until: int) -> None:
     region = found.region
     if not region.read_layout():
         from .unfinished import need_blank
@@ -151,13 +165,13 @@ class _Extent:
     settled: whether a frame of a later group stands behind the first of these groups
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.last = self.before = -1
         self.begin = self.end = 0
         self.settled = False
 
 
-def _measure(reader, run):
+def _measure(reader: "LogReader", run: "Run") -> "_Extent":
     """Read one run alone, as far as its frames follow one another; return its _Extent. The reader stands behind them."""
     out = _Extent()
     reader.order = [run.number]
@@ -178,7 +192,7 @@ def _measure(reader, run):
     return out
 
 
-def _choose(found, numbers, reader):
+def _choose(found: "Found", numbers: list[int], reader: "LogReader") -> str | None:
     """Find the run at the log's end, and the pile. Return None, or what is wrong with a newer run."""
     region = found.region
     pile = []  # (run, extent), newest first
@@ -235,7 +249,7 @@ def _choose(found, numbers, reader):
     return problem
 
 
-def _goes_on(reader, address, limit, seq):
+def _goes_on(reader: "LogReader", address: int, limit: int, seq: int) -> bool:
     """Return whether a whole frame that begins a group, of this `seq` or later, can be read behind a frame that is broken: where that one
     says that it ends, or at the boundary of a later block of the sector, or where what stands there says that it ends."""
     region, buffer, at = reader.region, reader.buffer, reader.base
@@ -256,7 +270,7 @@ def _goes_on(reader, address, limit, seq):
         address, limit = limit, limit + region.block
 
 
-def _void(reader):
+def _void(reader: "LogReader") -> int:
     """Return how many bytes stand where reading broke off: up to the last one of the block that is not blank; where none is, of the next
     block of the sector, if it does not begin with a header."""
     region, address, limit = reader.region, reader.address, reader.limit
@@ -266,7 +280,7 @@ def _void(reader):
     return size
 
 
-def _was_in_use(reader, run):
+def _was_in_use(reader: "LogReader", run: "Run") -> bool:
     """Return whether more stands in a run that does not hold than what nobody was promised. In the sector of a boot's run an erase may
     have begun since: so where its frames break off says nothing, but where all would end that the boot wrote before it promised
     anything does."""
@@ -279,13 +293,13 @@ def _was_in_use(reader, run):
     return region.used_end(address, limit) > address or _goes_on(reader, limit, limit, seq + 1)
 
 
-def _begins(reader, address, limit, seq):
+def _begins(reader: "LogReader", address: int, limit: int, seq: int) -> int:
     buffer, at = reader.buffer, reader.base
     return (reader.whole(address, limit, reader.seed) and u32(buffer, at + 4) >= seq
             and not buffer[at + TICK_TOP] & CONTINUES)
 
 
-def _is_unfinished(found):
+def _is_unfinished(found: "Found") -> bool:
     """Return whether the log is to be forgotten: it was being erased on purpose, or is a genesis whose beginning was cut short."""
     from .unfinished import is_begun, is_erased
 
@@ -298,7 +312,7 @@ def _is_unfinished(found):
     return found.region.is_blank(found.end, sector_end) and is_begun(found.region)
 
 
-def _find_order(found, reader):
+def _find_order(found: "Found", reader: "LogReader") -> None:
     """Follow the runs back, each to the one that it goes on from. The oldest that break off are left out, if a snapshot covers them: they
     are half erased."""
     region, run = found.region, found.run
@@ -333,7 +347,7 @@ def _find_order(found, reader):
         del order[0]
 
 
-def _find_unknown(found):
+def _find_unknown(found: "Found") -> None:
     region = found.region
     if getattr(region.flash, "erases_whole", False):  # there a header that an erase has left can be read
         return
@@ -346,7 +360,7 @@ def _find_unknown(found):
 # -- the state ------------------------------------------------------------------------------------------------------------
 
 
-def _replay(found, spare):
+def _replay(found: "Found", spare: "Arena | None") -> None:
     """Bring the state to the log's end: from the newest snapshot that the chain leads to, or from the genesis."""
     region, replay, order = found.region, found.replay, found.order
     first = region.need_run(order[0])
@@ -409,7 +423,7 @@ def _replay(found, spare):
             _note(found, reader)
 
 
-def _check_older(found):
+def _check_older(found: "Found") -> None:
     """The log does not name the newer snapshot, which may be written over then: so the older one must be whole."""
     slots, replay = found.slots, found.replay
     slot = 0 if slots[0].generation < slots[1].generation else 1
@@ -424,19 +438,19 @@ def _check_older(found):
         slots[slot] = None
 
 
-def _load(region, slot, kernel):
+def _load(region: "Region", slot: int, kernel: "Kernel") -> None:
     arena = memoryview(kernel.arena.bytes)
     for chunk in range(kernel.arena.chunks):
         region.slot_read(slot, chunk * CHUNK, arena[chunk * CHUNK : (chunk + 1) * CHUNK])
 
 
-def _reader(found, size):
+def _reader(found: "Found", size: int) -> "LogReader":
     size = max(size, LARGEST)
     buffer = bytearray(32 + max(size, _AHEAD))
     return LogReader(found.region, found.order, found.replay.seed, buffer, 32, size)
 
 
-def _skim(found, header):
+def _skim(found: "Found", header: "Header") -> "LogReader":
     """Return a reader at the frame after a snapshot; the chain from its run's header must lead to the snapshot's head."""
     reader = _reader(found, largest_frame(found.replay.kernel.config()))
     run = reader.seek(header.seq)
@@ -455,7 +469,7 @@ def _skim(found, header):
     return reader
 
 
-def _header(region, slot, name):
+def _header(region: "Region", slot: int, name: bytes) -> "Header | None":
     """Return the snapshot header of a slot, by either copy; None if no snapshot of this log stands there."""
     data = bytearray(snapshot.HEADER)
     try:
@@ -475,14 +489,14 @@ def _header(region, slot, name):
     return None
 
 
-def _config(region, slot):
+def _config(region: "Region", slot: int) -> "Config":
     """Return the configuration in the first words of a slot's arena; Invalid if there is none."""
     words = bytearray(64)
     region.slot_read(slot, 0, words)
     return check_config([u32(words, 8 + 4 * i) for i in range(7)])
 
 
-def _note(found, reader, fresh=True):
+def _note(found: "Found", reader: "LogReader", fresh: bool = True) -> None:
     """Take over what the frame just read says of cuts (if it is fresh), of what the host has, and of snapshots."""
     data, at = reader.buffer, reader.at + HEADER
     kind = data[reader.at + 1]
@@ -499,7 +513,7 @@ def _note(found, reader, fresh=True):
                 found.proved = slot
 
 
-def _check_broken(found, reader, broken):
+def _check_broken(found: "Found", reader: "LogReader", broken: list[int]) -> None:
     """Damage if a run whose header cannot be read, in either copy, goes on behind the log's end. Two frames may: a boot frame and a
     checkpoint of a boot that had promised nothing."""
     region = found.region
@@ -515,7 +529,7 @@ def _check_broken(found, reader, broken):
             address += region.pad(n)
 
 
-def _check_end(found, reader):
+def _check_end(found: "Found", reader: "LogReader") -> None:
     """Say what stands behind the log's end: Damage unless one program call that was cut explains it."""
     region, replay = found.region, found.replay
     if found.acked > replay.seq + 1:

@@ -16,6 +16,9 @@ from .frames import HEADER, OVERHEAD, VERSION, words_bytes
 from .kernel import u32
 from .run import MAGIC, decode, is_whole
 
+if 0:  # read by type checkers only: a board's compiler drops it
+    from .types import Buffer, Callable, Flash, Integers, Run, WritableBuffer
+
 RECORD_MAGIC = const(0x32505551)  # "QUP2"
 FORMAT_1 = const(0x31505551)  # "QUP1": what a sector of the format before this one begins with
 _RECORD = const(20)
@@ -30,7 +33,7 @@ class Region:
     slot_sectors: sectors of a snapshot slot; block: bytes; both 0 until `set_layout` or `read_layout`
     """
 
-    def __init__(self, flash):
+    def __init__(self, flash: "Flash") -> None:
         self.flash = flash
         self.sector = flash.sector
         self.unit = flash.unit
@@ -46,19 +49,19 @@ class Region:
         self.part = memoryview(bytearray(_PART))
         self.blank = b"\xff" * _PART
 
-    def pad(self, size):
+    def pad(self, size: int) -> int:
         """Return size rounded up to whole program units."""
         return (size + self.unit - 1) // self.unit * self.unit
 
-    def slot_size(self, size):
+    def slot_size(self, size: int) -> int:
         """Return how many sectors a snapshot slot takes for an arena of so many bytes."""
         return (size + 2 * self.pad(snapshot.HEADER) + self.body - 1) // self.body
 
-    def ring(self):
+    def ring(self) -> int:
         """Return the number of the first ring sector; the ring goes on to the region's end."""
         return 2 * self.slot_sectors
 
-    def block_size(self, need):
+    def block_size(self, need: int) -> int:
         """Return the smallest block, of 1 KiB or a whole sector at least, whose first one in a sector has `need` bytes for frames; 0 if
         none has."""
         need = max(min(1024, self.sector), need + self.record_size + 2 * self.header_size)
@@ -67,14 +70,14 @@ class Region:
                 return self.sector // blocks
         return 0
 
-    def set_layout(self, slot_sectors, block):
+    def set_layout(self, slot_sectors: int, block: int) -> None:
         """Say where the ring begins and how it is cut."""
         self.slot_sectors = slot_sectors
         self.block = block
         self.blocks = self.sector // block
         self.turn = self.blocks * (self.sectors - 2 * slot_sectors)  # run numbers for one turn of the ring
 
-    def read_layout(self):
+    def read_layout(self) -> bool:
         """Set the layout by the first valid sector record; return whether there is one. FormatError if that is of another format, or of a
         region of another size."""
         for sector in range(self.sectors):
@@ -90,7 +93,7 @@ class Region:
                 return True
         return False
 
-    def is_format_1(self):
+    def is_format_1(self) -> bool:
         """Return whether a sector begins as one of a format 1 region does."""
         for sector in range(self.sectors):
             data = self.read(sector * self.sector, 16)
@@ -100,7 +103,7 @@ class Region:
 
     # -- flash --------------------------------------------------------------------------------------------------------
 
-    def fetch(self, address, buffer):
+    def fetch(self, address: int, buffer: "WritableBuffer") -> None:
         """Fill buffer from the flash. A byte that cannot be read (of a unit with ECC, torn by a power cut) comes as 0."""
         try:
             self.flash.read(address, buffer)
@@ -111,13 +114,13 @@ class Region:
                 except OSError:
                     buffer[i] = 0
 
-    def read(self, address, size):
+    def read(self, address: int, size: int) -> bytearray:
         """Return size bytes."""
         data = bytearray(size)
         self.fetch(address, data)
         return data
 
-    def program(self, address, data):
+    def program(self, address: int, data: "Buffer") -> None:
         """Program data (padded to the unit here), page by page, and read it back; FlashError unless it is all there."""
         size = len(data)
         if size % self.unit:
@@ -141,11 +144,11 @@ class Region:
                 raise FlashError("flash at 0x%x does not read back what was programmed there" % (address + at))
             at += _PART
 
-    def is_blank(self, address, end):
+    def is_blank(self, address: int, end: int) -> bool:
         """Return whether every byte from address to end reads 0xFF."""
         return self.used_end(address, end) == address
 
-    def used_end(self, address, end):
+    def used_end(self, address: int, end: int) -> int:
         """Return the address after the last byte in [address, end) that does not read 0xFF; `address` if all do."""
         while end > address:
             n = min(_PART, end - address)
@@ -161,18 +164,18 @@ class Region:
 
     # -- sectors ------------------------------------------------------------------------------------------------------
 
-    def record(self, sector):
+    def record(self, sector: int) -> tuple[int, int] | None:
         """Return (erase count, base of the run numbers) of a sector; None if it has no valid record."""
         data = self.read(sector * self.sector, _RECORD)
         if not _is_record(data):
             return None
         return u32(data, 4) & 0xFFFFFF, u32(data, 12)
 
-    def _count(self, sector):
+    def _count(self, sector: int) -> int:
         found = self.record(sector)
         return found[0] if found else 0
 
-    def _lost_count(self, sector):
+    def _lost_count(self, sector: int) -> int:
         """Return what a sector's erase count must have been, by its neighbour's: those of a slot, and of the ring, wear alike. Of a slot
         the next sector has been erased just before it, of the ring the one before it."""
         ring = self.ring()
@@ -182,18 +185,18 @@ class Region:
         last = (sector + 1) % max(1, self.slot_sectors) == 0
         return self._count(sector - 1) if last and sector else max(0, self._count(sector + 1) - 1)
 
-    def base(self, sector, top):
+    def base(self, sector: int, top: int) -> int:
         """Return the base that a sector's run numbers get when `top` is the greatest used so far."""
         base = top - top % self.turn + (sector - self.ring()) * self.blocks
         return base if base > top else base + self.turn
 
-    def erase(self, sector, base=0):
+    def erase(self, sector: int, base: int = 0) -> None:
         """Erase a sector and program its record. base: of its run numbers, in the ring."""
         count = (self._count(sector) or self._lost_count(sector)) + 1
         self.flash.erase(sector)
         self.mark_erased(sector, count, base)
 
-    def mark_erased(self, sector, count, base):
+    def mark_erased(self, sector: int, count: int, base: int) -> None:
         """Program the record of a sector that is erased."""
         data = words_bytes((RECORD_MAGIC, count & 0xFFFFFF | (self.blocks - 1) << 24,
                             self.sectors | self.slot_sectors << 16, base))
@@ -201,42 +204,42 @@ class Region:
 
     # -- runs ---------------------------------------------------------------------------------------------------------
 
-    def sector_of(self, number):
+    def sector_of(self, number: int) -> int:
         """Return the sector of the run `number`."""
         return self.ring() + number % self.turn // self.blocks
 
-    def header_at(self, number):
+    def header_at(self, number: int) -> int:
         """Return the address of the first copy of the header of run `number`."""
         block = number % self.blocks
         return self.sector_of(number) * self.sector + block * self.block + (0 if block else self.record_size)
 
-    def frames_at(self, number):
+    def frames_at(self, number: int) -> int:
         """Return the address of the first frame of run `number`."""
         return self.header_at(number) + 2 * self.header_size
 
-    def run(self, number):
+    def run(self, number: int) -> "Run | None":
         """Return the Run of that number, by either copy of its header; None if neither is valid."""
         data = self.header(number)
         return decode(data) if data else None
 
-    def header(self, number):
+    def header(self, number: int) -> memoryview | None:
         """Return the header of run `number`, by either copy, as a view that is good until the next reading; None if neither is valid."""
         data = self._header(self.header_at(number))
         return data if data and u32(data, 4) == number else None
 
-    def need_run(self, number):
+    def need_run(self, number: int) -> "Run":
         """Return the Run of that number; Damage if it cannot be read."""
         found = self.run(number)
         if found is None:
             raise Damage("neither copy of the header of run %d (sector %d) can be read" % (number, self.sector_of(number)))
         return found
 
-    def first(self, number):
+    def first(self, number: int) -> int:
         """Return the seq of the first frame of run `number`; Damage if its header cannot be read."""
         data = self.header(number)
         return u32(data, 12) if data else self.need_run(number).first
 
-    def _header(self, at):
+    def _header(self, at: int) -> memoryview | None:
         """Return the header that stands at an address as a view, or None.
 
         Where the second copy has its place, a frame that begins at this boundary may hold anything. But a frame's first byte is 1: its
@@ -259,7 +262,7 @@ class Region:
         data[0] = first
         return None
 
-    def numbers(self):
+    def numbers(self) -> tuple[list[int], int, list[int]]:
         """Return the numbers of all runs with a valid header, greatest first; the greatest number that is taken; and the addresses of
         headers that cannot be read, where something else than a frame stands."""
         found, broken = [], []
@@ -283,18 +286,18 @@ class Region:
         found.reverse()
         return found, max(top, found[0] if found else -1), broken
 
-    def write_header(self, run):
+    def write_header(self, run: "Run") -> None:
         """Program both copies of a run's header, each read back."""
         at = self.header_at(run.number)
         data = run.encode()
         self.program(at, data)
         self.program(at + self.header_size, data)
 
-    def block_end(self, address):
+    def block_end(self, address: int) -> int:
         """Return the end of the block that an address of the ring lies in."""
         return address - address % self.sector % self.block + self.block
 
-    def after(self, address, end, sizes):
+    def after(self, address: int, end: int, sizes: "Integers") -> int:
         """Return the address behind frames of these padded sizes that stand one after another from `address` on, none across a block's
         boundary; beyond `end` if they do not fit."""
         limit = self.block_end(address) if address < end else end
@@ -304,13 +307,13 @@ class Region:
             address += size
         return address
 
-    def fits(self, address, end, sizes):
+    def fits(self, address: int, end: int, sizes: "Integers") -> bool:
         """Return whether these frames fit there."""
         return self.after(address, end, sizes) <= end
 
     # -- frames -------------------------------------------------------------------------------------------------------
 
-    def frame(self, address, limit, buffer, at):
+    def frame(self, address: int, limit: int, buffer: "WritableBuffer", at: int) -> int:
         """Read what may be a frame at `address` into buffer from `at`; return its length, 0 if its header cannot be one."""
         if limit - address < OVERHEAD:
             return 0
@@ -324,15 +327,15 @@ class Region:
 
     # -- snapshot slots -----------------------------------------------------------------------------------------------
 
-    def slot_read(self, slot, offset, buffer):
+    def slot_read(self, slot: int, offset: int, buffer: "WritableBuffer") -> None:
         """Fill buffer from a snapshot slot's data at offset."""
         self._slot(slot, offset, buffer, self.fetch)
 
-    def slot_program(self, slot, offset, data):
+    def slot_program(self, slot: int, offset: int, data: "Buffer") -> None:
         """Program data into a snapshot slot at offset and read it back."""
         self._slot(slot, offset, data, self.program)
 
-    def _slot(self, slot, offset, data, act):
+    def _slot(self, slot: int, offset: int, data: "Buffer", act: "Callable[[int, memoryview], object]") -> None:
         data = memoryview(data)
         at = 0
         while at < len(data):
@@ -343,5 +346,5 @@ class Region:
             at += n
 
 
-def _is_record(data):
+def _is_record(data: "Buffer") -> bool:
     return u32(data, 0) == RECORD_MAGIC and primitives.crc32(data[:16], 0) == u32(data, 16)

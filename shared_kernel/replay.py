@@ -9,6 +9,9 @@ from .frames import BOOT, BOOT_BYTES, CHECKPOINT, CLOCK, GENESIS, HEADER, NO_HEA
 from .genesis import Genesis
 from .kernel import Kernel, u32
 
+if 0:  # read by type checkers only: a board's compiler drops it
+    from .types import Buffer, Callable, Config
+
 
 class Replay:
     """The state after the frames so far.
@@ -18,7 +21,14 @@ class Replay:
     of a configuration.
     """
 
-    def __init__(self, new_kernel=Kernel):
+    if 0:  # read by type checkers only
+        kernel: "Kernel"  # these three are None before the genesis, and whoever asks is past it
+        name: bytes
+        seq: int
+        genesis: "Genesis | None"
+        head: bytes
+
+    def __init__(self, new_kernel: "Callable[[Config], Kernel]" = Kernel) -> None:
         self.new_kernel = new_kernel
         self.kernel = None
         self.genesis = None
@@ -29,7 +39,7 @@ class Replay:
         self.boot = 0
         self.checkpoints = 0
 
-    def start_from(self, kernel, name, seq, head, boot=0):
+    def start_from(self, kernel: "Kernel", name: bytes, seq: int, head: bytes, boot: int = 0) -> None:
         """Go on from a snapshot: a kernel loaded with its arena, and the log's name, seq and chain head there."""
         self.kernel = kernel
         self.name = name
@@ -38,11 +48,11 @@ class Replay:
         self.head = head
         self.boot = boot
 
-    def step(self, frame):
+    def step(self, frame: bytes | memoryview) -> None:
         """Check one whole frame (bytes or memoryview) against the chain so far and apply it; Mismatch says what parts."""
         self.step_in(frame, 0, frame)
 
-    def step_in(self, data, at, frame):
+    def step_in(self, data: "Buffer", at: int, frame: bytes | memoryview) -> None:
         """Take a step with a frame that lies in data (bytes or memoryview) at `at`; frame is a view of it there."""
         end = at + len(frame) - 4
         whole = end - at >= HEADER and length_at(data, at) == end + 4 - at
@@ -78,7 +88,7 @@ class Replay:
         self.seq = seq
         self.head = primitives.hash(self.head + frame)
 
-    def _begin(self, frame, end, whole):
+    def _begin(self, frame: bytes | memoryview, end: int, whole: bool) -> None:
         if not whole or frame[0] != VERSION or frame[1] != GENESIS or primitives.crc32(frame[:end], 0) != u32(frame, end):
             seq = u32(frame, 4) if self.kernel and whole else 0  # without a base only 0 can be due
             raise Mismatch(seq, "first frame", "a whole genesis", bytes(frame[:HEADER]).hex())
@@ -103,7 +113,7 @@ class Replay:
         self.head = self.name = primitives.hash(NO_HEAD + frame)
         self.seed = seed(self.name)
 
-    def _log_only(self, kind, seq, payload):
+    def _log_only(self, kind: int, seq: int, payload: "Buffer") -> None:
         if kind == CHECKPOINT:
             root = self.kernel.root()
             if payload != root:

@@ -9,18 +9,25 @@ from . import primitives
 from .arena import CHUNK, CLEAN, DIRTY
 from .const import const
 
+if 0:  # read by type checkers only: a board's compiler drops it
+    from .types import Arena
+
 _CV = const(32)
 
 
 class RootTree:
     """Chaining values of one arena. Costs 64 bytes of memory for each KiB of it."""
 
-    def __init__(self, arena):
+    if 0:  # read by type checkers only
+        cvs: bytearray | None
+        root: bytes | None
+
+    def __init__(self, arena: "Arena") -> None:
         self.arena = arena
         self.cvs = None
         self.root = None
 
-    def value(self):
+    def value(self) -> bytes:
         """Return the 32-byte state root, and mark the changed chunks clean. O(changed chunks x log chunks)."""
         arena = self.arena
         dirty = arena.dirty
@@ -46,7 +53,7 @@ class RootTree:
             dirty[arena.chunks] = 0
         return self.root
 
-    def room(self):
+    def room(self) -> bytearray:
         """Return the memory for all chaining values. It is the arena's, like that of the state: a board asks for it while its heap is
         whole."""
         arena = self.arena
@@ -59,7 +66,7 @@ class RootTree:
             arena.cvs = bytearray(total * _CV)
         return arena.cvs
 
-    def _climb(self, changed):
+    def _climb(self, changed: list[int]) -> bytes:
         """Rehash the changed chunks (ascending numbers) and every parent above them; return the root."""
         n = self.arena.chunks
         cvs = self.cvs
@@ -68,7 +75,7 @@ class RootTree:
         at = 0  # the level's first chaining value
         while n > 1:
             above = at + n
-            parents = []
+            parents: list[int] = []
             for i in changed:
                 parent = i // 2
                 if parents and parents[-1] == parent:

@@ -9,6 +9,9 @@ from .const import const
 from .frames import words_bytes
 from .kernel import u32
 
+if 0:  # read by type checkers only: a board's compiler drops it
+    from .types import Buffer
+
 MAGIC = const(0x52)  # even, as the first byte of a frame is not, torn or whole
 HEADER = const(104)
 NONE = const(0xFFFFFFFF)  # in place of a number: there is no such run
@@ -36,7 +39,8 @@ class Run:
         the place where it breaks off
     """
 
-    def __init__(self, number, prev, first, repeats, boot, acked, policy, follows, name, head, bad, span):
+    def __init__(self, number: int, prev: int, first: int, repeats: int, boot: int, acked: int, policy: int, follows: bool, name: bytes,
+                 head: bytes, bad: list[int], span: int) -> None:
         self.number = number
         self.prev = prev
         self.first = first
@@ -50,7 +54,7 @@ class Run:
         self.bad = bad
         self.span = span
 
-    def encode(self):
+    def encode(self) -> bytes:
         """Return the header's bytes."""
         bad = self.bad[-_LISTED:]
         out = bytearray((MAGIC, self.policy | (_FOLLOWS if self.follows else 0), self.repeats, len(bad)))
@@ -64,13 +68,13 @@ class Run:
         return bytes(out + words_bytes((primitives.crc32(out, 0),)))
 
 
-def is_whole(data):
+def is_whole(data: "Buffer") -> bool:
     """Return whether `data` (104 bytes) is a header."""
     return (data[0] == MAGIC and data[1] <= _POLICY | _FOLLOWS
             and primitives.crc32(memoryview(data)[: HEADER - 4], 0) == u32(data, HEADER - 4))
 
 
-def decode(data):
+def decode(data: "Buffer") -> "Run | None":
     """Return the Run whose header `data` (104 bytes) is, or None if it is none."""
     if not is_whole(data):
         return None

@@ -8,12 +8,18 @@ from .arena import CHUNK, CLEAN, UNSAVED
 from .errors import FlashError
 from .snapshot import HEADER
 
+if 0:  # read by type checkers only: a board's compiler drops it
+    from .types import Arena, Header, Region
+
 
 class Saver:
     """slot: which; erased: sectors done; header: None until begun; failed: whether something could not be programmed; bad: the
     sector that could not be erased or programmed, or -1."""
 
-    def __init__(self, region, arena, slot):
+    if 0:  # read by type checkers only
+        header: "Header | None"
+
+    def __init__(self, region: "Region", arena: "Arena", slot: int) -> None:
         self.region = region
         self.arena = arena
         self.slot = slot
@@ -23,7 +29,7 @@ class Saver:
         self.failed = False
         self.bad = -1
 
-    def erase_next(self):
+    def erase_next(self) -> bool:
         """Erase the slot's next sector; return whether there are more."""
         self.erased += 1  # from the last, which has the header: a slot without its arena must not look whole
         self.bad = (self.slot + 1) * self.region.slot_sectors - self.erased
@@ -31,14 +37,14 @@ class Saver:
         self.bad = -1
         return self.erased < self.region.slot_sectors
 
-    def begin(self, header):
+    def begin(self, header: "Header") -> None:
         """Keep the arena as it is now: header names it. The root must have been computed since the last change."""
         self.header = header
         for chunk in range(self.arena.chunks):
             self.arena.touched[chunk] = UNSAVED
         self.arena.before_write = self.save
 
-    def save(self, chunk):
+    def save(self, chunk: int) -> None:
         """Program a chunk to its place. A failure spoils the snapshot, never the command that is about to change the chunk."""
         failed, self.failed = self.failed, True
         self.arena.touched[chunk] = CLEAN
@@ -51,7 +57,7 @@ class Saver:
         except (FlashError, OSError):
             pass
 
-    def save_next(self):
+    def save_next(self) -> bool:
         """Save the next chunk that is still unsaved; return False if none was."""
         touched = self.arena.touched
         while self.chunk < self.arena.chunks and touched[self.chunk] != UNSAVED:
@@ -61,7 +67,7 @@ class Saver:
         self.save(self.chunk)
         return True
 
-    def commit(self):
+    def commit(self) -> "Header | None":
         """Program the header after the arena, twice; return it, or None if a chunk had failed."""
         if self.failed:
             return None
@@ -70,7 +76,7 @@ class Saver:
             region.slot_program(self.slot, at, header)
         return self.header
 
-    def abandon(self):
+    def abandon(self) -> None:
         """Leave the slot as it is, without a header."""
         if self.header:
             for chunk in range(self.arena.chunks):

@@ -3,8 +3,11 @@
 from .frames import OVERHEAD, VERSION, crc_fits, length_at
 from .kernel import u32
 
+if 0:  # read by type checkers only: a board's compiler drops it
+    from .types import Buffer
 
-def scan(buffer, start, end, unit, most, seq, crc_seed):
+
+def scan(buffer: "Buffer", start: int, end: int, unit: int, most: int, seq: int, crc_seed: int) -> int:
     """Return where the run of whole frames that begins at buffer[start] ends, its last frame padded; `start` if none stands there.
 
     The frames bear seq, seq + 1, ..., each a CRC that fits and at most `most` bytes, all of them before `end`, and each

@@ -12,8 +12,11 @@ from .errors import Invalid, WrongDimension
 from .frames import vector_bytes
 from .kernel import u32
 
+if 0:  # read by type checkers only: a board's compiler drops it
+    from .types import Integers, Kernel
 
-def query_words(kernel, query):
+
+def query_words(kernel: "Kernel", query: "Integers") -> "array[int]":
     """Return a query (Q16.16 integers, one for each dimension) as an array of u32 words; WrongDimension if it does not fit."""
     if len(query) != kernel.dim:
         raise WrongDimension("a query has %d components here, not %d" % (kernel.dim, len(query)))
@@ -23,7 +26,7 @@ def query_words(kernel, query):
     return array("I", [u32(data, 4 * i) for i in range(kernel.dim)])
 
 
-def search(kernel, query, k, tag=None):
+def search(kernel: "Kernel", query: "Integers", k: int, tag: int | None = None) -> list[tuple[int, int]]:
     """Return [(distance, id)] of the k records nearest to query, nearest first; only those with `tag` if it is given."""
     if not isinstance(k, int) or k < 1:
         raise Invalid("k must be at least 1, not %r" % (k,))

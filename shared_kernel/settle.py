@@ -20,11 +20,14 @@ from .frames import BOOT, BOOT_BYTES, CHECKPOINT, CONTINUES, HEADER, OVERHEAD, T
 from .reader import LogReader, frame_of
 from .run import Run
 
+if 0:  # read by type checkers only: a board's compiler drops it
+    from .types import Buffer, Iterator, Region, Store
+
 _READINGS = const(40)  # of a half-programmed unit that reads otherwise each time, until it reads once more as it did at recovery
 _REPEATS = const(255)  # in a run, at most
 
 
-def settle(store):
+def settle(store: "Store") -> bool:
     """Write this boot's run; return False if no sector has room for it. FlashError, and nothing counts that was programmed, if the
     flash does not read as it did at recovery."""
     found = store.found
@@ -74,7 +77,7 @@ class _Differs(FlashError):
     pass
 
 
-def _erase_pile(store, number):
+def _erase_pile(store: "Store", number: int) -> None:
     """If there were two runs in the pile, both may have promised something: neither is needed now that this boot's run carries it. But a
     sector with a run that the carried one goes on from, having read it as settled, stays."""
     region = store.region
@@ -86,13 +89,13 @@ def _erase_pile(store, number):
                 _erase(store, region.sector_of(each))
 
 
-def _chained(store):
+def _chained(store: "Store") -> list[int]:
     """Return the sectors of the runs that the log's last run goes on from."""
     last = store.found.run.number
     return [store.region.sector_of(each) for each in store.order if each != last]
 
 
-def _erase(store, sector):
+def _erase(store: "Store", sector: int) -> None:
     region = store.region
     base = region.base(sector, store.top)
     store.top = base + region.blocks - 1
@@ -102,7 +105,7 @@ def _erase(store, sector):
         store.quarantine(sector)
 
 
-def _places(store, need):
+def _places(store: "Store", need: list[int]) -> "Iterator[int]":
     """Yield the numbers of the runs that may be written now, best first; a sector is erased when its turn comes."""
     found, region = store.found, store.region
     here = region.sector_of(found.run.number)
@@ -123,7 +126,7 @@ def _places(store, need):
         yield from _blocks_of(store, here, need)
 
 
-def _blocks_of(store, sector, need):
+def _blocks_of(store: "Store", sector: int, need: list[int]) -> "Iterator[int]":
     """Yield the numbers of the blank blocks at a sector's end in which a run with frames of these sizes has room."""
     region = store.region
     start = sector * region.sector
@@ -135,7 +138,7 @@ def _blocks_of(store, sector, need):
             yield number + block
 
 
-def _tail(store):
+def _tail(store: "Store") -> tuple[list[tuple[int, int, bytes]], bool]:
     """Return ([address, padded length, chain head before it] of the frames to be repeated, whether they are all of the run). They must
     lead to the store's head."""
     for _ in range(_READINGS):
@@ -148,7 +151,7 @@ def _tail(store):
     raise FlashError("the log's end reads differently than at the start of this boot")
 
 
-def _read_tail(store):
+def _read_tail(store: "Store") -> tuple[list[tuple[int, int, bytes]], bool] | None:
     found, region = store.found, store.region
     run = found.run
     reader = LogReader(region, [run.number], store.seed, store.block, 0)
@@ -172,14 +175,14 @@ def _read_tail(store):
         if region.fits(at, region.sector, need):
             return frames, True
     begins = max(begins, run.first + run.repeats)
-    keep = []
+    keep: list[tuple[int, int, bytes]] = []
     while frames and store.seq - len(keep) >= begins and size + frames[-1][1] <= most:
         size += frames[-1][1]
         keep.insert(0, frames.pop())
     return keep, False
 
 
-def _write(store, run, frames):
+def _write(store: "Store", run: "Run", frames: list[tuple[int, int, bytes]]) -> int:
     """Program the header and the repeated frames; return the address behind them."""
     region = store.region
     buffer = store.block
@@ -202,14 +205,14 @@ def _write(store, run, frames):
     return at
 
 
-def _frame(store, kind, payload, after):
+def _frame(store: "Store", kind: int, payload: "Buffer", after: int) -> bytearray:
     frame = bytearray(OVERHEAD + len(payload))
     frame[HEADER : HEADER + len(payload)] = payload
     seal(frame, 0, kind, len(payload), store.seq + after, store.tick(), store.seed)
     return frame
 
 
-def _program(region, at, frame):
+def _program(region: "Region", at: int, frame: "Buffer") -> int:
     """Program a frame where it fits next; return the address behind it."""
     size = region.pad(len(frame))
     limit = region.block_end(at - 1)

@@ -11,6 +11,9 @@ from .errors import FormatError
 from .frames import words_bytes
 from .kernel import u32
 
+if 0:  # read by type checkers only: a board's compiler drops it
+    from .types import Buffer
+
 MAGIC = const(0x504E5351)  # "QSNP"
 HEADER = const(124)
 
@@ -19,7 +22,7 @@ class Header:
     """A snapshot's header. seq: the last frame that the state covers; boot: the boot number then; generation: counts
     the snapshots of a log, so that the newer of two is known."""
 
-    def __init__(self, seq, boot, generation, length, name, head, root):
+    def __init__(self, seq: int, boot: int, generation: int, length: int, name: bytes, head: bytes, root: bytes) -> None:
         self.seq = seq
         self.boot = boot
         self.generation = generation
@@ -28,12 +31,12 @@ class Header:
         self.head = head
         self.root = root
 
-    def encode(self):
+    def encode(self) -> bytes:
         out = words_bytes((MAGIC, RULES, self.seq, self.boot, self.generation, self.length)) + self.name + self.head + self.root
         return bytes(out + words_bytes((primitives.crc32(out, 0),)))
 
 
-def decode(data):
+def decode(data: "Buffer") -> "Header":
     """Return the Header in the first bytes of data, or raise FormatError."""
     if len(data) < HEADER or u32(data, 0) != MAGIC:
         raise FormatError("no snapshot header here")

@@ -7,8 +7,11 @@ from .errors import FormatError, Invalid
 from .kernel import Kernel, u32
 from .snapshot import HEADER, Header, decode
 
+if 0:  # read by type checkers only: a board's compiler drops it
+    from .types import Buffer
 
-def load(data):
+
+def load(data: "Buffer") -> "tuple[Header, Kernel]":
     """Return (Header, Kernel) of a whole snapshot; FormatError unless the arena has the length and the root it claims."""
     header = decode(data)
     arena = memoryview(data)[HEADER:]
@@ -29,6 +32,6 @@ def load(data):
     return header, kernel
 
 
-def save(kernel, seq, boot, generation, name, head):
+def save(kernel: "Kernel", seq: int, boot: int, generation: int, name: bytes, head: bytes) -> bytes:
     """Return the whole snapshot of a kernel as bytes."""
     return Header(seq, boot, generation, kernel.arena.size, name, head, kernel.root()).encode() + bytes(kernel.arena.bytes)

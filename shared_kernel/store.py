@@ -17,6 +17,9 @@ from .run import Run
 from .saver import Saver
 from .snapshot import Header
 
+if 0:  # read by type checkers only: a board's compiler drops it
+    from .types import Buffer, Callable, Command, Flash, Found, Integers, Kernel, NoReturn, Replay, Sequence, T, Watch, WritableBuffer
+
 _ID = const(1)  # words of a key's slot, see kernel.py
 _LENGTHS = const(3)
 _VALUE = const(10)
@@ -51,7 +54,48 @@ class Store:
     watch: None, or what is told of each command (watch.py)
     """
 
-    def __init__(self, flash, now, found=None, distance=0):
+    if 0:  # read by type checkers only
+        kernel: "Kernel | None"
+        saver: "Saver | None"
+        reader: "LogReader | None"
+        watch: "Watch | None"
+        found: "Found | None"
+        damage: str | None
+        seq: int
+        name: bytes
+        seed: int
+        head: bytes
+        boot: int
+        acked: int
+        policy: int
+        order: list[int]
+        bad: list[int]
+        cuts: list[tuple[int, int]]
+        slots: "list[Header | None]"
+        opened: bool
+        partial: bool
+        busy: bool
+        booted: bool
+        number: int
+        address: int
+        limit: int
+        end: int
+        base: int
+        covered: int
+        since_snapshot: int
+        since_checkpoint: int
+        distance: int
+        group_size: int
+        group_first: int
+        group_head: bytes
+        mark: int
+        frame: bytearray
+        small: bytearray
+        window: int
+        block: memoryview
+        group: memoryview
+
+    def __init__(self, flash: "Flash | None", now: "Callable[[], int]", found: "Found | None" = None, distance: int = 0) -> None:
         # A board looks for a method among these attributes first. With 47 their table is full, and it goes through all of them each
         # time (2,300 instructions); 48 stand in a table of 59.
         self.region = region = found.region if found else Region(flash)
@@ -76,7 +120,7 @@ class Store:
             self.busy = True
             self.call(bool)
 
-    def call(self, act, *args):
+    def call(self, act: "Callable[..., T]", *args: object) -> "T":
         """Run one method of the store with nothing else inside it, on a state that equals the log."""
         if self._inside:
             self._refuse()
@@ -92,12 +136,12 @@ class Store:
             self._inside = False
             raise
 
-    def _refuse(self):
+    def _refuse(self) -> "NoReturn":
         raise Busy("the store is at work on another call: from a timer, a callback or a second core, try again later")
 
     # -- mounting -----------------------------------------------------------------------------------------------------
 
-    def _rebuild(self, until=-1):
+    def _rebuild(self, until: int = -1) -> None:
         """Read everything back from flash. until: the last seq that counts; -1: the log's last."""
         from .recovery import recover
 
@@ -109,7 +153,7 @@ class Store:
         spare = self.kernel and self.kernel.arena  # used again: a board's heap has no room for two
         bad, acked = self.bad, self.acked
         self.kernel = None
-        found = recover(self.region, spare, until)
+        found = recover(self.region, spare, until)  # type: ignore[arg-type]  # a kernel is never false
         recover = None
         forget("shared_kernel", "recovery", "replay", "genesis", "config", "unfinished")
         named = None if self.slots is None or self.proved < 0 else self.slots[self.proved]
@@ -123,7 +167,7 @@ class Store:
         if self.kernel and acked <= self.certain() + 1:
             self.acked = max(self.acked, acked)
 
-    def _take(self, found):
+    def _take(self, found: "Found") -> None:
         """Take over what recovery found."""
         self.damage = found.damage
         self.cuts = found.cuts
@@ -150,7 +194,7 @@ class Store:
             self.watch.lost(self.kernel)
         self.busy = self.partial
 
-    def _go_on(self):
+    def _go_on(self) -> None:
         """Append behind the last frame on flash: this boot has written it."""
         self.number = self.found.run.number
         self.address = self.found.end
@@ -159,7 +203,7 @@ class Store:
         self.booted = True
         self.found = None
 
-    def _adopt(self, replay):
+    def _adopt(self, replay: "Replay") -> None:
         self.kernel = replay.kernel
         self.name = replay.name
         self.seed = replay.seed
@@ -179,11 +223,11 @@ class Store:
             self.block = memoryview(bytearray(max(self.window, 1024)))
             self.group = self.block[: self.window]
 
-    def _since_snapshot(self):
+    def _since_snapshot(self) -> None:
         """Count the sectors opened since the newest snapshot; set how many make the next one due."""
         region = self.region
         newest = max([-1 if slot is None else slot.seq for slot in self.slots])
-        opened = []
+        opened: list[int] = []
         for number in reversed(self.order):
             run = region.run(number)
             if run is None or run.first <= newest:
@@ -202,16 +246,16 @@ class Store:
         if newest < 0:  # the first one is early by what one lasts: there is no other that covers anything meanwhile
             self.since_snapshot += lasting
 
-    def reserve(self):
+    def reserve(self) -> int:
         """Return how many ring sectors commands leave free, for the runs of boots: three hold any number of cuts in a row."""
         ring = self.region.sectors - self.region.ring()
         return 3 if ring >= 8 else 1
 
-    def configure(self, config, entropy, identity, policy=0):
+    def configure(self, config: "Integers", entropy: bytes, identity: str, policy: int = 0) -> None:
         """Begin a log on a blank region: program its genesis. Invalid if the region is not blank or too small for config."""
         return self.call(self._configure, config, entropy, identity, policy)
 
-    def _configure(self, config, entropy, identity, policy):
+    def _configure(self, config: "Integers", entropy: bytes, identity: str, policy: int) -> None:
         from .genesis import begin, finish
 
         if self.damage:
@@ -227,25 +271,25 @@ class Store:
 
     # -- commands -----------------------------------------------------------------------------------------------------
 
-    def execute(self, commands):
+    def execute(self, commands: "Sequence[Command]") -> "list[int | Refused]":
         """Carry out [(type, payload, token or None)] in order. Returns once all are durable: for each the seq of its frame
         (the id of what it created), or the Refused that it met."""
         return self.call(self._execute, commands)
 
-    def log_only(self, kind, payload, yielding=False):
+    def log_only(self, kind: int, payload: "Buffer", yielding: bool = False) -> int:
         """Append a clock or a requested checkpoint (payload ignored) and return its seq. yielding: LogFull if it could be had only by
         recycling what a pull is about to read."""
         return self.call(self._log_only, kind, payload, yielding)
 
-    def _ready(self):
+    def _ready(self) -> None:
         if self.damage:
             raise Damage("the log is damaged and takes nothing new: %s" % self.damage)
         if self.kernel is None:
             raise Invalid("there is no log yet: configure the board first")
 
-    def _execute(self, commands):
+    def _execute(self, commands: "Sequence[Command]") -> "list[int | Refused]":
         self._ready()
-        results = []
+        results: "list[int | Refused]" = []
         left = len(commands)
         size = 0  # bytes of the group so far, at most
         most = self.region.pad(len(self.frame)) + self.region.pad(OVERHEAD + 32) + 2 * self.clock_size
@@ -267,25 +311,25 @@ class Store:
         self.commit(len(commands))
         return results
 
-    def _end_group(self):
+    def _end_group(self) -> None:
         """End the group in hand, if its last frame says that it goes on: the commands that were to follow were refused."""
         if self.mark:
             self._small(CLOCK, clock(0, 0), False)
             self.base = self.now()
             _flush(self)
 
-    def commit(self, commands):
+    def commit(self, commands: int) -> None:
         """The end of a group of so many commands: they are durable once it returns."""
         _flush(self)
         self.busy = False
         self._work(commands)
 
-    def _may_cover(self):
+    def _may_cover(self) -> bool:
         """Return whether snapshots are all that keeps the oldest sector that is still held from being recycled."""
         end = self._held_end()
         return end >= 0 and self._covered() < end and (self.policy == OVERWRITE or self.acked >= end)
 
-    def _held_end(self):
+    def _held_end(self) -> int:
         """Return the seq behind the last frame of the log's oldest sector that may not be recycled; -1 if it is the newest one."""
         region, order = self.region, self.order[self._spent() :]
         for number in order:
@@ -293,7 +337,7 @@ class Store:
                 return region.need_run(number).first
         return -1
 
-    def _settle(self, more=True):
+    def _settle(self, more: bool = True) -> None:
         """Write this boot's boot frame, if that is still to be done. LogFull if there is no room for it."""
         from .settle import settle
 
@@ -321,14 +365,14 @@ class Store:
         self.reader = None  # what it knows of the log's end is no longer so
         self._name_taken()
 
-    def _full(self):
+    def _full(self) -> "NoReturn":
         if self._slot_to_write() is None:
             raise LogFull("the log is full at seq %d and no snapshot can make room: sectors %s are quarantined; archive the log and "
                           "replace the flash" % (self.seq, self.bad))
         raise LogFull("the log is full at seq %d: sync it, so that its frames from seq %d on are acknowledged"
                       % (self.seq, self.acked))
 
-    def _complete(self, kind, frame, at, end):
+    def _complete(self, kind: int, frame: "WritableBuffer", at: int, end: int) -> int:
         """Fill in what a put or a key's deletion says of the write before it; return where the payload ends."""
         if kind == _PUT and end - at >= 6:
             start, length = at + 6, frame[at + 5]
@@ -356,7 +400,7 @@ class Store:
                     return value
         return end
 
-    def _log_only(self, kind, payload, yielding):
+    def _log_only(self, kind: int, payload: "Buffer", yielding: bool) -> int:
         self._ready()
         if kind not in (CLOCK, CHECKPOINT):
             raise Invalid("a log-only frame asked for from outside is a clock or a checkpoint, not 0x%02x" % kind)
@@ -379,7 +423,7 @@ class Store:
         self.busy = False
         return self.seq
 
-    def _due(self):
+    def _due(self) -> None:
         """Append the frames that are due before the next one, in its group: clock, checkpoint."""
         if self.tick() > REBASE:
             self._small(CLOCK, clock(0, 0), True)  # wall time unknown: it only starts the ticks anew
@@ -387,7 +431,7 @@ class Store:
         if self.since_checkpoint >= CHECKPOINT_EVERY:
             self._small(CHECKPOINT, self.kernel.root(), True)
 
-    def _small(self, kind, payload, more):
+    def _small(self, kind: int, payload: "Buffer", more: bool) -> None:
         primitives.copy(self.small, _PAYLOAD, payload, 0, len(payload))
         tick = self.tick() | self.mark | (_MORE if more else 0)
         self.mark = _CONTINUES if more else 0
@@ -395,22 +439,22 @@ class Store:
         if kind == CHECKPOINT:
             self.since_checkpoint = 0
 
-    def tick(self):
+    def tick(self) -> int:
         """Return milliseconds since the last boot or clock frame, as frames carry them."""
         return (self.now() - self.base) & _TICKS_MASK
 
     # -- appending ----------------------------------------------------------------------------------------------------
 
-    def room(self):
+    def room(self) -> int:
         """Return the bytes left in the sector in use, those of the group not yet programmed taken off."""
         return self.end - self.address - self.group_size
 
-    def _fits(self, sizes):
+    def _fits(self, sizes: tuple[int, ...]) -> bool:
         """Return whether the sector in use has room for frames of these padded sizes, and for those that may be due before them."""
         due = (self.clock_size, self.region.pad(OVERHEAD + 32))
         return self.region.fits(self.address + self.group_size, self.end, due + sizes)
 
-    def _need_room(self, sizes):
+    def _need_room(self, sizes: tuple[int, ...]) -> None:
         """Make sure that the sector in use has room for frames of these padded sizes, in the next one if need be. LogFull if that cannot
         be: nothing has changed then."""
         if not self._fits(sizes):
@@ -418,7 +462,7 @@ class Store:
             if not self._make_room():
                 self._full()
 
-    def _make_room(self):
+    def _make_room(self) -> bool:
         """Go on in the next sector, if those in reserve stay free. Return whether that could be done."""
         for left in (2, 1, 0):
             if self.free_sectors() > self.reserve():
@@ -435,12 +479,12 @@ class Store:
                 self._cover()
         return False
 
-    def quarantine(self, sector):
+    def quarantine(self, sector: int) -> None:
         """Take a sector out of use: it could not be erased or programmed. What it holds is read until it stands elsewhere."""
         if sector not in self.bad:
             self.bad.append(sector)
 
-    def free_in_order(self):
+    def free_in_order(self) -> list[int]:
         """Return the ring sectors that may be taken into use now, in the order of the ring."""
         region, order = self.region, self.order
         spent = self._spent()
@@ -458,11 +502,11 @@ class Store:
                 out.append(sector)
         return out
 
-    def free_sectors(self):
+    def free_sectors(self) -> int:
         """Return how many ring sectors may be taken into use now."""
         return len(self.free_in_order())
 
-    def take(self, sector):
+    def take(self, sector: int) -> bool:
         """Erase a free sector of the ring; the frames that it held leave the log. Return whether it could be done."""
         region, order = self.region, self.order
         self.busy = True
@@ -482,7 +526,7 @@ class Store:
         self.since_snapshot += 1
         return True
 
-    def enter(self, run):
+    def enter(self, run: "Run") -> None:
         """Go on in a run whose header stands."""
         region = self.region
         self.order.append(run.number)
@@ -491,7 +535,7 @@ class Store:
         self.limit = region.block_end(self.address)
         self.end = (region.sector_of(run.number) + 1) * region.sector
 
-    def _next_run(self, first, head):
+    def _next_run(self, first: int, head: bytes) -> None:
         """Begin a run in the next sector that is free, for frames from seq `first` on; head: the chain head before it."""
         region = self.region
         before = region.run(self.number)
@@ -515,11 +559,11 @@ class Store:
         self.bad[:] = bad  # where none could be taken, it is the flash that fails and not its sectors
         raise FlashError("no sector is free to go on in")
 
-    def _spent(self):
+    def _spent(self) -> int:
         """Return how many of the log's oldest runs may be recycled."""
         return self._oldest(self._recyclable)
 
-    def _oldest(self, act):
+    def _oldest(self, act: "Callable[[int], bool]") -> int:
         """Return how many of the log's oldest runs end where act(seq) says yes; it says no past the first no. By halves: each is
         looked up on the flash, which takes as long as a third of an insert."""
         low, high = 0, len(self.order)
@@ -532,31 +576,31 @@ class Store:
                 high = middle
         return low
 
-    def _recyclable(self, end):
+    def _recyclable(self, end: int) -> bool:
         """Return whether the frames below seq `end` may go: both snapshots cover them, the host has them, and no pull is about to read
         them. While one snapshot is written over, what it covered with the other may still go: without it those frames have nothing left
         to begin from."""
         return (self._covered() >= end and (self.policy == OVERWRITE or self.acked >= end)
                 and not (0 <= self.hold < end and self.holds()))
 
-    def hold_from(self, seq):
+    def hold_from(self, seq: int) -> None:
         """A pull is about to read the frames from `seq` on: they are not recycled before it is done, or silent for a minute, or a command
         needs their room."""
         self.hold = seq
         self.held = self.now()
 
-    def hold_on(self):
+    def hold_on(self) -> None:
         """The pull goes on."""
         if self.hold >= 0 and self.holds():
             self.held = self.now()
 
-    def holds(self):
+    def holds(self) -> bool:
         """Return whether the pull for which frames are held goes on; if not, they are not held any more."""
         if (self.now() - self.held) & _TICKS_MASK > _HOLD_MS:
             self.hold = -1
         return self.hold >= 0
 
-    def _covered(self):
+    def _covered(self) -> int:
         """Return the seq before which snapshots cover everything: both of them; or one that was taken in this boot, where the log has no
         room for the frame that names it."""
         if self.saver is None:
@@ -571,19 +615,19 @@ class Store:
 
     # -- snapshots ----------------------------------------------------------------------------------------------------
 
-    def take_snapshot(self):
+    def take_snapshot(self) -> "Header":
         """Take a snapshot now, whole, and return its Header."""
         return self.call(self._take_snapshot)
 
-    def begin_snapshot(self):
+    def begin_snapshot(self) -> None:
         """Begin a snapshot, unless one is being taken: each call of `execute` goes a step on with it."""
         self.call(self._begin_snapshot)
 
-    def _begin_snapshot(self):
+    def _begin_snapshot(self) -> None:
         self._ready()
         self._saver()
 
-    def _take_snapshot(self):
+    def _take_snapshot(self) -> "Header":
         self._ready()
         if not self.booted:
             try:
@@ -598,7 +642,7 @@ class Store:
             raise FlashError("the snapshot could not be written to slot %d: sectors %s are quarantined" % (saver.slot, self.bad))
         return saver.header
 
-    def _saver(self):
+    def _saver(self) -> "Saver":
         """Return the snapshot being taken; begin one, if none is. FlashError if no slot can be written."""
         if self.saver is None:
             self._name_taken()
@@ -614,7 +658,7 @@ class Store:
             self.since_snapshot = 0
         return self.saver
 
-    def _slot_to_write(self):
+    def _slot_to_write(self) -> int | None:
         """Return the slot that holds nothing which is needed; None if there is none without quarantined sectors. Recovery has hashed the
         one that stays."""
         a, b = self.slots
@@ -633,7 +677,7 @@ class Store:
                 return slot
         return None
 
-    def _step(self):
+    def _step(self) -> None:
         """Do one step of the snapshot being taken: a sector's erase, its beginning, a chunk, or its header."""
         saver = self.saver
         self.busy = True  # an interrupted step is forgotten like an interrupted command
@@ -660,7 +704,7 @@ class Store:
             self._saved(saver)
         self.busy = self.partial
 
-    def _saved(self, saver):
+    def _saved(self, saver: "Saver") -> None:
         """A snapshot is done, or has failed."""
         if saver.failed and saver.bad >= 0:
             self.quarantine(saver.bad)
@@ -669,7 +713,7 @@ class Store:
         saver.abandon()
         self.saver = None
 
-    def _name_taken(self):
+    def _name_taken(self) -> None:
         """Name the snapshot of this boot for which the log had no room, if it has now."""
         if self.taken >= 0 and self.booted and self.saver is None and not self.mark:
             for header in self.slots:
@@ -678,7 +722,7 @@ class Store:
                     self._name_snapshot(header)
                     self.busy = self.partial
 
-    def _name_snapshot(self, header):
+    def _name_snapshot(self, header: "Header") -> None:
         """Append the frame by which later boots know that a snapshot was whole. Without it nothing may rest on the snapshot alone."""
         size = self.region.pad(OVERHEAD + 8)
         if not self._fits((size,)):
@@ -697,13 +741,13 @@ class Store:
         self.proved = 0 if self.slots[0] is header else 1
         self.taken = -1
 
-    def _checkpoint(self):
+    def _checkpoint(self) -> None:
         self.since_checkpoint = 0  # one is enough
         self._due()
         self._small(CHECKPOINT, self.kernel.root(), False)
         _flush(self)
 
-    def _work(self, commands):
+    def _work(self, commands: int) -> None:
         """After a group of so many commands: go on with the snapshot being taken, by a step each, or begin the one that is due. Not in a
         call that has erased a sector: one erase is the longest that a call may take."""
         if not self.booted:
@@ -722,7 +766,7 @@ class Store:
                 commands -= 1
                 self._step()
 
-    def _cover(self):
+    def _cover(self) -> None:
         """The ring is full: if snapshots are all that keeps its older sectors from being recycled, take them now."""
         n = len(self.order) - 1 if self.policy == OVERWRITE else self._acknowledged_runs()
         run = self.region.run(self.order[n])
@@ -731,13 +775,13 @@ class Store:
             if n and run and self._covered() < run.first and (self.saver or self._slot_to_write() is not None):
                 self._whole_snapshot()
 
-    def _whole_snapshot(self):
+    def _whole_snapshot(self) -> "Saver":
         saver = self._saver()
         while self.saver is saver:
             self._step()
         return saver
 
-    def _snapshot_unsettled(self):
+    def _snapshot_unsettled(self) -> "Header | None":
         """Take a snapshot although no sector is free for this boot's run: of the state at the last seq that is certain. Return its
         header, or None."""
         seq = self.found.certain
@@ -754,29 +798,29 @@ class Store:
 
     # -- what a host asks for -----------------------------------------------------------------------------------------
 
-    def ask(self, question, *args):
+    def ask(self, question: "Callable[..., T]", *args: object) -> "T":
         """Return question(kernel, *args): any of the kernel's questions, on a state that equals the log."""
-        return self.call(self._ask, question, args)
+        return self.call(self._ask, question, args)  # type: ignore[no-any-return]  # _ask returns what question does
 
-    def _ask(self, question, args):
+    def _ask(self, question: "Callable[..., T]", args: tuple[object, ...]) -> "T":
         return question(self._kernel(), *args)
 
-    def _kernel(self):
+    def _kernel(self) -> "Kernel":
         if self.kernel is None:
             raise NotFound("there is no state: %s" % (self.damage or "the board is not configured yet"))
         return self.kernel
 
-    def log_name(self):
+    def log_name(self) -> bytes:
         """Return the log's name, 32 bytes; NotFound if there is no log."""
         if self.name is None:
             raise NotFound("there is no log yet: configure the board first")
         return self.name
 
-    def first(self):
+    def first(self) -> "Run":
         """Return the Run from which on the log can be read."""
         return self.region.need_run(self.order[0])
 
-    def newest_snapshot(self):
+    def newest_snapshot(self) -> "tuple[int, Header]":
         """Return (slot, Header) of the newest committed snapshot; NotFound if there is none."""
         a, b = self.slots
         if a is None and b is None:
@@ -784,12 +828,12 @@ class Store:
         slot = 0 if b is None or a and a.generation > b.generation else 1
         return slot, self.slots[slot]
 
-    def read_snapshot(self, slot, generation, offset, size):
+    def read_snapshot(self, slot: int, generation: int, offset: int, size: int) -> memoryview:
         """Return up to size bytes (a group's at most) of a committed snapshot's arena from offset, as a view that is good until
         the next call; NotFound if that snapshot is gone."""
         return self.call(self._read_snapshot, slot, generation, offset, size)
 
-    def _read_snapshot(self, slot, generation, offset, size):
+    def _read_snapshot(self, slot: int, generation: int, offset: int, size: int) -> memoryview:
         header = self.slots[slot] if slot < 2 else None
         if header is None or header.generation != generation or offset > header.length:
             raise NotFound("snapshot %d is gone from slot %d, or is shorter" % (generation, slot))
@@ -797,11 +841,11 @@ class Store:
         self.region.slot_read(slot, offset, data)
         return data
 
-    def acknowledge(self, seq):
+    def acknowledge(self, seq: int) -> None:
         """The host has every frame below `seq`, safely: their sectors may be recycled."""
         return self.call(self._acknowledge, seq)
 
-    def _acknowledge(self, seq):
+    def _acknowledge(self, seq: int) -> None:
         self._kernel()
         if not 0 <= seq <= self.seq + 1:
             raise Invalid("seq %d cannot be acknowledged: the log ends at %d" % (seq, self.seq))
@@ -824,17 +868,17 @@ class Store:
             _flush(self)
             self.busy = False
 
-    def _acknowledged_runs(self):
+    def _acknowledged_runs(self) -> int:
         """Return how many of the log's oldest runs the host has whole."""
         return self._oldest(lambda end: end <= self.acked)
 
-    def certain(self):
+    def certain(self) -> int:
         """Return the seq up to which every later boot will read the same log: before this boot's run stands, not all of it."""
         if self.seq is None:
             return -1
         return self.seq if self.booted or self.damage else min(self.seq, self.found.certain)
 
-    def read_frames(self, seq, head):
+    def read_frames(self, seq: int, head: bytes) -> memoryview:
         """Return whole frames from `seq` on, some 1 KiB of them, as a view that is good until the next call; empty at the
         log's end.
 
@@ -843,7 +887,7 @@ class Store:
         """
         return self.call(self._read_frames, seq, head)
 
-    def _read_frames(self, seq, head):
+    def _read_frames(self, seq: int, head: bytes) -> memoryview:
         self._kernel()
         if not self.booted and self.damage is None:
             try:
@@ -868,7 +912,7 @@ class Store:
         self.reader = reader
         return group[:end]
 
-    def _seek(self, seq, head):
+    def _seek(self, seq: int, head: bytes) -> "LogReader":
         """Return a reader at `seq`, having checked that the chain leads to head there."""
         # the group's buffer holds any genesis; `frame` may not. No group is under way here
         reader = LogReader(self.region, self.order, self.seed, self.block, 0, len(self.block))
@@ -890,7 +934,7 @@ class Store:
 # The steps of each command. Not methods: a board finds a function ten times as fast.
 
 
-def command(store, kind, payload, token=None):
+def command(store: "Store", kind: int, payload: "Buffer", token: bytes | None = None) -> int:
     """Carry out one command. Returns the seq of its frame once it is durable; raises the Refused that it met."""
     if store._inside:
         store._refuse()
@@ -920,7 +964,7 @@ def command(store, kind, payload, token=None):
         raise
 
 
-def _command(store, kind, payload, token, more=False):
+def _command(store: "Store", kind: int, payload: "Buffer", token: bytes | None, more: bool = False) -> int:
     kernel = store.kernel
     frame = store.frame
     at = _PAYLOAD
@@ -970,7 +1014,7 @@ def _command(store, kind, payload, token, more=False):
     return seq
 
 
-def _append(store, buffer, kind, size, tick, room):
+def _append(store: "Store", buffer: "WritableBuffer", kind: int, size: int, tick: int, room: int) -> None:
     """Encode the frame whose payload stands at buffer[32+12:] and add it to what is programmed next, where it takes `room` bytes."""
     seq = store.seq + 1
     at = store.group_size
@@ -989,7 +1033,7 @@ def _append(store, buffer, kind, size, tick, room):
     store.seq = seq
 
 
-def _flush(store):
+def _flush(store: "Store") -> None:
     """Program what the group has and read it back; if the flash will not, once more in a run of its own."""
     if not store.group_size:
         return

@@ -8,8 +8,11 @@ from .errors import Damage, FormatError
 from .genesis import BEGUN
 from .run import HEADER, NONE, decode
 
+if 0:  # read by type checkers only: a board's compiler drops it
+    from .types import Region, Run
 
-def marks_of(region):
+
+def marks_of(region: "Region") -> list[tuple[int, bool]]:
     """Return [(sector, whether the genesis was done)] of the sectors that bear the mark of a genesis."""
     found = []
     for sector in candidates(region):
@@ -20,23 +23,23 @@ def marks_of(region):
     return found
 
 
-def candidates(region):
+def candidates(region: "Region") -> tuple[int, int]:
     """Return the sectors in which a genesis may leave its mark."""
     return (region.sectors - 2, region.sectors - 1)
 
 
-def mark_at(region, sector):
+def mark_at(region: "Region", sector: int) -> int:
     """Return the address of a genesis' first mark in a sector; the second stands where a run's second header would."""
     return sector * region.sector + region.record_size
 
 
-def is_begun(region):
+def is_begun(region: "Region") -> bool:
     """Return whether a genesis was begun and not done. Two marks: one of an attempt that was given up for another."""
     marks = marks_of(region)
     return len(marks) > 1 or bool(marks) and not marks[0][1]
 
 
-def is_erased(region, name=None, last=-1):
+def is_erased(region: "Region", name: bytes | None = None, last: int = -1) -> bool:
     """Return whether the log `name`, which ends at seq `last`, was being erased on purpose. A boot that could not read the mark has gone
     on with the log, past the end that the mark names."""
     if not region.slot_sectors or region.record(region.slot_sectors) is None:
@@ -45,7 +48,7 @@ def is_erased(region, name=None, last=-1):
     return mark is not None and mark.number == NONE - 1 and (name is None or mark.name == name and mark.first > last)
 
 
-def need_unfinished(region, run):
+def need_unfinished(region: "Region", run: "Run | None") -> None:
     """Damage unless a region with sector records but no log (run: None), or with one to be forgotten, is as good as blank."""
     if run is not None or is_erased(region):
         return
@@ -54,7 +57,7 @@ def need_unfinished(region, run):
                      "`quipu recover` reads what is left")
 
 
-def need_blank(region):
+def need_blank(region: "Region") -> None:
     """FormatError unless a region without any sector record is as good as blank."""
     size = region.sector
     used = [each for each in range(region.sectors) if not region.is_blank(each * size, (each + 1) * size)]
@@ -71,7 +74,7 @@ def need_blank(region):
                       "(quipu flash --erase-log), or choose another region" % (used[0], region.read(used[0] * size, 8).hex()))
 
 
-def _is_torn(region, sector):
+def _is_torn(region: "Region", sector: int) -> bool:
     """Return whether a sector holds nothing but some of the bits of a genesis' first mark."""
     at = mark_at(region, sector)
     end = at + region.pad(len(BEGUN))

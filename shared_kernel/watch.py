@@ -10,6 +10,9 @@ from .errors import Invalid
 from .kernel import CREATE_NODE, DELETE_KEY, INSERT, PUT, u32
 from .query import CHANGE, KEYS, RECORDS, REMEMBER, Aggregate, bias, check_field, follow, gather, is_stale
 
+if 0:  # read by type checkers only: a board's compiler drops it
+    from .types import About, Buffer, Callable, Field, Filter, Follow, Kernel, Subscription, array
+
 QUEUE = const(32)  # changes that wait for their subscribers, at most
 _DELETE = const(0x12)
 _DELETE_NODE = const(0x15)
@@ -24,7 +27,10 @@ class View:
     """A running aggregate of a field over what a filter means. count, sum and mean cost the same for any number of records;
     least and greatest look again only when that extreme has gone. follow: query.follow, or a faster one."""
 
-    def __init__(self, kernel, filter, field, follow):
+    if 0:  # read by type checkers only
+        sums: "array[int]"
+
+    def __init__(self, kernel: "Kernel", filter: "Filter", field: "Field | None", follow: "Follow") -> None:
         self.filter = filter
         self.over = filter.over
         self.prefix = filter.prefix
@@ -33,11 +39,11 @@ class View:
         self.follow = follow
         self.find(kernel)
 
-    def find(self, kernel):
+    def find(self, kernel: "Kernel") -> None:
         """Compute it anew."""
         self.sums = gather(kernel, self.filter, self.plan, self.follow)
 
-    def result(self, kernel):
+    def result(self, kernel: "Kernel") -> "Aggregate":
         """Return the Aggregate as of now."""
         if is_stale(self.sums):
             self.find(kernel)
@@ -48,7 +54,7 @@ class Change:
     """A durable change, as a subscriber is told of it. kind: of the command; seq: of its frame; what: the record's or node's id,
     or the key's name; label: the record's tag or the node's kind, 0 for a key."""
 
-    def __init__(self, kind, seq, what, label):
+    def __init__(self, kind: int, seq: int, what: int | bytes, label: int) -> None:
         self.kind = kind
         self.seq = seq
         self.what = what
@@ -59,7 +65,14 @@ class Watch:
     """Views and subscriptions of one store. dropped: changes that were never told, because the queue was full or the store
     had to be read back from flash."""
 
-    def __init__(self, kernel, follow=follow):
+    if 0:  # read by type checkers only
+        views: "list[View]"
+        subscriptions: "list[Subscription]"
+        queue: "list[tuple[Subscription, Change]]"
+        told: "About | None"
+        at: int
+
+    def __init__(self, kernel: "Kernel | None", follow: "Follow" = follow) -> None:
         self.kernel = kernel
         self.follow = follow
         self.views = []
@@ -68,13 +81,14 @@ class Watch:
         self.dropped = 0
         self.delivering = False
 
-    def view(self, filter, field=None):
+    def view(self, filter: "Filter", field: "Field | None" = None) -> "View":
         """Return a new View; `result` gives its value."""
         view = View(self.kernel, filter, field, self.follow)
         self.views.append(view)
         return view
 
-    def subscribe(self, callback, prefix=None, tag=None, kind=None):
+    def subscribe(self, callback: "Callable[[Change], object]", prefix: "Buffer | None" = None, tag: int | None = None,
+                  kind: int | None = None) -> "Subscription":
         """Have callback(Change) called for each change of keys with this prefix, of records with this tag, or of nodes of this
         kind; return what `unsubscribe` takes."""
         if (prefix is None) + (tag is None) + (kind is None) != 2:
@@ -83,12 +97,12 @@ class Watch:
         self.subscriptions.append((callback, what[0], what[1]))
         return self.subscriptions[-1]
 
-    def unsubscribe(self, subscription):
+    def unsubscribe(self, subscription: "Subscription") -> None:
         self.subscriptions.remove(subscription)
 
     # -- called by the store ------------------------------------------------------------------------------------------
 
-    def _slot(self, kind, data, start, end, seq):
+    def _slot(self, kind: int, data: "Buffer", start: int, end: int, seq: int) -> int:
         """Return the word offset of the slot that a command is about, 0 if there is none (yet, or any more)."""
         kernel = self.kernel
         if kind >= PUT:
@@ -100,7 +114,7 @@ class Watch:
             link = pool.find(seq if kind in (INSERT, CREATE_NODE) else u32(data, start))
         return pool.at(link - 1) if link else 0
 
-    def before(self, kind, data, start, end):
+    def before(self, kind: int, data: "Buffer", start: int, end: int) -> None:
         """A command is about to be applied."""
         self.told = None
         if kind in _EDGES:
@@ -111,7 +125,7 @@ class Watch:
         if self.subscriptions and at:
             self.told = self._about(kind, at)
 
-    def after(self, kind, data, start, end, seq):
+    def after(self, kind: int, data: "Buffer", start: int, end: int, seq: int) -> None:
         """It has been applied."""
         if kind in _EDGES:
             return
@@ -125,14 +139,14 @@ class Watch:
         if self.subscriptions:
             self._tell(kind, seq, self.told, self._about(kind, at) if at else None)
 
-    def _follow(self, kind, at, mode):
+    def _follow(self, kind: int, at: int, mode: int) -> None:
         over = KEYS if kind >= PUT else RECORDS
         data = self.kernel.arena.bytes
         for view in self.views:
             if view.over == over:
                 view.follow(view.plan, view.prefix, data, at, view.sums, mode)
 
-    def lost(self, kernel):
+    def lost(self, kernel: "Kernel | None") -> None:
         """The state was read back from flash. None: there is none."""
         self.dropped += len(self.queue)
         self.queue = []
@@ -143,7 +157,7 @@ class Watch:
 
     # -- telling ------------------------------------------------------------------------------------------------------
 
-    def _about(self, kind, at):
+    def _about(self, kind: int, at: int) -> "About":
         """Return (pool, id or name, tag or kind) of the slot at word `at`."""
         w = self.kernel.arena.words
         if kind >= PUT:
@@ -151,7 +165,7 @@ class Watch:
             return KEYS, bytes(self.kernel.arena.bytes[name : name + (w[at + _LENGTHS] & 255)]), 0
         return (2, w[at + 1], w[at + _KIND]) if kind >= CREATE_NODE else (RECORDS, w[at + 1], w[at + _TAG])
 
-    def _tell(self, kind, seq, was, now):
+    def _tell(self, kind: int, seq: int, was: "About | None", now: "About | None") -> None:
         """Queue the change for each subscription that it touches, by what the thing was or by what it is now."""
         about = now or was
         for subscription in self.subscriptions:
@@ -161,12 +175,12 @@ class Watch:
                 else:
                     self.dropped += 1
 
-    def _wants(self, subscription, about):
+    def _wants(self, subscription: "Subscription", about: "About | None") -> bool:
         if not about or about[0] != subscription[1]:
             return False
-        return about[1].startswith(subscription[2]) if about[0] == KEYS else about[2] == subscription[2]
+        return about[1].startswith(subscription[2]) if about[0] == KEYS else about[2] == subscription[2]  # type: ignore[union-attr,arg-type]  # names of keys
 
-    def deliver(self):
+    def deliver(self) -> None:
         """Call the subscribers of what has become durable, in the order of the changes. An error of a callback reaches the caller,
         and what comes after it is told at the next turn."""
         if self.delivering:

@@ -70,7 +70,7 @@ class Unquoted(ast.NodeTransformer):
 
 def source(thing: object) -> ast.stmt:
     """Return the syntax tree of a class or a function."""
-    return ast.parse(textwrap.dedent(inspect.getsource(thing))).body[0]  # type: ignore[arg-type]
+    return ast.parse(textwrap.dedent(inspect.getsource(thing))).body[0]  # type: ignore[arg-type]  # whatever has a source
 
 
 def prose(docstring: str | None, names: Iterable[str] = ()) -> list[str]:

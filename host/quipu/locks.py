@@ -75,7 +75,7 @@ def _take_without_fcntl(path: Path) -> Lock | None:
         name = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:32]
         handle = os.open(Path(tempfile.gettempdir()) / f"quipu-{name}.lock", os.O_RDWR | os.O_CREAT)
         try:
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]  # on Windows alone
         except OSError:
             os.close(handle)
             return None

@@ -5,8 +5,7 @@ They give the bytes that shared_kernel's plain-Python references give, only soon
 """
 
 import zlib
-from collections.abc import MutableSequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from blake3 import blake3
 
@@ -14,6 +13,9 @@ from shared_kernel import distances as reference
 from shared_kernel import primitives
 
 from . import kernels
+
+if TYPE_CHECKING:
+    from shared_kernel.types import Buffer, Words
 
 
 class Fast:
@@ -23,19 +25,19 @@ class Fast:
     whole = True  # hashing a whole arena takes less than one chunk in Python
 
     @staticmethod
-    def hash(data: Any) -> bytes:
+    def hash(data: "Buffer") -> bytes:
         return blake3(data).digest()
 
     @staticmethod
-    def crc32(data: Any, seed: int) -> int:
+    def crc32(data: "Buffer", seed: int) -> int:
         return zlib.crc32(data, seed)
 
     @staticmethod
-    def distances(words: Any, first: int, stride: int, dim: int, count: int, query: Any, out: MutableSequence[int]) -> None:
+    def distances(words: "Words", first: int, stride: int, dim: int, count: int, query: "Words", out: "Words") -> None:
         """See shared_kernel/distances.py."""
         try:
-            signed = memoryview(words).cast("B").cast("i")
-            wanted = memoryview(query).cast("B").cast("i").tolist()
+            signed = memoryview(words).cast("B").cast("i")  # type: ignore[arg-type]  # TypeError of Words
+            wanted = memoryview(query).cast("B").cast("i").tolist()  # type: ignore[arg-type]  # the same
         except TypeError:  # words on a big-endian machine, or a plain list
             reference.distances(words, first, stride, dim, count, query, out)
             return
@@ -55,7 +57,7 @@ def native() -> Any:
     if kernels.kind == "pure" and kernels.why == "QUIPU_PURE is set":
         return None
     try:
-        from .compiled import fast  # type: ignore[import-not-found, attr-defined, unused-ignore]
+        from .compiled import fast  # type: ignore[import-not-found, attr-defined, unused-ignore]  # there only once it is compiled
     except ImportError:
         return None
     if getattr(fast, "seam", 0) != primitives.SEAM:  # compiled from another version's host/native/fast.c
@@ -71,7 +73,7 @@ def native() -> Any:
         nearest, climb = staticmethod(fast.nearest), staticmethod(fast.climb)
 
         @staticmethod
-        def distances(words: Any, first: int, stride: int, dim: int, count: int, query: Any, out: MutableSequence[int]) -> None:
+        def distances(words: "Words", first: int, stride: int, dim: int, count: int, query: "Words", out: "Words") -> None:
             try:
                 fast.distances(words, first, stride, dim, count, query, out)
             except TypeError:  # a plain list

@@ -16,10 +16,10 @@ def plain(text: str) -> str:
 
 def octets(data: Data, name: str) -> str:
     """Return the bytes under `name` (see past/describe.py) quoted if they are printable text, else in hex."""
-    text = data[name]
+    text: str | None = data[name]
     if text is not None and text.isprintable():
         return json.dumps(text, ensure_ascii=False)
-    return "0x" + data[name + "_hex"]
+    return f"0x{data[name + '_hex']}"
 
 
 def number(value: float) -> str:

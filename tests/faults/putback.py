@@ -105,7 +105,7 @@ FAULTS = [
     Fault("frames_found_by_search", "(case 23) a frame stands where the one before it ends, and is looked for nowhere else",
           [("reader", "LogReader.next", "n = self._here() or self._in_next_block()",
             "n = self._here() or self._in_next_block() or self._search()"),
-           ("reader", "LogReader", "def _in_next_block(self):",
+           ("reader", "LogReader", "def _in_next_block(self) -> int:",
             "def _search(self):\n"
             "        here = self.address\n"
             "        for address in range(here + self.region.unit, self.limit, self.region.unit):\n"
@@ -115,7 +115,7 @@ FAULTS = [
             "                return n\n"
             "        self.address = here\n"
             "        return 0\n\n"
-            "    def _in_next_block(self):")], world="blocks2"),
+            "    def _in_next_block(self) -> int:")], world="blocks2"),
     Fault("blank_by_guess", "(case 22) a region that is not wholly 0xFF and bears no mark is never blank",
           [("unfinished", "need_unfinished", "if run is not None or is_erased(region):", "if True:"),
            ("region", "Region.write_header", "self.program(at + self.header_size, data)", "pass")], rots=1),

@@ -72,7 +72,8 @@ def parting(archive: Archive, board: Live, info: dict[str, Any], seq: int, head:
                 break
             chain.step(frame)
             heads += chain.head[:8]
-    low, high = starts[0], min(seq, info["seq"]) + 1  # they agree at low, and part below or at high
+    last: int = min(seq, info["seq"])
+    low, high = starts[0], last + 1  # they agree at low, and part below or at high
     low = max(low, info["first_seq"] - 1)
     while high - low > 1:
         middle = (low + high) // 2
@@ -87,8 +88,9 @@ def parting(archive: Archive, board: Live, info: dict[str, Any], seq: int, head:
 def _agrees(board: Live, info: dict[str, Any], seq: int, head: bytes) -> bool:
     """Return whether the board's chain head after frame `seq` is `head`."""
     # A board compares heads only where its reading begins anew. So it is first sent to its log's end.
+    stated: str = info["head"]
     if seq == info["seq"]:
-        return head[:8].hex() == info["head"][:16]
+        return head[:8].hex() == stated[:16]
     try:
         board.frames(info["seq"] + 1, bytes.fromhex(info["head"]))
     except FormatError as e:

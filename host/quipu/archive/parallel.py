@@ -155,4 +155,5 @@ def child(order: dict[str, Any]) -> dict[str, Any]:
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path})
     if done.returncode:
         raise RuntimeError(f"a process that verifies {order} ended with {done.returncode}: {done.stderr.strip()[-2000:]}")
-    return json.loads(done.stdout)
+    verdict: dict[str, Any] = json.loads(done.stdout)
+    return verdict

@@ -226,6 +226,8 @@ class Pass:
         """Take the first frame, which has nothing before it to be held to but archive.json."""
         replay, archive = self.replay, self.archive
         first = archive.segments[0].first
+        expected: object
+        found: object
         for what, expected, found in (("sequence number", first, u32(frame, 4)), ("frame version", VERSION, frame[0])):
             if expected != found:
                 raise Mismatch(first, what, expected, found)
@@ -233,6 +235,7 @@ class Pass:
         if continued and not self._given(frame, continued):
             return
         replay.step(frame)
+        assert replay.genesis is not None  # for that was the frame
         for what, expected, found in (("log name", replay.name.hex(), archive.log.hex()),
                                       ("identity", replay.genesis.identity, archive.identity)):
             if expected != found:
@@ -251,7 +254,7 @@ class Pass:
         if found:
             self.replay.kernel, verdict.origin["archive"] = found[0], str(found[1].path)
             return True
-        self.replay.kernel = origin.beginning(archive, seq)
+        self.replay.kernel = origin.beginning(archive, seq)  # type: ignore[assignment]  # None, too, before the genesis
         if self.replay.kernel is None:
             self.chain = Chain(None, seq - 1, NO_HEAD)
             self.chain.step(frame)

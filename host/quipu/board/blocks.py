@@ -62,7 +62,7 @@ class Blocks:
 
     def __init__(self, board: Verbs, layout: Layout, name: bytes):
         self.layout = layout
-        region = _Region(Image(board, layout))
+        region = _Region(Image(board, layout))  # type: ignore[arg-type]  # an image is only read
         region.set_layout(layout.slot_sectors, layout.block)
         first = layout.runs[0]
         reader = self._reader = LogReader(region, list(layout.runs), seed(name), bytearray(layout.block), 0, layout.block)

@@ -53,13 +53,13 @@ class Answer(NamedTuple):
     payload: bytes
 
 
-def encode_request(ident: int, op: int, payload: bytes) -> bytes:
+def encode_request(ident: int, op: int, payload: bytes | bytearray) -> bytes:
     """Return one request as bytes for the wire."""
     body = bytes((ident, op)) + payload
     return b"\x1e#" + binascii.b2a_base64(body + words_bytes((primitives.crc32(body, 0),)), newline=False) + b"!"
 
 
-def parts(op: int, payload: bytes, limit: int) -> list[tuple[int, bytes]]:
+def parts(op: int, payload: bytes | bytearray, limit: int) -> list[tuple[int, bytes | bytearray]]:
     """Return (op, payload) of the requests that carry a payload, when one may have `limit` characters between its marks."""
     room = limit // 4 * 3 - 6  # base64 makes 4 characters of 3 bytes; id, op and CRC take 6
     cuts = range(0, max(1, len(payload)), room)
@@ -209,7 +209,7 @@ class Link:
 
     # -- requests -----------------------------------------------------------------------------------------------------
 
-    def request(self, op: int, payload: bytes = b"", *, timeout: float | None = None, repeat: bool = True) -> bytes:
+    def request(self, op: int, payload: bytes | bytearray = b"", *, timeout: float | None = None, repeat: bool = True) -> bytes:
         """Send a request and return the answer's payload, or raise the error that the board answered with.
 
         repeat: send it again when no answer comes, only where that changes nothing twice. Without: LostAnswer as soon as it is
@@ -276,7 +276,7 @@ class Link:
             if time.monotonic() >= deadline:
                 raise self._lost(op, self.timeout)
 
-    def _by_pieces(self, op: int, payload: bytes) -> Answer | None:
+    def _by_pieces(self, op: int, payload: bytes | bytearray) -> Answer | None:
         """Have the board keep its answer and fetch that in pieces; None if it cannot."""
         room = self.limit // 4 * 3 - 7
         if len(payload) > room:
@@ -344,7 +344,7 @@ class Link:
             wait *= 2
         return None
 
-    def _attempt(self, op: int, payload: bytes, deadline: float) -> Answer | None:
+    def _attempt(self, op: int, payload: bytes | bytearray, deadline: float) -> Answer | None:
         """Send a request once, in as many parts as it needs; return the answer, None if it or a part's was lost."""
         if self._stale_parts:  # the board may hold parts of an earlier attempt: any whole request clears them
             if not self._exchange(*_NOTHING, deadline):
@@ -362,7 +362,7 @@ class Link:
         self._stale_parts = self._stale_parts and answer is None
         return answer
 
-    def _exchange(self, op: int, payload: bytes, deadline: float, ident: int = 0) -> Answer | None:
+    def _exchange(self, op: int, payload: bytes | bytearray, deadline: float, ident: int = 0) -> Answer | None:
         """Send one request and return its answer; None if it is not there at the deadline, or if one of the two was damaged."""
         ident = ident or next(self._ids)
         damaged = self._reader.damaged

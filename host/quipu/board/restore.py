@@ -136,7 +136,7 @@ def need_fit(info: dict[str, Any], config: Sequence[int]) -> None:
     if info.get("rules", RULES) != RULES:
         raise FormatError(f"the board's firmware follows rules {info['rules']}, this version rules {RULES}: a state means the same only "
                           "under the same rules; put the firmware of this version onto the board")
-    need_layout(Region(_Geometry(info)), config)
+    need_layout(Region(_Geometry(info)), config)  # type: ignore[arg-type]  # numbers are all that is asked of it
     size = Kernel(config).arena.size
     old = info.get("config")
     held = Kernel([old[each] for each in old]).arena.size if old else 0

@@ -76,7 +76,7 @@ def pull(board: Verbs, archive: Archive | str | os.PathLike[str], progress: Prog
     if existing and existing.log == board.log and (same := _nothing_new(board, existing)):
         return same
     info = _info(board)
-    path = existing.path if existing else Path(os.fspath(archive))  # type: ignore[arg-type]
+    path = existing.path if existing else Path(os.fspath(archive))  # type: ignore[arg-type]  # no Archive: that exists
     result = SyncResult(str(path), info["board"], info["log"], created=existing is None, damage=info["damage"])
     with contextlib.closing(_Pull(board, path, existing, result, progress or _silent)) as pulling:
         if existing:

@@ -155,8 +155,8 @@ def watch(say: Callable[[Data], None], port: str, filter: str | None, first: int
 
 
 def show_value(data: Data) -> str:
-    text = data["value"]
-    return text if text is not None and text.isprintable() else "0x" + data["value_hex"]
+    text: str | None = data["value"]
+    return text if text is not None and text.isprintable() else f"0x{data['value_hex']}"
 
 
 def show_record(data: Data) -> RenderableType:

@@ -37,7 +37,7 @@ def bytes_of(text: str) -> int:
     return int(match[1], 0) << {"": 0, "k": 10, "m": 20}[match[2].lower()]
 
 
-class Size(click.ParamType):
+class Size(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # click's newer versions alone make it generic
     """A number of bytes: 4096, 0x1000, 4k or 1M."""
 
     name = "size"

@@ -111,7 +111,8 @@ def command(name: str) -> click.Command:
         if data is None:
             return 0
         say(data)
-        return data.get("exit_code", 0)
+        code: int = data.get("exit_code", 0)
+        return code
 
     return click.Command(name, callback=run, params=[*verb.params, JSON], help=verb.act.__doc__,
                          context_settings={"ignore_unknown_options": VECTOR in verb.params or name == "put"})
@@ -181,7 +182,8 @@ def main(arguments: list[str] | None = None) -> int:
     if arguments is None:
         arguments = sys.argv[1:]
     try:
-        return cli.main(arguments, "quipu", standalone_mode=False)
+        ended: int = cli.main(arguments, "quipu", standalone_mode=False)
+        return ended
     except (Exception, KeyboardInterrupt) as error:
         code = exit_code(error)
         if code is None:

@@ -10,7 +10,7 @@ from quipu import errors, values
 Data = dict[str, Any]
 
 
-class HexBytes(click.ParamType):
+class HexBytes(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # click's newer versions alone make it generic
     """Bytes written in hex. size: how many, if that is fixed."""
 
     name = "hex"
@@ -28,7 +28,7 @@ class HexBytes(click.ParamType):
         return data
 
 
-class Number(click.ParamType):
+class Number(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # click's newer versions alone make it generic
     """An integer from `low` to `high`."""
 
     name = "n"

@@ -153,7 +153,7 @@ def says(frame: Data) -> str:
     """Return what a frame says, in one line."""
     tell = _SAYS.get(frame["type"])
     if tell is None or "payload_hex" in frame:
-        return "0x" + frame["payload_hex"]
+        return f"0x{frame['payload_hex']}"
     return plain(tell(frame))
 
 

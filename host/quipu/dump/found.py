@@ -422,6 +422,7 @@ class Found(Held):
     def _end_of_cut(self) -> int:
         """Return where the frames end that a cut at the end explains: where a whole frame begins a group after the one that was cut."""
         found = self.recovery
+        assert found.run is not None  # which had frames behind its end
         end = int(found.end + found.skipped)
         for address, frame in self._frames_in(self.region.sector_of(found.run.number)):
             if found.end <= address < end and u32(frame, 4) > found.last + 1 and not frame[TICK_TOP] & CONTINUES:

@@ -75,7 +75,7 @@ def locate(dump: bytes, given: Geometry = Geometry()) -> FlashImage:  # noqa: B0
     page = given.page or min(PAGE, sector)
     flashes = [FlashImage(data, sector, page, unit, start + offset) for unit in UNITS if page % unit == 0]
     said = FlashImage(data, sector, page, given.unit or 1, start + offset)
-    Region(said)  # Invalid if these numbers do not divide each other
+    Region(said)  # type: ignore[arg-type]  # an image is only read; it raises Invalid if these numbers do not divide each other
     best = max(reversed(flashes), key=count)
     if not given.unit:
         return best
@@ -164,7 +164,7 @@ def _fitting(ours: list[_Record], given: int | None, size: int) -> list[tuple[in
 
 def _frames(flash: FlashImage) -> int:
     """Return how many run headers and frames stand where flash of this geometry has them."""
-    region = Region(flash)
+    region = Region(flash)  # type: ignore[arg-type]  # an image is only read
     try:
         if not region.read_layout() or region.block % region.unit:
             return 0
@@ -173,7 +173,7 @@ def _frames(flash: FlashImage) -> int:
         return 0
     count = 0
     for number in numbers:
-        run = region.run(number)
+        run = region.need_run(number)
         reader = LogReader(region, [number], seed(run.name), bytearray(LARGEST), 0)
         reader.enter(number)
         count += 1

@@ -74,7 +74,7 @@ def _step(where: str, value: Data) -> Step:
     return read(where, value, seq)
 
 
-def _octets(value: Data, name: str, otherwise: bytes | None = None) -> bytes | None:
+def _octets(value: Data, name: str, otherwise: bytes | None = None) -> bytes:
     """Return the bytes of a field that is there as text, or in hex, or not at all (KeyError unless there is a default)."""
     if value.get(name + "_hex") is not None:
         return bytes.fromhex(value[name + "_hex"])

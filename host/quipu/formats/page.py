@@ -95,7 +95,8 @@ def _at(text: object, x: float, y: float, anchor: str = "start", kind: str = "")
 
 
 def _x(data: Data, seq: float) -> float:
-    return _LEFT + _PLOT * (seq - data["first"]) / max(1, data["last"] - data["first"] + 1)
+    x: float = _LEFT + _PLOT * (seq - data["first"]) / max(1, data["last"] - data["first"] + 1)
+    return x
 
 
 def _below(data: Data, y: float) -> list[str]:

@@ -71,7 +71,7 @@ def loss(image: FlashImage, archives: Iterable[str | os.PathLike[str]]) -> Loss:
     except (FormatError, Damage) as error:
         return Loss(damage=str(error))
     frames = {seq: frame for each in found.stretches for seq, frame in enumerate(each.frames, each.first)}
-    left = dict(frames)
+    left: dict[int, bytes | memoryview] = dict(frames)
     holding = []
     for path in archives:
         archive = Archive(path)

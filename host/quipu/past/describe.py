@@ -4,6 +4,7 @@ Bytes that a person chose (metadata, names, values) come twice: `x` is the text,
 and `x_hex` is always there. Vectors are numbers, each of them exact: a Q16.16 integer fits a JSON number.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from quipu.archive.frame import taken_apart
@@ -131,7 +132,7 @@ def _ident(p: bytes) -> dict[str, Any]:
     return {"id": u32(p, 0)}
 
 
-_FIELDS = {
+_FIELDS: dict[int, Callable[[bytes], dict[str, Any]]] = {
     frames.GENESIS: _genesis,
     frames.BOOT: lambda p: {"boot": u32(p, 0), "head": p[4:36].hex(), "skipped": u32(p, 36), "repeated": u32(p, 40)},
     frames.QUARANTINE: lambda p: {"sector": p[0] | p[1] << 8},

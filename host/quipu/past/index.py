@@ -353,7 +353,7 @@ class Index:
             segment = self.segment(at if place else at + 1)  # byte 0: it stands in for what is missing before a segment
         else:
             segment, place = self.archive.segments[0], 0
-            replay.kernel = beginning(self.archive, segment.first)
+            replay.kernel = beginning(self.archive, segment.first)  # type: ignore[assignment]  # None, too, before the genesis
         for each in self.archive.segments[self.archive.segments.index(segment) :]:
             if replay.seq == seq:
                 break
@@ -582,7 +582,7 @@ class _Update:
             self.db.executemany("INSERT OR IGNORE INTO names VALUES (?, ?)", [(v, n) for n, v in self.names.items()])
             index._set("progress", json.dumps(facts))
         for each in (self.changes, self.places, self.anchors, self.kept):
-            each.clear()  # type: ignore[attr-defined]
+            each.clear()
         self.names.clear()
 
     def _name(self, name: bytes) -> int:

@@ -312,8 +312,8 @@ class _Parser:
                 part = self.value(text=True)
                 assert isinstance(part, bytes)
                 if word == "prefix":
-                    return lambda row: (field(row, name) or b"")[: len(part)] == part  # type: ignore[index,operator]
-                return lambda row: part in (field(row, name) or b"")  # type: ignore[operator]
+                    return lambda row: (field(row, name) or b"")[: len(part)] == part  # type: ignore[index]  # of text, so the field's bytes
+                return lambda row: part in (field(row, name) or b"")  # type: ignore[operator]  # likewise
         sign = self.token
         if signs and self.kind == "sign" and sign not in "(),":
             self.next()
@@ -349,7 +349,7 @@ def _compare(value: Value, other: int | Fraction | bytes, sign: str) -> bool:
     if sign in ("=", "=="):
         return value == other
     if sign == "<":
-        return value < other  # type: ignore[operator]
+        return value < other  # type: ignore[operator]  # both are numbers, or both bytes
     if sign == "<=":
-        return value <= other  # type: ignore[operator]
-    return value > other if sign == ">" else value >= other  # type: ignore[operator]
+        return value <= other  # type: ignore[operator]  # likewise
+    return value > other if sign == ">" else value >= other  # type: ignore[operator]  # likewise

@@ -4,7 +4,7 @@ The old recovery reads it. Where it meets damage, the log is taken up again behi
 header, a boot frame, a snapshot. A frame whose CRC fits but to which no head leads is counted, and left out.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from quipu.dump.format_1.reader import LogReader, frame_of
 from quipu.dump.format_1.recovery import Recovery, strays
@@ -17,6 +17,9 @@ from shared_kernel.frames import BOOT, GENESIS, HEADER, NO_HEAD, seed
 from shared_kernel.genesis import Genesis
 from shared_kernel.kernel import u32
 
+if TYPE_CHECKING:
+    from shared_kernel.types import ReadableFlash
+
 _HEAD_AT = HEADER + 4  # in a boot frame: the chain head before it
 _SKIPPED_AT = HEADER + 36
 
@@ -24,11 +27,11 @@ _SKIPPED_AT = HEADER + 36
 class _Mended(Region):
     """A region, and open records in place of those that cannot be read: what stands in their sectors says what they were."""
 
-    def __init__(self, flash: Any):
+    def __init__(self, flash: "ReadableFlash"):
         super().__init__(flash)
         self.mended: dict[int, Open] = {}
 
-    def opened(self, sector: int) -> Any:
+    def opened(self, sector: int) -> Open | None:
         return self.mended.get(sector) or super().opened(sector)
 
 
@@ -38,7 +41,7 @@ class Found(Held):
 
     format = 1
 
-    def __init__(self, flash: Any):
+    def __init__(self, flash: "ReadableFlash"):
         super().__init__()
         region = self.region = _Mended(flash)
         self._without_headers()
@@ -63,7 +66,7 @@ class Found(Held):
 
     # -- frames -------------------------------------------------------------------------------------------------------
 
-    def _reader(self) -> Any:
+    def _reader(self) -> LogReader:
         return LogReader(self.region, self.order, seed(self.name), bytearray(LARGEST), 0)
 
     def _first_frame(self, sector: int, crc_seed: int) -> memoryview | None:
@@ -97,6 +100,7 @@ class Found(Held):
 
     def _mend(self, sector: int, first: int, head: bytes, at: int) -> None:
         near = self.region.opened(self.order[max(0, at - 1)])
+        assert near is not None  # each sector in order has a record, read or mended
         self.region.mended[sector] = Open(near.epoch, first, near.boot, near.acked, near.policy, self.name, head)
         self.order.insert(at, sector)
         self._headless.remove(sector)
@@ -108,7 +112,7 @@ class Found(Held):
         while i < len(self.order):
             record = reader.enter(self.order[i])
             proof = "the genesis" if record.head == NO_HEAD else f"the header of sector {self.order[i]}"
-            head = record.head
+            head: bytes | None = record.head
             while head is not None:
                 if not self._begin(record.first, head, proof):
                     break
@@ -117,7 +121,7 @@ class Found(Held):
                 if not run.frames:
                     self.stretches.pop()
                 head, proof = self._boot_behind(reader), "a boot frame"
-                record = Open(0, reader.seq, 0, 0, 0, self.name, head)
+                record = Open(0, reader.seq, 0, 0, 0, self.name, head or NO_HEAD)
             i = self.order.index(reader.sector) + 1
 
     def _begin(self, first: int, head: bytes, proof: str) -> bool:
@@ -128,7 +132,7 @@ class Found(Held):
         self.stretches.append(Stretch(first, head, proof))
         return True
 
-    def _follow(self, reader: Any, run: Stretch) -> None:
+    def _follow(self, reader: LogReader, run: Stretch) -> None:
         """Read on to where the next frame cannot be read, over sectors whose header is lost."""
         head = run.head
         while True:
@@ -152,7 +156,7 @@ class Found(Held):
             run.frames.append(frame)
             run.heads.append(head)
 
-    def _lost_header(self, reader: Any, head: bytes) -> bool:
+    def _lost_header(self, reader: LogReader, head: bytes) -> bool:
         """Whether a sector without a header goes on here: its first frame is the one that is looked for."""
         for sector in self._headless:
             frame = self._first_frame(sector, reader.seed)
@@ -162,7 +166,7 @@ class Found(Held):
                 return True
         return False
 
-    def _boot_behind(self, reader: Any) -> bytes | None:
+    def _boot_behind(self, reader: LogReader) -> bytes | None:
         """Go to the next boot frame in the sector behind what cannot be read; return the chain head that it names."""
         for at, n, seq in strays(reader, reader.sector, reader.address):
             frame = frame_of(reader, n)
@@ -222,6 +226,7 @@ class Found(Held):
     def _close(self) -> None:
         """What the board's recovery and this reading found must be one."""
         replay = self.recovery.replay
+        assert replay is not None  # or NotFound was raised
         if not self.stretches:
             raise Damage(f"nothing in this region can be proved: {self.recovery.damage}")
         last = self.stretches[-1]

@@ -1,9 +1,17 @@
 """Format 1, read only: a log off its sectors in order, over torn tails, retries and repeats. As shared_kernel/reader.py was."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from quipu.dump.format_1.region import Open, Region
 from shared_kernel import primitives
 from shared_kernel.errors import Damage
 from shared_kernel.frames import BOOT, BOOT_BYTES, NO_HEAD, VERSION, crc_fits, length_at
 from shared_kernel.kernel import u32
+
+if TYPE_CHECKING:
+    from shared_kernel.types import WritableBuffer
 
 _BOOT = bytes((VERSION, BOOT, BOOT_BYTES, 0))  # how a boot frame begins
 _REPEATED_AT = 52  # in a boot frame: how many bytes before it repeat the log's last frames
@@ -17,7 +25,7 @@ class LogReader:
     together, and `at` moves from one to the next.
     """
 
-    def __init__(self, region, order, crc_seed, buffer, at, most=0):
+    def __init__(self, region: Region, order: list[int], crc_seed: int, buffer: WritableBuffer, at: int, most: int = 0) -> None:
         self.region = region
         self.order = order
         self.seed = crc_seed
@@ -27,7 +35,7 @@ class LogReader:
         self.ahead = self.ahead_end = 0  # between these addresses stand the frames that have been read but not given out yet
         self.genesis = -1
 
-    def enter(self, sector):
+    def enter(self, sector: int) -> Open:
         """Go to the first frame of a sector; return its Open record."""
         self.sector = sector
         self.address = sector * self.region.sector + self.region.frames_at
@@ -40,17 +48,18 @@ class LogReader:
         self._find_boot()
         return record
 
-    def _look_ahead(self):
+    def _look_ahead(self) -> None:
         i = self.order.index(self.sector) + 1
-        self.following = self.region.opened(self.order[i]) if i < len(self.order) else None
+        self.following: Open | None = self.region.opened(self.order[i]) if i < len(self.order) else None
 
-    def seek(self, seq):
+    def seek(self, seq: int) -> Open | None:
         """Go to the last sector whose first seq is not above seq; return its Open record, None if seq is before the log."""
         for i in range(len(self.order) - 1, -1, -1):
             if self.region.opened(self.order[i]).first <= seq:
                 return self.enter(self.order[i])
+        return None
 
-    def next(self, head=None):
+    def next(self, head: bytes | None = None) -> int:
         """Read the next frame into the buffer and return its length; 0 at the log's end. Damage if frames are missing.
 
         head: the chain head before the frame, which then decides whether a sector header goes on from here; None where the
@@ -86,12 +95,12 @@ class LogReader:
                 self.seq += 1
             return n
 
-    def _is_inside(self, address):
+    def _is_inside(self, address: int) -> bool:
         """Return whether an address lies in the whole frame of this seq that stands here: then what stands there is its content."""
         n = self.whole(self.address, self.limit, 0 if self.seq == self.genesis else self.seed)
         return self.address < address < self.address + n and u32(self.buffer, self.at + 4) == self.seq
 
-    def _here(self):
+    def _here(self) -> int:
         """Read the frame of this seq at this address and return its length; 0 if it does not stand there."""
         if self.most and self.seq != self.genesis:
             n = self._read_ahead()
@@ -100,7 +109,7 @@ class LogReader:
         n = self.whole(self.address, self.limit, 0 if self.seq == self.genesis else self.seed)
         return n if n and u32(self.buffer, self.at + 4) == self.seq else 0
 
-    def _read_ahead(self):
+    def _read_ahead(self) -> int:
         """Do what `_here` does, for all the frames at once that follow here and fit the buffer; 0 if none does."""
         address = self.address
         if self.ahead != address or address >= self.ahead_end:
@@ -119,7 +128,7 @@ class LogReader:
         self.ahead_at += size
         return n
 
-    def _to_copy(self):
+    def _to_copy(self) -> bool:
         """Go to the copy of this seq's frame that stands before the next boot frame, in this sector or at the beginning of the next
         one; return whether there is one."""
         before = self.sector, self.address, self.seq
@@ -136,7 +145,7 @@ class LogReader:
             self._find_boot()
         return False
 
-    def _among_copies(self):
+    def _among_copies(self) -> bool:
         """Go to the copy of this seq's frame before a later boot frame of this sector; return whether there is one."""
         for boot in self.region.candidates(self.address, self.limit, _BOOT):
             if self.whole(boot, self.limit, self.seed) and u32(self.buffer, self.at + 4) > self.seq:
@@ -154,7 +163,7 @@ class LogReader:
                     at += self.region.pad(n)
         return False
 
-    def _holds(self, record):
+    def _holds(self, record: Open) -> bool:
         """Return whether the following sector, opened with this record, has any frame of its own."""
         sector = self.order[self.order.index(self.sector) + 1]
         limit = (sector + 1) * self.region.sector
@@ -163,7 +172,7 @@ class LogReader:
                 return True
         return False
 
-    def whole(self, address, limit, seed):
+    def whole(self, address: int, limit: int, seed: int) -> int:
         """Read the frame at address into the buffer and return its length; 0 if none with a fitting CRC stands there."""
         if self.most:
             self.at = self.base
@@ -172,7 +181,7 @@ class LogReader:
         n = self.region.frame(address, limit, self.buffer, self.at)
         return n if n and crc_fits(self.buffer, self.at, self.at + n, seed) else 0
 
-    def _find_boot(self):
+    def _find_boot(self) -> None:
         """Find the boot frame that comes next in this sector; of several with its seq the last, for those before were torn."""
         self.boot_seq = -1
         for address in self.region.candidates(self.address, self.limit, _BOOT):
@@ -182,6 +191,6 @@ class LogReader:
                     self.boot_seq, self.boot_at = seq, address
 
 
-def frame_of(reader, n):
+def frame_of(reader: LogReader, n: int) -> memoryview:
     """Return the frame that `next` has just read, as a view."""
     return memoryview(reader.buffer)[reader.at : reader.at + n]

@@ -1,19 +1,29 @@
 """Format 1, read only: from what a region holds to the state it proves. As shared_kernel/recovery.py was before format 2."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 from quipu.dump.format_1.reader import LogReader, frame_of
+from quipu.dump.format_1.region import Open, Region
 from shared_kernel import primitives, snapshot
-from shared_kernel.arena import CHUNK, layout
+from shared_kernel.arena import CHUNK, Arena, layout
 from shared_kernel.config import check_config
 from shared_kernel.errors import Damage, FormatError, Mismatch, Refused
 from shared_kernel.frames import ACKNOWLEDGED, BOOT, BOOT_BYTES, HEADER, NO_HEAD, OVERHEAD, QUARANTINE, VERSION, largest_frame, seed
 from shared_kernel.genesis import LARGEST, continues
 from shared_kernel.kernel import Kernel, u32
 from shared_kernel.replay import Replay
+from shared_kernel.snapshot import Header
+
+if TYPE_CHECKING:
+    from shared_kernel.types import Config
 
 _AHEAD = 1024  # bytes of frames that are read together
 
 
-def epochs(region):
+def epochs(region: Region) -> tuple[list[int], Open | None]:
     """Return the sectors of the newest log in the order of their epochs, oldest first, and its newest Open record.
 
     ([], None) where no sector is open. A newest sector without a frame is left out: its header may be half programmed.
@@ -24,7 +34,8 @@ def epochs(region):
         if each:
             found.append((each.epoch, sector))
     found.sort()
-    order, newest = [], None
+    order: list[int] = []
+    newest = None
     while found:
         sector = found.pop()[1]
         start = sector * region.sector
@@ -37,7 +48,7 @@ def epochs(region):
     return order, newest
 
 
-def strays(reader, sector, address):
+def strays(reader: LogReader, sector: int, address: int) -> Iterator[tuple[int, int, int]]:
     """Yield (address, length, seq) of the whole frames of this log in the sector, from `address`, with a seq at or past the
     reader's. The reader's buffer has the frame."""
     limit = (sector + 1) * reader.region.sector
@@ -59,21 +70,21 @@ class Recovery:
     arena whose memory may be used again.
     """
 
-    def __init__(self, region, spare=None):
+    def __init__(self, region: Region, spare: Arena | None = None) -> None:
         self.region = region
         self.spare = spare
-        self.replay = None
-        self.order = []
+        self.replay: Replay | None = None
+        self.order: list[int] = []
         self.epoch = 0
         self.acked = self.policy = 0
         self.address = 0
         self.skipped = 0
-        self.cuts = []
-        self.damage = None
-        self.slots = [None, None]
+        self.cuts: list[tuple[int, int]] = []
+        self.damage: str | None = None
+        self.slots: list[Header | None] = [None, None]
         self.fresh = False
         self.hollow = 0
-        self.bad = []
+        self.bad: list[int] = []
         try:
             for sector in range(region.sectors):
                 if region.erase_count(sector):
@@ -103,7 +114,7 @@ class Recovery:
         except (Damage, Mismatch) as e:
             self.damage = str(e)
 
-    def _unfinished(self):
+    def _unfinished(self) -> None:
         """No sector has a header. As good as blank if at most one holds anything, neither the first nor with a genesis: a cut
         while a log was begun leaves that."""
         region = self.region
@@ -115,7 +126,7 @@ class Recovery:
             if len(used) > 1 or not start or reader.whole(start + region.frames_at, start + region.sector, 0):
                 raise FormatError("the region holds something, but no log that can be read: erase it on purpose, or choose another")
 
-    def _load_snapshot(self, newest):
+    def _load_snapshot(self, newest: Open) -> None:
         region = self.region
         for slot in (0, 1):
             self.slots[slot] = self.header(slot, 0, newest) or self.header(slot, region.pad(snapshot.HEADER), newest)
@@ -135,7 +146,7 @@ class Recovery:
             self.spare = kernel.arena
             best = 1 - best if self.slots[1 - best] else None
 
-    def header(self, slot, at, newest):
+    def header(self, slot: int, at: int, newest: Open) -> Header | None:
         """Return the snapshot header that stands `at` bytes after a slot's arena; None if none of this log does."""
         region = self.region
         data = bytearray(snapshot.HEADER)
@@ -150,22 +161,22 @@ class Recovery:
             return None
         return found if found.name == newest.name and found.length == size else None
 
-    def _config(self, slot):
+    def _config(self, slot: int) -> Config:
         """Return the configuration in the first words of a slot's arena; Invalid if there is none."""
         words = bytearray(64)
         self.region.slot_read(slot, 0, words)
         return check_config([u32(words, 8 + 4 * i) for i in range(7)])
 
-    def _kernel(self, config):
+    def _kernel(self, config: Config) -> Kernel:
         spare, self.spare = self.spare, None
         return Kernel(config, spare)
 
-    def _reader(self, size):
+    def _reader(self, size: int) -> LogReader:
         self.buffer = bytearray(32 + max(size, _AHEAD))
         self.reader = LogReader(self.region, self.order, self.replay.seed, self.buffer, 32, size)
         return self.reader
 
-    def _replay(self):
+    def _replay(self) -> None:
         replay = self.replay
         if replay.kernel is None:
             reader = self._reader(LARGEST)
@@ -199,7 +210,7 @@ class Recovery:
             self._note(seq)
         self._end(reader)
 
-    def _no_genesis(self, reader):
+    def _no_genesis(self, reader: LogReader) -> None:
         """Raise Damage if what stands where the genesis belongs is more than a cut leaves of one: it may be a later version's log."""
         region, at = self.region, reader.address
         version = region.read(at, 1)[0]
@@ -208,7 +219,7 @@ class Recovery:
             raise Damage("the log's first frame begins with version %d and %d bytes follow it; this version reads frames of version %d: "
                          "nothing was changed" % (version, max(0, rest), VERSION))
 
-    def _note(self, seq):
+    def _note(self, seq: int | None) -> None:
         """Take over what the frame in the buffer says of cuts (not if seq is None), of what the host has, and of bad sectors."""
         data, at = self.buffer, self.reader.at + HEADER
         kind = data[self.reader.at + 1]
@@ -221,7 +232,7 @@ class Recovery:
         elif kind == QUARANTINE:
             self.bad.append(data[at] | data[at + 1] << 8)
 
-    def _oldest_lacks(self, reader):
+    def _oldest_lacks(self, reader: LogReader) -> int:
         try:
             reader.enter(self.order[0])
             while reader.next() and reader.sector == self.order[0]:
@@ -230,7 +241,7 @@ class Recovery:
         except Damage:
             return 1
 
-    def _skim(self, reader):
+    def _skim(self, reader: LogReader) -> None:
         """Go to the frame after the snapshot; the chain from its sector's header must lead to the snapshot's head."""
         replay = self.replay
         first = reader.seek(replay.seq + 1)
@@ -246,7 +257,7 @@ class Recovery:
         if head != replay.head:
             raise Mismatch(replay.seq, "chain head of the snapshot", head.hex(), replay.head.hex())
 
-    def _end(self, reader):
+    def _end(self, reader: LogReader) -> None:
         """The last frame is read. Say where to go on; Damage if frames of this log stand after it that no cut can explain."""
         region, seq = self.region, reader.seq
         region.slot_sectors = region.slot_size(self.replay.kernel.arena.size)
@@ -272,17 +283,17 @@ class Recovery:
         self.address = end
 
 
-def _window(config, region):
+def _window(config: Config, region: Region) -> int:
     """Return the bytes that one group may span: what a power cut may void at the log's end. A group leaves room for a boot frame in its
     sector, so that it can be repeated before one."""
     room = region.sector - region.frames_at - region.pad(OVERHEAD + BOOT_BYTES)
     return max(region.pad(largest_frame(config)), min(1024, room) // region.unit * region.unit)
 
 
-def _is_erased(region, mark):
+def _is_erased(region: Region, mark: Open) -> bool:
     """Return whether the log that an open record in slot 1 names was being erased on purpose: no frame of it stands that would follow
     that record. A boot that could not read the record has gone on with the log, and written a boot frame first."""
-    reader = LogReader(region, (), seed(mark.name), bytearray(LARGEST), 0)
+    reader = LogReader(region, [], seed(mark.name), bytearray(LARGEST), 0)
     reader.seq = mark.first
     for sector in range(region.ring(), region.sectors):
         for _ in strays(reader, sector, sector * region.sector + region.frames_at):
@@ -290,7 +301,7 @@ def _is_erased(region, mark):
     return True
 
 
-def _is_restored(found, newest):
+def _is_restored(found: Recovery, newest: Open) -> bool:
     """Return whether the snapshot that a continuation begins with stands whole, with both of its headers: one alone may read
     otherwise at the next boot. found: the Recovery; newest: the Open record of the log's newest sector."""
     for slot in (0, 1):

@@ -1,10 +1,18 @@
 """Format 1, read only: which sector of a region holds what. As shared_kernel/region.py was before format 2, without what writes."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 from shared_kernel import primitives
 from shared_kernel.errors import FormatError, Invalid
 from shared_kernel.frames import HEADER, OVERHEAD, VERSION
 from shared_kernel.kernel import u32
 from shared_kernel.snapshot import HEADER as SNAPSHOT_HEADER
+
+if TYPE_CHECKING:
+    from shared_kernel.types import ReadableFlash, WritableBuffer
 
 ERASE_MAGIC = 0x31505551  # "QUP1"
 OPEN_MAGIC = 0x4E504F51  # "QOPN"
@@ -18,7 +26,7 @@ class Open:
     """An open record. epoch: never restarts; first: seq of the sector's first frame; boot: boot number; acked: the first
     seq that the host has not acknowledged; policy: of a full log; name: the log's; head: chain head before `first`."""
 
-    def __init__(self, epoch, first, boot, acked, policy, name, head):
+    def __init__(self, epoch: int, first: int, boot: int, acked: int, policy: int, name: bytes, head: bytes) -> None:
         self.epoch = epoch
         self.first = first
         self.boot = boot
@@ -31,7 +39,7 @@ class Open:
 class Region:
     """Geometry of one region, and its records."""
 
-    def __init__(self, flash):
+    def __init__(self, flash: ReadableFlash) -> None:
         self.flash = flash
         self.sector = flash.sector
         self.unit = flash.unit
@@ -47,21 +55,21 @@ class Region:
         self.block = memoryview(bytearray(_BLOCK))
         self.blank = b"\xff" * _BLOCK
 
-    def pad(self, size):
+    def pad(self, size: int) -> int:
         """Return size rounded up to whole program units."""
         return (size + self.unit - 1) // self.unit * self.unit
 
-    def slot_size(self, arena_size):
+    def slot_size(self, arena_size: int) -> int:
         """Return how many sectors a snapshot slot takes for an arena of that size."""
         return (arena_size + 2 * self.pad(SNAPSHOT_HEADER) + self.body - 1) // self.body
 
-    def ring(self):
+    def ring(self) -> int:
         """Return the number of the first log sector; the ring goes on to the region's end."""
         return 2 * self.slot_sectors
 
     # -- flash --------------------------------------------------------------------------------------------------------
 
-    def fetch(self, address, buffer):
+    def fetch(self, address: int, buffer: WritableBuffer) -> None:
         """Fill buffer from the flash. A byte that cannot be read (of a unit with ECC, torn by a power cut) comes as 0."""
         try:
             self.flash.read(address, buffer)
@@ -72,17 +80,17 @@ class Region:
                 except OSError:
                     buffer[i] = 0
 
-    def read(self, address, size):
+    def read(self, address: int, size: int) -> bytearray:
         """Return size bytes."""
         data = bytearray(size)
         self.fetch(address, data)
         return data
 
-    def is_blank(self, address, end):
+    def is_blank(self, address: int, end: int) -> bool:
         """Return whether every byte from address to end reads 0xFF."""
         return self.used_end(address, end) == address
 
-    def used_end(self, address, end):
+    def used_end(self, address: int, end: int) -> int:
         """Return the address after the last byte in [address, end) that does not read 0xFF; `address` if all do."""
         while end > address:
             n = min(_BLOCK, end - address)
@@ -98,7 +106,7 @@ class Region:
 
     # -- records of a sector ------------------------------------------------------------------------------------------
 
-    def erase_count(self, sector):
+    def erase_count(self, sector: int) -> int:
         """Return a sector's erase count, or 0 if it has no valid erase record."""
         data = self.read(sector * self.sector, _ERASE_BYTES)
         if u32(data, 0) != ERASE_MAGIC or primitives.crc32(data[:12], 0) != u32(data, 12):
@@ -110,7 +118,7 @@ class Region:
         self.slot_sectors = slot
         return u32(data, 4)
 
-    def opened(self, sector):
+    def opened(self, sector: int) -> Open | None:
         """Return the Open record of a sector, or None."""
         data = self.read(sector * self.sector + self.open_at, _OPEN_BYTES)
         if u32(data, 0) != OPEN_MAGIC or primitives.crc32(data[:88], 0) != u32(data, 88):
@@ -120,7 +128,7 @@ class Region:
 
     # -- frames in a sector -------------------------------------------------------------------------------------------
 
-    def frame(self, address, limit, buffer, at):
+    def frame(self, address: int, limit: int, buffer: WritableBuffer, at: int) -> int:
         """Read what may be a frame at `address` into buffer from `at`; return its length, 0 if its header cannot be one."""
         if limit - address < OVERHEAD:
             return 0
@@ -132,24 +140,24 @@ class Region:
         self.fetch(address + HEADER, view[at + HEADER : at + size])
         return size
 
-    def candidates(self, address, limit, marker=_FRAME):
+    def candidates(self, address: int, limit: int, marker: bytes = _FRAME) -> Iterator[int]:
         """Yield the unit-aligned addresses in [address, limit) at which marker stands: where a frame may begin."""
         while address < limit:
             n = min(_BLOCK, limit - address)
             part = self.block[:n]
             self.fetch(address, part)
             if part != self.blank[:n]:
-                part = bytes(part)
-                i = part.find(marker)
+                data = bytes(part)
+                i = data.find(marker)
                 while i >= 0:
                     if not (address + i) % self.unit:
                         yield address + i
-                    i = part.find(marker, i + 1)
+                    i = data.find(marker, i + 1)
             address += max(1, n - len(marker) + 1)
 
     # -- snapshot slots -----------------------------------------------------------------------------------------------
 
-    def slot_read(self, slot, offset, buffer):
+    def slot_read(self, slot: int, offset: int, buffer: WritableBuffer) -> None:
         """Fill buffer from a snapshot slot's data at offset."""
         buffer = memoryview(buffer)
         at = 0

@@ -1,0 +1,6 @@
+"""What the kernel takes from MicroPython's module of this name, for mypy."""
+
+from array import array
+
+def addressof(obj: array[int], /) -> int: ...
+def bytearray_at(address: int, size: int, /) -> bytearray: ...
