@@ -77,8 +77,9 @@ def _facts(board: str) -> dict[str, Any]:
 def missing_packages() -> list[str]:
     """The Debian packages to install before Quipu can be set up, built and run; empty when nothing is missing."""
     missing = _missing_tools() + ([] if importlib.util.find_spec("ensurepip") else ["python3-venv"])
-    # only for the conformance run in WebAssembly, and for the test of `quipu report`'s page
-    return missing + [package for package, command in (("nodejs", "node"), ("npm", "npm"), ("chromium", "chromium"))
+    # only for the native module of RISC-V, for the conformance run in WebAssembly, and for the test of `quipu report`'s page
+    return missing + [package for package, command in (("gcc-riscv64-unknown-elf", "riscv64-unknown-elf-gcc"), ("nodejs", "node"),
+                                                       ("npm", "npm"), ("chromium", "chromium"))
                       if not shutil.which(command)]
 
 
