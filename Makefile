@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup kernel bench demo demo-fleet test lint docs hil firmware conformance images native bench-flash bench-link faults explore nightly fuzz clean
+.PHONY: help setup kernel bench demo demo-fleet test wheel lint docs hil firmware conformance images native bench-flash bench-link faults explore nightly fuzz clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -19,7 +19,7 @@ $(VENV)/ready: pyproject.toml setup.py
 	    $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing; \
 	fi
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -qq --disable-pip-version-check -e '.[test,lint,docs,ampy]'
+	$(BIN)/pip install -qq --disable-pip-version-check -e '.[test,lint,docs,ampy,wheel]'
 	@touch $@
 
 kernel: $(VENV)/ready ## the laptop's compiled kernel, again: after a change of shared_kernel/ its files run as they are
@@ -39,8 +39,20 @@ demo-fleet: $(VENV)/recordings ## a Cortex-M4 records; a Cortex-M7 takes over it
 images: setup ## MicroPython for every emulated board, and for this machine
 	$(BIN)/python host/quipu/build/images.py build
 
-native: setup ## the C module for boards as .mpy, for every architecture that there is a compiler for: build/native, and the wheel
+native: setup ## the C module for boards as .mpy, for every architecture that there is a compiler for: build/native
 	$(BIN)/python host/quipu/build/natives.py
+
+# What goes into it; what was built in place among that does not.
+PACKED := $(shell find boards firmware host shared_kernel -type f ! -name '*.pyc' ! -path 'host/quipu/compiled/*') \
+    CHANGELOG.md LICENSE MANIFEST.in README.md pyproject.toml setup.py
+wheel: dist/ready ## the sdist, from it the wheel for this platform, and the pure one for all others: dist/
+
+dist/ready: $(PACKED) | images native
+	rm -rf dist
+	$(BIN)/python -m build .
+	QUIPU_PURE_WHEEL=1 $(BIN)/python -m build --wheel .
+	$(BIN)/python -m twine check --strict dist/*
+	@touch $@
 
 PORTS ?= $(PORT)
 hil: images kernel ## the hardware suite on the board at PORT= (PORTS="a b": several), else on every emulated one; ERASE=1: restore too
@@ -64,7 +76,7 @@ firmware: ## MicroPython with Quipu in it for BOARD=RPI_PICO, ...; MICROPYTHON=:
 	$(MAKE) -C $(MICROPYTHON)/ports/$(PORT_OF) BOARD=$(BOARD) BOARD_DIR=$(CURDIR)/boards/$(BOARD) BUILD=$(CURDIR)/build/firmware/$(BOARD) \
 	    MICROPY_MPYCROSS=$(CURDIR)/build/mpy-cross
 
-test: images kernel $(VENV)/recordings ## every test; IGNORE=tests/...: but these
+test: images kernel wheel $(VENV)/recordings ## every test; IGNORE=tests/...: but these
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(addprefix --ignore=,$(IGNORE))
 
 lint: setup ## ruff, mypy --strict on host/ and the kernel, the kernel's determinism, who imports whom, spelling, the API page, the documents' links
@@ -114,4 +126,4 @@ fuzz: setup ## any bytes at all to every decoder, SECONDS= of each, by atheris w
 	    $(BIN)/python tests/faults/fuzz.py $$each -max_total_time=$(SECONDS) -artifact_prefix=build/ -verbosity=0 || exit 1; done
 
 clean: ## removes what was built and installed here
-	rm -rf build host/quipu/compiled host/quipu/native $(VENV)
+	rm -rf build host/quipu/compiled $(VENV) dist

@@ -1,21 +1,27 @@
-"""Builds the compiled kernel: shared_kernel's own files through Cython, and host/native/fast.c. All of it may be missing.
+"""Builds the compiled kernel, which may be missing, and puts what boards get into wheels and sdists (host/wheel/payload.py).
 
-What cannot be compiled here (no compiler, no Cython) is left out with a warning, and Quipu runs the pure files. Everything
-lands in quipu/compiled/, never beside the sources: quipu/kernels.py puts it in front of them only if they are the ones that
-it was compiled from.
+The kernel is shared_kernel's own files through Cython, and host/native/fast.c. What cannot be compiled here (no compiler, no Cython) is
+left out with a warning, and Quipu runs the pure files. Everything lands in quipu/compiled/, never beside the sources: quipu/kernels.py
+puts it in front of them only if they are the ones that it was compiled from. QUIPU_PURE_WHEEL=1 compiles none of it: that wheel
+installs on every platform.
 """
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
+from setuptools.command.sdist import sdist
 
 ROOT = Path(__file__).resolve().parent
-sys.path.insert(0, str(ROOT / "host" / "native"))
+for folder in ("native", "wheel"):
+    sys.path.insert(0, str(ROOT / "host" / folder))
 import fold  # noqa: E402
+import payload  # noqa: E402
 
 MODULES = ("arena", "kernel", "root", "frames", "replay", "batch", "nearest")
 STAGE = ROOT / "build" / "kernel"  # sources with their constants folded, and the types beside them
@@ -24,6 +30,8 @@ FLAGS = [] if sys.platform == "win32" else ["-O3", "-g0", "-fno-strict-aliasing"
 
 def extensions():
     """Return what is to be compiled here."""
+    if os.environ.get("QUIPU_PURE_WHEEL", "") not in ("", "0"):
+        return []
     found = [Extension("quipu.compiled.fast", ["host/native/fast.c"], extra_compile_args=FLAGS, optional=True)]
     try:
         from Cython.Build import cythonize
@@ -47,7 +55,26 @@ def extensions():
         "binding": True}, quiet=True)
 
 
-class Build(build_ext):
+class Files(build_py):
+    """Puts into a wheel what boards get. An editable install takes it from the checkout."""
+
+    def run(self):
+        if not self.editable_mode:
+            shutil.rmtree(self.build_lib, ignore_errors=True)  # a module that is gone must not be in the next wheel
+        super().run()
+        if not self.editable_mode:
+            payload.for_wheel(Path(self.build_lib) / "quipu" / "data")
+
+
+class Archive(sdist):
+    """Puts into an sdist what only a compiler for boards can make, so that a wheel made from it needs none."""
+
+    def make_release_tree(self, base_dir, files):
+        super().make_release_tree(base_dir, files)
+        payload.for_sdist(Path(base_dir) / "host" / "quipu" / "data")
+
+
+class Extensions(build_ext):
     """Puts shared_kernel's compiled modules into quipu/compiled/shared_kernel, with the hash of what they came from."""
 
     def get_ext_filename(self, fullname):
@@ -75,4 +102,5 @@ class Build(build_ext):
             (folder / "sources.json").write_text(json.dumps(sources) + "\n")
 
 
-setup(ext_modules=extensions(), cmdclass={"build_ext": Build})
+setup(ext_modules=extensions(), cmdclass={"build_ext": Extensions, "build_py": Files, "sdist": Archive},
+      options={"build": {"build_base": "build/wheel"}, "build_ext": {"parallel": os.cpu_count()}})

@@ -17,7 +17,7 @@ _HERE = Path(__file__).resolve().parent / "compiled"
 _SOURCES = Path(shared_kernel.__file__).resolve().parent
 
 
-def _digest(folder: Path) -> str:
+def digest(folder: Path) -> str:
     """Return the hash of a folder's .py files, as host/native/fold.py does when they are compiled."""
     total = hashlib.sha256()
     for path in sorted(folder.glob("*.py")):
@@ -36,7 +36,7 @@ def _choose() -> tuple[str, str]:
         made_of = json.loads((_HERE / "sources.json").read_text())["shared_kernel"]
     except (OSError, ValueError, KeyError):
         return "pure", "nothing was compiled when Quipu was installed here"
-    if made_of != _digest(_SOURCES):
+    if made_of != digest(_SOURCES):
         return "pure", "shared_kernel has changed since it was compiled: `make kernel` compiles it again"
     if not any((_HERE / "shared_kernel").glob("kernel.*")):
         return "pure", "this machine could not compile it"

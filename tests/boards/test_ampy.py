@@ -181,7 +181,7 @@ def test_ampy_is_an_extra(monkeypatch, capsys):
     monkeypatch.delitem(sys.modules, "quipu.install.repl_ampy")
     monkeypatch.delattr(install, "repl_ampy")
     assert cli.main(["flash", "/dev/no-such-port", "--tool", "ampy"]) == 2
-    assert "pip install 'quipu[ampy]'" in capsys.readouterr().err
+    assert "pip install 'quipu-mcu[ampy]'" in capsys.readouterr().err
 
 
 def test_what_ampy_cannot_do_is_refused(emulator, capsys):

@@ -67,7 +67,7 @@ def in_its_room(path):
 
 @pytest.mark.parametrize("page", NAMES)
 def test_every_file_that_it_names_is_there(page):
-    made = {"host/quipu/compiled", "host/quipu/native"}
+    made = {"host/quipu/compiled", "host/quipu/data"}
     missing = [each for each in paths(page) - made if not (ROOT / each).exists() and "NAME" not in each and not in_its_room(each)]
     assert not missing
 

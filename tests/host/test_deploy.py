@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 import quipu
-from quipu.build import images, natives
+from quipu.build import images, modules, natives
 from quipu.build.emulator import Emulator
 from quipu.install import files as deploy
 from quipu.install.flash import flash
@@ -75,5 +75,5 @@ def test_a_port_that_is_none():
 
 def test_a_file_that_does_not_compile_is_named(compiler, tmp_path, monkeypatch):
     (tmp_path / "broken.py").write_text("def (:\n")
-    with pytest.raises(images.ImageError, match="broken.py"):
-        deploy.compiled(compiler, tmp_path / "broken.py", "broken.py", "armv7em")
+    with pytest.raises(modules.CompileError, match="broken.py"):
+        modules.compiled(compiler, tmp_path / "broken.py", "quipu/broken", "armv7em")

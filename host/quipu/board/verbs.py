@@ -103,7 +103,7 @@ class Verbs:
         if self.protocol not in _PROTOCOLS:
             self.close()
             raise PortError(f"{self.link.url}: the board speaks link protocol {self.protocol}, and this version of quipu "
-                            f"{' and '.join(map(str, _PROTOCOLS))}: update quipu on this computer (pip install -U quipu)")
+                            f"{' and '.join(map(str, _PROTOCOLS))}: update quipu on this computer (pip install -U quipu-mcu)")
         self.link.limit = info["request_limit"]
         self.link.keeps = self.protocol > 1
         self.link.pieces.most = info.get("answer_limit", self.link.pieces.most)

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 from quipu import locks
-from quipu.build import images
+from quipu.build import images, ready
 
 QEMU = "qemu-system-arm"
 PORT_LINE = "char device redirected to "
@@ -42,7 +42,7 @@ class Emulator:
 
     board      a folder of boards/, e.g. "MPS2_AN386"
     flash      the file that is its flash, made (erased) if it does not exist; None: a temporary one, gone at the end
-    frozen     boot the image with Quipu in it, built if need be; False: plain MicroPython
+    frozen     boot the image with Quipu in it, as ready.py finds it; False: plain MicroPython
     icount     count instructions: deterministic virtual time, slower
     image      boot this ELF file instead
     unique_id  8 bytes, for a flash file that is made now; None: random
@@ -59,7 +59,7 @@ class Emulator:
         self.emulation = images.emulation(board)
         self.board = board
         self.icount = icount
-        self.image = Path(image) if image else images.image(board, frozen)
+        self.image = Path(image) if image else ready.image(board, frozen)
         self.port: str | None = None
         if unique_id is not None and len(unique_id) != UNIQUE_ID_LEN:
             raise EmulatorError(f"unique_id must have {UNIQUE_ID_LEN} bytes, not {len(unique_id)}")

@@ -42,17 +42,22 @@ class ImageError(Exception):
 
 def checkout_root() -> Path:
     """The folder of the Quipu checkout that this file, or else the current directory, lies in."""
+    from quipu import resources  # here, so that `packages` runs before Quipu is installed
+
+    if found := resources.checkout():
+        return found
     here = Path.cwd().resolve()
-    for folder in [*Path(__file__).resolve().parents, here, *here.parents]:
-        if (folder / "boards" / "emulated" / "Makefile").is_file():
+    for folder in [here, *here.parents]:
+        if resources.is_checkout(folder):
             return folder
-    raise ImageError("emulated boards are built from a checkout of Quipu, and none was found around "
-                     f"{Path(__file__).resolve()} or {Path.cwd()}: run this inside a checkout")
+    raise ImageError(f"images are built from a checkout of Quipu, and there is none around {here}: run this inside a checkout")
 
 
 def boards() -> list[str]:
     """The names of the emulated boards, sorted: those whose quipu.json has the key `emulated`."""
-    return sorted(path.parent.name for path in checkout_root().glob("boards/*/quipu.json") if '"emulated":' in path.read_text())
+    from quipu import resources
+
+    return sorted(path.parent.name for path in resources.boards().glob("*/quipu.json") if '"emulated":' in path.read_text())
 
 
 def board_facts(board: str) -> dict[str, Any]:
@@ -70,15 +75,18 @@ def emulation(board: str) -> dict[str, Any]:
 def _facts(board: str) -> dict[str, Any]:
     if board not in boards():
         raise ImageError(f"there is no emulated board {board!r}; known: {', '.join(boards())}")
-    facts: dict[str, Any] = json.loads((checkout_root() / "boards" / board / "quipu.json").read_text())
+    from quipu import resources
+
+    facts: dict[str, Any] = json.loads((resources.boards() / board / "quipu.json").read_text())
     return facts
 
 
 def missing_packages() -> list[str]:
     """The Debian packages to install before Quipu can be set up, built and run; empty when nothing is missing."""
     missing = _missing_tools() + ([] if importlib.util.find_spec("ensurepip") else ["python3-venv"])
-    # only for the conformance run in WebAssembly, and for the test of `quipu report`'s page
-    return missing + [package for package, command in (("nodejs", "node"), ("npm", "npm"), ("chromium", "chromium"))
+    # only for the native module of RISC-V, for the conformance run in WebAssembly, and for the test of `quipu report`'s page
+    return missing + [package for package, command in (("gcc-riscv64-unknown-elf", "riscv64-unknown-elf-gcc"), ("nodejs", "node"),
+                                                       ("npm", "npm"), ("chromium", "chromium"))
                       if not shutil.which(command)]
 
 

@@ -13,7 +13,7 @@ def package() -> str:
             for name, folder in (("quipu", root / "firmware" / "quipu"), ("shared_kernel", root / "shared_kernel"))
             for path in sorted(folder.glob("*.py"))]
     rows = ",\n".join("  " + json.dumps(each) for each in urls)
-    return f'{{\n "version": {json.dumps(metadata.version("quipu"))},\n "urls": [\n{rows}\n ]\n}}\n'
+    return f'{{\n "version": {json.dumps(metadata.version("quipu-mcu"))},\n "urls": [\n{rows}\n ]\n}}\n'
 
 
 if __name__ == "__main__":

@@ -2,10 +2,10 @@
 
     python host/quipu/build/natives.py        builds it for every architecture that this machine has a compiler for
 
-What is built lies in build/native/; main() also puts it in quipu/native/, from where it goes into a wheel. A board
-without one works by viper.
+What is built lies in build/native/, from where it goes into a wheel. A board without one works by viper.
 """
 
+import contextlib
 import shutil
 import sys
 from pathlib import Path
@@ -13,12 +13,12 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from quipu import resources
 from quipu.build import images
+from quipu.build.modules import SUBVERSION
 
 MODULE = "quipu_native"
-PACKED = Path(__file__).resolve().parents[1] / "native"  # what goes into a wheel
 LARGEST = 6 * 1024  # bytes of a .mpy
-SUBVERSION = (6, 3)  # of the .mpy format: MicroPython 1.23 and newer
 # The compiler that each needs. A board takes code for any architecture below its own.
 COMPILERS = {"armv6m": "arm-none-eabi-gcc", "armv7m": "arm-none-eabi-gcc", "rv32imc": "riscv64-unknown-elf-gcc"}
 SERVES = {"armv6m": "armv6m", "armv7m": "armv7m", "armv7em": "armv7m", "armv7emsp": "armv7m", "armv7emdp": "armv7m",
@@ -54,11 +54,11 @@ def find(arch: str) -> bytes | None:
     serves = SERVES.get(arch)
     if serves is None:
         return None
-    try:
-        return build(serves).read_bytes()
-    except images.ImageError:  # no checkout, or no compiler
-        packed = PACKED / f"{MODULE}-{serves}.mpy"
-        return packed.read_bytes() if packed.is_file() else None
+    if resources.checkout():
+        with contextlib.suppress(images.ImageError):  # no compiler
+            return build(serves).read_bytes()
+    packed = resources.natives() / f"{MODULE}-{serves}.mpy"
+    return packed.read_bytes() if packed.is_file() else None
 
 
 def arch_of(mpy: int) -> str | None:
@@ -79,8 +79,6 @@ def main() -> int:
         except images.ImageError as error:
             print(f"quipu: {error}", file=sys.stderr)
             return 3
-        PACKED.mkdir(exist_ok=True)
-        shutil.copy(path, PACKED)
         print(f"{arch}: {path.stat().st_size} bytes, {path}")
     return 0
 

@@ -22,7 +22,8 @@ DEFAULT_CONFIG = (16, 256, 64, 128, 32, 16, 16)  # as in boards/*/quipu.json
 def emulate(say: Callable[[Data], None], board: str, flash: str | None, bare: bool) -> None:
     """Run an emulated board until Ctrl-C or SIGTERM.
 
-    Its image is built first if it is not there. FILE is the board's flash, kept between runs; without it the board starts
+    Its image is looked for in the folder QUIPU_IMAGES, then in a checkout, which builds it first if it is not there, and then in the
+    user's cache folder. FILE is the board's flash, kept between runs; without it the board starts
     empty. To the board, the end is a power cut.
 
     \b

@@ -35,7 +35,7 @@ def flash(port: str, board: str | None, main: bool, dry_run: bool, erase_log: bo
           yes: bool = False, tool: str = TOOLS[0]) -> Data:
     """Put Quipu onto a board with MicroPython.
 
-    Finds out what the board is, compiles for it, writes only what differs, beside the old files, compares hashes read back, and
+    Finds out what the board is, takes the modules for it, writes only what differs, beside the old files, compares hashes read back, and
     then switches. /main.py is written only if there is none, or with --main. Broken off, run it again. If old and new files do not fit
     at once, it says so and asks (--yes: does so) before it removes the old ones. A log of format 1 on the board ends it before anything
     is written, and it says how to take that log over. The log is left as it is, but
@@ -69,7 +69,7 @@ def _tool(name: str) -> type[Repl]:
     try:
         from quipu.install.repl_ampy import AmpyRepl
     except ModuleNotFoundError:
-        raise UsageError("--tool ampy: adafruit-ampy is not installed: pip install 'quipu[ampy]'") from None
+        raise UsageError("--tool ampy: adafruit-ampy is not installed: pip install 'quipu-mcu[ampy]'") from None
     return AmpyRepl
 
 

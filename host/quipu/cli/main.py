@@ -141,7 +141,7 @@ def version(ctx: click.Context, param: click.Parameter, given: bool) -> None:
     if given:
         from importlib import metadata
 
-        click.echo(f"quipu {metadata.version('quipu')}: {kernels.describe()}")
+        click.echo(f"quipu {metadata.version('quipu-mcu')}: {kernels.describe()}")
         ctx.exit()
 
 

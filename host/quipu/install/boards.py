@@ -8,12 +8,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from quipu import resources
 from quipu.build import images
+from quipu.build.modules import ARCHITECTURES
 from quipu.errors import FormatError, UsageError
 from shared_kernel.config import CONFIG_LIMITS, CONFIG_NAMES
 
 FILE = "quipu.json"
-ARCHITECTURES = ("armv6m", "armv7m", "armv7em", "armv7emsp", "armv7emdp", "rv32imc", "xtensa", "xtensawin")
 _NONE = type(None)
 _FAT_BLOCK, _FAT_SECTOR = 512, 8192  # docs/drivers.md
 # Key: types. `stock` is the way on firmware from micropython.org; `no_stock` says in a clause why there is none, `no_build` why there is
@@ -32,7 +33,7 @@ _GEOMETRY: dict[str, tuple[type, ...]] = dict.fromkeys(("sector", "page", "unit"
 
 def folder() -> Path:
     """Return the folder of all boards."""
-    return images.checkout_root() / "boards"
+    return resources.boards()
 
 
 def names() -> list[str]:

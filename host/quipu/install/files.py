@@ -1,22 +1,20 @@
-"""What a board gets: Quipu's files by their paths there, compiled if there is a compiler, else as source; and the raw REPL on its port.
+"""What a board gets: Quipu's files by their paths there, compiled or as source; and the raw REPL on its port.
 
 Those are /lib/shared_kernel, /lib/quipu, /quipu.json and perhaps /main.py, on a card where the log is on one. Writes none of them: see
 flash.py.
 """
 
 import json
-import subprocess
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import shared_kernel
 from quipu.board import serial_port
 from quipu.board.repl import Repl
-from quipu.build import images, natives
+from quipu.build import modules, natives
 from quipu.errors import PortError
+from quipu.install import precompiled
 
 MAIN = "import quipu\nquipu.start()\nquipu.serve()\n"
 NATIVE = f"/lib/{natives.MODULE}.mpy"
@@ -38,37 +36,24 @@ def folders(facts: dict[str, Any]) -> tuple[str, ...]:
     return tuple(root(facts) + each for each in FOLDERS)
 
 
-def files(facts: dict[str, Any], mpy_cross: str | Path | None = None, native: bool = True) -> dict[str, bytes]:
-    """Return what a board of these facts (a quipu.json's) gets: contents by path. mpy_cross: the compiler; None: sources. native:
-    with the native module, if there is one for this architecture."""
+def files(facts: dict[str, Any], mpy: str | Path | Mapping[str, bytes] | None = None, native: bool = True) -> dict[str, bytes]:
+    """Return what a board of these facts (a quipu.json's) gets: contents by path.
+
+    mpy: the path of mpy-cross, which compiles the modules; or the modules compiled, as of `precompiled.find`; None: their sources.
+    native: with the native module, if there is one for this architecture.
+    """
     out = {}
-    top = root(facts)
-    for package, folder in (("shared_kernel", Path(shared_kernel.__file__).parent),
-                            ("quipu", images.checkout_root() / "firmware" / "quipu")):
-        for source in sorted(folder.glob("*.py")):
-            name = f"{package}/{source.stem}"
-            if mpy_cross is None:
-                out[f"{top}/lib/{name}.py"] = source.read_bytes()
-            else:
-                module = package if source.stem == "__init__" else f"{package}.{source.stem}"
-                out[f"{top}/lib/{name}.mpy"] = compiled(mpy_cross, source, module, facts["mpy_arch"])
-    machine_code = natives.find(facts["mpy_arch"]) if native else None
+    top, arch = root(facts), facts["mpy_arch"]
+    for name, source in modules.sources(precompiled.packages(), arch).items():
+        if mpy is None:
+            out[f"{top}/lib/{name}.py"] = source.read_bytes()
+        else:
+            out[f"{top}/lib/{name}.mpy"] = mpy[name] if isinstance(mpy, Mapping) else modules.compiled(mpy, source, name, arch)
+    machine_code = natives.find(arch) if native else None
     if machine_code:
         out[top + NATIVE] = machine_code
     out[top + FACTS] = json.dumps(facts).encode()
     return out
-
-
-def compiled(mpy_cross: str | Path, source: Path, name: str, arch: str) -> bytes:
-    """Return a module as .mpy. -O3 leaves out assertions and line numbers; `name` is what tracebacks call it. A board
-    keeps each name that it reads for good, but a module's own only once."""
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "out.mpy"
-        done = subprocess.run([mpy_cross, f"-march={arch}", "-O3", "-s", name, "-o", target, source], check=False,
-                              capture_output=True, text=True)
-        if done.returncode:
-            raise images.ImageError(f"mpy-cross does not compile {source} for {arch}:\n{done.stderr.strip()}")
-        return target.read_bytes()
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from typing import Any
 from quipu.board.repl import DeviceError, Repl
 from quipu.build import images, natives
 from quipu.errors import PortError, Refused, UsageError
-from quipu.install import boards
+from quipu.install import boards, precompiled
 from quipu.install import files as deploy
 
 NEW = ".new"
@@ -310,10 +310,11 @@ def settled(repl: Repl, found: Probe, facts: dict[str, Any]) -> Probe:
 
 
 def contents(found: Probe, facts: dict[str, Any], main: bool | None) -> tuple[str, dict[str, bytes]]:
-    """Return (form, contents by path): compiled where the board's .mpy version is our compiler's, else sources. main: as of
+    """Return (form, contents by path): compiled where the board's .mpy version is ours, else sources. main: as of
     `flash`."""
     compiled = found.mpy_version == natives.SUBVERSION
-    wanted = deploy.files(facts, images.mpy_cross() if compiled else None, native=compiled)
+    mpy = (precompiled.find(facts["mpy_arch"]) or images.mpy_cross()) if compiled else None
+    wanted = deploy.files(facts, mpy, native=compiled)
     if main or main is False and not found.has_main:
         wanted[deploy.root(facts) + deploy.APPLICATION] = deploy.MAIN.encode()
     return ".mpy" if compiled else "source", wanted
