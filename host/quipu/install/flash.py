@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from quipu.board.repl import DeviceError, Repl
-from quipu.build import images, natives
+from quipu.build import images, modules, natives
 from quipu.errors import PortError, Refused, UsageError
 from quipu.install import boards, precompiled
 from quipu.install import files as deploy
@@ -312,7 +312,7 @@ def settled(repl: Repl, found: Probe, facts: dict[str, Any]) -> Probe:
 def contents(found: Probe, facts: dict[str, Any], main: bool | None) -> tuple[str, dict[str, bytes]]:
     """Return (form, contents by path): compiled where the board's .mpy version is ours, else sources. main: as of
     `flash`."""
-    compiled = found.mpy_version == natives.SUBVERSION
+    compiled = found.mpy_version == modules.SUBVERSION
     mpy = (precompiled.find(facts["mpy_arch"]) or images.mpy_cross()) if compiled else None
     wanted = deploy.files(facts, mpy, native=compiled)
     if main or main is False and not found.has_main:
