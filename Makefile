@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help setup kernel bench demo demo-fleet test wheel lint docs hil firmware conformance images native bench-flash bench-link faults explore nightly fuzz clean
+.PHONY: help setup check kernel bench demo demo-fleet test wheel lint docs hil firmware conformance images native bench-flash bench-link faults explore nightly fuzz clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -76,8 +76,18 @@ firmware: ## MicroPython with Quipu in it for BOARD=RPI_PICO, ...; MICROPYTHON=:
 	$(MAKE) -C $(MICROPYTHON)/ports/$(PORT_OF) BOARD=$(BOARD) BOARD_DIR=$(CURDIR)/boards/$(BOARD) BUILD=$(CURDIR)/build/firmware/$(BOARD) \
 	    MICROPY_MPYCROSS=$(CURDIR)/build/mpy-cross
 
-test: images kernel wheel $(VENV)/recordings ## every test; IGNORE=tests/...: but these
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(addprefix --ignore=,$(IGNORE))
+test: images kernel wheel $(VENV)/recordings ## every test; IGNORE=tests/...: but these; FILTER="a or b": what has it in its name
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 25 $(if $(FILTER),-k "$(FILTER)") $(addprefix --ignore=,$(IGNORE))
+
+# What needs neither an emulator nor a minute.
+check: setup ## form, types and the kernel's own tests, in under a minute; FIX=1: mends the form first
+	$(if $(FIX),$(BIN)/ruff check --fix . && $(BIN)/ruff format .)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python tools/determinism.py
+	$(BIN)/python tools/imports.py
+	$(BIN)/codespell
+	$(BIN)/python -m pytest -q -n 2 tests/kernel tests/log/test_store.py tests/host/test_archive.py tests/host/test_verify.py
 
 lint: setup ## ruff, mypy --strict on host/ and the kernel, the kernel's determinism, who imports whom, spelling, the API page, the documents' links
 	$(BIN)/ruff check .
@@ -110,9 +120,11 @@ faults: images ## power cuts, bad bits, bad sectors, kills, breakages: one table
 explore: setup ## every history of cuts and failures, ten minutes deep; then each rule taken back: build/reports/explore.json
 	$(BIN)/python tools/explore.py --seconds 600 --jobs $(JOBS) --faults 60
 
-PART ?= explore soak
-nightly: setup ## what takes hours: PART=explore (deeper), PART=soak (random long lives)
-	$(if $(filter explore,$(PART)),$(BIN)/python tools/explore.py --seconds 10800 --jobs $(JOBS) --faults 300)
+PART ?= tests conformance explore soak
+nightly: images kernel ## what takes longer, or PART= of it: tests (whole tables), conformance, explore (deeper), soak (random long lives)
+	$(if $(filter tests,$(PART)),QUIPU_WHOLE=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations 25)
+	$(if $(filter conformance,$(PART)),$(BIN)/python tools/conformance.py)
+	$(if $(filter explore,$(PART)),$(BIN)/python tools/explore.py --seconds 3600 --jobs $(JOBS) --faults 60)
 	$(if $(filter soak,$(PART)),$(BIN)/python tests/faults/soak.py --seconds 600 --jobs $(JOBS) --seed $$(date +%s))
 
 bench: images kernel ## every figure beside its peers, under 10 minutes: a table, build/reports/bench.json and charts
