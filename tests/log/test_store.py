@@ -574,6 +574,6 @@ def test_the_table_of_a_stores_attributes_has_room():
     """MicroPython looks for a method among them first: a full table (47, then 59) is gone through from end to end at each call."""
     store = Store(FlashSim(12, 1024, 256, 4, seed=1), lambda: 0)
     store.configure((4, 8, 2, 2, 4, 8, 8), bytes(16), "x")
-    store.execute([(INSERT, frames.insert([1, 2, 3, 4]), None)])
+    store.execute([(kernel.INSERT, frames.insert([1, 2, 3, 4]), None)])
     store.take_snapshot()
     assert 47 < len(vars(store)) < 59
