@@ -3,11 +3,14 @@ the plain-Python reference. tests/host/test_kernels.py runs the compiled kernel,
 
 import os
 import zlib
+from collections import Counter
 
 import blake3
+import pytest
 from hypothesis import HealthCheck, settings
 
 from shared_kernel import primitives
+from tests import quick
 
 os.environ["QUIPU_PURE"] = "1"
 
@@ -27,3 +30,25 @@ primitives.use(Fast)
 # How long one example takes says how busy the machine is, not what is promised.
 settings.register_profile("quipu", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("quipu")
+
+# -- how long the files take ------------------------------------------------------------------------------------------
+
+BUDGET_S = 600  # a file of tests, by the clock, on a machine that others use too: one that needs more is to be cut, or run nightly
+spent = Counter()
+
+
+def pytest_runtest_logreport(report):
+    spent[report.nodeid.partition("::")[0]] += report.duration
+
+
+def pytest_terminal_summary(terminalreporter):
+    for name, seconds in spent.most_common(10):
+        terminalreporter.write_line(f"{seconds:7.1f} s of {BUDGET_S}  {name}")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    over = [name for name, seconds in spent.items() if seconds > BUDGET_S]
+    if over and not quick.WHOLE and not hasattr(session.config, "workerinput"):
+        print(f"\nover their budget of {BUDGET_S} s: {', '.join(over)}")
+        session.exitstatus = session.exitstatus or 1
