@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared_kernel import primitives
 from shared_kernel.errors import LinkError, Mismatch
 from shared_kernel.frames import GENESIS, OVERHEAD, VERSION, length_at, seed
 from shared_kernel.kernel import u32
+
+if TYPE_CHECKING:
+    from shared_kernel.types import Buffer
 
 _BLOCK = 1 << 20  # bytes read together; more than the longest frame
 
@@ -24,7 +27,7 @@ class Chain:
         self.seq = seq
         self.head = head
 
-    def step(self, frame: Any) -> None:
+    def step(self, frame: "Buffer") -> None:
         """Take the next whole frame (bytes or memoryview); Mismatch, and nothing changed, if it is not the next one."""
         seq = self.seq + 1
         end = len(frame) - 4
@@ -44,7 +47,7 @@ class Chain:
         self.seq = seq
 
 
-def whole(data: Any, at: int = 0) -> Iterator[tuple[int, int]]:
+def whole(data: "Buffer", at: int = 0) -> Iterator[tuple[int, int]]:
     """Yield (its first byte, the byte after it) of each frame in data from byte `at` on, by the lengths they claim; stop before one that
     data cuts off."""
     end = len(data)

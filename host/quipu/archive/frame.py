@@ -1,10 +1,13 @@
 """A frame as a record: the fields that every type has, read from its bytes in one place. Checks nothing; knows no payload."""
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from shared_kernel import frame_names
 from shared_kernel.frames import HEADER, TOKEN, TOKEN_BYTES
 from shared_kernel.kernel import u32
+
+if TYPE_CHECKING:
+    from shared_kernel.types import Buffer
 
 
 class Frame(NamedTuple):
@@ -37,7 +40,7 @@ class Frame(NamedTuple):
         return bool(frame_names.is_command(self.kind))
 
 
-def kind_and_payload(data: Any) -> tuple[int, int, int]:
+def kind_and_payload(data: "Buffer") -> tuple[int, int, int]:
     """Return a whole frame's type without the bit for a token, and where its payload starts and ends: for loops over very many frames."""
     kind = data[1]
     if kind & TOKEN:
@@ -45,7 +48,7 @@ def kind_and_payload(data: Any) -> tuple[int, int, int]:
     return kind, HEADER, len(data) - 4
 
 
-def taken_apart(data: Any) -> Frame:
+def taken_apart(data: "Buffer") -> Frame:
     """Return a whole frame (bytes or memoryview) as a record."""
     kind, start, end = kind_and_payload(data)
     return Frame(data, kind, u32(data, 4), u32(data, 8), start, end)

@@ -5,7 +5,7 @@ trust: a frame counts if its CRC, its seq and its place say so, and a run if its
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 from quipu.archive.chain import Chain
 from quipu.board.verbs import Layout, Verbs
@@ -14,6 +14,9 @@ from shared_kernel.frames import seed
 from shared_kernel.reader import LogReader, frame_of
 from shared_kernel.region import Region
 from shared_kernel.run import HEADER, Run, decode
+
+if TYPE_CHECKING:
+    from shared_kernel.types import WritableBuffer
 
 
 class Image:
@@ -27,7 +30,7 @@ class Image:
         self.sector, self.sectors, self.page, self.unit = layout.sector, layout.sectors, layout.unit, layout.unit
         self._here: dict[int, tuple[bytearray, bytearray]] = {}  # sector: its bytes, and for each byte whether it is here
 
-    def read(self, address: int, buffer: Any) -> None:
+    def read(self, address: int, buffer: "WritableBuffer") -> None:
         """Fill buffer with the bytes from address on."""
         at, end = address, address + len(buffer)
         while at < end:

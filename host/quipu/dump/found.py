@@ -6,10 +6,10 @@ on every frame is checked; what lies between is declared missing. A whole frame 
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 from quipu.dump.format_1.found import Found as Format1
 from quipu.dump.held import Held, Left, Stretch, left_in
+from quipu.dump.image import FlashImage
 from shared_kernel import primitives, snapshot_file
 from shared_kernel.errors import Damage, FormatError, Mismatch, NotFound
 from shared_kernel.frames import BOOT, CONTINUES, GENESIS, HEADER, MORE, NO_HEAD, TICK_TOP, VERSION, length_at, seed
@@ -24,10 +24,10 @@ _HEAD_AT = HEADER + 4  # in a boot frame: the chain head before it
 _SKIPPED_AT = HEADER + 36
 
 
-def read(flash: Any) -> Held:
+def read(flash: FlashImage) -> Held:
     """Return what a region holds, of either format. NotFound if nothing was ever recorded, FormatError if it is no log that this version
     can read."""
-    region = Region(flash)
+    region = Region(flash)  # type: ignore[arg-type]  # an image is only read
     if region.is_format_1() and not any(region.record(each) for each in range(region.sectors)):
         return Format1(flash)
     return Found(flash)
@@ -79,9 +79,9 @@ class Found(Held):
 
     format = 2
 
-    def __init__(self, flash: Any):
+    def __init__(self, flash: FlashImage):
         super().__init__()
-        region = self.region = Region(flash)
+        region = self.region = Region(flash)  # type: ignore[arg-type]  # likewise
         found = self.recovery = recover(region)
         self.damage = found.damage
         self.pieces: list[Piece] = []
@@ -108,7 +108,7 @@ class Found(Held):
 
     # -- runs ---------------------------------------------------------------------------------------------------------
 
-    def _reader(self, number: int) -> Any:
+    def _reader(self, number: int) -> LogReader:
         size = max(LARGEST, self.region.block)
         return LogReader(self.region, [number], seed(self.name), bytearray(size), 0)
 
@@ -140,7 +140,7 @@ class Found(Held):
         self._read(reader, piece)
         return piece
 
-    def _read(self, reader: Any, piece: Piece) -> None:
+    def _read(self, reader: LogReader, piece: Piece) -> None:
         while n := reader.next():
             piece.frames.append(bytes(frame_of(reader, n)))
             piece.ends.append(reader.address)

@@ -4,9 +4,12 @@ Whatever reads an image is the same code that reads a flash (shared_kernel/regio
 nor `erase`, none of it can change anything.
 """
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from shared_kernel.errors import FormatError
+
+if TYPE_CHECKING:
+    from shared_kernel.types import WritableBuffer
 
 SECTORS = tuple(1 << n for n in range(8, 19))  # bytes: the erase units of the parts in docs/drivers.md and round about
 UNITS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -32,7 +35,7 @@ class FlashImage:
         self.sector, self.page, self.unit, self.start = sector, page, unit, start
         self.sectors = len(self.data) // sector if sectors is None else sectors
 
-    def read(self, address: int, buffer: Any) -> None:
+    def read(self, address: int, buffer: "WritableBuffer") -> None:
         """Fill buffer with the bytes from address on. FormatError past the region's end: what reads there believed its bytes."""
         if address + len(buffer) > len(self.data):
             raise FormatError(f"{len(buffer)} bytes at 0x{address:x} are not all in this region of {len(self.data):,} bytes")

@@ -9,8 +9,10 @@ power cut ended, and that the log does not go on from); `free` (erased, ready), 
 from typing import Any
 
 from quipu.dump.found import Found, Piece
+from quipu.dump.image import FlashImage
 from shared_kernel.errors import Damage, FormatError, NotFound
 from shared_kernel.region import Region
+from shared_kernel.run import Run
 from shared_kernel.unfinished import is_erased, marks_of
 
 Data = dict[str, Any]
@@ -18,14 +20,14 @@ STATES = ("snapshot", "unnamed", "unfinished", "empty", "oldest", "log", "in use
           "damaged", "foreign")
 
 
-def survey(flash: Any) -> Data:
+def survey(flash: FlashImage) -> Data:
     """Return what a region holds as plain data: its geometry, its log, and a row for each sector.
 
     A row: sector; address (in the dump); state; erases (None without a sector record); slot ("a", "b") and part (from 1) of a snapshot's
     sector; runs: [{run (its number), block, boot, first, last}] that begin in it, with the seqs that count; first, last: seq of all of
     them, or the one that a snapshot covers; used: bytes up to the last that does not read 0xFF; note: what else there is to say, or None.
     """
-    region = Region(flash)
+    region = Region(flash)  # type: ignore[arg-type]  # an image is only read
     rows: list[Data] = []
     for sector in range(region.sectors):
         start = sector * region.sector
@@ -112,7 +114,7 @@ def _say(row: Data, what: str) -> None:
     row["note"] = f"{row['note']}; {what}" if row["note"] else what
 
 
-def _slot(found: Found | None, region: Any, row: Data) -> None:
+def _slot(found: Found | None, region: Region, row: Data) -> None:
     """Fill in the row of a snapshot slot's sector."""
     slot, part = divmod(row["sector"], region.slot_sectors)
     row["slot"], row["part"] = "ab"[slot], part + 1
@@ -130,7 +132,7 @@ def _slot(found: Found | None, region: Any, row: Data) -> None:
         row["state"] = "empty"
 
 
-def _rest(found: Found | None, region: Any, row: Data) -> None:
+def _rest(found: Found | None, region: Region, row: Data) -> None:
     """Fill in the row of a sector of the ring that is not the log's."""
     sector = row["sector"]
     runs = []
@@ -157,7 +159,7 @@ def _rest(found: Found | None, region: Any, row: Data) -> None:
         row["state"] = "foreign"
 
 
-def _of(region: Any, sector: int, block: int) -> Any:
+def _of(region: Region, sector: int, block: int) -> Run | None:
     """Return the Run that stands at a block, whatever its number; None if none does."""
     record = region.record(sector)
     return region.run(record[1] + block) if record else next(
@@ -165,11 +167,11 @@ def _of(region: Any, sector: int, block: int) -> Any:
          if region.sector_of(each) == sector and each % region.blocks == block), None)
 
 
-def _marked(region: Any) -> list[int]:
+def _marked(region: Region) -> list[int]:
     return [sector for sector, _ in marks_of(region)]
 
 
-def _marks(region: Any, rows: list[Data]) -> None:
+def _marks(region: Region, rows: list[Data]) -> None:
     """Say where a genesis or an erase left its mark."""
     for sector, done in marks_of(region):
         if rows[sector]["state"] in ("free", "torn"):
