@@ -9,7 +9,7 @@ from shared_kernel.history import Archived
 
 __all__ = ["ArchiveDamage", "ArchiveError", "Archived", "Busy", "CannotOpen", "Damage", "FlashError", "Forked", "FormatError", "Full",
            "HostError", "InUse", "Invalid", "LinkError", "LogFull", "LostAnswer", "Mismatch", "NotFound", "OtherLog", "PortError",
-           "QuipuError", "Refused", "RolledBack", "TooLong", "UsageError", "WrongDimension", "by_code", "exit_code"]
+           "QuipuError", "Refused", "RolledBack", "TooLong", "UsageError", "WrongDimension", "about", "by_code", "exit_code"]
 
 WRONG, USAGE, PORT = 1, 2, 3  # exit codes: mismatch or damage; bad input; board or port trouble
 
@@ -73,6 +73,13 @@ class Forked(ArchiveError):
     def __init__(self, message: str, seq: int):
         super().__init__(message)
         self.seq = seq
+
+
+def about(error: QuipuError, message: str) -> QuipuError:
+    """Return an error of the same class and with the same fields that says `message`: for who knows what it was about."""
+    out = type(error).__new__(type(error), message)
+    out.__dict__.update(error.__dict__)
+    return out
 
 
 def by_code(code: int) -> type[QuipuError]:

@@ -41,8 +41,7 @@ def insert(port: str, components: tuple[str, ...], q16: bool, tag: int | None, m
             try:
                 ids.append(board.insert(*each))
             except errors.QuipuError as error:
-                error.args = (f"{error} (of {len(records)} records, the first {len(ids)} were inserted)",)
-                raise
+                raise errors.about(error, f"{error} (of {len(records)} records, the first {len(ids)} were inserted)") from error
             progress(len(ids), len(records))
     return {"ids": ids}
 

@@ -100,8 +100,7 @@ def recover(image: str, archive: str, board: str | None, sector: int | None, pag
     try:
         found = read(flash)
     except (errors.FormatError, errors.NotFound) as error:
-        error.args = (f"{image}: {error}",)
-        raise
+        raise errors.about(error, f"{image}: {error}") from error
     with render.progress("recovering") as progress:
         result, verdict = into_archive(found, archive, progress)
     return {"image": image, "geometry": _geometry(flash), **judged(result, verdict),

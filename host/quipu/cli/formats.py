@@ -40,8 +40,7 @@ def _named(file: str) -> Iterator[None]:
     try:
         yield
     except errors.QuipuError as error:
-        error.args = (f"{file}: {error}",)
-        raise
+        raise errors.about(error, f"{file}: {error}") from error
 
 
 def export(source: str, output: str, form: str | None, state: bool, at: str | None) -> Data:

@@ -43,7 +43,7 @@ def _archived(path: str, at: str | None) -> Iterator[Source]:
             yield it
         except errors.NotFound as error:
             if memory.damage:
-                error.args = (f"{error} at seq {memory.moment(at).seq}; damaged after that: {memory.damage}",)
+                raise errors.about(error, f"{error} at seq {memory.moment(at).seq}; damaged after that: {memory.damage}") from error
             raise
 
 

@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from quipu.errors import about
 from quipu.formats import npy, valori
 from quipu.formats.export import need_pyarrow
 from quipu.values import vector
@@ -212,8 +213,7 @@ def carry_out(memory: Any, steps: list[Step], progress: Callable[[int, int], Non
         try:
             result = getattr(memory, step.verb)(*arguments)
         except QuipuError as error:
-            error.args = (f"{step.where}: {error} (of {len(steps)} commands, the first {number} were carried out)",)
-            raise
+            raise about(error, f"{step.where}: {error} (of {len(steps)} commands, the first {number} were carried out)") from error
         if step.makes is not None:
             ids[step.pool][step.makes] = result
         progress(number + 1, len(steps))
