@@ -1,6 +1,7 @@
 """A pytest plugin: Python without its modules for Unix, as on Windows: `pytest -p tests.host.without_unix tests/host/test_verify.py`.
 
-pyserial chooses its part for a system by that system's name, which stays: so it gets a part whose ports cannot be opened.
+pyserial and mpremote choose parts of their own by the system's name, which stays. So they get parts here: ports that cannot be opened, and a
+console that nobody may use.
 """
 
 import importlib.abc
@@ -8,14 +9,17 @@ import importlib.machinery
 import sys
 
 UNIX_ONLY = ("fcntl", "termios", "pty", "tty", "grp", "pwd", "resource")
-_PART = "serial.serialposix"
+_PORTS, _CONSOLE = "serial.serialposix", "mpremote.console"
 
 
-class _PyserialsPart(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+class _Parts(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(self, name, path, target=None):
-        return importlib.machinery.ModuleSpec(name, self) if name == _PART else None
+        return importlib.machinery.ModuleSpec(name, self) if name in (_PORTS, _CONSOLE) else None
 
     def exec_module(self, module):
+        if module.__name__ == _CONSOLE:
+            module.VT_ENABLED = False
+            return
         from serial.serialutil import SerialBase, SerialException
 
         class Serial(SerialBase):
@@ -28,7 +32,7 @@ class _PyserialsPart(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 def hide():
     """Hide them from every import that follows."""
     sys.modules.update(dict.fromkeys(UNIX_ONLY))
-    sys.meta_path.insert(0, _PyserialsPart())
+    sys.meta_path.insert(0, _Parts())
 
 
 def pytest_configure():
