@@ -47,8 +47,9 @@ PACKED := $(shell find boards firmware host shared_kernel -type f ! -name '*.pyc
     CHANGELOG.md LICENSE MANIFEST.in README.md pyproject.toml setup.py
 wheel: dist/ready ## the sdist, from it the wheel for this platform, and the pure one for all others: dist/
 
-dist/ready: $(PACKED) | images native
+dist/ready: $(PACKED) | native
 	rm -rf dist
+	$(BIN)/python host/quipu/build/images.py build mpy-cross
 	$(BIN)/python -m build .
 	QUIPU_PURE_WHEEL=1 $(BIN)/python -m build --wheel .
 	$(BIN)/python -m twine check --strict dist/*

@@ -18,7 +18,7 @@ _SOURCES = Path(shared_kernel.__file__).resolve().parent
 
 
 def digest(folder: Path) -> str:
-    """Return the hash of a folder's .py files, as host/native/fold.py does when they are compiled."""
+    """Return the hash of a folder's .py files, names included: what is compiled of them says it (host/native/fold.py)."""
     total = hashlib.sha256()
     for path in sorted(folder.glob("*.py")):
         content = path.read_bytes()

@@ -3,8 +3,6 @@
 import pytest
 import quipu
 
-from tests.host.unix_board import UnixBoard
-
 
 @pytest.fixture
 def impatient(monkeypatch):
@@ -15,6 +13,8 @@ def impatient(monkeypatch):
 
 @pytest.fixture
 def unix(tmp_path):
+    from tests.host.unix_board import UnixBoard  # here, for it needs Unix
+
     with UnixBoard(tmp_path / "flash") as unix:
         yield unix
 
