@@ -34,7 +34,7 @@ def copy(tmp_path_factory):
     if subprocess.run([sys.executable, "-c", "import Cython"], capture_output=True).returncode:
         pytest.skip("the kernel cannot be compiled here: Cython is not installed")
     folder = tmp_path_factory.mktemp("compiled")
-    for each in ("setup.py", "pyproject.toml", "README.md"):
+    for each in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / each, folder)
     skip = shutil.ignore_patterns("__pycache__", "compiled", "*.egg-info")
     for each in ("host", "shared_kernel"):
