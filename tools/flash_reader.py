@@ -293,8 +293,19 @@ class Image:
             run, extent = self.run, self.extent_
             if not extent.settled and run.head != bytes(32) and not run.follows and extent.last == run.first + run.repeats:
                 self.extent_ = extent._replace(last=extent.last - 1, end=extent.begin)  # a boot frame alone
-                self.certain = min(self.certain, extent.last - 1)
+                self.certain = min(self.certain, run.first - 1)
+            self.certain = self.group_end(run, self.certain)
         return problem
+
+    def group_end(self, run, seq):
+        """10: return the seq that ends the last whole group up to `seq`, in this run or in those that it goes on from; -1, if none does."""
+        while run and seq >= 0:
+            ends = [each for each, _, frame in self.extent(run).frames if each <= seq and not frame[11] & 0x80]
+            if ends:
+                return ends[-1]
+            seq = min(seq, run.first - 1)
+            run = self.all.get(run.prev) if run.prev < run.number else None
+        return -1
 
     def _chain(self):
         """5"""
