@@ -55,7 +55,7 @@ def test_what_is_mutated_is_right_before(tmp_path):
 def test_the_lines_are_there():
     source = (SOURCE / "quipu_native.c").read_text()
     for line, other, _ in MUTATIONS:
-        mutate(source, line, other)
+        mutate(source, line, other, c=True)
 
 
 @pytest.mark.parametrize("line, other, promise", quick.some(MUTATIONS, 3))

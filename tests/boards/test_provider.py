@@ -22,7 +22,7 @@ def built(folder, arch="armv7m", line="", other=""):
         shutil.copy(path, folder)
     source = folder / "quipu_native.c"
     text = source.read_text()
-    source.write_text(mutate(text, line, other, source.name) if line else text)
+    source.write_text(mutate(text, line, other, source.name, c=True) if line else text)
     done = subprocess.run(["make", "-C", folder, f"MPY_DIR={images.micropython_source()}", f"ARCH={arch}", f"PYTHON={sys.executable}"],
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -260,18 +260,33 @@ def a_run_in_a_record(geometry):
     return sim
 
 
+def flashes(number, geometry, count=4):
+    """Return flashes after a power cut in a life, and after each of several in a row."""
+    life = Life(FlashSim(*geometry), number + 1, 60, policy=number % 2)
+    steps = life.steps()
+    found = [sim for sim, _, _ in life.cuts(steps[:: len(steps) // 12])]
+    for each in range(count):
+        found += [sim.clone(0) for sim in lives(geometry, 100 * number + each, 7)]
+    return found
+
+
+def readings(sim, most=4):
+    """Yield the image for each way in which the half-programmed units may read, up to `most` of them each its own way."""
+    torn = sorted(sim.torn)
+    for way in range(1 << min(len(torn), most)):
+        data = bytearray(sim.bytes)
+        for k, i in enumerate(torn):
+            data[i * sim.unit : (i + 1) * sim.unit] = sim.torn[i][way >> min(k, most - 1) & 1]
+        yield bytes(data)
+
+
 @functools.cache
 def images():
     """Return [(geometry, image, what the kernel makes of it)]."""
     found = [(CRAFTED, each) for each in crafted(CRAFTED)]
     for number, geometry in enumerate(GEOMETRIES):
         chance = Chance(number)
-        life = Life(FlashSim(*geometry), number + 1, 60, policy=number % 2)
-        steps = life.steps()
-        flashes = [sim for sim, _, _ in life.cuts(steps[:: len(steps) // 12])]
-        for each in range(4):
-            flashes += [sim.clone(0) for sim in lives(geometry, 100 * number + each, 7)]
-        for sim in flashes:
+        for sim in flashes(number, geometry):
             here = resolved(sim)
             here += [spoilt(each, sim.sector, chance) for each in here for _ in range(2)]
             found += [(geometry, each) for each in here]

@@ -1,6 +1,7 @@
 """docs/format.md, "Reading a region": a reader written from the page alone and the kernel's recovery make the same of every image,
 and each rule of the page, taken back in the reader, makes them part."""
 
+import functools
 import sys
 import types
 from collections import Counter
@@ -8,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.images import CRAFTED, a_run_in_a_record, by_kernel, by_page, images
+from shared_kernel.frames import put
+from shared_kernel.kernel import PUT
+from tests.docs.images import CRAFTED, GEOMETRIES, a_run_in_a_record, begun, by_kernel, by_page, flashes, images, readings
 from tests.faults.harness import Clock, mount
+from tests.flashsim import PowerCut
 from tests.mutate import mutate
 from tools import flash_reader
 
@@ -86,3 +90,43 @@ def test_a_record_that_contains_a_run_is_a_record():
 
 def test_the_reader_imports_nothing_of_the_project():
     assert "shared_kernel" not in SOURCE and "quipu" not in SOURCE.replace("QUIPU", "") and "tools.verifier" in sys.modules
+
+
+def test_what_is_certain_at_one_boot_is_there_at_every_other():
+    """Over all ways in which half-programmed units may read: a pull before the boot's run gives out nothing that is gone later."""
+    pairs = 0
+    for number, geometry in enumerate(GEOMETRIES):
+        for sim in flashes(number, geometry, 12):
+            logs = [each for each in map(functools.partial(by_kernel, geometry), readings(sim)) if isinstance(each, tuple)]
+            most = max([certain for *_, certain, _, _, _ in logs], default=-1)
+            for seq, *_ in logs:
+                assert seq >= most, (geometry, sim.torn, logs)
+                pairs += len(logs) > 1
+    assert pairs > 1000
+
+
+def test_what_is_certain_is_whole_groups():
+    """Cuts in a group that begins in one run and ends in the next, and in the boots after them."""
+    pairs = 0
+    for seed in range(4):
+        base, _ = begun((14, 1024, 256, 4))
+        group = [(PUT, put("name", b"no. %d" % i), None) for i in range(8)]
+        for step in range(60, 260):
+            sim = base.clone(seed * 1000 + step)
+            sim.flicker = True
+            for boot in range(2):
+                store = mount(sim, Clock(boot))
+                while not boot and not 0 < store.end - store.address < 100 + 40 * seed:
+                    store.execute(group[:1])
+                sim.tear = (None, "some")[seed % 2]
+                sim.cut_after(step if not boot else 3 + step % 70)
+                try:
+                    store.execute(group)
+                except PowerCut:
+                    pass
+                sim.power_on()
+                logs = [each for each in map(functools.partial(by_kernel, (14, 1024, 256, 4)), readings(sim)) if isinstance(each, tuple)]
+                most = max(each[6] for each in logs)
+                assert min(each[0] for each in logs) >= most, (seed, step, boot, logs)
+                pairs += len(logs) > 1
+    assert pairs > 300

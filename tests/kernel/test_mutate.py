@@ -40,7 +40,11 @@ def test_the_rest_of_the_source_stays():
     assert scope["act"](0, 1) == [1]
 
 
+def test_a_division_is_no_comment():
+    assert mutate("a = (b + 3) // 4\n", "a = (b + 3) // 4", "a = b // 4") == "a = b // 4\n"
+
+
 def test_in_c_too():
     source = "    for (int i = 0; i < n;\n         i++) { // all\n        sum += a[i];\n    }\n#define X 1\n"
-    assert mutate(source, "i < n; i++", "i <= n; i++").startswith("    for (int i = 0; i <= n; i++) { // all")
-    assert len(find(source, "#define X 1")) == 1
+    assert mutate(source, "i < n; i++", "i <= n; i++", c=True).startswith("    for (int i = 0; i <= n; i++) { // all")
+    assert len(find(source, "#define X 1", c=True)) == 1
