@@ -107,7 +107,8 @@ MUTATIONS = [  # file, text, what it becomes, the test that must fail
      "test_root.test_the_incremental_root_is_the_full_hash_over_random_configurations"),
     ("root", "self.root = primitives.hash(arena.bytes)", "self.root = primitives.hash(arena.bytes[36:])", BITS),
     ("root", "self.root = primitives.hash(arena.bytes)", "self.root = primitives.hash(arena.bytes[:-1])", BITS),
-    ("root", "self.root = primitives.hash(arena.bytes)\n                self.cvs = None", "self.root = primitives.hash(arena.bytes)", "test_root.test_changing_the_way_midway_changes_no_root"),
+    ("root", "self.root = primitives.hash(arena.bytes)\n                self.cvs = None", "self.root = primitives.hash(arena.bytes)",
+     "test_root.test_changing_the_way_midway_changes_no_root"),
     ("arena", "        self.bytes[:] = data\n        self._all_dirty()", "        self.bytes[:] = data",
      "test_root.test_loading_other_bytes_gives_their_root"),
     # what commands mean
