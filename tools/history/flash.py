@@ -77,10 +77,12 @@ class State(NamedTuple):
 class Flash:
     """One session's flash over a state. reading: 0: marked units read as before, 1: as after, 2: by turns.
 
-    cut: a function that is told of each program and erase before it is done, with the flash as it is (see Session); fail:
+    cells: each sector as it reads; None while it reads by turns. looked: numbers of the
+    sectors that were read. frozen: a boot
+    that writes nothing. cut: a function that is told of each program and erase before it is done, with the flash as it is (see Session); fail:
     (number of the operation, how) or None."""
 
-    def __init__(self, world, state, reading):
+    def __init__(self, world, state, reading, cells=None):
         self.sector, self.page, self.unit, self.sectors = world.sector, world.page, world.unit, len(state.sectors)
         self.truth = list(state.sectors)
         self.marks = list(state.marks)
@@ -91,36 +93,42 @@ class Flash:
         self.operations = self.turn = 0
         self.cut = self.fail = None
         self.failed = ""
-        self.look()
+        self.frozen = cells is not None
+        self.looked = set()
+        if cells:
+            self.cells = cells
+        else:
+            self.look()
 
     def look(self):
         """Bring what is read up to the truth."""
-        self.view = view = bytearray().join(self.truth)
-        if self.marks:
-            if self.reading == 2:
-                self.views = view, bytearray(view)
-                for address, before, after in self.marks:
-                    for each, data in zip(self.views, (before, after)):
-                        each[address : address + len(data)] = data
-            else:
-                for address, before, after in self.marks:
-                    view[address : address + len(before)] = after if self.reading else before
+        if not self.marks:
+            self.cells = self.truth
+        elif self.reading == 2:
+            self.cells = None
+            self.views = [overlaid(self.truth, self.marks, self.sector, which) for which in (1, 2)]
+        else:
+            self.cells = overlaid(self.truth, self.marks, self.sector, 1 + self.reading)
 
     def read(self, address, buffer):
-        view = self.view
-        if self.reading == 2 and self.marks:
+        cells = self.cells
+        if cells is None:
             self.turn = (self.turn * 1103515245 + 12345) & 0x7FFFFFFF
-            view = self.views[self.turn >> 20 & 1]
-        end = address + len(buffer)
-        if end > len(view):
+            cells = self.views[self.turn >> 20 & 1]
+        i, at = divmod(address, self.sector)
+        self.looked.add(i)
+        end = at + len(buffer)
+        if end <= self.sector and i < self.sectors:
+            buffer[:] = cells[i][at:end]
+            return
+        if address + len(buffer) > self.sectors * self.sector:
             raise Breach("a read of %d bytes at 0x%x, behind the flash" % (len(buffer), address))
-        buffer[:] = view[address:end]
+        buffer[:] = b"".join(cells)[address : address + len(buffer)]
 
     def _put(self, address, data):
         i, at = divmod(address, self.sector)
         old = self.truth[i]
         self.truth[i] = old[:at] + data + old[at + len(data) :]
-        self.view[address : address + len(data)] = data
 
     def program(self, address, data):
         data = bytes(data)
@@ -201,6 +209,16 @@ class Flash:
     def _forget(self, sector):
         if self.marks:
             self.marks = [each for each in self.marks if each[0] // self.sector != sector]
+
+
+def overlaid(sectors, marks, size, which):
+    """Return sectors as they read: the marked units as before (which: 1) or as after (2)."""
+    out = list(sectors)
+    for mark in marks:
+        i, at = divmod(mark[0], size)
+        data = mark[which]
+        out[i] = out[i][:at] + data + out[i][at + len(data) :]
+    return out
 
 
 def _garbage(data):

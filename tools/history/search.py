@@ -82,7 +82,7 @@ class Explorer:
             if entry is None:
                 self.dives = 1
             elif entry.left:
-                entry.left.pop()(entry.name, entry.state)
+                self.go_on(entry)
         signal.alarm(0)
         return self
 
@@ -169,20 +169,29 @@ class Explorer:
         """Remember a state to go on from, and all that may be done from it."""
         if state.boots >= MOST_BOOTS or len(self.levels) > state.boots and len(self.levels[state.boots]) >= KEPT:
             return
-        left = []
-        for reading in readings(state):
-            for script in SCRIPTS:
-                left.append(functools.partial(self.session, script=script, reading=reading, fail=None))
-                if state.fails < self.fails:
-                    left += [functools.partial(self.session, script=script, reading=reading, fail=None, failing=True)] * 2
-        if state.rots < self.rots and not state.fails:
-            left += [self.rot] * 3
+        left = list(self.choices(len(readings(state)), state.fails < self.fails, state.rots < self.rots and not state.fails))
         self.chance.shuffle(left)
         entry = Entry(name, state, left)
         while len(self.levels) <= state.boots:
             self.levels.append(collections.deque())
         self.levels[state.boots].append(entry)
         heapq.heappush(self.rare, (rank, self.chance.random(), entry))
+
+    @functools.lru_cache(maxsize=None)
+    def choices(self, ways, fail, rot):
+        """Return what may be done from a state: (script, reading, whether something fails), and () for a flipped bit."""
+        out = [(script, reading, failing) for reading in range(ways) for script in SCRIPTS
+               for failing in ((False, True, True) if fail else (False,))]
+        return out + [()] * 3 if rot else out
+
+    def go_on(self, entry):
+        """Do one of the things that may be done from a state."""
+        todo = entry.left.pop()
+        if todo:
+            script, reading, failing = todo
+            self.session(entry.name, entry.state, script, reading, None, failing)
+        else:
+            self.rot(entry.name, entry.state)
 
     def rot(self, name, state):
         found = rotten(self.world, state)
