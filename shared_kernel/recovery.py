@@ -234,23 +234,25 @@ def _choose(found, numbers, reader):
 
 def _goes_on(reader, seq):
     """Return whether a whole frame that begins a group, of this `seq` or later, can be read behind the place where a run breaks off:
-    where the broken frame says that it ends, or at the boundary of a later block of the sector."""
+    where the broken frame says that it ends, or at the boundary of a later block of the sector, or where a frame there says that it
+    ends."""
     region, buffer, at = reader.region, reader.buffer, reader.base
     address, limit = reader.address, reader.limit
-    while limit - address >= HEADER:
-        region.fetch(address, memoryview(buffer)[at : at + HEADER])
-        if buffer[at] != VERSION:
-            break
-        address += region.pad(length_at(buffer, at))
+    while True:
+        while limit - address >= HEADER:
+            region.fetch(address, memoryview(buffer)[at : at + HEADER])
+            if buffer[at] != VERSION:
+                break
+            address += region.pad(length_at(buffer, at))
+            if _begins(reader, address, limit, seq):
+                return True
+            if not reader.whole(address, limit, reader.seed):
+                break
+        if limit >= reader.end:
+            return False
+        address, limit = limit, limit + region.block
         if _begins(reader, address, limit, seq):
             return True
-        if not reader.whole(address, limit, reader.seed):
-            break
-    while limit < reader.end:
-        if _begins(reader, limit, limit + region.block, seq):
-            return True
-        limit += region.block
-    return False
 
 
 def _was_whole(reader, seq):

@@ -181,15 +181,20 @@ class Image:
             return frame and word(frame, 4) >= least and not frame[11] & 0x40
 
         at, limit = extent.broken, extent.limit
-        while limit - at >= 12 and self.data[at] == 1:
-            at += self.pad(16 + struct.unpack_from("<H", self.data, at + 2)[0])
-            frame = self.frame(at, limit, seed)
-            if begins(frame):
-                return True
-            if not frame:
-                break
         end = (self.sector_of(run.number) + 1) * self.sector
-        return any(begins(self.frame(each, each + self.block, seed)) for each in range(limit, end, self.block))
+        while True:
+            while limit - at >= 12 and self.data[at] == 1:
+                at += self.pad(16 + struct.unpack_from("<H", self.data, at + 2)[0])
+                frame = self.frame(at, limit, seed)
+                if begins(frame):
+                    return True
+                if not frame:
+                    break
+            at, limit = limit, limit + self.block
+            if at >= end:
+                return False
+            if begins(self.frame(at, limit, seed)):
+                return True
 
     # -- all of it ----------------------------------------------------------------------------------------------------
 
