@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":
     sys.path[:0] = [str(ROOT), str(ROOT / "host")]
 
-from tools.history import Fast  # noqa: E402, I001  (before the kernel)
+from tools.history import Fast, memo  # noqa: E402, I001  (before the kernel)
 from shared_kernel import primitives  # noqa: E402
 from tools.history.flash import WORLDS, Breach, Cut, Flash, Owed, State, Violation  # noqa: E402, F401
 from tools.history.search import STARTS, Explorer, as_test  # noqa: E402
@@ -40,6 +40,7 @@ def part(task):
         from tests.faults import putback
 
         putback.put_back(putback.named(fault))
+    memo.install(whole=not fault or putback.reads_before_the_end(fault))
     every = starts(WORLDS[world], STARTS)
     began = time.monotonic(), time.process_time()
     found = Explorer(world, [every[i] for i in indices], fails, rots, stop_at, seed, 0.5 if fault else 0.3).run(seconds)

@@ -133,6 +133,11 @@ def named(name):
     return next(each for each in FAULTS if each.name == name)
 
 
+def reads_before_the_end(name):
+    """Return whether, with a fault put back, the state at the log's end still depends on nothing behind it: see tools/history/memo.py."""
+    return all(module != "reader" for module, *_ in named(name).changes)
+
+
 def put_back(fault, patch=setattr):
     """Put a fault back into the running kernel. patch: setattr, or pytest's monkeypatch.setattr."""
     for module, where, old, new in fault.changes:

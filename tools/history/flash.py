@@ -3,12 +3,16 @@
 A State is what a boot finds: it never changes. A Flash is one session's, over a State.
 """
 
+import hashlib
+import zlib
 from typing import NamedTuple
 
 from shared_kernel import frames
 
 BLANK = 0xFF
 LIED = 1000  # see Flash
+RECORD = b"QUP2"  # what a sector's record begins with; its erase count is the three bytes behind that
+NO_ROT, LENIENT, STRICT = 0, 1, 2  # see State
 
 
 class World(NamedTuple):
@@ -26,7 +30,7 @@ class World(NamedTuple):
 WORLDS = {
     "ring4": World(512, 10, 512, 4, (1, 2, 0, 0, 3, 0, 4)),
     "ring8": World(512, 14, 512, 4, (1, 2, 0, 0, 3, 0, 4)),
-    "blocks2": World(2048, 7, 256, 16, (1, 2, 0, 0, 3, 64, 4)),
+    "blocks2": World(2048, 7, 256, 16, (1, 2, 0, 0, 3, 80, 4)),
     "overwrite": World(512, 11, 512, 8, (1, 2, 0, 0, 3, 0, 4), frames.OVERWRITE),
 }
 
@@ -57,7 +61,8 @@ class State(NamedTuple):
     """What a boot finds. sectors: their bytes; marks: ((address, before, after), ...): what a cut left half programmed, it reads as
     before or as after; weak: sectors whose erase was cut: they take no program; dead: sectors that refuse from now on.
 
-    boots: of the history; cuts, fails, rots: how many of each there were."""
+    boots: of the history; cuts, fails: how many of each there were. rots: NO_ROT, or what one flip may cost: LENIENT: damage may be
+    said, but nothing may go unsaid; STRICT: nothing, for what it hit stands twice."""
 
     sectors: tuple
     marks: tuple
@@ -70,8 +75,28 @@ class State(NamedTuple):
     rots: int
 
     def name(self):
-        """Return 64 bits that name the state; the counts of what happened are no part of it."""
-        return hash((self.sectors, self.marks, self.weak, self.dead, self.owed))
+        """Return 64 bits that name the state, the same in each run; how often a sector was erased, and the counts of what happened, are no
+        part of it."""
+        owed = self.owed
+        marks = tuple([(address, zlib.crc32(after, zlib.crc32(before))) for address, before, after in self.marks])
+        return hash((tuple([_name(each) for each in self.sectors]), marks, self.weak, self.dead, owed.seq, owed.host_seq,
+                     zlib.crc32(owed.host_head, zlib.crc32(owed.head))))
+
+
+_names = {}
+
+
+def _name(sector):
+    """Return 64 bits that name a sector's bytes, but for the erase count in its record."""
+    found = _names.get(sector)
+    if found is None:
+        if len(_names) > 200_000:
+            _names.clear()
+        data = sector
+        if data[:4] == RECORD and zlib.crc32(data[:16]) == int.from_bytes(data[16:20], "little"):
+            data = data[:4] + data[7:16] + data[20:]
+        found = _names[sector] = int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
+    return found
 
 
 class Flash:

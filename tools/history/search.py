@@ -2,6 +2,7 @@
 
 import collections
 import functools
+import gc
 import heapq
 import random
 import re
@@ -11,10 +12,25 @@ from typing import NamedTuple
 
 from shared_kernel.errors import Damage, NotFound, QuipuError
 
-from .flash import WORLDS, Breach, Cut, State, Violation
+from .flash import LENIENT, WORLDS, Breach, Cut, State, Violation
 from .session import SCRIPTS, Session, Step, drain, named, readings, rotten, verify
 
 STARTS = 24  # of a world
+
+
+class Plan(NamedTuple):
+    """A search in a part of a world that is small enough to be searched whole, in the order of boots: what one fault needs, and no more.
+
+    starts: numbers of starts. scripts: what is done in each boot; a cut may come at any program or erase of it. kinds: a pattern of
+    the cuts that are gone on from (all are checked). most: number of boots. fails: [(number of the operation, how)]. rots: whether
+    bits flip."""
+
+    starts: tuple
+    scripts: tuple
+    kinds: str = "either way|bad or whole"
+    most: int = 4
+    fails: tuple = ()
+    rots: bool = False
 
 
 class Entry(NamedTuple):
@@ -27,7 +43,7 @@ class Entry(NamedTuple):
 
 OPERATIONS = ("put", "put", "put", "group", "snapshot", "pull", "acknowledge", "step", "delete", "frames", "checkpoint")
 MOST_BOOTS = 8
-KEPT = 100000  # states of a number of boots that are gone on from
+KEPT = 30000  # states of a number of boots that are gone on from
 FAILURES = ("half", "wrong", "whole", "dies")
 
 
@@ -61,6 +77,7 @@ class Explorer:
         self.violations = {}
         self.dives = dives
         self.levels = []  # of each number of boots: the states to go on from
+        self.kept = None  # of a plan: the states of the level in hand
         self.rare = []  # a heap of the same, the rarest shape first
 
     def run(self, seconds, most_states=1 << 40):
@@ -73,6 +90,7 @@ class Explorer:
                 self.origin[name] = i
                 self.keep(name, state._replace(boots=0), 0)
         signal.signal(signal.SIGALRM, _hangs)
+        gc.set_threshold(50000, 20, 1 << 30)  # what is kept is kept: to look through all of it again takes ever longer
         while time.monotonic() < until and len(self.violations) < self.stop_at and len(self.seen) < most_states:
             signal.alarm(HANG_S)
             if self.chance.random() < self.dives:
@@ -86,6 +104,30 @@ class Explorer:
         signal.alarm(0)
         return self
 
+    def search(self, plan, most_states=1 << 40):
+        """Search a plan, all of it, in the order of boots."""
+        level = []
+        for i in plan.starts:
+            state = self.starts[i]._replace(boots=0)
+            self.seen[state.name()] = None
+            self.origin[state.name()] = i
+            level.append((state.name(), state))
+        self.kept = None
+        for _ in range(plan.most):
+            self.kept = []
+            for name, state in level:
+                if plan.rots and not state.rots:
+                    for which, child in enumerate(rotten(self.world, state)):
+                        self.take(name, Step(("rot",), 0, None, str(which)), child)
+                for reading in (0, 1) if state.marks else (0,):
+                    for script in plan.scripts:
+                        for fail in (None, *(plan.fails if not state.fails else ())):
+                            self.session(name, state, script, reading, fail)
+                        if self.violations or len(self.seen) > most_states:
+                            return self
+            level = [(name, state) for name, state, what in self.kept if what is None or re.search(plan.kinds, what)]
+        return self
+
     def dive(self):
         """Go down one history by chance, to MOST_BOOTS boots: what is rare stands deep, and breadth comes there late."""
         chance = self.chance
@@ -94,7 +136,7 @@ class Explorer:
         name = state.name()
         storm = chance.random() < 0.5  # one cut after another, within the boots' own runs
         while state.boots < MOST_BOOTS:
-            if state.rots < self.rots and not state.fails and chance.random() < 0.15:
+            if self.rots and not state.rots and not state.fails and chance.random() < 0.15:
                 found = rotten(self.world, state)
                 if found:
                     which = chance.randrange(len(found))
@@ -121,7 +163,7 @@ class Explorer:
             except Cut:
                 pass
             except (Exception, Breach) as e:
-                allowed = (QuipuError,) if session.flash.failed else (Damage, NotFound) if state.rots else ()
+                allowed = (QuipuError,) if session.flash.failed else (Damage, NotFound) if state.rots == LENIENT else ()
                 if isinstance(e, Violation) or not isinstance(e, allowed):
                     self.violation(name, Step(tuple(session.done), reading, fail, None), e)
                 return
@@ -169,7 +211,7 @@ class Explorer:
         """Remember a state to go on from, and all that may be done from it."""
         if state.boots >= MOST_BOOTS or len(self.levels) > state.boots and len(self.levels[state.boots]) >= KEPT:
             return
-        left = list(self.choices(len(readings(state)), state.fails < self.fails, state.rots < self.rots and not state.fails))
+        left = list(self.choices(len(readings(state)), state.fails < self.fails, self.rots and not state.rots and not state.fails))
         self.chance.shuffle(left)
         entry = Entry(name, state, left)
         while len(self.levels) <= state.boots:
@@ -213,7 +255,7 @@ class Explorer:
         try:
             session.run(script)
         except (Exception, Breach) as e:
-            allowed = (QuipuError,) if session.flash.failed else (Damage, NotFound) if state.rots else ()
+            allowed = (QuipuError,) if session.flash.failed else (Damage, NotFound) if state.rots == LENIENT else ()
             if isinstance(e, Violation) or not isinstance(e, allowed):
                 self.violation(name, Step(tuple(session.done), reading, fail, None), e)
         for key, child in session.children:
@@ -237,7 +279,10 @@ class Explorer:
         except (Exception, Breach) as e:
             self.violation(name, None, e)
             return
-        self.keep(name, child, n)
+        if self.kept is None:
+            self.keep(name, child, n)
+        else:
+            self.kept.append((name, child, step.what))
 
     def violation(self, name, step, e):
         what = str(e) if isinstance(e, Violation) else named(e)

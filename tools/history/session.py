@@ -9,10 +9,13 @@ from shared_kernel import frames, primitives
 from shared_kernel.errors import FlashError, LogFull, NotFound, QuipuError, Refused
 from shared_kernel.kernel import DELETE_KEY, INSERT, PUT
 from shared_kernel.reader import LogReader, frame_of
+from shared_kernel.run import HEADER
+from shared_kernel.snapshot import HEADER as SNAPSHOT_HEADER
 from shared_kernel.store import Store, command
 
-from .flash import Cut, Flash, State, Violation, overlaid, torn_erases, torn_programs
+from .flash import LENIENT, STRICT, Cut, Flash, State, Violation, overlaid, torn_erases, torn_programs
 
+FIRST_WORD = 9  # of a snapshot's arena that is not its configuration
 TURNS = 8  # boots of a flash that reads by turns, until one finds all that is owed
 MARKS = 4  # units that read either way, at most; the oldest settle first
 SCRIPTS = (
@@ -103,8 +106,9 @@ class Session:
                 command(store, PUT, frames.put(b"a", value[: self.world.config[6]]))
             elif operation == "delete":
                 command(store, DELETE_KEY, frames.delete_key(b"a"))
-            elif operation == "insert":
-                command(store, INSERT, frames.insert([self.number], self.state.boots & 255))
+            elif operation == "configure":
+                if store.name is None:
+                    store.configure(self.world.config, bytes(range(16)), "t", self.world.policy)
             elif operation == "group":
                 got = store.execute([(PUT, frames.put(b"a", value[:2]), None), (PUT, frames.put(b"b", value[:3]), None)])
                 if not all(isinstance(each, int) for each in got):
@@ -133,18 +137,20 @@ class Session:
         self.owed = owed._replace(seq=store.seq, head=store.head)
 
     def insert_frames(self):
-        """Insert a record whose metadata is a whole frame, of this log and of the seq that is due next but one."""
+        """Insert a record whose metadata is two whole frames of this log, of the insert's own seq and of the one after it, each where
+        a program unit begins; a put where the records are all taken."""
         store = self.store
-        room = self.world.config[5]
-        seq = store.seq + 2
-        payload = frames.boot(store.boot + 1, store.head, 0)[: max(0, room - frames.OVERHEAD)]
-        meta = frames.frame(frames.BOOT, payload, seq, 0, store.seed)[:room]
-        live = store.kernel.records.live()
-        if live == self.world.config[1]:
-            meta = meta[:room]
+        config = self.world.config
+        if store.kernel.records.live() == config[1] or config[5] < 64 or not store.booted:
             command(store, PUT, frames.put(b"b", bytes((self.state.boots & 255, self.number))))
-            return
-        command(store, INSERT, frames.insert([seq], self.number, meta))
+            if store.kernel.records.live() == config[1] or config[5] < 64:
+                return
+        at = frames.HEADER + 6 + 4 * config[0]  # of the metadata, in the frame
+        meta = b""
+        for seq in (store.seq + 1, store.seq + 2):
+            meta += bytes(-(at + len(meta)) % self.world.unit)
+            meta += frames.frame(frames.CLOCK, frames.clock(0, 0), seq, 0, store.seed)
+        command(store, INSERT, frames.insert([1], self.number, meta[: config[5]]))
 
     def pull(self):
         """Read the frames that the host has not."""
@@ -158,7 +164,7 @@ class Session:
                     first = store.first()
                     self.owed = owed = owed._replace(host_seq=first.first - 1, host_head=first.head)
                     continue
-                if store.damage and self.state.rots:
+                if store.damage and self.state.rots == LENIENT:
                     return
                 raise Violation("the host has frames up to seq %d, but those after it are gone" % owed.host_seq) from None
             if not data:
@@ -249,7 +255,7 @@ def check(world, state, store):
     """Violation unless a booted store has what is owed."""
     owed = state.owed
     if store.damage is not None:
-        if state.rots and store.seq is not None:
+        if state.rots == LENIENT and store.seq is not None:
             return  # said, and nothing is lost in silence
         raise Violation("damage: %s" % store.damage)
     if store.kernel is None:
@@ -386,35 +392,43 @@ def verify(world, state, known=None):
 
 
 def rotten(world, state):
-    """Return the states with one flipped bit: in a copy of a run's or a snapshot's header, or in a frame that later ones follow."""
+    """Return the states with one flip: strict, in a copy of a run's or a snapshot's header, or in one of two snapshots that the log
+    names; lenient, in both copies of the newest run's header, or in a frame that later ones follow."""
     out = []
 
-    def flip(i, at):
-        data = state.sectors[i]
-        flipped = data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :]
-        out.append(state._replace(sectors=state.sectors[:i] + (flipped,) + state.sectors[i + 1 :], rots=state.rots + 1))
+    def flip(places, rots):
+        sectors = list(state.sectors)
+        for i, at in places:
+            sectors[i] = sectors[i][:at] + bytes([sectors[i][at] ^ 4]) + sectors[i][at + 1 :]
+        out.append(state._replace(sectors=tuple(sectors), rots=rots))
 
     def fits(data, at, size):
         return len(data) >= at + size and zlib.crc32(data[at : at + size - 4]) == int.from_bytes(data[at + size - 4 : at + size], "little")
 
     for i, data in enumerate(state.sectors):
-        for magic, size in ((b"\x51", 104), (b"QSNP", 124)):
+        for magic, size in ((b"\x52", HEADER), (b"QSNP", SNAPSHOT_HEADER)):
             at = data.find(magic)
             while at >= 0:
                 if at % world.unit == 0 and fits(data, at, size):
-                    flip(i, at + 17)
+                    flip([(i, at + 17)], STRICT)
                 at = data.find(magic, at + 1)
     store = mount(Flash(world, state, 0))
     if store.damage is None and store.kernel is not None:
+        region = store.region
+        if store.proved >= 0 and None not in store.slots:
+            for slot in (0, 1):
+                flip([(slot * region.slot_sectors, region.record_size + 4 * FIRST_WORD)], STRICT)
         number = store.order[-1]
         places = []
-        reader = LogReader(store.region, [number], store.seed, bytearray(1100), 0)
+        reader = LogReader(region, [number], store.seed, bytearray(1100), 0)
         reader.enter(number)
         while reader.next():
-            places.append((reader.address, reader.buffer[reader.at + 11] & 0xC0))
-        for address, _ in places[1:-3]:  # three later ones are behind it
-            i, at = divmod(address, world.sector)
-            flip(i, at - world.unit)
+            places.append(reader.address)
+        if len(store.order) > 1 and len(places) > region.need_run(number).repeats + 2:
+            i, at = divmod(region.header_at(number), world.sector)
+            flip([(i, at + 17), (i, at + region.header_size + 17)], LENIENT)
+        for address in places[:-3]:  # three later ones are behind it
+            flip([divmod(address - world.unit, world.sector)], LENIENT)
     return out
 
 
