@@ -155,7 +155,7 @@ def _of_a_sector():
     def used_end(self, address, end):
         cells = self.flash.cells
         sector = address // self.sector
-        if cells is None or end > (sector + 1) * self.sector:
+        if cells is None or not address < end <= (sector + 1) * self.sector:
             return plain_end(self, address, end)
         self.flash.looked.add(sector)
         key = cells[sector], address, end

@@ -21,14 +21,13 @@ STARTS = 24  # of a world
 class Plan(NamedTuple):
     """A search in a part of a world that is small enough to be searched whole, in the order of boots: what one fault needs, and no more.
 
-    starts: numbers of starts. scripts: what is done in each boot; a cut may come at any program or erase of it. kinds: a pattern of
-    the cuts that are gone on from (all are checked). most: number of boots. fails: [(number of the operation, how)]. rots: whether
-    bits flip."""
+    starts: numbers of starts. scripts: what is done in each boot; a cut may come at any program or erase of it, and all that a cut
+    leaves is checked. kinds: for each boot but the last, a pattern of the cuts that are gone on from. fails: [(number of the
+    operation, how)]. rots: whether bits flip."""
 
     starts: tuple
     scripts: tuple
-    kinds: str = "either way|bad or whole"
-    most: int = 4
+    kinds: tuple = ()
     fails: tuple = ()
     rots: bool = False
 
@@ -113,7 +112,7 @@ class Explorer:
             self.origin[state.name()] = i
             level.append((state.name(), state))
         self.kept = None
-        for _ in range(plan.most):
+        for boot in range(len(plan.kinds) + 1):
             self.kept = []
             for name, state in level:
                 if plan.rots and not state.rots:
@@ -125,7 +124,8 @@ class Explorer:
                             self.session(name, state, script, reading, fail)
                         if self.violations or len(self.seen) > most_states:
                             return self
-            level = [(name, state) for name, state, what in self.kept if what is None or re.search(plan.kinds, what)]
+            if boot < len(plan.kinds):
+                level = [(name, state) for name, state, what in self.kept if re.search(plan.kinds[boot], what)]
         return self
 
     def dive(self):
