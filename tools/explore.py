@@ -25,7 +25,7 @@ if __name__ == "__main__":
 from tools.history import Fast, memo  # noqa: E402, I001  (before the kernel)
 from shared_kernel import primitives  # noqa: E402
 from tools.history.flash import WORLDS, Breach, Cut, Flash, Owed, State, Violation  # noqa: E402, F401
-from tools.history.search import STARTS, Explorer, as_test  # noqa: E402
+from tools.history.search import QUICK, STARTS, Explorer, Plan, as_test  # noqa: E402, F401
 from tools.history.session import Session, Step, drain, follow, mount, readings, rotten, verify  # noqa: E402, F401
 from tools.history.starts import starts  # noqa: E402
 
@@ -35,15 +35,20 @@ REPORT = ROOT / "build" / "reports" / "explore.json"
 def part(task):
     """Explore from some starts of a world, in a process of its own. Return what came of it, as plain things."""
     world, indices, seconds, fails, rots, fault, stop_at, seed = task
+    from tests.faults import putback
+
     primitives.use(Fast)
     if fault:
-        from tests.faults import putback
-
         putback.put_back(putback.named(fault))
     memo.install(whole=not fault or putback.reads_before_the_end(fault))
     every = starts(WORLDS[world], STARTS)
     began = time.monotonic(), time.process_time()
-    found = Explorer(world, [every[i] for i in indices], fails, rots, stop_at, seed, 0.5 if fault else 0.3).run(seconds)
+    plan = putback.named(fault).plan if fault else None
+    if plan:
+        found = Explorer(world, every, stop_at=stop_at).search(plan, QUICK)
+        indices = list(range(STARTS))
+    else:
+        found = Explorer(world, [every[i] for i in indices], fails, rots, stop_at, seed, 0.5 if fault else 0.3).run(seconds)
     for kind, (what, start, history, after) in found.violations.items():
         found.violations[kind] = what, indices[start], history, after
     done = 0  # boots of which every state was gone on from
@@ -99,6 +104,25 @@ def explore(seconds, jobs=2, fault=None, stop_at=1, worlds=None):
     return report
 
 
+def hold(name):
+    """Search the plan of a fault without the fault. Return (its name, number of states, {kind: violation})."""
+    from tests.faults import putback
+
+    primitives.use(Fast)
+    memo.install()
+    each = putback.named(name)
+    found = Explorer(each.world, starts(WORLDS[each.world], STARTS)).search(each.plan)
+    return name, len(found.seen), found.violations
+
+
+def plans_hold(jobs=2):
+    """Search all plans, whole, with the store as it is: return what `hold` says of each."""
+    from tests.faults import putback
+
+    with multiprocessing.get_context("fork").Pool(jobs) as pool:
+        return pool.map(hold, [each.name for each in putback.FAULTS if each.plan], 1)
+
+
 def put_back_all(seconds, jobs=2, only=None):
     """Put each fault back and explore until it is found, so many seconds at most. Return {name: what came of it}."""
     from tests.faults import putback
@@ -109,9 +133,10 @@ def put_back_all(seconds, jobs=2, only=None):
         parts = pool.imap(part, [(each.world, list(range(STARTS)), seconds, each.fails, each.rots, each.name, 1, 0) for each in todo], 1)
         for each, done in zip(todo, parts):
             first = next(iter(done["violations"].values()), None)
-            found[each.name] = {"rule": each.rule, "world": each.world, "states": done["states"], "seconds": round(done["seconds"], 1),
-                                "found": first[0] if first else None, "boots": len(first[2]) if first else None,
-                                "expected": each.finds, "why_not": each.why or None}
+            found[each.name] = {"rule": each.rule, "world": each.world, "states": done["states"], "cpu_s": round(done["cpu_s"], 1),
+                                "after": first[3] if first else None, "found": first[0] if first else None,
+                                "boots": len(first[2]) if first else None, "expected": each.finds, "why_not": each.why or None,
+                                "history": as_test(each.world, *first[1:3], first[0], each.name) if first else None}
             print("%-32s %s" % (each.name, "after %d states, %d boots: %s" % (first[3], len(first[2]), first[0][:90]) if first else
                                 "NOT FOUND in %d states%s" % (done["states"], ": " + each.why if each.why else "")), flush=True)
     return found

@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import shared_kernel
+from tools.history.search import Plan
 
 SOURCES = Path(__file__).resolve().parents[2] / "shared_kernel"
 
 
 class Fault(NamedTuple):
-    """rule: what is taken back. changes: [(module, function or Class.method, old text, new text)]. world: where the explorer
-    looks for it. finds: False if it is known not to find it, and `why`."""
+    """rule: what is taken back. changes: [(module, function or Class.method, old text, new text)], each function once. world: where the
+    explorer looks for it. plan: the part of that world that is searched whole for it. fails, rots: whether anything may fail, or rot,
+    in a search without a plan. finds: False if the explorer does not find it, and `why`."""
 
     name: str
     rule: str
@@ -27,6 +29,11 @@ class Fault(NamedTuple):
     rots: int = 0
     finds: bool = True
     why: str = ""
+    plan: Plan = None
+
+
+def _each(operations, *hows):
+    return tuple([(number, how) for number in range(operations) for how in hows])
 
 
 FAULTS = [
@@ -34,9 +41,12 @@ FAULTS = [
           [("recovery", "_measure", "due = run.first + run.repeats", "due = run.first + run.repeats - 1")]),
     Fault("holds_by_its_header", "(case 27) a run holds only once the first group behind its repeats is whole, not by its header alone",
           [("recovery", "_measure", "return out",
-            "out.last = max(out.last, run.first - 1)\n    out.end = out.end or reader.address\n    return out")]),
+            "out.last = max(out.last, run.first - 1)\n    out.end = out.end or reader.address\n    return out")],
+          plan=Plan((3,), (("step",),))),
     Fault("pile_depends", "a boot that finds a pile carries its base, it does not depend on it",
-          [("settle", "_read_tail", "if not found.intact and", "if False and")]),
+          [("settle", "_read_tail", "if not found.intact and", "if False and")],
+          plan=Plan((23,), (("put",),),
+                    ("operation 4,.*unit 0 .*some bits", "operation 5,.*either", "operation 4,.*either", "erase of.*first part"))),
     Fault("pile_stays", "with a pile of two, both are erased before anything is promised",
           [("settle", "_erase_pile", "if len(pile) > 1:", "if False:")]),
     Fault("newest_of_three", "of a pile of three or more the newest has promised nothing: the second oldest is the base",
@@ -46,11 +56,14 @@ FAULTS = [
     Fault("in_an_unsettled_sector", "a boot's run goes to the base's sector only if that is certainly not half erased",
           [("settle", "_places", "if found.intact and here not in store.bad:", "if here not in store.bad:")]),
     Fault("one_copy", "a header stands twice",
-          [("region", "Region.write_header", "self.program(at + self.header_size, data)", "pass")], rots=1),
+          [("region", "Region.write_header", "self.program(at + self.header_size, data)", "pass")],
+          plan=Plan((0,), (("put",),), (), (), True)),
     Fault("not_read_back", "what was programmed is read back before it is promised",
-          [("region", "Region.program", "if part != (", "if False and part != (")], fails=1),
+          [("region", "Region.program", "if part != (", "if False and part != (")],
+          plan=Plan((0,), (("put", "put", "put"),), (), _each(12, "wrong"))),
     Fault("prev_of_a_carried_run", "a run that carries another one names the run before that",
-          [("settle", "settle", "found.run.prev if replaces else found.run.number", "found.run.number")]),
+          [("settle", "settle", "found.run.prev if replaces else found.run.number", "found.run.number")],
+          plan=Plan((23,), (("put",),))),
     Fault("base_by_headers_alone", "run numbers lie above every base that a sector record bears",
           [("region", "Region.numbers", "top = max(top, record[1] + self.blocks - 1)", "pass")]),
     Fault("unknown_stay", "ring sectors without a valid record are erased before a boot's run is numbered",
@@ -58,46 +71,58 @@ FAULTS = [
     Fault("pull_unsettled", "no frame is given out before the boot's run stands, but those that are certain",
           [("store", "Store._read_frames", "if not self.booted and self.damage is None:", "if False:"),
            ("store", "Store.certain", "return self.seq if self.booted or self.damage else min(self.seq, self.found.certain)",
-            "return self.seq")]),
+            "return self.seq")],
+          plan=Plan((0, 3, 6), (("put",), ("pull",)), ("bad or whole|either", "off"))),
     Fault("pull_the_uncertain_when_full", "where the log is full and no run can be written, only certain frames are given out",
           [("store", "Store.certain", "return self.seq if self.booted or self.damage else min(self.seq, self.found.certain)",
-            "return self.seq")]),
+            "return self.seq")],
+          plan=Plan((21,), (("pull", "acknowledge"), ("put",)),
+                    ("off", "operation 2,.*unit 0 .*either", "operation 2,.*unit 25 .*either"))),
     Fault("snapshot_of_the_uncertain", "without a run only the certain state is snapshot",
-          [("store", "Store._snapshot_unsettled", "seq = self.found.certain", "seq = self.seq")]),
+          [("store", "Store._snapshot_unsettled", "seq = self.found.certain", "seq = self.seq")],
+          plan=Plan((17,), (("put",), ("snapshot",)), ("operation 0,.*either", "operation 7,.*either", "either|all"))),
     Fault("snapshot_without_its_frame", "a snapshot counts only once the log names it",
           [("recovery", "_note", "if header and fresh and header.seq == u32(data, at) and header.generation == u32(data, at + 4):",
             "if False:"),
            ("store", "Store._take", "self.proved = found.proved",
-            "self.proved = max([(s.seq, s.generation, i) for i, s in enumerate(self.slots) if s] or [(0, 0, -1)])[2]")]),
+            "self.proved = max([(s.seq, s.generation, i) for i, s in enumerate(self.slots) if s] or [(0, 0, -1)])[2]")],
+          plan=Plan((6,), (("put",),), ("operation 9,.*bad or whole", "operation 4,.*either", "operation 6,.*all|operation 7,.*nothing"))),
     Fault("older_slot_by_its_header", "(case 28) the slot that stays has been hashed in this boot before the other is erased",
           [("recovery", "_recover", "if found.proved < 0 and", "if False and found.proved < 0 and")]),
     Fault("half_a_group", "a group is whole or absent",
-          [("recovery", "_measure", "if not reader.buffer[reader.at + TICK_TOP] & MORE:", "if True:")]),
+          [("recovery", "_measure", "if not reader.buffer[reader.at + TICK_TOP] & MORE:", "if True:")],
+          plan=Plan((0,), (("group",),))),
     Fault("blank_without_an_erase", "a sector is always erased before it is used",
           [("store", "Store.take", "region.erase(sector, base)",
             "region.mark_erased(sector, 1, base) if region.is_blank(sector * region.sector, (sector + 1) * region.sector) "
-            "else region.erase(sector, base)")]),
+            "else region.erase(sector, base)")],
+          plan=Plan((15,), (("put",),), ("operation 3,.*either", "operation 6,.*either"))),
     Fault("nothing_behind_the_end", "what stands behind the log's end and no cut explains is damage",
-          [("recovery", "_check_end", "if _goes_on(", "if False and _goes_on(")], world="blocks2", rots=1),
+          [("recovery", "_check_end", "if _goes_on(", "if False and _goes_on(")], world="blocks2",
+          plan=Plan((1,), (("put",),), (), (), True)),
     Fault("nothing_repeated", "a boot repeats the group that may be half programmed",
-          [("settle", "settle", "frames, carried = _tail(store)", "frames, carried = [], False")]),
+          [("settle", "settle", "frames, carried = _tail(store)", "frames, carried = [], False")],
+          plan=Plan((0, 3), (("put", "put"),), ("bad or whole", "operation [0-4],.*either"))),
     Fault("no_reserve", "commands leave sectors free for the runs of boots",
           [("store", "Store.reserve", "return 3 if ring >= 8 else 1", "return 0")]),
     Fault("reserve_for_everyone", "what is in reserve is for runs that give their sector back",
           [("settle", "_places", "if found.intact and len(free) <= store.reserve():", "if False:")]),
     Fault("half_erased_oldest_counts", "the oldest run counts only if its frames reach the next one",
-          [("recovery", "_find_order", "while len(order) > 1:", "while False:")]),
+          [("recovery", "_find_order", "while len(order) > 1:", "while False:")], world="overwrite",
+          plan=Plan((5,), (("put",),), ("erase of",))),
     Fault("no_quarantine", "a sector whose program failed is left",
           [("store", "_flush", "store.quarantine(store.region.sector_of(store.number))", "pass")], fails=1),
     Fault("retry_without_its_frames", "what a failed program carried is programmed once more, bit for bit",
           [("store", "_flush", "store._next_run(store.group_first, store.group_head)\n        store.region.program(store.address, data)",
             "store._next_run(store.group_first, store.group_head)\n        store.region.program(store.address, data[:store.unit])")],
-          fails=1),
+          plan=Plan((0,), (("put", "put", "put", "put"),), (), _each(12, "dies"))),
     Fault("recycled_by_one_snapshot", "frames may go only once both snapshots cover them",
           [("store", "Store._covered", "self.covered = min(a.seq, b.seq) + 1",
-            "self.covered = max(a.seq, b.seq) + 1")]),
+            "self.covered = max(a.seq, b.seq) + 1")],
+          plan=Plan((9,), (("pull", "acknowledge", "put"),), ("off",) * 6, (), True)),
     Fault("recycled_unacknowledged", "frames may go only once the host has them",
-          [("store", "Store._recyclable", "(self.policy == OVERWRITE or self.acked >= end)", "True")]),
+          [("store", "Store._recyclable", "(self.policy == OVERWRITE or self.acked >= end)", "True")],
+          plan=Plan((11,), (("group", "delete", "pull"),))),
     Fault("acknowledged_at_once", "an acknowledgement counts only up to what is certain before the boot's run stands",
           [("store", "Store._acknowledge", "self.acked = max(self.acked, min(seq, self.certain() + 1))",
             "self.acked = max(self.acked, seq)")],
@@ -115,31 +140,38 @@ FAULTS = [
             "        return 0\n\n"
             "    def _in_next_block(self):"),
            ("reader", "LogReader.next", "n = self._here() or self._in_next_block()",
-            "n = self._here() or self._in_next_block() or self._search()")], world="blocks2"),
+            "n = self._here() or self._in_next_block() or self._search()")], world="blocks2",
+          plan=Plan((3,), (("put", "frames", "put", "put", "put", "put"),), ("off",), (), True)),
     Fault("blank_by_guess", "(case 22) a region that is not wholly 0xFF and bears no mark is never blank",
           [("unfinished", "need_unfinished", "if run is not None or is_erased(region):", "if True:"),
-           ("region", "Region.write_header", "self.program(at + self.header_size, data)", "pass")], rots=1),
+           ("region", "Region.write_header", "self.program(at + self.header_size, data)", "pass")],
+          plan=Plan((0,), (("put",),), (), (), True)),
     Fault("slot_header_once", "a snapshot's header stands twice",
           [("saver", "Saver.commit", "for at in (self.arena.size, self.arena.size + region.pad(HEADER)):",
             "for at in (self.arena.size,):")],
-          rots=1),
+          plan=Plan((1,), (("put",),), (), (), True)),
     Fault("superseded_run_named", "a run that has all frames of the one before it names the run before that, carried or not",
           [("settle", "settle", "replaces = carried or first == found.run.first", "replaces = carried")]),
     Fault("rotten_newest_skipped", "the newest run whose first frame rotted is damage",
-          [("recovery", "_choose", "elif not pile and problem is None and (", "elif False and (")], rots=1),
+          [("recovery", "_choose", "elif not pile and problem is None and (", "elif False and (")],
+          plan=Plan((1,), (("put",),), (), (), True)),
     Fault("broken_header_not_followed", "the frames behind a header of which neither copy can be read are followed",
-          [("recovery", "_check_broken", "if u32(reader.buffer, reader.at + 4) > found.last + 2:", "if False:")], rots=1),
+          [("recovery", "_check_broken", "if u32(reader.buffer, reader.at + 4) > found.last + 2:", "if False:")],
+          plan=Plan((1,), (("put",),), (), (), True)),
     Fault("later_block_not_followed", "the broken frame at a later block's boundary is followed to where it ends",
-          [("recovery", "_goes_on", "while limit - address >= HEADER:", "while limit - address >= HEADER and limit == reader.limit:")],
-          world="blocks2", rots=1),
+          [("recovery", "_goes_on", "while limit - address >= HEADER:", "while limit - address >= HEADER and limit == reader.limit:")], world="blocks2",
+          plan=Plan((1,), (("put",),), (), (), True)),
     Fault("boot_frame_is_certain", "(F15) a boot frame is certain only once a third group stands behind it",
-          [("recovery", "_choose", "found.certain -= 1", "pass")]),
+          [("recovery", "_choose", "found.certain -= 1", "pass")],
+          plan=Plan((14,), (("pull",), ("put",)), ("operation 6,.*bad or whole", "erase of.*(either|last part)"))),
     Fault("pile_chain_erased", "(F14) of a pile no sector is erased that has a run which the carried one goes on from",
           [("settle", "_erase_pile", "needed = _chained(store) + [region.sector_of(number)]", "needed = [region.sector_of(number)]")]),
     Fault("name_forgotten", "(F16) a snapshot that the log names stays named when the state is brought to an earlier frame",
-          [("store", "Store._rebuild", "if named and self.proved < 0:", "if False:")]),
+          [("store", "Store._rebuild", "if named and self.proved < 0:", "if False:")],
+          plan=Plan((17,), (("put",), ("snapshot",)), ("operation 4,.*either", "operation 6,.*bad or whole", "operation 0, erase.*either"))),
     Fault("snapshot_is_uncertain", "(F13) what a whole snapshot has is certain",
-          [("recovery", "_replay", "found.certain = max(found.certain, header.seq)", "pass")]),
+          [("recovery", "_replay", "found.certain = max(found.certain, header.seq)", "pass")],
+          plan=Plan((6,), (("group",),))),
     Fault("newer_by_seq", "(F10) of two snapshots the newer is that of the greater generation",
           [("store", "Store._slot_to_write", "a.generation > b.generation", "a.seq > b.seq"),
            ("recovery", "_check_older", "slots[0].generation < slots[1].generation", "slots[0].seq < slots[1].seq")]),
@@ -169,6 +201,8 @@ def reads_before_the_end(name):
 
 def put_back(fault, patch=setattr):
     """Put a fault back into the running kernel. patch: setattr, or pytest's monkeypatch.setattr."""
+    if len({change[:2] for change in fault.changes}) < len(fault.changes):
+        raise ValueError("%s changes a function twice: the second change would undo the first" % fault.name)
     for module, where, old, new in fault.changes:
         name = "shared_kernel." + module
         here = importlib.import_module(name)
