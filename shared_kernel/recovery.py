@@ -49,6 +49,7 @@ class Found:
     certain: seq up to which every later boot will read the same, whatever becomes of units that a cut left half programmed
     intact: whether the sector of that run was certainly not begun to be erased since
     pile: numbers of the newest runs that may be in sectors which were begun to be erased, oldest first: see settle.py
+    settled: number of the newest settled run, or -1: what a later boot falls back to if it reads none of the pile
     unknown: ring sectors without a valid record that hold nothing of the log
     acked, policy, bad: see run.py
     cuts: [(seq, bytes)] of the torn tails on the way; skipped: bytes of the one at the end
@@ -67,6 +68,7 @@ class Found:
         self.top = self.proved = -1
         self.slots = [None, None]
         self.fresh = self.intact = False
+        self.settled = -1
 
 
 def recover(region, spare=None, until=-1):
@@ -201,6 +203,7 @@ def _choose(found, numbers, reader):
         if run.follows:
             implied.append(run.prev)
     if settled:  # its sector was certainly not erased since, and neither was what stands there besides
+        found.settled = settled[0].number
         sector = region.sector_of(settled[0].number)
         newest = (pile or [settled])[0]
         pile = [each for each in pile if region.sector_of(each[0].number) != sector]
