@@ -124,11 +124,12 @@ def plans_hold(jobs=2):
 
 
 def put_back_all(seconds, jobs=2, only=None):
-    """Put each fault back and explore until it is found, so many seconds at most. Return {name: what came of it}."""
+    """Put each fault back and explore until it is found: its plan, or without one so many seconds at most. Return {name: what came of
+    it}. seconds: 0: only those with a plan."""
     from tests.faults import putback
 
     found = {}
-    todo = [each for each in putback.FAULTS if only is None or each.name in only]
+    todo = [each for each in putback.FAULTS if each.plan or seconds if only is None or each.name in only]
     with multiprocessing.get_context("fork").Pool(jobs, maxtasksperchild=1) as pool:
         parts = pool.imap(part, [(each.world, list(range(STARTS)), seconds, each.fails, each.rots, each.name, 1, 0) for each in todo], 1)
         for each, done in zip(todo, parts):
@@ -149,6 +150,8 @@ def main(arguments=None):
     parser.add_argument("--world", choices=sorted(WORLDS), action="append")
     parser.add_argument("--break", dest="fault", help="with that fault of tests/faults/putback.py put back: then a failure must be found")
     parser.add_argument("--faults", type=float, metavar="SECONDS", help="put back each fault, and look for it that long")
+    parser.add_argument("--quick", action="store_true",
+                        help="put back the faults that have a plan only; search all plans without a fault, too")
     parser.add_argument("--all", action="store_true", help="go on after the first violation of a part, for others")
     parser.add_argument("--report", type=Path, default=REPORT)
     options = parser.parse_args(arguments)
@@ -163,8 +166,11 @@ def main(arguments=None):
         print("%s: %d states in %.0f s, %d a second (%d a second of CPU)" % (
             "VIOLATED" if report["violations"] else "HELD", report["states"], report["seconds"], report["a_second"],
             report["a_cpu_second"]))
-    if options.faults:
-        report["faults"] = put_back_all(options.faults, options.jobs)
+    if options.faults or options.quick:
+        report["faults"] = put_back_all(0 if options.quick else options.faults, options.jobs)
+    if options.quick:
+        report["plans"] = {name: {"states": states, "violations": [each[0] for each in found.values()]}
+                           for name, states, found in plans_hold(options.jobs)}
     options.report.parent.mkdir(parents=True, exist_ok=True)
     aside = options.report.with_name(options.report.name + ".new")
     aside.write_text(json.dumps(report, indent=1) + "\n")

@@ -102,10 +102,9 @@ def _name(sector):
 class Flash:
     """One session's flash over a state. reading: 0: marked units read as before, 1: as after, 2: by turns.
 
-    cells: each sector as it reads; None while it reads by turns. looked: numbers of the
-    sectors that were read. frozen: a boot
-    that writes nothing. cut: a function that is told of each program and erase before it is done, with the flash as it is (see Session); fail:
-    (number of the operation, how) or None."""
+    cells: each sector as it reads; None while it reads by turns. looked: numbers of the sectors that were read. frozen: a boot that
+    writes nothing. cut: a function that is told of each program and erase before it is done, with the flash as it is (see Session);
+    fail: (number of the operation, how) or None."""
 
     def __init__(self, world, state, reading, cells=None):
         self.sector, self.page, self.unit, self.sectors = world.sector, world.page, world.unit, len(state.sectors)

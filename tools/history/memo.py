@@ -63,7 +63,8 @@ def uninstall():
 def install(whole=True):
     """Remember from now on. whole: also what depends on all of the log before its end; False where a fault that was put back may
     look behind that end."""
-    clear()
+    uninstall()
+    _memories.clear()
     _of_a_sector()
     _of_a_run()
     if whole:

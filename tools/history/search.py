@@ -1,7 +1,6 @@
 """The search for a history that breaks a promise: breadth first, the rarest shapes first, and dives by chance, by turns."""
 
 import collections
-import functools
 import gc
 import heapq
 import random
@@ -220,8 +219,8 @@ class Explorer:
         self.levels[state.boots].append(entry)
         heapq.heappush(self.rare, (rank, self.chance.random(), entry))
 
-    @functools.lru_cache(maxsize=None)
-    def choices(self, ways, fail, rot):
+    @staticmethod
+    def choices(ways, fail, rot):
         """Return what may be done from a state: (script, reading, whether something fails), and () for a flipped bit."""
         out = [(script, reading, failing) for reading in range(ways) for script in SCRIPTS
                for failing in ((False, True, True) if fail else (False,))]

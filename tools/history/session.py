@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from shared_kernel import frames, primitives
-from shared_kernel.errors import FlashError, LogFull, NotFound, QuipuError, Refused
+from shared_kernel.errors import Damage, FlashError, LogFull, NotFound, QuipuError, Refused
 from shared_kernel.kernel import DELETE_KEY, INSERT, PUT
 from shared_kernel.reader import LogReader, frame_of
 from shared_kernel.run import HEADER
@@ -289,22 +289,24 @@ def drain(world, state, reading):
         if store.damage or store.kernel is None:
             return
         before = session.owed.seq
-        session.do("put")
-        if session.owed.seq > before:
-            return
         try:
+            session.do("put")
+            if session.owed.seq > before:
+                return
             session.pull()
             session.do("acknowledge")
             for _ in range(2):
                 session.do("snapshot")
         except QuipuError as e:
+            if reading != 2 and isinstance(e, Damage):
+                raise
             why.append(str(e))
         if reading == 2:
             session.store = mount(session.flash)
     try:
         command(store, PUT, frames.put(b"a", b"zz"))
     except QuipuError as e:
-        if state.fails or reading == 2 and isinstance(e, FlashError):
+        if state.fails or reading == 2 and isinstance(e, (FlashError, Damage)):
             return
         raise Violation("stuck: %s %s" % (e, "; ".join(why))) from None
 
