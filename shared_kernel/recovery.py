@@ -53,6 +53,7 @@ class Found:
     certain: seq up to which every later boot will read the same, whatever becomes of units that a cut left half programmed
     intact: whether the sector of that run was certainly not begun to be erased since
     pile: numbers of the newest runs that may be in sectors which were begun to be erased, oldest first: see settle.py
+    settled: number of the newest settled run, or -1: what a later boot falls back to if it reads none of the pile
     unknown: ring sectors without a valid record that hold nothing of the log
     acked, policy, bad: see run.py
     cuts: [(seq, bytes)] of the torn tails on the way; skipped: bytes of the one at the end
@@ -82,6 +83,7 @@ class Found:
         self.top = self.proved = -1
         self.slots = [None, None]
         self.fresh = self.intact = False
+        self.settled = -1
 
 
 def recover(region: "Region", spare: "Arena | None" = None, until: int = -1) -> "Found":  # type: ignore[return]  # its last turn returns
@@ -218,6 +220,7 @@ def _choose(found: "Found", numbers: list[int], reader: "LogReader") -> str | No
         if run.follows:
             implied.append(run.prev)
     if settled:  # its sector was certainly not erased since, and neither was what stands there besides
+        found.settled = settled[0].number
         sector = region.sector_of(settled[0].number)
         newest = (pile or [settled])[0]
         pile = [each for each in pile if region.sector_of(each[0].number) != sector]
@@ -370,7 +373,7 @@ def _find_unknown(found: "Found") -> None:
     region = found.region
     if getattr(region.flash, "erases_whole", False):  # there a header that an erase has left can be read
         return
-    known = [region.sector_of(each) for each in found.order + found.pile]
+    known = [region.sector_of(each) for each in found.order + found.pile + [found.settled]]
     for sector in range(region.ring(), region.sectors):
         if sector not in known and region.record(sector) is None:
             found.unknown.append(sector)

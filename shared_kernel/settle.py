@@ -113,6 +113,8 @@ def _places(store: "Store", need: list[int]) -> "Iterator[int]":
         yield from _blocks_of(store, here, need)
     used = [region.sector_of(each) for each in found.pile]
     spare = used[2:]
+    if found.settled >= 0:  # a pile that was carried past it does not name it, but may be read as void later
+        used.append(region.sector_of(found.settled))
     free = store.free_in_order()
     if found.intact and len(free) <= store.reserve():
         return  # what is in reserve is for runs that give their sector back

@@ -22,10 +22,10 @@ ROOT = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":
     sys.path[:0] = [str(ROOT), str(ROOT / "host")]
 
-from tools.history import Fast  # noqa: E402, I001  (before the kernel)
+from tools.history import Fast, memo  # noqa: E402, I001  (before the kernel)
 from shared_kernel import primitives  # noqa: E402
 from tools.history.flash import WORLDS, Breach, Cut, Flash, Owed, State, Violation  # noqa: E402, F401
-from tools.history.search import STARTS, Explorer, as_test  # noqa: E402
+from tools.history.search import QUICK, STARTS, Explorer, Plan, as_test  # noqa: E402, F401
 from tools.history.session import Session, Step, drain, follow, mount, readings, rotten, verify  # noqa: E402, F401
 from tools.history.starts import starts  # noqa: E402
 
@@ -35,14 +35,20 @@ REPORT = ROOT / "build" / "reports" / "explore.json"
 def part(task):
     """Explore from some starts of a world, in a process of its own. Return what came of it, as plain things."""
     world, indices, seconds, fails, rots, fault, stop_at, seed = task
+    from tests.faults import putback
+
     primitives.use(Fast)
     if fault:
-        from tests.faults import putback
-
         putback.put_back(putback.named(fault))
+    memo.install(whole=not fault or putback.reads_before_the_end(fault))
     every = starts(WORLDS[world], STARTS)
     began = time.monotonic(), time.process_time()
-    found = Explorer(world, [every[i] for i in indices], fails, rots, stop_at, seed, 0.5 if fault else 0.3).run(seconds)
+    plan = putback.named(fault).plan if fault else None
+    if plan:
+        found = Explorer(world, every, stop_at=stop_at).search(plan, QUICK)
+        indices = list(range(STARTS))
+    else:
+        found = Explorer(world, [every[i] for i in indices], fails, rots, stop_at, seed, 0.5 if fault else 0.3).run(seconds)
     for kind, (what, start, history, after) in found.violations.items():
         found.violations[kind] = what, indices[start], history, after
     done = 0  # boots of which every state was gone on from
@@ -98,19 +104,40 @@ def explore(seconds, jobs=2, fault=None, stop_at=1, worlds=None):
     return report
 
 
+def hold(name):
+    """Search the plan of a fault without the fault. Return (its name, number of states, {kind: violation})."""
+    from tests.faults import putback
+
+    primitives.use(Fast)
+    memo.install()
+    each = putback.named(name)
+    found = Explorer(each.world, starts(WORLDS[each.world], STARTS)).search(each.plan)
+    return name, len(found.seen), found.violations
+
+
+def plans_hold(jobs=2):
+    """Search all plans, whole, with the store as it is: return what `hold` says of each."""
+    from tests.faults import putback
+
+    with multiprocessing.get_context("fork").Pool(jobs) as pool:
+        return pool.map(hold, [each.name for each in putback.FAULTS if each.plan], 1)
+
+
 def put_back_all(seconds, jobs=2, only=None):
-    """Put each fault back and explore until it is found, so many seconds at most. Return {name: what came of it}."""
+    """Put each fault back and explore until it is found: its plan, or without one so many seconds at most. Return {name: what came of
+    it}. seconds: 0: only those with a plan."""
     from tests.faults import putback
 
     found = {}
-    todo = [each for each in putback.FAULTS if only is None or each.name in only]
+    todo = [each for each in putback.FAULTS if each.plan or seconds if only is None or each.name in only]
     with multiprocessing.get_context("fork").Pool(jobs, maxtasksperchild=1) as pool:
         parts = pool.imap(part, [(each.world, list(range(STARTS)), seconds, each.fails, each.rots, each.name, 1, 0) for each in todo], 1)
         for each, done in zip(todo, parts):
             first = next(iter(done["violations"].values()), None)
-            found[each.name] = {"rule": each.rule, "world": each.world, "states": done["states"], "seconds": round(done["seconds"], 1),
-                                "found": first[0] if first else None, "boots": len(first[2]) if first else None,
-                                "expected": each.finds, "why_not": each.why or None}
+            found[each.name] = {"rule": each.rule, "world": each.world, "states": done["states"], "cpu_s": round(done["cpu_s"], 1),
+                                "after": first[3] if first else None, "found": first[0] if first else None,
+                                "boots": len(first[2]) if first else None, "expected": each.finds, "why_not": each.why or None,
+                                "history": as_test(each.world, *first[1:3], first[0], each.name) if first else None}
             print("%-32s %s" % (each.name, "after %d states, %d boots: %s" % (first[3], len(first[2]), first[0][:90]) if first else
                                 "NOT FOUND in %d states%s" % (done["states"], ": " + each.why if each.why else "")), flush=True)
     return found
@@ -123,6 +150,8 @@ def main(arguments=None):
     parser.add_argument("--world", choices=sorted(WORLDS), action="append")
     parser.add_argument("--break", dest="fault", help="with that fault of tests/faults/putback.py put back: then a failure must be found")
     parser.add_argument("--faults", type=float, metavar="SECONDS", help="put back each fault, and look for it that long")
+    parser.add_argument("--quick", action="store_true",
+                        help="put back the faults that have a plan only; search all plans without a fault, too")
     parser.add_argument("--all", action="store_true", help="go on after the first violation of a part, for others")
     parser.add_argument("--report", type=Path, default=REPORT)
     options = parser.parse_args(arguments)
@@ -137,8 +166,11 @@ def main(arguments=None):
         print("%s: %d states in %.0f s, %d a second (%d a second of CPU)" % (
             "VIOLATED" if report["violations"] else "HELD", report["states"], report["seconds"], report["a_second"],
             report["a_cpu_second"]))
-    if options.faults:
-        report["faults"] = put_back_all(options.faults, options.jobs)
+    if options.faults or options.quick:
+        report["faults"] = put_back_all(0 if options.quick else options.faults, options.jobs)
+    if options.quick:
+        report["plans"] = {name: {"states": states, "violations": [each[0] for each in found.values()]}
+                           for name, states, found in plans_hold(options.jobs)}
     options.report.parent.mkdir(parents=True, exist_ok=True)
     aside = options.report.with_name(options.report.name + ".new")
     aside.write_text(json.dumps(report, indent=1) + "\n")

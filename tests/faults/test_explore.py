@@ -1,51 +1,97 @@
 """Histories of power cuts and failures, explored with the real store: the quick run of tools/explore.py, and proof that it can fail.
 
-EXPLORE_SECONDS: how long the store as it is is explored here, in all (96). `make explore` goes on for ten minutes.
+One process of its own explores the store as it is, then each rule that was taken back, then the same plans with the rules in
+place. EXPLORE_SECONDS: how long the first takes, on two processes (20). `make explore` goes on for ten minutes.
 """
 
+import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from shared_kernel import frames, primitives
 from tests.faults import putback
 from tools import explore
+from tools.history import memo
+from tools.history.flash import Flash
 
-SECONDS = float(os.environ.get("EXPLORE_SECONDS", "96"))
+ROOT = Path(__file__).resolve().parents[2]
+SECONDS = os.environ.get("EXPLORE_SECONDS", "20")
+FOUND = [each.name for each in putback.FAULTS if each.finds]
 
 
-def search(world, seconds, **options):
-    every = explore.starts(explore.WORLDS[world], explore.STARTS)
-    return explore.Explorer(world, every, **options).run(seconds)
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    report = tmp_path_factory.mktemp("explore") / "quick.json"
+    done = subprocess.run([sys.executable, str(ROOT / "tools" / "explore.py"), "--quick", "--seconds", SECONDS, "--report", str(report)],
+                          capture_output=True, text=True, timeout=900)
+    assert report.exists(), done.stdout + done.stderr
+    return json.loads(report.read_text())
+
+
+def test_no_history_loses_what_was_promised(quick, record_property):
+    record_property("states", quick["states"])
+    assert not quick["violations"], "\n\n".join(quick["histories"])
+    for each in quick["parts"]:
+        assert each["states"] > 100 and max(map(int, each["cuts"])) >= 3 and max(map(int, each["boots"])) >= 3, each
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_a_rule_taken_back_is_found(quick, name):
+    found = quick["faults"][name]
+    assert found["found"], "%d states, and nothing was found" % found["states"]
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_with_the_rule_in_place_the_same_histories_hold(quick, name):
+    plan = quick["plans"][name]
+    assert not plan["violations"] and plan["states"] >= quick["faults"][name]["after"]
+
+
+def test_each_fault_has_a_plan_or_says_why_not():
+    assert all(bool(each.plan) == each.finds and bool(each.why) != each.finds for each in putback.FAULTS)
+
+
+def test_what_is_remembered_changes_no_boot():
+    world = explore.WORLDS["blocks2"]
+    states = []
+    for start in explore.starts(world, 24)[::6]:
+        it = explore.Session(world, start, 0)
+        it.start()
+        it.run(("put", "snapshot"))
+        states += [child for _, child in it.children]
+    plain = [booted(world, each, reading) for each in states for reading in explore.readings(each) if reading < 2]
+    memo.install()
+    try:
+        for _ in range(2):  # as it is noted, and as it is remembered
+            assert plain == [booted(world, each, reading) for each in states for reading in explore.readings(each) if reading < 2]
+    finally:
+        memo.uninstall()
+    assert len(plain) > 300
+
+
+def booted(world, state, reading):
+    """Return all that a boot finds."""
+    store = explore.mount(Flash(world, state, reading))
+    found = store.found
+    kernel = store.kernel
+    return (store.damage, store.seq, store.head, store.boot, store.acked, store.order, store.bad, store.top, store.proved, store.cuts,
+            [each and each.encode() for each in store.slots], kernel and kernel.root(), kernel and bytes(kernel.arena.bytes),
+            found and (found.pile, found.certain, found.end, found.last, found.intact, found.unknown, found.skipped))
+
+
+def search(name, monkeypatch):
+    fault = putback.named(name)
+    putback.put_back(fault, monkeypatch.setattr)
+    return explore.Explorer(fault.world, explore.starts(explore.WORLDS[fault.world], explore.STARTS)).search(fault.plan)
 
 
 def said(found):
     return "\n\n".join([explore.as_test(found.world_name, start, history, what)
                         for what, start, history, _ in found.violations.values()])
-
-
-@pytest.mark.parametrize("fails", [0, 1])
-@pytest.mark.parametrize("world", sorted(explore.WORLDS))
-def test_no_history_loses_what_was_promised(world, fails, record_property):
-    found = search(world, SECONDS / 2 / len(explore.WORLDS), fails=fails, rots=fails)
-    record_property("states", len(found.seen))
-    assert not found.violations, said(found)
-    assert len(found.seen) > 100 and max(found.by_cuts) >= 3 and max(found.by_boots) >= 3
-
-
-# The others are not found in so short a time, or not at all yet: tests/faults/putback.py has the list, `make explore` looks for
-# each with its whole time. That a header stands twice (one_copy) is held by tests/faults/test_breakages.py meanwhile.
-QUICK = ("holds_by_its_header", "pile_depends", "not_read_back", "prev_of_a_carried_run", "pull_unsettled", "half_a_group",
-         "nothing_behind_the_end", "nothing_repeated", "retry_without_its_frames", "recycled_unacknowledged",
-         "slot_header_once")
-
-
-@pytest.mark.parametrize("name", QUICK)
-def test_a_rule_taken_back_is_found(name, monkeypatch):
-    fault = putback.named(name)
-    putback.put_back(fault, monkeypatch.setattr)
-    found = search(fault.world, 60, fails=fault.fails, rots=fault.rots, dives=0.5)
-    assert found.violations, "%d states, and nothing was found" % len(found.seen)
 
 
 @pytest.mark.parametrize("fault", putback.FAULTS, ids=[each.name for each in putback.FAULTS])
@@ -54,9 +100,7 @@ def test_the_line_that_a_fault_changes_is_there(fault):
 
 
 def test_a_history_is_printed_as_a_test_that_fails_again(monkeypatch):
-    fault = putback.named("recycled_unacknowledged")
-    putback.put_back(fault, monkeypatch.setattr)
-    found = search(fault.world, 60, dives=0.5, fails=0, rots=0)
+    found = search("recycled_unacknowledged", monkeypatch)
     text = said(found)
     scope = {"explore": explore}
     exec(text.split("\n\n")[0], scope)

@@ -1,23 +1,16 @@
 """Histories of power cuts and failures, explored with the real store: see tools/explore.py. Makes that store fast, changes nothing else.
 
-Loaded before anything of shared_kernel (by tools/explore.py on its own, not by pytest), it puts the compiled kernel of
-tools/fast_kernel.py in front, if EXPLORE_COMPILED=1 asks for it, and two functions that give the same sooner.
+Loaded before anything of shared_kernel (by tools/explore.py on its own, not by pytest), it puts functions in front that give the same
+sooner. What saves most is memo.py.
 """
 
-import os
 import struct
 import sys
 import zlib
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
 _ALONE = "shared_kernel" not in sys.modules
 if _ALONE:
     sys.modules.setdefault("uctypes", None)  # CPython has none, and looks for it in every folder each time
-    if os.environ.get("EXPLORE_COMPILED", "0") == "1":
-        from tools import fast_kernel
-
-        fast_kernel.use()
 
 from blake3 import blake3  # noqa: E402
 from quipu.providers import Fast as _Fast  # noqa: E402
@@ -66,7 +59,6 @@ def _decode(data, decode=region.decode):
             _decoded.clear()
         _decoded[data] = decode(data)
     return _decoded[data]
-
 
 
 if _ALONE:

@@ -3,12 +3,16 @@
 A State is what a boot finds: it never changes. A Flash is one session's, over a State.
 """
 
+import hashlib
+import zlib
 from typing import NamedTuple
 
 from shared_kernel import frames
 
 BLANK = 0xFF
 LIED = 1000  # see Flash
+RECORD = b"QUP2"  # what a sector's record begins with; its erase count is the three bytes behind that
+NO_ROT, LENIENT, STRICT = 0, 1, 2  # see State
 
 
 class World(NamedTuple):
@@ -26,7 +30,7 @@ class World(NamedTuple):
 WORLDS = {
     "ring4": World(512, 10, 512, 4, (1, 2, 0, 0, 3, 0, 4)),
     "ring8": World(512, 14, 512, 4, (1, 2, 0, 0, 3, 0, 4)),
-    "blocks2": World(2048, 7, 256, 16, (1, 2, 0, 0, 3, 64, 4)),
+    "blocks2": World(2048, 7, 256, 16, (1, 2, 0, 0, 3, 80, 4)),
     "overwrite": World(512, 11, 512, 8, (1, 2, 0, 0, 3, 0, 4), frames.OVERWRITE),
 }
 
@@ -57,7 +61,8 @@ class State(NamedTuple):
     """What a boot finds. sectors: their bytes; marks: ((address, before, after), ...): what a cut left half programmed, it reads as
     before or as after; weak: sectors whose erase was cut: they take no program; dead: sectors that refuse from now on.
 
-    boots: of the history; cuts, fails, rots: how many of each there were."""
+    boots: of the history; cuts, fails: how many of each there were. rots: NO_ROT, or what one flip may cost: LENIENT: damage may be
+    said, but nothing may go unsaid; STRICT: nothing, for what it hit stands twice."""
 
     sectors: tuple
     marks: tuple
@@ -70,17 +75,38 @@ class State(NamedTuple):
     rots: int
 
     def name(self):
-        """Return 64 bits that name the state; the counts of what happened are no part of it."""
-        return hash((self.sectors, self.marks, self.weak, self.dead, self.owed))
+        """Return 64 bits that name the state, the same in each run; how often a sector was erased, and the counts of what happened, are no
+        part of it."""
+        owed = self.owed
+        marks = tuple([(address, zlib.crc32(after, zlib.crc32(before))) for address, before, after in self.marks])
+        return hash((tuple([_name(each) for each in self.sectors]), marks, self.weak, self.dead, owed.seq, owed.host_seq,
+                     zlib.crc32(owed.host_head, zlib.crc32(owed.head))))
+
+
+_names = {}
+
+
+def _name(sector):
+    """Return 64 bits that name a sector's bytes, but for the erase count in its record."""
+    found = _names.get(sector)
+    if found is None:
+        if len(_names) > 200_000:
+            _names.clear()
+        data = sector
+        if data[:4] == RECORD and zlib.crc32(data[:16]) == int.from_bytes(data[16:20], "little"):
+            data = data[:4] + data[7:16] + data[20:]
+        found = _names[sector] = int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
+    return found
 
 
 class Flash:
     """One session's flash over a state. reading: 0: marked units read as before, 1: as after, 2: by turns.
 
-    cut: a function that is told of each program and erase before it is done, with the flash as it is (see Session); fail:
-    (number of the operation, how) or None."""
+    cells: each sector as it reads; None while it reads by turns. looked: numbers of the sectors that were read. frozen: a boot that
+    writes nothing. cut: a function that is told of each program and erase before it is done, with the flash as it is (see Session);
+    fail: (number of the operation, how) or None."""
 
-    def __init__(self, world, state, reading):
+    def __init__(self, world, state, reading, cells=None):
         self.sector, self.page, self.unit, self.sectors = world.sector, world.page, world.unit, len(state.sectors)
         self.truth = list(state.sectors)
         self.marks = list(state.marks)
@@ -91,36 +117,42 @@ class Flash:
         self.operations = self.turn = 0
         self.cut = self.fail = None
         self.failed = ""
-        self.look()
+        self.frozen = cells is not None
+        self.looked = set()
+        if cells:
+            self.cells = cells
+        else:
+            self.look()
 
     def look(self):
         """Bring what is read up to the truth."""
-        self.view = view = bytearray().join(self.truth)
-        if self.marks:
-            if self.reading == 2:
-                self.views = view, bytearray(view)
-                for address, before, after in self.marks:
-                    for each, data in zip(self.views, (before, after)):
-                        each[address : address + len(data)] = data
-            else:
-                for address, before, after in self.marks:
-                    view[address : address + len(before)] = after if self.reading else before
+        if not self.marks:
+            self.cells = self.truth
+        elif self.reading == 2:
+            self.cells = None
+            self.views = [overlaid(self.truth, self.marks, self.sector, which) for which in (1, 2)]
+        else:
+            self.cells = overlaid(self.truth, self.marks, self.sector, 1 + self.reading)
 
     def read(self, address, buffer):
-        view = self.view
-        if self.reading == 2 and self.marks:
+        cells = self.cells
+        if cells is None:
             self.turn = (self.turn * 1103515245 + 12345) & 0x7FFFFFFF
-            view = self.views[self.turn >> 20 & 1]
-        end = address + len(buffer)
-        if end > len(view):
+            cells = self.views[self.turn >> 20 & 1]
+        i, at = divmod(address, self.sector)
+        self.looked.add(i)
+        end = at + len(buffer)
+        if end <= self.sector and i < self.sectors:
+            buffer[:] = cells[i][at:end]
+            return
+        if address + len(buffer) > self.sectors * self.sector:
             raise Breach("a read of %d bytes at 0x%x, behind the flash" % (len(buffer), address))
-        buffer[:] = view[address:end]
+        buffer[:] = b"".join(cells)[address : address + len(buffer)]
 
     def _put(self, address, data):
         i, at = divmod(address, self.sector)
         old = self.truth[i]
         self.truth[i] = old[:at] + data + old[at + len(data) :]
-        self.view[address : address + len(data)] = data
 
     def program(self, address, data):
         data = bytes(data)
@@ -201,6 +233,16 @@ class Flash:
     def _forget(self, sector):
         if self.marks:
             self.marks = [each for each in self.marks if each[0] // self.sector != sector]
+
+
+def overlaid(sectors, marks, size, which):
+    """Return sectors as they read: the marked units as before (which: 1) or as after (2)."""
+    out = list(sectors)
+    for mark in marks:
+        i, at = divmod(mark[0], size)
+        data = mark[which]
+        out[i] = out[i][:at] + data + out[i][at + len(data) :]
+    return out
 
 
 def _garbage(data):

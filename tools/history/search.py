@@ -1,7 +1,7 @@
 """The search for a history that breaks a promise: breadth first, the rarest shapes first, and dives by chance, by turns."""
 
 import collections
-import functools
+import gc
 import heapq
 import random
 import re
@@ -11,10 +11,25 @@ from typing import NamedTuple
 
 from shared_kernel.errors import Damage, NotFound, QuipuError
 
-from .flash import WORLDS, Breach, Cut, State, Violation
+from .flash import LENIENT, WORLDS, Breach, Cut, State, Violation
 from .session import SCRIPTS, Session, Step, drain, named, readings, rotten, verify
 
 STARTS = 24  # of a world
+QUICK = 6000  # states in which a plan must show its fault
+
+
+class Plan(NamedTuple):
+    """A search in a part of a world that is small enough to be searched whole, in the order of boots: what one fault needs, and no more.
+
+    starts: numbers of starts. scripts: what is done in each boot; a cut may come at any program or erase of it, and all that a cut
+    leaves is checked. kinds: for each boot but the last, a pattern of the cuts that are gone on from. fails: [(number of the
+    operation, how)]. rots: whether bits flip."""
+
+    starts: tuple
+    scripts: tuple
+    kinds: tuple = ()
+    fails: tuple = ()
+    rots: bool = False
 
 
 class Entry(NamedTuple):
@@ -27,7 +42,7 @@ class Entry(NamedTuple):
 
 OPERATIONS = ("put", "put", "put", "group", "snapshot", "pull", "acknowledge", "step", "delete", "frames", "checkpoint")
 MOST_BOOTS = 8
-KEPT = 100000  # states of a number of boots that are gone on from
+KEPT = 30000  # states of a number of boots that are gone on from
 FAILURES = ("half", "wrong", "whole", "dies")
 
 
@@ -61,6 +76,7 @@ class Explorer:
         self.violations = {}
         self.dives = dives
         self.levels = []  # of each number of boots: the states to go on from
+        self.kept = None  # of a plan: the states of the level in hand
         self.rare = []  # a heap of the same, the rarest shape first
 
     def run(self, seconds, most_states=1 << 40):
@@ -73,6 +89,7 @@ class Explorer:
                 self.origin[name] = i
                 self.keep(name, state._replace(boots=0), 0)
         signal.signal(signal.SIGALRM, _hangs)
+        gc.set_threshold(50000, 20, 1 << 30)  # what is kept is kept: to look through all of it again takes ever longer
         while time.monotonic() < until and len(self.violations) < self.stop_at and len(self.seen) < most_states:
             signal.alarm(HANG_S)
             if self.chance.random() < self.dives:
@@ -82,8 +99,33 @@ class Explorer:
             if entry is None:
                 self.dives = 1
             elif entry.left:
-                entry.left.pop()(entry.name, entry.state)
+                self.go_on(entry)
         signal.alarm(0)
+        return self
+
+    def search(self, plan, most_states=1 << 40):
+        """Search a plan, all of it, in the order of boots."""
+        level = []
+        for i in plan.starts:
+            state = self.starts[i]._replace(boots=0)
+            self.seen[state.name()] = None
+            self.origin[state.name()] = i
+            level.append((state.name(), state))
+        self.kept = None
+        for boot in range(len(plan.kinds) + 1):
+            self.kept = []
+            for name, state in level:
+                if plan.rots and not state.rots:
+                    for which, child in enumerate(rotten(self.world, state)):
+                        self.take(name, Step(("rot",), 0, None, str(which)), child)
+                for reading in (0, 1) if state.marks else (0,):
+                    for script in plan.scripts:
+                        for fail in (None, *(plan.fails if not state.fails else ())):
+                            self.session(name, state, script, reading, fail)
+                        if self.violations or len(self.seen) > most_states:
+                            return self
+            if boot < len(plan.kinds):
+                level = [(name, state) for name, state, what in self.kept if re.search(plan.kinds[boot], what)]
         return self
 
     def dive(self):
@@ -94,7 +136,7 @@ class Explorer:
         name = state.name()
         storm = chance.random() < 0.5  # one cut after another, within the boots' own runs
         while state.boots < MOST_BOOTS:
-            if state.rots < self.rots and not state.fails and chance.random() < 0.15:
+            if self.rots and not state.rots and not state.fails and chance.random() < 0.15:
                 found = rotten(self.world, state)
                 if found:
                     which = chance.randrange(len(found))
@@ -121,7 +163,7 @@ class Explorer:
             except Cut:
                 pass
             except (Exception, Breach) as e:
-                allowed = (QuipuError,) if session.flash.failed else (Damage, NotFound) if state.rots else ()
+                allowed = (QuipuError,) if session.flash.failed else (Damage, NotFound) if state.rots == LENIENT else ()
                 if isinstance(e, Violation) or not isinstance(e, allowed):
                     self.violation(name, Step(tuple(session.done), reading, fail, None), e)
                 return
@@ -169,20 +211,29 @@ class Explorer:
         """Remember a state to go on from, and all that may be done from it."""
         if state.boots >= MOST_BOOTS or len(self.levels) > state.boots and len(self.levels[state.boots]) >= KEPT:
             return
-        left = []
-        for reading in readings(state):
-            for script in SCRIPTS:
-                left.append(functools.partial(self.session, script=script, reading=reading, fail=None))
-                if state.fails < self.fails:
-                    left += [functools.partial(self.session, script=script, reading=reading, fail=None, failing=True)] * 2
-        if state.rots < self.rots and not state.fails:
-            left += [self.rot] * 3
+        left = list(self.choices(len(readings(state)), state.fails < self.fails, self.rots and not state.rots and not state.fails))
         self.chance.shuffle(left)
         entry = Entry(name, state, left)
         while len(self.levels) <= state.boots:
             self.levels.append(collections.deque())
         self.levels[state.boots].append(entry)
         heapq.heappush(self.rare, (rank, self.chance.random(), entry))
+
+    @staticmethod
+    def choices(ways, fail, rot):
+        """Return what may be done from a state: (script, reading, whether something fails), and () for a flipped bit."""
+        out = [(script, reading, failing) for reading in range(ways) for script in SCRIPTS
+               for failing in ((False, True, True) if fail else (False,))]
+        return out + [()] * 3 if rot else out
+
+    def go_on(self, entry):
+        """Do one of the things that may be done from a state."""
+        todo = entry.left.pop()
+        if todo:
+            script, reading, failing = todo
+            self.session(entry.name, entry.state, script, reading, None, failing)
+        else:
+            self.rot(entry.name, entry.state)
 
     def rot(self, name, state):
         found = rotten(self.world, state)
@@ -204,7 +255,7 @@ class Explorer:
         try:
             session.run(script)
         except (Exception, Breach) as e:
-            allowed = (QuipuError,) if session.flash.failed else (Damage, NotFound) if state.rots else ()
+            allowed = (QuipuError,) if session.flash.failed else (Damage, NotFound) if state.rots == LENIENT else ()
             if isinstance(e, Violation) or not isinstance(e, allowed):
                 self.violation(name, Step(tuple(session.done), reading, fail, None), e)
         for key, child in session.children:
@@ -222,13 +273,16 @@ class Explorer:
         try:
             found = verify(self.world, child, self.known)
             n = self.shapes[found] = self.shapes.get(found, 0) + 1
-            if n <= 2:
+            if n <= (2 if self.kept is None else 20):
                 for reading in readings(child):
                     drain(self.world, child, reading)
         except (Exception, Breach) as e:
             self.violation(name, None, e)
             return
-        self.keep(name, child, n)
+        if self.kept is None:
+            self.keep(name, child, n)
+        else:
+            self.kept.append((name, child, step.what))
 
     def violation(self, name, step, e):
         what = str(e) if isinstance(e, Violation) else named(e)

@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from shared_kernel import frames, primitives
-from shared_kernel.errors import FlashError, LogFull, NotFound, QuipuError, Refused
+from shared_kernel.errors import Damage, FlashError, LogFull, NotFound, QuipuError, Refused
 from shared_kernel.kernel import DELETE_KEY, INSERT, PUT
 from shared_kernel.reader import LogReader, frame_of
+from shared_kernel.run import HEADER
+from shared_kernel.snapshot import HEADER as SNAPSHOT_HEADER
 from shared_kernel.store import Store, command
 
-from .flash import Cut, Flash, State, Violation, torn_erases, torn_programs
+from .flash import LENIENT, STRICT, Cut, Flash, State, Violation, overlaid, torn_erases, torn_programs
 
+FIRST_WORD = 9  # of a snapshot's arena that is not its configuration
+TURNS = 8  # boots of a flash that reads by turns, until one finds all that is owed
 MARKS = 4  # units that read either way, at most; the oldest settle first
 SCRIPTS = (
     ("put", "put", "snapshot", "put"),
@@ -102,8 +106,9 @@ class Session:
                 command(store, PUT, frames.put(b"a", value[: self.world.config[6]]))
             elif operation == "delete":
                 command(store, DELETE_KEY, frames.delete_key(b"a"))
-            elif operation == "insert":
-                command(store, INSERT, frames.insert([self.number], self.state.boots & 255))
+            elif operation == "configure":
+                if store.name is None:
+                    store.configure(self.world.config, bytes(range(16)), "t", self.world.policy)
             elif operation == "group":
                 got = store.execute([(PUT, frames.put(b"a", value[:2]), None), (PUT, frames.put(b"b", value[:3]), None)])
                 if not all(isinstance(each, int) for each in got):
@@ -132,18 +137,20 @@ class Session:
         self.owed = owed._replace(seq=store.seq, head=store.head)
 
     def insert_frames(self):
-        """Insert a record whose metadata is a whole frame, of this log and of the seq that is due next but one."""
+        """Insert a record whose metadata is two whole frames of this log, of the insert's own seq and of the one after it, each where
+        a program unit begins; a put where the records are all taken."""
         store = self.store
-        room = self.world.config[5]
-        seq = store.seq + 2
-        payload = frames.boot(store.boot + 1, store.head, 0)[: max(0, room - frames.OVERHEAD)]
-        meta = frames.frame(frames.BOOT, payload, seq, 0, store.seed)[:room]
-        live = store.kernel.records.live()
-        if live == self.world.config[1]:
-            meta = meta[:room]
+        config = self.world.config
+        if store.kernel.records.live() == config[1] or config[5] < 64 or not store.booted:
             command(store, PUT, frames.put(b"b", bytes((self.state.boots & 255, self.number))))
-            return
-        command(store, INSERT, frames.insert([seq], self.number, meta))
+            if store.kernel.records.live() == config[1] or config[5] < 64:
+                return
+        at = frames.HEADER + 6 + 4 * config[0]  # of the metadata, in the frame
+        meta = b""
+        for seq in (store.seq + 1, store.seq + 2):
+            meta += bytes(-(at + len(meta)) % self.world.unit)
+            meta += frames.frame(frames.CLOCK, frames.clock(0, 0), seq, 0, store.seed)
+        command(store, INSERT, frames.insert([1], self.number, meta[: config[5]]))
 
     def pull(self):
         """Read the frames that the host has not."""
@@ -157,7 +164,7 @@ class Session:
                     first = store.first()
                     self.owed = owed = owed._replace(host_seq=first.first - 1, host_head=first.head)
                     continue
-                if store.damage and self.state.rots:
+                if store.damage and self.state.rots == LENIENT:
                     return
                 raise Violation("the host has frames up to seq %d, but those after it are gone" % owed.host_seq) from None
             if not data:
@@ -184,12 +191,35 @@ def _now():
 # -- what must hold ----------------------------------------------------------------------------------------------------------------
 
 
+_heads, _ticks = {}, {}  # what was read of a run, by the bytes of its sector
+
+
+def _of_its_run(memory, read, store, seq):
+    """Return read(store, seq), which depends on the newest run of the log that begins at seq + 1 or before."""
+    cells, region = store.region.flash.cells, store.region
+    if cells is None:
+        return read(store, seq)
+    for number in reversed(store.order):
+        if region.first(number) <= seq + 1:
+            key = cells[region.sector_of(number)], number, seq
+            if key not in memory:
+                if len(memory) > 100000:
+                    memory.clear()
+                memory[key] = read(store, seq)
+            return memory[key]
+    return read(store, seq)
+
+
 def head_at(store, seq):
     """Return the chain head at seq, as the store's log has it; None if it does not reach back or on so far."""
     if seq == store.seq:
         return store.head
     if seq > store.seq:
         return None
+    return _of_its_run(_heads, _head_at, store, seq)
+
+
+def _head_at(store, seq):
     reader = LogReader(store.region, store.order, store.seed, bytearray(1100), 0)
     run = reader.seek(seq + 1) or reader.seek(seq)
     if run is None:
@@ -206,10 +236,14 @@ def head_at(store, seq):
 
 def last_tick(store):
     """Return the tick of the log's last frame; 0 if it cannot be read now."""
+    return _of_its_run(_ticks, _tick_at, store, store.seq)
+
+
+def _tick_at(store, seq):
     reader = LogReader(store.region, store.order, store.seed, bytearray(1100), 0)
     try:
-        reader.seek(store.seq)
-        while reader.seq <= store.seq:
+        reader.seek(seq)
+        while reader.seq <= seq:
             if not reader.next():
                 return 0
     except QuipuError:
@@ -221,7 +255,7 @@ def check(world, state, store):
     """Violation unless a booted store has what is owed."""
     owed = state.owed
     if store.damage is not None:
-        if state.rots and store.seq is not None:
+        if state.rots == LENIENT and store.seq is not None:
             return  # said, and nothing is lost in silence
         raise Violation("damage: %s" % store.damage)
     if store.kernel is None:
@@ -255,22 +289,24 @@ def drain(world, state, reading):
         if store.damage or store.kernel is None:
             return
         before = session.owed.seq
-        session.do("put")
-        if session.owed.seq > before:
-            return
         try:
+            session.do("put")
+            if session.owed.seq > before:
+                return
             session.pull()
             session.do("acknowledge")
             for _ in range(2):
                 session.do("snapshot")
         except QuipuError as e:
+            if reading != 2 and isinstance(e, Damage):
+                raise
             why.append(str(e))
         if reading == 2:
             session.store = mount(session.flash)
     try:
         command(store, PUT, frames.put(b"a", b"zz"))
     except QuipuError as e:
-        if state.fails or reading == 2 and isinstance(e, FlashError):
+        if state.fails or reading == 2 and isinstance(e, (FlashError, Damage)):
             return
         raise Violation("stuck: %s %s" % (e, "; ".join(why))) from None
 
@@ -322,14 +358,7 @@ def readings(state):
 
 def as_read(world, state, reading):
     """Return the sectors of a state as they read."""
-    if not state.marks:
-        return state.sectors
-    out = list(state.sectors)
-    for address, before, after in state.marks:
-        i, at = divmod(address, world.sector)
-        data = after if reading else before
-        out[i] = out[i][:at] + data + out[i][at + len(data) :]
-    return tuple(out)
+    return tuple(overlaid(state.sectors, state.marks, world.sector, 1 + reading)) if state.marks else state.sectors
 
 
 def verify(world, state, known=None):
@@ -337,16 +366,23 @@ def verify(world, state, known=None):
 
     known: {what was read and owed: shape}, of the boots that have been checked: a boot writes nothing, so it depends on no more."""
     for reading in readings(state):
+        key = cells = None
         if known is not None and reading != 2:
-            key = hash((as_read(world, state, reading), state.owed, state.rots))
+            cells = as_read(world, state, reading)
+            key = hash((cells, state.owed, state.rots))
             found = known.get(key)
             if found is not None:
                 continue
-        else:
-            key = None
+        flash = Flash(world, state, reading, cells)
         try:
-            store = mount(Flash(world, state, reading))
-            check(world, state, store)
+            for left in range(TURNS if reading == 2 else 1, 0, -1):  # what reads by turns may read as damage once
+                try:
+                    store = mount(flash)
+                    check(world, state, store)
+                    break
+                except (Violation, QuipuError):
+                    if left == 1:
+                        raise
             found = shape(store)
             if key is not None:
                 known[key] = found
@@ -358,35 +394,43 @@ def verify(world, state, known=None):
 
 
 def rotten(world, state):
-    """Return the states with one flipped bit: in a copy of a run's or a snapshot's header, or in a frame that later ones follow."""
+    """Return the states with one flip: strict, in a copy of a run's or a snapshot's header, or in one of two snapshots that the log
+    names; lenient, in both copies of the newest run's header, or in a frame that later ones follow."""
     out = []
 
-    def flip(i, at):
-        data = state.sectors[i]
-        flipped = data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :]
-        out.append(state._replace(sectors=state.sectors[:i] + (flipped,) + state.sectors[i + 1 :], rots=state.rots + 1))
+    def flip(places, rots):
+        sectors = list(state.sectors)
+        for i, at in places:
+            sectors[i] = sectors[i][:at] + bytes([sectors[i][at] ^ 4]) + sectors[i][at + 1 :]
+        out.append(state._replace(sectors=tuple(sectors), rots=rots))
 
     def fits(data, at, size):
         return len(data) >= at + size and zlib.crc32(data[at : at + size - 4]) == int.from_bytes(data[at + size - 4 : at + size], "little")
 
     for i, data in enumerate(state.sectors):
-        for magic, size in ((b"\x51", 104), (b"QSNP", 124)):
+        for magic, size in ((b"\x52", HEADER), (b"QSNP", SNAPSHOT_HEADER)):
             at = data.find(magic)
             while at >= 0:
                 if at % world.unit == 0 and fits(data, at, size):
-                    flip(i, at + 17)
+                    flip([(i, at + 17)], STRICT)
                 at = data.find(magic, at + 1)
     store = mount(Flash(world, state, 0))
     if store.damage is None and store.kernel is not None:
+        region = store.region
+        if store.proved >= 0 and None not in store.slots:
+            for slot in (0, 1):
+                flip([(slot * region.slot_sectors, region.record_size + 4 * FIRST_WORD)], STRICT)
         number = store.order[-1]
         places = []
-        reader = LogReader(store.region, [number], store.seed, bytearray(1100), 0)
+        reader = LogReader(region, [number], store.seed, bytearray(1100), 0)
         reader.enter(number)
         while reader.next():
-            places.append((reader.address, reader.buffer[reader.at + 11] & 0xC0))
-        for address, _ in places[1:-3]:  # three later ones are behind it
-            i, at = divmod(address, world.sector)
-            flip(i, at - world.unit)
+            places.append(reader.address)
+        if len(store.order) > 1 and len(places) > region.need_run(number).repeats + 2:
+            i, at = divmod(region.header_at(number), world.sector)
+            flip([(i, at + 17), (i, at + region.header_size + 17)], LENIENT)
+        for address in places[:-3]:  # three later ones are behind it
+            flip([divmod(address - world.unit, world.sector)], LENIENT)
     return out
 
 
