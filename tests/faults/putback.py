@@ -237,7 +237,8 @@ def put_back(fault, patch=setattr):
             outer, node = node, next(each for each in node.body if getattr(each, "name", None) == part)
         text = textwrap.dedent("\n".join(source.split("\n")[node.lineno - 1 : node.end_lineno]))
         scope = {}
-        exec(compile(mutate(text, old, new, "%s: %s.%s" % (fault.name, module, where)), str(SOURCES / (module + ".py")), "exec"), here.__dict__, scope)
+        text = mutate(text, old, new, "%s: %s.%s" % (fault.name, module, where))
+        exec(compile(text, str(SOURCES / (module + ".py")), "exec"), here.__dict__, scope)
         if isinstance(node, ast.ClassDef):  # its methods, into the class as others have it
             for each, value in vars(scope[node.name]).items():
                 if callable(value):
