@@ -195,7 +195,7 @@ _PLACE = ("at", "base", "ahead", "ahead_end", "ahead_at", "genesis", "number", "
 
 
 def _of_a_run():
-    measured, gone, was = _memory(), _memory(), _memory()
+    measured, gone = _memory(), _memory()
     plain = recovery._measure
 
     def _measure(reader, run):
@@ -216,23 +216,22 @@ def _of_a_run():
         return out
 
     _replace(recovery, "_measure", _measure)
-    for name, memory in (("_goes_on", gone), ("_was_whole", was)):
-        _replace(recovery, name, _behind(getattr(recovery, name), memory))
+    _replace(recovery, "_goes_on", _behind(recovery._goes_on, gone))
 
 
 def _behind(plain, memory):
     """What is looked for behind the place where a run breaks off, in its sector."""
 
-    def look(reader, seq):
+    def look(reader, address, limit, seq):
         here = reader.region
         cells = here.flash.cells
         if cells is None:
-            return plain(reader, seq)
-        key = cells[(reader.end - 1) // here.sector], reader.end, reader.address, reader.limit, reader.seed, seq
+            return plain(reader, address, limit, seq)
+        key = cells[(reader.end - 1) // here.sector], reader.end, address, limit, reader.seed, seq
         try:
             return memory[key]
         except KeyError:
-            return _keep(memory, key, plain(reader, seq))
+            return _keep(memory, key, plain(reader, address, limit, seq))
 
     return look
 
