@@ -53,7 +53,7 @@ class Found:
     certain: seq up to which every later boot will read the same, whatever becomes of units that a cut left half programmed
     intact: whether the sector of that run was certainly not begun to be erased since
     pile: numbers of the newest runs that may be in sectors which were begun to be erased, oldest first: see settle.py
-    settled: number of the newest settled run, or -1: what a later boot falls back to if it reads none of the pile
+    below: numbers of the runs under the pile that a later boot falls back to if it reads none of it, or that one of the pile goes on from
     unknown: ring sectors without a valid record that hold nothing of the log
     acked, policy, bad: see run.py
     cuts: [(seq, bytes)] of the torn tails on the way; skipped: bytes of the one at the end
@@ -71,6 +71,7 @@ class Found:
         order: list[int]
         cuts: list[tuple[int, int]]
         pile: list[int]
+        below: list[int]
         unknown: list[int]
         bad: list[int]
         slots: "list[Header | None]"
@@ -78,13 +79,13 @@ class Found:
     def __init__(self, region: "Region") -> None:
         self.region = region
         self.replay = self.damage = self.run = None
-        self.order, self.cuts, self.pile, self.unknown, self.bad = [], [], [], [], []
+        self.order, self.cuts, self.pile, self.below, self.unknown, self.bad = [], [], [], [], [], []
         self.acked = self.policy = self.end = self.skipped = 0
         self.last = self.certain = -1
         self.top = self.proved = -1
         self.slots = [None, None]
         self.fresh = self.intact = False
-        self.settled = self.named = -1
+        self.named = -1
 
 
 def recover(region: "Region", spare: "Arena | None" = None, until: int = -1) -> "Found":  # type: ignore[return]  # its last turn returns
@@ -221,13 +222,24 @@ def _choose(found: "Found", numbers: list[int], reader: "LogReader") -> str | No
         if run.follows:
             implied.append(run.prev)
     if settled:  # its sector was certainly not erased since, and neither was what stands there besides
-        found.settled = settled[0].number
+        found.below.append(settled[0].number)
         sector = region.sector_of(settled[0].number)
         newest = (pile or [settled])[0]
         pile = [each for each in pile if region.sector_of(each[0].number) != sector]
         if not pile:
             pile = [newest]
             found.intact = True
+    oldest = pile[-1][0].first if pile else 0
+    if len(pile) > 1:  # what the newest goes on from is no other end of the log: its boot read that as settled
+        prev = pile[0][0].prev
+        while pile[-1][0].number <= prev < NONE:
+            run = region.run(prev)
+            if run is None:
+                break
+            if len([each for each in pile if each[0].number == prev]):
+                pile = [each for each in pile if each[0].number != prev]
+                found.below.append(prev)
+            prev = run.prev
     sectors = []  # of the pile, newest first
     for each in pile:
         sector = region.sector_of(each[0].number)
@@ -245,7 +257,7 @@ def _choose(found: "Found", numbers: list[int], reader: "LogReader") -> str | No
         if not found.intact:
             found.pile = [each[0].number for each in pile]
             found.pile.reverse()
-            found.certain = pile[-1][0].first - 1
+            found.certain = oldest - 1
         if not extent.settled and run.head != NO_HEAD and not run.follows and found.last == run.first + run.repeats:
             found.last -= 1  # a boot frame, whose boot had promised nothing yet
             found.end = extent.begin
@@ -374,9 +386,7 @@ def _find_unknown(found: "Found") -> None:
     region = found.region
     if getattr(region.flash, "erases_whole", False):  # there a header that an erase has left can be read
         return
-    known = [region.sector_of(each) for each in found.order + found.pile]
-    if found.settled >= 0:
-        known.append(region.sector_of(found.settled))
+    known = [region.sector_of(each) for each in found.order + found.pile + found.below]
     for sector in range(region.ring(), region.sectors):
         if sector not in known and region.record(sector) is None:
             found.unknown.append(sector)

@@ -90,9 +90,9 @@ def _erase_pile(store: "Store", number: int) -> None:
 
 
 def _chained(store: "Store") -> list[int]:
-    """Return the sectors of the runs that the log's last run goes on from."""
+    """Return the sectors of the runs that the log's last run, or another of the pile, goes on from."""
     last = store.found.run.number
-    return [store.region.sector_of(each) for each in store.order if each != last]
+    return [store.region.sector_of(each) for each in store.order + store.found.below if each != last]
 
 
 def _erase(store: "Store", sector: int) -> None:
@@ -113,8 +113,8 @@ def _places(store: "Store", need: list[int]) -> "Iterator[int]":
         yield from _blocks_of(store, here, need)
     used = [region.sector_of(each) for each in found.pile]
     spare = used[2:]
-    if found.settled >= 0:  # a pile that was carried past it does not name it, but may be read as void later
-        used.append(region.sector_of(found.settled))
+    for each in found.below:  # a run that carries others does not name what they went on from, but may be read as void later
+        used.append(region.sector_of(each))
     free = store.free_in_order()
     if found.intact and len(free) <= store.reserve():
         return  # what is in reserve is for runs that give their sector back

@@ -599,7 +599,7 @@ def count_on_a_snapshot_without_a_name(m):
     def adopt(self, found, take=Store._take):
         take(self, found)
         if any(self.slots):
-            self.proved = self.newest_snapshot()[0]
+            self.proved = found.proved = self.newest_snapshot()[0]
 
     m.setattr(Store, "_take", adopt)
 
