@@ -60,7 +60,6 @@ class Found:
     damage: None, or what is wrong
     slots: for each snapshot slot the Header it holds or None
     proved: the slot whose snapshot the log names and whose arena was hashed, or -1
-    named: seq of the frame that names it, or -1 if none has to
     fresh: the log began in this very boot
     """
 
@@ -85,7 +84,6 @@ class Found:
         self.top = self.proved = -1
         self.slots = [None, None]
         self.fresh = self.intact = False
-        self.named = -1
 
 
 def recover(region: "Region", spare: "Arena | None" = None, until: int = -1) -> "Found":  # type: ignore[return]  # its last turn returns
@@ -146,7 +144,7 @@ def _recover(found: "Found", spare: "Arena | None", until: int) -> None:
     if until >= 0:
         found.last = min(found.last, until)
     _replay(found, spare)
-    if (found.proved < 0 or found.named > found.certain) and None not in found.slots and region.need_run(found.order[0]).head != NO_HEAD:
+    if found.proved < 0 and None not in found.slots and region.need_run(found.order[0]).head != NO_HEAD:
         _check_older(found)
     if problem:
         raise Damage(problem)
@@ -545,7 +543,7 @@ def _note(found: "Found", reader: "LogReader", fresh: bool = True) -> None:
         for slot in (0, 1):
             header = found.slots[slot]
             if header and fresh and header.seq == u32(data, at) and header.generation == u32(data, at + 4):
-                found.proved, found.named = slot, reader.seq - 1
+                found.proved = slot
 
 
 def _check_broken(found: "Found", reader: "LogReader", broken: list[int]) -> None:

@@ -156,7 +156,12 @@ class Store:
         found = recover(self.region, spare, until)  # type: ignore[arg-type]  # a kernel is never false
         recover = None
         forget("shared_kernel", "recovery", "replay", "genesis", "config", "unfinished")
+        named = None if self.slots is None or self.proved < 0 else self.slots[self.proved]
         self._take(found)
+        if named and self.proved < 0:  # the frame that names it may be one that does not count now
+            for slot in (0, 1):
+                if self.slots[slot] and self.slots[slot].generation == named.generation:
+                    self.proved = slot
         for each in bad:  # found in this boot: no header names them yet
             self.quarantine(each)
         if self.kernel and acked <= self.certain() + 1:
@@ -168,8 +173,7 @@ class Store:
         self.cuts = found.cuts
         self.order = found.order
         self.slots = found.slots
-        # a name that a later boot may not read decides nothing: a slot that was begun to be erased may read as whole
-        self.proved = found.proved if found.fresh or found.named <= found.certain else -1
+        self.proved = found.proved
         self.top = found.top
         self.acked = found.acked
         self.policy = found.policy
@@ -357,7 +361,6 @@ class Store:
                 return self._settle(False)
             self._full()
         self.booted = True
-        self.proved = self.found.proved  # its name is repeated, if it was not certain
         self.found = None
         self.reader = None  # what it knows of the log's end is no longer so
         self._name_taken()

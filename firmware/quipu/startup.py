@@ -115,7 +115,7 @@ def open_memory(facts):
     if replay:
         replay = Plain(replay, ("kernel", "name", "seed", "seq", "head", "boot"))
     found = Plain(found, ("region", "order", "top", "run", "last", "end", "certain", "intact", "pile", "unknown", "acked", "policy",
-                          "skipped", "cuts", "damage", "slots", "proved", "named", "below", "fresh", "bad"))
+                          "skipped", "cuts", "damage", "slots", "proved", "below", "fresh", "bad"))
     found.replay = replay
     recover = spare = None
     forget("shared_kernel", "recovery", "replay", "genesis", "config", "unfinished")

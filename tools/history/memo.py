@@ -330,7 +330,7 @@ def _with_state(plain, memory):
         if flash.cells is None:
             return plain(found, *spare)
         slots = tuple([_named(each) for each in found.slots])
-        place = _place(memory, (found.run.number, found.last, found.end, tuple(found.order), slots, found.proved, found.named,
+        place = _place(memory, (found.run.number, found.last, found.end, tuple(found.order), slots, found.proved,
                                 found.certain, found.acked))
         got = _look_up(place, found)
         if got is None:
@@ -345,13 +345,13 @@ def _with_state(plain, memory):
             replay = found.replay
             state = replay.kernel and _state_of(replay.kernel)
             _note(place, found, (
-                error, list(found.slots), found.proved, found.named, found.certain, found.acked, list(found.cuts), state,
+                error, list(found.slots), found.proved, found.certain, found.acked, list(found.cuts), state,
                 (replay.genesis, replay.name, replay.seed, replay.seq, replay.head, replay.boot, replay.checkpoints)))
             flash.looked |= before
             if error:
                 raise error
             return None
-        error, found.slots[:], found.proved, found.named, found.certain, found.acked, found.cuts[:], state, fields = got
+        error, found.slots[:], found.proved, found.certain, found.acked, found.cuts[:], state, fields = got
         replay = found.replay
         replay.genesis, replay.name, replay.seed, replay.seq, replay.head, replay.boot, replay.checkpoints = fields
         replay.kernel = state and _kernel_of(state, flash.frozen)
