@@ -112,7 +112,7 @@ def begin(region: "Region", top: int, config: "Integers", entropy: bytes, identi
         base = region.base(sector, top) if sector >= region.ring() else 0
         try:
             if sector != marked:
-                region.flash.erase(sector)
+                region.clear(sector)
             if not whole:
                 region.mark_erased(sector, 1, base)
         except (FlashError, OSError):  # a bad sector: taken when the ring comes by, or never

@@ -193,8 +193,15 @@ class Region:
     def erase(self, sector: int, base: int = 0) -> None:
         """Erase a sector and program its record. base: of its run numbers, in the ring."""
         count = (self._count(sector) or self._lost_count(sector)) + 1
-        self.flash.erase(sector)
+        self.clear(sector)
         self.mark_erased(sector, count, base)
+
+    def clear(self, sector: int) -> None:
+        """Erase a sector; FlashError unless it reads blank then. What an erase has left in silence must not stand behind a new header."""
+        self.flash.erase(sector)
+        start = sector * self.sector
+        if not self.is_blank(start, start + self.sector):
+            raise FlashError("sector %d is not blank after its erase" % sector)
 
     def mark_erased(self, sector: int, count: int, base: int) -> None:
         """Program the record of a sector that is erased."""

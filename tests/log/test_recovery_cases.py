@@ -11,7 +11,7 @@ from shared_kernel.region import FORMAT_1, Region
 from shared_kernel.run import HEADER, Run, decode
 from shared_kernel.settle import settle
 from shared_kernel.store import Store
-from tests.faults.harness import CONFIG, Application, Clock, Witness, genesis, last, mount
+from tests.faults.harness import CONFIG, Application, Clock, Witness, genesis, last, mount, perform
 from tests.flashsim import Chance, FlashSim, PowerCut
 
 SECTOR, SECTORS, PAGE, UNIT = 1024, 14, 256, 4
@@ -838,3 +838,13 @@ def test_a_dead_slot_beside_a_full_log_costs_no_erases(sim, store):
             store = mount(sim, Clock(2))
     used = [after - each for after, each in zip(sim.erases, before)]
     assert 1 in store.bad and max(used[: store.region.ring()]) <= 8, "once a boot at most: %s" % used
+
+
+def test_an_erase_that_leaves_something_in_silence_gives_no_sector():
+    sim = FlashSim(12, 1024, 256, 4, seed=1)
+    store = mount(sim, Clock(1))
+    perform(store, genesis())
+    sector = store.region.sector_of(store.number)
+    sim.stuck[sector] = (None, "wrong")
+    with pytest.raises(FlashError, match="not blank after its erase"):
+        store.region.clear(sector)
