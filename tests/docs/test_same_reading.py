@@ -34,7 +34,7 @@ MUTATIONS = [
     ("4: a run that follows makes the one before certain", "or number in followed", ""),
     ("4: runs in the sector of the certain one are no pile", "if self.sector_of(each[0].number) != here", "if True"),
     ("4: of three the second oldest", "pile[-2] if len(pile) > 2 else pile[0]", "pile[0]"),
-    ("4: a boot frame alone does not count", "if not extent.settled and run.head != bytes(32)", "if False and run.head"),
+    ("4: a boot frame alone does not count", "if not extent.settled and is_boots(run)", "if False"),
     ("4: one run of a sector in the pile", "pile = list(newest.values())", "pass"),
     ("4: what goes on behind a broken run is damage", "if self.was_in_use(run, extent):", "if False:"),
     ("5: the oldest run may be half erased", "self.extent(chain[0]).due < chain[1].first", "False"),
