@@ -237,10 +237,7 @@ def crafted(geometry):
     yield from behind(geometry)
     yield from acknowledged(geometry)
     yield from snapshots(geometry)
-    sim, store = begun(geometry)
-    run = store.region.run(store.number)
-    run.prev = run.number  # goes on from itself
-    yield rewritten(sim, run)
+    yield from chains(geometry)
 
 
 def born(geometry):
@@ -279,6 +276,30 @@ def unfinished(geometry):
     yield laid(sim.bytes, done, b"\xff" * 8)
 
 
+def chains(geometry):
+    """Yield logs whose last run goes on from itself, from a run like it or of another log, or bears another chain head; and one whose
+    header begins with a byte that cannot be read."""
+    sim, store = begun(geometry)
+    yield laid(sim.bytes, store.region.header_at(store.number), b"\0")
+    number = store.number
+    while store.number == number:
+        puts(store)
+    region, run = store.region, store.region.run(store.number)
+    for prev, head in ((run.number, run.head), (run.prev, b"another." * 4)):
+        other = copy.copy(run)
+        other.prev, other.head = prev, head
+        yield rewritten(sim, other)
+    again = copy.copy(run)
+    again.number, again.prev = region.base(region.sectors - 3, store.top), run.number
+    start = region.frames_at(run.number)
+    frames = sim.bytes[start : store.address]
+    yield laid(sim.bytes, region.header_at(again.number), again.encode(), again.encode(), frames)
+    store.take_snapshot()
+    between = region.run(run.prev)
+    between.name = b"another." * 4
+    yield rewritten(sim, between)
+
+
 def torn_marks(geometry):
     """Yield flashes on which nothing stands but some of the bits of a genesis's mark, and perhaps others."""
     region = Region(FlashSim(*geometry))
@@ -289,6 +310,7 @@ def torn_marks(geometry):
         yield data
         for place in (one - 1, one + 8, one + region.pad(8), other + 9, 0):
             yield laid(data, place, b"\xfe")
+    yield laid(blank, mark_at(region, 3), torn)
     for bad in (b"\0" * 8, BEGUN[:7], BEGUN[:-1] + b"\0"):
         yield laid(blank, one, bad)
 
@@ -335,6 +357,10 @@ def unheld(sim):
         yield laid(data, boundary + region.block, clocks[0])
         yield laid(data, end, clocks[0])
     yield laid(data, region.frames_at(number) + 20, b"\0")  # nor do its repeats read
+    run.span = region.block_end(region.frames_at(number)) - region.frames_at(number)
+    data = laid(data, region.header_at(number), run.encode(), run.encode())
+    for place in (-1, 0, 3):
+        yield laid(data, region.frames_at(number) + run.span + place, b"\0")
 
 
 def behind(geometry):
