@@ -19,6 +19,7 @@ from .frames import (
     HEADER,
     MORE,
     NO_HEAD,
+    OVERHEAD,
     SNAPSHOT,
     TICK_TOP,
     TOKEN,
@@ -33,7 +34,6 @@ from .genesis import LARGEST
 from .kernel import Kernel, u32
 from .reader import LogReader, frame_of
 from .replay import Replay
-from .run import NONE
 
 if 0:  # read by type checkers only: a board's compiler drops it
     from .types import Arena, Config, Header, Region, Run
@@ -229,15 +229,15 @@ def _choose(found: "Found", numbers: list[int], reader: "LogReader") -> str | No
             found.intact = True
     oldest = pile[-1][0].first if pile else 0
     if len(pile) > 1:  # what the newest goes on from is no other end of the log: its boot read that as settled
-        prev = pile[0][0].prev
-        while pile[-1][0].number <= prev < NONE:
-            run = region.run(prev)
+        run = pile[0][0]
+        while pile[-1][0].number <= run.prev < run.number:
+            number = run.prev
+            run = region.run(number)
             if run is None:
                 break
-            if len([each for each in pile if each[0].number == prev]):
-                pile = [each for each in pile if each[0].number != prev]
-                found.below.append(prev)
-            prev = run.prev
+            if number in [each[0].number for each in pile]:
+                pile = [each for each in pile if each[0].number != number]
+                found.below.append(number)
     sectors = []  # of the pile, newest first
     for each in pile:
         sector = region.sector_of(each[0].number)
@@ -250,18 +250,23 @@ def _choose(found: "Found", numbers: list[int], reader: "LogReader") -> str | No
         found.run, extent = pile[-2 if len(pile) > 2 else 0]
         run = found.run
         found.end, found.last, found.certain = extent.end, extent.last, extent.before
-        if run.head != NO_HEAD and not run.follows and found.certain == run.first + run.repeats:
+        if _is_boots(run) and found.certain == run.first + run.repeats:
             found.certain -= 1  # a boot frame: the group behind it is the last one, and may be read otherwise
         if not found.intact:
             found.pile = [each[0].number for each in pile]
             found.pile.reverse()
             found.certain = oldest - 1
-        if not extent.settled and run.head != NO_HEAD and not run.follows and found.last == run.first + run.repeats:
+        if not extent.settled and _is_boots(run) and found.last == run.first + run.repeats:
             found.last -= 1  # a boot frame, whose boot had promised nothing yet
             found.end = extent.begin
             found.certain = min(found.certain, run.first - 1)  # what it repeats is what its boot could not be certain of
         found.certain = _group_end(reader, run, found.certain)
     return problem
+
+
+def _is_boots(run: "Run") -> bool:
+    """Return whether a run is one that begins with what a boot repeats, and its boot frame. The genesis's own repeats nothing."""
+    return not run.follows and (run.repeats > 0 or run.head != NO_HEAD)
 
 
 def _group_end(reader: "LogReader", run: "Run | None", seq: int) -> int:
@@ -319,7 +324,7 @@ def _was_in_use(reader: "LogReader", run: "Run") -> bool:
     anything does."""
     region = reader.region
     seq = run.first + run.repeats + 1
-    if run.follows or run.head == NO_HEAD:
+    if not _is_boots(run):
         return _goes_on(reader, reader.address, reader.limit, seq) or _void(reader) > run.span
     address = region.frames_at(run.number) + run.span
     limit = region.block_end(address - 8)
@@ -352,7 +357,7 @@ def _find_order(found: "Found", reader: "LogReader") -> None:
     order = found.order
     order.append(run.number)
     number, first, before = run.number, run.first, run.prev
-    while before != NONE and before <= number:
+    while before < number:  # which NONE is not
         data = region.header(before)
         if data is None or data[24:56] != run.name or u32(data, 12) > first:
             break
@@ -537,9 +542,9 @@ def _note(found: "Found", reader: "LogReader", fresh: bool = True) -> None:
         skipped = u32(data, at + 36)
         if skipped and fresh:
             found.cuts.append((reader.seq - 1, skipped))
-    elif kind == ACKNOWLEDGED:
+    elif kind == ACKNOWLEDGED and length_at(data, reader.at) >= OVERHEAD + 4:
         found.acked = max(found.acked, u32(data, at))
-    elif kind == SNAPSHOT:
+    elif kind == SNAPSHOT and length_at(data, reader.at) >= OVERHEAD + 8:
         for slot in (0, 1):
             header = found.slots[slot]
             if header and fresh and header.seq == u32(data, at) and header.generation == u32(data, at + 4):

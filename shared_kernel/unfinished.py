@@ -78,11 +78,11 @@ def _is_torn(region: "Region", sector: int) -> bool:
     """Return whether a sector holds nothing but some of the bits of a genesis' first mark."""
     at = mark_at(region, sector)
     end = at + region.pad(len(BEGUN))
-    data = bytearray(len(BEGUN))
+    data = bytearray(end - at)
     try:
         region.flash.read(at, data)
-        for i in range(len(BEGUN)):
-            if data[i] | BEGUN[i] != data[i]:
+        for i in range(len(data)):
+            if data[i] | (BEGUN[i] if i < len(BEGUN) else 0xFF) != data[i]:
                 return False
     except OSError:  # a unit with ECC that a cut left half programmed
         pass

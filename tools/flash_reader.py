@@ -64,6 +64,11 @@ def largest_frame(config):
     return 16 + max(8 + max(6 + 4 * config[0] + config[5], 30 + config[6]), 44)
 
 
+def is_boots(run):
+    """4: return whether a run is a boot's; the genesis's own repeats nothing."""
+    return not run.follows and (run.repeats > 0 or run.head != bytes(32))
+
+
 class Image:
     """A region. data: all of its bytes; sector, unit: bytes.
 
@@ -212,7 +217,7 @@ class Image:
     def was_in_use(self, run, extent):
         """4: return whether a run that does not hold has more than what nobody was promised."""
         due = run.first + run.repeats + 1
-        if run.follows or run.head == bytes(32):
+        if not is_boots(run):
             return self.goes_on(run, extent.broken, extent.limit, due) or self.standing(run, extent) > run.span
         start = self.place(run.number) + 2 * self.header_size + run.span
         limit = start - 8 - (start - 8) % self.sector % self.block + self.block
@@ -275,23 +280,28 @@ class Image:
         if certain:
             here = self.sector_of(certain[0].number)
             pile = [each for each in open_ if self.sector_of(each[0].number) != here]
+        oldest = pile[-1][0].first if pile else 0
+        run = pile[0][0] if pile else None
+        while run and pile[-1][0].number <= run.prev < run.number:  # what the newest goes on from is not of the pile
+            run = self.all.get(run.prev)
+            pile = [each for each in pile if each[0] is not run]
         newest = {}
         for each in pile:
             newest.setdefault(self.sector_of(each[0].number), each)
         pile = list(newest.values())
         if pile:
             self.run, self.extent_ = pile[-2] if len(pile) > 2 else pile[0]
-            self.certain = pile[-1][0].first - 1
+            self.certain = oldest - 1
             self.pile = [each[0].number for each in reversed(pile)]
         elif certain:
             self.run, self.extent_ = (open_ or [certain])[0]
             self.certain = self.extent_.before
             run = self.run
-            if run.head != bytes(32) and not run.follows and self.certain == run.first + run.repeats:
+            if is_boots(run) and self.certain == run.first + run.repeats:
                 self.certain -= 1  # a boot frame, and the group behind it is the last one
         if self.run:
             run, extent = self.run, self.extent_
-            if not extent.settled and run.head != bytes(32) and not run.follows and extent.last == run.first + run.repeats:
+            if not extent.settled and is_boots(run) and extent.last == run.first + run.repeats:
                 self.extent_ = extent._replace(last=extent.last - 1, end=extent.begin)  # a boot frame alone
                 self.certain = min(self.certain, run.first - 1)
             self.certain = self.group_end(run, self.certain)
@@ -312,7 +322,7 @@ class Image:
         run, chain = self.run, [self.run]
         while run.prev in self.all:
             before = self.all[run.prev]
-            if before.name != run.name or before.number > run.number or before.first > run.first:
+            if before.name != run.name or before.number >= run.number or before.first > run.first:
                 break
             if before.first < run.first:
                 chain.insert(0, before)
@@ -412,7 +422,7 @@ class Image:
                 self.check.step(frame)
                 if frame[1] == 2 and word(frame, 48):
                     self.cuts.append((seq, word(frame, 48)))
-            if frame[1] == 0x89:
+            if frame[1] == 0x89 and len(frame) >= 20:
                 self.acked = max(self.acked, word(frame, 12))
         if start >= 0 and there != (header[56:88]):
             raise Damage("the chain does not lead to the head of the snapshot of seq %d" % start)
@@ -493,8 +503,7 @@ class Image:
 
     def _is_torn(self, sector):
         at = sector * self.sector + self.record_size
-        end = at + self.pad(8)
-        return (self.is_blank(sector * self.sector, at) and self.is_blank(end, (sector + 1) * self.sector)
+        return (self.is_blank(sector * self.sector, at) and self.is_blank(at + 8, (sector + 1) * self.sector)
                 and all(a & b == b for a, b in zip(self.data[at : at + 8], BEGUN, strict=True)))
 
 

@@ -1,14 +1,32 @@
 """Images of flash regions for the tests of the page: lives with power cuts, units that read either way, and what rots; and what
 shared_kernel.recovery finds in each. Chance comes from seeds only."""
 
+import copy
 import functools
 
 from shared_kernel.errors import QuipuError
-from shared_kernel.frames import CHECKPOINT, CLOCK, VERSION, clock, frame, insert, put, seed
+from shared_kernel.frames import (
+    ACKNOWLEDGED,
+    BOOT,
+    CHECKPOINT,
+    CLOCK,
+    CONTINUES,
+    MORE,
+    TOKEN,
+    VERSION,
+    clock,
+    frame,
+    insert,
+    length_at,
+    put,
+    seed,
+)
+from shared_kernel.genesis import BEGUN
 from shared_kernel.kernel import INSERT, PUT
 from shared_kernel.recovery import recover
 from shared_kernel.region import Region
-from shared_kernel.run import Run
+from shared_kernel.run import NONE, Run
+from shared_kernel.unfinished import candidates, mark_at, marks_of
 from tests.faults.harness import CONFIG, Application, Clock, genesis, mount, perform
 from tests.faults.harness import Run as Life
 from tests.flashsim import Chance, FlashSim, PowerCut, SimulatorError
@@ -16,6 +34,7 @@ from tests.model import Model
 
 GEOMETRIES = [(14, 1024, 256, 4), (22, 1024, 256, 8), (12, 4096, 256, 4), (20, 512, 256, 8), (14, 2048, 512, 32), (11, 1024, 256, 1)]
 CRAFTED = (24, 4096, 256, 4)
+W = 320  # bytes of one program call under CONFIG
 
 
 class Still:
@@ -189,8 +208,8 @@ def crafted(geometry):
     at, free = region.header_at(store.number), region.sectors - 1
     start = free * region.sector + region.record_size
     data[start : start + 104] = data[at : at + 104]
-    for copy in (at, at + region.header_size):
-        data[copy + 50] ^= 1
+    for each in (at, at + region.header_size):
+        data[each + 50] ^= 1
     yield bytes(data)
     data = bytearray(a_run_in_a_record(geometry).bytes)
     yield bytes(data)
@@ -211,6 +230,220 @@ def crafted(geometry):
     sim = FlashSim(*geometry)
     perform(mount(sim, Clock(1)), genesis())
     yield bytes(sim.bytes)
+    yield from unfinished(geometry)
+    yield from erased(geometry)
+    for sim in (piled(born(geometry)[0], 1), piled(begun(geometry)[0], 1), piled(filled(geometry)[0], 2)):
+        yield from unheld(sim)
+    yield from behind(geometry)
+    yield from acknowledged(geometry)
+    yield from snapshots(geometry)
+    yield from chains(geometry)
+
+
+def born(geometry):
+    """Return (flash, store) of a log that has its genesis only."""
+    sim = FlashSim(*geometry)
+    store = mount(sim, Clock(1))
+    perform(store, genesis())
+    return sim, store
+
+
+def laid(data, address, *parts):
+    """Return an image in which each of these parts stands behind the one before it, from an address on, padded to 4 bytes."""
+    data = bytearray(data)
+    for each in parts:
+        data[address : address + len(each)] = each
+        address += (len(each) + 3) // 4 * 4
+    return bytes(data)
+
+
+def unfinished(geometry):
+    """Yield what a genesis leaves that was not done, or was and its mark is torn."""
+    sim, store = born(geometry)
+    region = store.region
+    sector = next(each for each, _ in marks_of(region))
+    other = next(each for each in candidates(region) if each != sector)
+    at = mark_at(region, sector)
+    done = at + region.header_size
+    undone = laid(sim.bytes, done, b"\xff" * 8)
+    address = store.address
+    for data in (undone, laid(undone, done + 5, b"\xfe"), laid(sim.bytes, mark_at(region, other), BEGUN)):
+        yield data
+        for place in (address, address // 4096 * 4096 + 4095):
+            yield laid(data, place, b"\0")  # the genesis is not all that stands in its sector
+        yield laid(data, region.frames_at(store.number) + 20, b"\0")  # no run holds
+    puts(store)
+    yield laid(sim.bytes, done, b"\xff" * 8)
+
+
+def chains(geometry):
+    """Yield logs whose last run goes on from itself, from a run like it or of another log, or bears another chain head; and one whose
+    header begins with a byte that cannot be read."""
+    sim, store = begun(geometry)
+    yield laid(sim.bytes, store.region.header_at(store.number), b"\0")
+    number = store.number
+    while store.number == number:
+        puts(store)
+    region, run = store.region, store.region.run(store.number)
+    for prev, head in ((run.number, run.head), (run.prev, b"another." * 4)):
+        other = copy.copy(run)
+        other.prev, other.head = prev, head
+        yield rewritten(sim, other)
+    again = copy.copy(run)
+    again.number, again.prev = region.base(region.sectors - 3, store.top), run.number
+    start = region.frames_at(run.number)
+    frames = sim.bytes[start : store.address]
+    yield laid(sim.bytes, region.header_at(again.number), again.encode(), again.encode(), frames)
+    store.take_snapshot()
+    between = region.run(run.prev)
+    between.name = b"another." * 4
+    yield rewritten(sim, between)
+
+
+def torn_marks(geometry):
+    """Yield flashes on which nothing stands but some of the bits of a genesis's mark, and perhaps others."""
+    region = Region(FlashSim(*geometry))
+    blank = b"\xff" * (geometry[0] * geometry[1])
+    torn = bytes(each | 0x0D for each in BEGUN)
+    one, other = (mark_at(region, each) for each in candidates(region))
+    for data in (laid(blank, one, torn), laid(blank, other, torn), laid(laid(blank, one, torn), other, torn)):
+        yield data
+        for place in (one - 1, one + 8, one + region.pad(8), other + 9, 0):
+            yield laid(data, place, b"\xfe")
+    yield laid(blank, mark_at(region, 3), torn)
+    for bad in (b"\0" * 8, BEGUN[:7], BEGUN[:-1] + b"\0"):
+        yield laid(blank, one, bad)
+
+
+def erased(geometry):
+    """Yield logs with the mark of an erasing: of them, of another one, of an earlier end, at another place."""
+    sim, store = begun(geometry)
+    region, data = store.region, bytes(sim.bytes)
+    at = region.slot_sectors * region.sector + region.record_size
+    gone = laid(data, region.ring() * region.sector, b"\xff" * (geometry[1] * 8))
+    for number, prev, first, name in (
+        (NONE - 1, NONE, store.seq + 1, store.name), (NONE - 1, 3, store.seq + 9, store.name), (NONE - 1, NONE, store.seq, store.name),
+        (NONE - 1, NONE, store.seq + 1, b"another " * 4), (NONE - 2, NONE, store.seq + 1, store.name)):
+        mark = Run(number, prev, first, 0, store.boot, 0, 0, False, name, store.head, [], 0).encode()
+        for each in (data, gone):
+            yield laid(each, at, mark)
+            yield laid(each, at + region.header_size, mark)
+            yield laid(laid(each, at, mark), at - 4, b"\0\0\0\0")  # without a valid record
+        broken = laid(data, region.frames_at(store.number) + 20, b"\0")  # 9 comes before damage
+        yield laid(broken, at, mark)
+
+
+def unheld(sim):
+    """Yield images of a boot's run that does not hold: with what its boot may leave that promised nothing, and with more."""
+    region, data = Region(sim), bytes(sim.bytes)
+    region.read_layout()
+    number = region.numbers()[0][0]
+    run, at = region.run(number), region.frames_at(number)
+    key = seed(run.name)
+    for _ in range(run.repeats):
+        at += region.pad(length_at(data, at))
+    behind = at + region.pad(length_at(data, at))
+    data = laid(data, at + 20, b"\0")  # its boot frame is torn
+    due, end = run.first + run.repeats, region.frames_at(number) + run.span
+    yield data
+    yield laid(data, behind, frame(CHECKPOINT, bytes(32), due + 1, 0, key))  # and yet its checkpoint reads as whole
+    for place in (end - 1, end, end + 3, region.block_end(end) - 1):
+        yield laid(data, place, b"\0")
+    for seq in (due + 1, due + 2):
+        clocks = frame(CLOCK, clock(0, 0), seq, 0, key), frame(CLOCK, clock(0, 0), due + 2, 0, key)
+        boundary = region.block_end(end - 8)
+        yield laid(data, boundary, *clocks[:1])
+        yield laid(data, boundary, *clocks)
+        yield laid(data, boundary + region.block, clocks[0])
+        yield laid(data, end, clocks[0])
+    yield laid(data, region.frames_at(number) + 20, b"\0")  # nor do its repeats read
+    run.span = region.block_end(region.frames_at(number)) - region.frames_at(number)
+    data = laid(data, region.header_at(number), run.encode(), run.encode())
+    for place in (-1, 0, 3):
+        yield laid(data, region.frames_at(number) + run.span + place, b"\0")
+
+
+def behind(geometry):
+    """Yield what may stand behind the log's end: frames at the places where they are looked for, and at others."""
+    sim, store = begun(geometry)
+    data, region, key = bytes(sim.bytes), store.region, seed(store.name)
+    at, limit, due = store.address, store.limit, store.seq + 1
+
+    def made(seq, tick=0):
+        return frame(CLOCK, clock(0, 0), seq, tick, key)
+
+    torn = made(due)[:-1] + b"\0"
+    for seq in (due, due + 1):
+        for tick in (0, CONTINUES << 24, MORE << 24):
+            each = made(seq, tick)
+            yield laid(data, limit, each)  # at a boundary, although it had room before
+            yield laid(data, limit + region.block, each)
+            yield laid(data, at, each)
+            yield laid(data, at, torn, each)
+            yield laid(data, at, torn, made(due), each)
+            yield laid(data, at, torn, b"\0\0\0\0", each)
+            yield laid(data, limit, torn, each)
+            yield laid(data, limit + region.block, b"\2", b"\0\0\0\0", each)
+    full = begun(geometry)[1]
+    while full.limit - full.address > 200:
+        puts(full)
+    room, due = full.limit - full.address, full.seq + 1
+    for size in (room, room + 4, room - 4):  # with padding, what is left of the block, and a unit more and less
+        for more in (0, 1):
+            each = frame(0x87, bytes(size - 16 - 3 * more), due, 0, key)
+            yield laid(full.region.flash.bytes, full.limit, each)
+            yield laid(full.region.flash.bytes, full.address, each)
+    for count in (W - 1, W, W + 1):
+        if at + count < limit:
+            yield laid(data, at, bytes(count))
+    lost = begun(geometry)[1]
+    rotten = bytearray(lost.region.flash.bytes)  # neither copy of a header can be read, in a sector that is free
+    start = (region.sectors - 3) * region.sector + region.record_size
+    frames_at = start + 2 * region.header_size
+    for first in (0x54, 0, 0x53):
+        rotten[start] = first
+        boots = frame(BOOT, bytes(44), lost.seq + 1, 0, key)
+        roots = [frame(kind, bytes(32), lost.seq + more, 0, key) for kind, more in ((CHECKPOINT, 2), (CHECKPOINT, 1), (0x87, 2), (CHECKPOINT, 3))]
+        for parts in ((boots,), (boots, roots[0]), (roots[1],), (boots, roots[2]), (boots, roots[0], roots[3]), (made(3), made(lost.seq + 1))):
+            yield laid(rotten, frames_at, *parts)
+    run = Run(0, NONE, 0, 0, 0, 0, 0, False, store.name, store.head, [], 0)
+    run.number = 7 * region.turn + 5  # a header that fits, but leads elsewhere, is none
+    yield laid(laid(rotten, start, run.encode(), run.encode()), frames_at, made(lost.seq + 5))
+
+
+def acknowledged(geometry):
+    """Yield logs that say in a frame what the laptop has: of all, of more than there is, in too few bytes."""
+    sim, store = begun(geometry)
+    for payload in ((store.seq + 1).to_bytes(4, "little"), (store.seq + 9).to_bytes(4, "little"), b"", b"\1\2\3"):
+        for kind in (ACKNOWLEDGED, ACKNOWLEDGED | TOKEN):
+            payload = bytes(8) * (kind > 0xC0) + payload
+            yield laid(sim.bytes, store.address, frame(kind, payload, store.seq + 1, 0, seed(store.name)))
+
+
+def snapshots(geometry):
+    """Yield logs with two snapshots of which one or both are rotten, past the end, or alike in number."""
+    sim, store = begun(geometry)
+    store.take_snapshot()
+    puts(store, 5)
+    store.take_snapshot()
+    puts(store, 3)
+    region, data = store.region, bytes(sim.bytes)
+    size = store.slots[0].length
+    places = [slot * region.slot_sectors * region.sector + region.record_size for slot in (0, 1)]
+    newer = 0 if store.slots[0].generation > store.slots[1].generation else 1
+    at = places[newer]
+    assert size < region.body
+    pad = region.pad(124)
+    yield laid(data, at + 60, b"\0")
+    yield laid(data, at + 8, b"\0")  # another configuration
+    yield laid(data, at + size, b"\0")
+    yield laid(data, at + size, b"\0" * (pad + 8))
+    yield laid(laid(data, at + 60, b"\0"), places[1 - newer] + 60, b"\0")
+    for field, value in (("seq", store.seq), ("seq", store.seq + 1), ("seq", 0), ("generation", store.slots[1 - newer].generation),
+                         ("generation", 0), ("head", bytes(32)), ("name", bytes(32)), ("length", size + 1024), ("root", bytes(32))):
+        header = copy.copy(store.slots[newer])
+        setattr(header, field, value)
+        yield laid(data, at + size, header.encode(), header.encode())
 
 
 def followed(geometry):
@@ -284,6 +517,7 @@ def readings(sim, most=4):
 def images():
     """Return [(geometry, image, what the kernel makes of it)]."""
     found = [(CRAFTED, each) for each in crafted(CRAFTED)]
+    found += [(geometry, each) for geometry in (CRAFTED, GEOMETRIES[4]) for each in torn_marks(geometry)]
     for number, geometry in enumerate(GEOMETRIES):
         chance = Chance(number)
         for sim in flashes(number, geometry):

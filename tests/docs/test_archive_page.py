@@ -152,3 +152,61 @@ def test_an_identity_of_more_than_64_bytes_is_broken(length):
         else:
             with pytest.raises(error):
                 act(given)
+
+
+@pytest.mark.parametrize("alter, verdict, what", [
+    (lambda path: None, "match", None),
+    (lambda path: (path / "note.json").unlink(), "match", None),
+    (lambda path: more(path / "snapshots" / "0000000008.snap"), "mismatch", "snapshot"),
+    (lambda path: altered(path / "archive.json", lambda facts: facts.update(more=1)), "mismatch", "archive.json"),
+    (lambda path: altered(path / "note.json", lambda facts: facts.update(more=1)), "mismatch", "note.json"),
+    (lambda path: altered(path / "archive.json", lambda facts: facts.update(format=2)), "mismatch", "archive.json's format"),
+    (lambda path: altered(path / "archive.json", lambda facts: facts["segments"].reverse()), "mismatch", "archive.json's segments"),
+    (lambda path: altered(path / "archive.json", lambda facts: facts["segments"][1].update(first=5)), "mismatch", None),
+    (lambda path: (path / "frames" / "0000000006.log").unlink(), "mismatch", "frames"),
+])
+def test_what_else_an_archive_may_be(alter, verdict, what, tmp_path):
+    log = every_type()
+    archive = write(tmp_path / "a", log, [(0, 5), (6, log.seq)])
+    snapshot_at(log, archive, 8, 1)
+    alter(tmp_path / "a")
+    found = said(tmp_path / "a")
+    assert found[0] == verdict and what in (None, found[1])
+
+
+def more(file):
+    file.write_bytes(file.read_bytes() + b"\0")
+
+
+def altered(file, change):
+    facts = json.loads(file.read_text())
+    change(facts)
+    file.write_text(json.dumps(facts))
+
+
+def test_an_archive_without_frames_is_a_gap_unless_something_says_that_there_were_some(tmp_path):
+    log = every_type()
+    archive = Archive.create(tmp_path / "a", log.heads[0], "bräd")
+    assert said(tmp_path / "a") == ("gap", None)
+    archive.write_note(Note(0, log.heads[0], log.roots[0], 1))
+    assert said(tmp_path / "a")[0] == "mismatch"
+
+
+def test_an_empty_segment_at_the_end_is_passed_over_with_its_gap(tmp_path):
+    log = every_type()
+    archive = write(tmp_path / "a", log)
+    archive.add_segment(log.seq + 9, b"h" * 32)
+    assert said(tmp_path / "a") == ("match", None)
+    (tmp_path / "a" / "frames" / f"{log.seq + 9:010d}.log").unlink()
+    assert said(tmp_path / "a") == ("mismatch", "frames")
+
+
+def test_a_note_of_frames_that_are_only_chained_is_a_mismatch(tmp_path):
+    log = every_type()
+    half = log.seq // 2
+    archive = write(tmp_path / "a", log, [(0, 5), (half, log.seq)], note=False)
+    boots = sum(each[1] == frames.BOOT for each in log.frames[: half + 5])
+    snapshot_at(log, archive, half + 4, boots)
+    assert said(tmp_path / "a") == ("gap", None)
+    archive.write_note(Note(half + 2, log.heads[half + 2], log.roots[half + 2], 1))
+    assert said(tmp_path / "a") == ("mismatch", "snapshot")

@@ -848,3 +848,43 @@ def test_an_erase_that_leaves_something_in_silence_gives_no_sector():
     sim.stuck[sector] = (None, "wrong")
     with pytest.raises(FlashError, match="not blank after its erase"):
         store.region.clear(sector)
+
+
+def test_a_boots_run_that_carries_the_genesis_is_a_boots_run(sim, store):
+    """Its head is zero, as that of the genesis's own run is. A boot frame alone is not carried; and where it is torn, a checkpoint behind
+    it that its boot never had read back is no damage."""
+    again = mount(sim, Clock(2))
+    again.execute([put(1)])
+    region, number = again.region, again.order[-1]
+    run = region.run(number)
+    assert run.repeats == 1 and run.head == frames.NO_HEAD and not run.follows
+    boot = region.frames_at(number) + region.pad(frames.length_at(sim.bytes, region.frames_at(number)))
+    checkpoint = boot + region.pad(frames.OVERHEAD + frames.BOOT_BYTES)
+    behind = checkpoint + region.pad(frames.OVERHEAD + 32)
+    assert sim.bytes[boot + 1] == frames.BOOT and sim.bytes[checkpoint + 1] == frames.CHECKPOINT
+    sim.bytes[behind : behind + 64] = b"\xff" * 64  # no command yet
+    sim.bytes[boot + 20] ^= 1
+    found = recover(region)
+    assert (found.damage, found.last) == (None, 0)
+    sim.bytes[boot + 20] ^= 1
+    sim.bytes[checkpoint:behind] = b"\xff" * (behind - checkpoint)
+    found = recover(region)
+    assert (found.damage, found.last, found.end, found.certain) == (None, 0, boot, -1)
+
+
+def test_a_run_that_goes_on_from_itself_is_the_oldest(sim, store):
+    store.execute([put(1)])
+    region, number = store.region, store.order[-1]
+    run = region.run(number)
+    run.prev = number
+    for at in (region.header_at(number), region.header_at(number) + region.header_size):
+        sim.bytes[at : at + HEADER] = run.encode()
+    found = recover(region)
+    assert (found.damage, found.last, found.order) == (None, 1, [number])
+
+
+def test_an_acknowledged_frame_of_too_few_bytes_says_nothing(sim, store):
+    frame = frames.frame(frames.ACKNOWLEDGED, b"abc", store.seq + 1, 0, store.seed)
+    sim.bytes[store.address : store.address + len(frame)] = frame
+    found = recover(store.region)
+    assert (found.damage, found.last, found.acked) == (None, store.seq + 1, 0)
