@@ -92,6 +92,7 @@ check: setup ## form, types and the kernel's own tests, in under a minute; FIX=1
 
 lint: setup ## ruff, mypy --strict on host/ and the kernel, the kernel's determinism, who imports whom, spelling, the API page, the documents' links
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check -q .
 	$(BIN)/mypy
 	$(BIN)/python tools/determinism.py
 	$(BIN)/python tools/imports.py

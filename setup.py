@@ -1,9 +1,11 @@
-"""Builds the compiled kernel, which may be missing, and puts what boards get into wheels and sdists (host/wheel/payload.py).
+"""Builds the compiled kernel, which may be missing, and puts what boards get into wheels and sdists
+(host/wheel/payload.py).
 
-The kernel is shared_kernel's own files through Cython, and host/native/fast.c. What cannot be compiled here (no compiler, no Cython) is
-left out with a warning, and Quipu runs the pure files. Everything lands in quipu/compiled/, never beside the sources: quipu/kernels.py
-puts it in front of them only if they are the ones that it was compiled from. QUIPU_PURE_WHEEL=1 compiles none of it: that wheel
-installs on every platform.
+The kernel is shared_kernel's own files through Cython, and host/native/fast.c. What cannot be
+compiled here (no compiler, no Cython) is left out with a warning, and Quipu runs the pure files.
+Everything lands in quipu/compiled/, never beside the sources: quipu/kernels.py puts it in front of
+them only if they are the ones that it was compiled from. QUIPU_PURE_WHEEL=1 compiles none of it:
+that wheel installs on every platform.
 """
 
 import json
@@ -32,7 +34,11 @@ def extensions():
     """Return what is to be compiled here."""
     if os.environ.get("QUIPU_PURE_WHEEL", "") not in ("", "0"):
         return []
-    found = [Extension("quipu.compiled.fast", ["host/native/fast.c"], extra_compile_args=FLAGS, optional=True)]
+    found = [
+        Extension(
+            "quipu.compiled.fast", ["host/native/fast.c"], extra_compile_args=FLAGS, optional=True
+        )
+    ]
     try:
         from Cython.Build import cythonize
     except ImportError:
@@ -47,12 +53,29 @@ def extensions():
         (package / path.name).write_text(fold.fold(path))
     for path in (ROOT / "host" / "native" / "types").glob("*.pxd"):
         shutil.copy(path, package)
-    compiled = [Extension(f"shared_kernel.{name}", [str((package / f"{name}.py").relative_to(ROOT))], extra_compile_args=FLAGS,
-                          optional=True) for name in MODULES]
+    compiled = [
+        Extension(
+            f"shared_kernel.{name}",
+            [str((package / f"{name}.py").relative_to(ROOT))],
+            extra_compile_args=FLAGS,
+            optional=True,
+        )
+        for name in MODULES
+    ]
     # Indices are checked: what a log says must never reach beyond an arena.
-    return found + cythonize(compiled, include_path=[str(STAGE)], compiler_directives={
-        "language_level": 3, "boundscheck": True, "wraparound": True, "cdivision": False, "annotation_typing": False,
-        "binding": True}, quiet=True)
+    return found + cythonize(
+        compiled,
+        include_path=[str(STAGE)],
+        compiler_directives={
+            "language_level": 3,
+            "boundscheck": True,
+            "wraparound": True,
+            "cdivision": False,
+            "annotation_typing": False,
+            "binding": True,
+        },
+        quiet=True,
+    )
 
 
 class Files(build_py):
@@ -60,14 +83,16 @@ class Files(build_py):
 
     def run(self):
         if not self.editable_mode:
-            shutil.rmtree(self.build_lib, ignore_errors=True)  # a module that is gone must not be in the next wheel
+            # a module that is gone must not be in the next wheel
+            shutil.rmtree(self.build_lib, ignore_errors=True)
         super().run()
         if not self.editable_mode:
             payload.for_wheel(Path(self.build_lib) / "quipu" / "data")
 
 
 class Archive(sdist):
-    """Puts into an sdist what only a compiler for boards can make, so that a wheel made from it needs none."""
+    """Puts into an sdist what only a compiler for boards can make, so that a wheel made from it
+    needs none."""
 
     def make_release_tree(self, base_dir, files):
         super().make_release_tree(base_dir, files)
@@ -75,7 +100,8 @@ class Archive(sdist):
 
 
 class Extensions(build_ext):
-    """Puts shared_kernel's compiled modules into quipu/compiled/shared_kernel, with the hash of what they came from."""
+    """Puts shared_kernel's compiled modules into quipu/compiled/shared_kernel, with the hash of
+    what they came from."""
 
     def get_ext_filename(self, fullname):
         name = super().get_ext_filename(fullname)
@@ -88,7 +114,10 @@ class Extensions(build_ext):
 
     def copy_extensions_to_source(self):
         for each in self.extensions:
-            built, wanted = Path(self.build_lib) / self.get_ext_filename(each.name), Path(self.get_ext_fullpath(each.name))
+            built, wanted = (
+                Path(self.build_lib) / self.get_ext_filename(each.name),
+                Path(self.get_ext_fullpath(each.name)),
+            )
             if built.is_file():
                 wanted.parent.mkdir(parents=True, exist_ok=True)
                 self.copy_file(str(built), str(wanted))
@@ -102,5 +131,8 @@ class Extensions(build_ext):
             (folder / "sources.json").write_text(json.dumps(sources) + "\n")
 
 
-setup(ext_modules=extensions(), cmdclass={"build_ext": Extensions, "build_py": Files, "sdist": Archive},
-      options={"build": {"build_base": "build/wheel"}, "build_ext": {"parallel": os.cpu_count()}})
+setup(
+    ext_modules=extensions(),
+    cmdclass={"build_ext": Extensions, "build_py": Files, "sdist": Archive},
+    options={"build": {"build_base": "build/wheel"}, "build_ext": {"parallel": os.cpu_count()}},
+)

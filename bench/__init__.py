@@ -1,1 +1,2 @@
-"""Benchmarks: every figure that the documents quote, beside its peers. `make bench` runs them; tests/bench tests them."""
+"""Benchmarks: every figure that the documents quote, beside its peers. `make bench` runs them;
+tests/bench tests them."""

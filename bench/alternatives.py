@@ -1,11 +1,11 @@
-"""What is recorded in files, on MicroPython's own littlefs over a counting flash: Quipu's log in files, and what a user would do
-without it. Runs under MicroPython only.
+"""What is recorded in files, on MicroPython's own littlefs over a counting flash: Quipu's log in
+files, and what a user would do without it. Runs under MicroPython only.
 
     micropython alternatives.py CANDIDATE SECTORS SECTOR PAGE UNIT PROGRAM_SIZE WRITES
 
-prints one JSON object with what it cost. CANDIDATE: `quipu` (the log in files, with the sizes of the Pico's stock firmware), `json`
-(a line appended to a file, flushed; of two files the older is removed when the newer holds enough records), `btree` (a key for
-each record, flushed).
+prints one JSON object with what it cost. CANDIDATE: `quipu` (the log in files, with the sizes of
+the Pico's stock firmware), `json` (a line appended to a file, flushed; of two files the older is
+removed when the newer holds enough records), `btree` (a key for each record, flushed).
 """
 
 import json
@@ -17,7 +17,8 @@ from quipu.files_flash import FilesFlash
 from bench.workload import KEPT, BlockDevice, CountingFlash, Recorder, line
 from shared_kernel.store import Store
 
-READ_SIZE = LOOKAHEAD = 32  # as MicroPython's ports mount littlefs; the program size differs by port
+# as MicroPython's ports mount littlefs; the program size differs by port
+READ_SIZE = LOOKAHEAD = 32
 
 QUIPU_FILES = (122880, 1536, 256)  # log, sector and page, as in boards/RPI_PICO/quipu.json
 
@@ -30,7 +31,8 @@ def mount(flash, program_size):
 
 
 def json_lines(writes, most):
-    """Append line after line, each flushed; the file before the last is removed, so at least KEPT records are there."""
+    """Append line after line, each flushed; the file before the last is removed, so at least KEPT
+    records are there."""
     file, here, n = None, 0, 0
     for i in range(writes):
         if file is None or n >= most:
@@ -45,7 +47,9 @@ def json_lines(writes, most):
     last = writes - 1
     with open("/f/%d.jsonl" % here) as file:
         found = [json.loads(each)["id"] for each in file]
-    assert found == list(range(last - len(found) + 1, last + 1)), "the newest file holds the newest records"
+    assert found == list(range(last - len(found) + 1, last + 1)), (
+        "the newest file holds the newest records"
+    )
 
 
 def quipu_files(writes, most):
@@ -54,7 +58,9 @@ def quipu_files(writes, most):
         recorder.write()
     seq, head = recorder.store.seq, recorder.store.head
     again = Store(FilesFlash("/f/quipu-log", *QUIPU_FILES), lambda: 0)
-    assert (again.seq, again.head, again.damage) == (seq, head, None), "a boot finds what was recorded"
+    assert (again.seq, again.head, again.damage) == (seq, head, None), (
+        "a boot finds what was recorded"
+    )
 
 
 def btree_keys(writes, most):
@@ -80,8 +86,16 @@ def main(candidate, sectors, sector, page, unit, program_size, writes):
     flash.count_anew()
     writes = int(writes)
     {"quipu": quipu_files, "json": json_lines, "btree": btree_keys}[candidate](writes, KEPT)
-    print(json.dumps({"writes": writes, "programmed": flash.bytes_programmed, "erases": flash.erases,
-                      "payload": sum([len(line(i)) for i in range(writes)])}))
+    print(
+        json.dumps(
+            {
+                "writes": writes,
+                "programmed": flash.bytes_programmed,
+                "erases": flash.erases,
+                "payload": sum([len(line(i)) for i in range(writes)]),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""How fast an archive of a million frames answers, what a copy of it that is behind costs to bring up to it, and the memory of it all.
+"""How fast an archive of a million frames answers, what a copy of it that is behind costs to bring
+up to it, and the memory of it all.
 
     python -m bench.archive [--frames 1000000] [--folder build/bench/archive]
 
-The archive is made once, from fixed seeds, by the kernel that a board runs: each frame is one that a store would have written.
-Each figure is of a process of its own; KoruDelta's claims for bytes moved stand beside ours.
-"""
+The archive is made once, from fixed seeds, by the kernel that a board runs: each frame is one that
+a store would have written. Each figure is of a process of its own; KoruDelta's claims for bytes
+moved stand beside ours."""
 
 import argparse
 import hashlib
@@ -39,8 +40,12 @@ MOMENTS = 101  # asked for, at random; their median counts
 ROOT = Path(__file__).resolve().parents[1]
 # Differences in percent, and what KoruDelta's README says that its sync moves for them.
 CLAIMED = {0: "32 bytes", 1: "about 1%", 50: "about 50%"}
-LIMITS = {"index rebuild, frames/s": 100_000, "state at a random moment, median ms": 100,
-          f"history of {LONG_VERSIONS} versions, median ms": 20, "peak memory of any of these, MiB": 300}
+LIMITS = {
+    "index rebuild, frames/s": 100_000,
+    "state at a random moment, median ms": 100,
+    f"history of {LONG_VERSIONS} versions, median ms": 20,
+    "peak memory of any of these, MiB": 300,
+}
 
 
 class Maker:
@@ -105,7 +110,8 @@ class Maker:
 
 
 def make(folder: Path, frames: int) -> None:
-    """Make an archive of about `frames` frames: puts, inserts, updates, deletions, nodes, edges, clocks, boots, checkpoints."""
+    """Make an archive of about `frames` frames: puts, inserts, updates, deletions, nodes, edges,
+    clocks, boots, checkpoints."""
     maker, rng = Maker(folder), random.Random(1)
     kernel = maker.kernel
     every = frames // LONG_VERSIONS
@@ -149,7 +155,7 @@ def make(folder: Path, frames: int) -> None:
     maker.finish()
 
 
-# -- what is measured, each in a process of its own, whose peak of memory counts ------------------------------------------
+# -- what is measured, each in a process of its own, whose peak of memory counts -------------------
 
 
 def rebuild(folder: str) -> dict[str, float]:
@@ -157,12 +163,16 @@ def rebuild(folder: str) -> dict[str, float]:
     index = Index(Archive(folder), rebuild=True)
     took = time.perf_counter() - started
     assert index.progress and index.damage is None and not index.own
-    return {"frames": index.progress.seq + 1, "index rebuild, frames/s": (index.progress.seq + 1) / took,
-            "index, MiB": index.path.stat().st_size / 2**20}
+    return {
+        "frames": index.progress.seq + 1,
+        "index rebuild, frames/s": (index.progress.seq + 1) / took,
+        "index, MiB": index.path.stat().st_size / 2**20,
+    }
 
 
 def moments(folder: str) -> dict[str, float]:
-    """Ask for the state at random moments, each answer as if it were the first: nothing is kept from the one before."""
+    """Ask for the state at random moments, each answer as if it were the first: nothing is kept
+    from the one before."""
     memory = quipu.open(folder)
     last = memory.moment().seq
     took = []
@@ -172,7 +182,10 @@ def moments(folder: str) -> dict[str, float]:
         replay.kernel.root()
         took.append(time.perf_counter() - started)
         assert replay.seq == seq
-    return {"state at a random moment, median ms": 1000 * statistics.median(took), "the slowest of them, ms": 1000 * max(took)}
+    return {
+        "state at a random moment, median ms": 1000 * statistics.median(took),
+        "the slowest of them, ms": 1000 * max(took),
+    }
 
 
 def long_history(folder: str) -> dict[str, float]:
@@ -207,7 +220,11 @@ def verified(folder: str) -> dict[str, float]:
 
 
 def queried(folder: str) -> dict[str, float]:
-    return {"quipu query, s": command("query", folder, "records", "--where", "tag = 3", "--order", "-id", "--json")}
+    return {
+        "quipu query, s": command(
+            "query", folder, "records", "--where", "tag = 3", "--order", "-id", "--json"
+        )
+    }
 
 
 def exported(folder: str) -> dict[str, float]:
@@ -236,7 +253,15 @@ def differences(folder: str) -> dict[str, float]:
         shutil.rmtree(target, ignore_errors=True)
         made = Archive.create(target, source.log, source.identity)
         kept = count - count * percent // 100
-        end = next(at for seq, (at, frame) in enumerate(source.split(source.segments[0])) if seq == kept) if percent else size
+        end = (
+            next(
+                at
+                for seq, (at, frame) in enumerate(source.split(source.segments[0]))
+                if seq == kept
+            )
+            if percent
+            else size
+        )
         with source.file(source.segments[0]).open("rb") as file:
             for at in range(0, end, 1 << 20):
                 made.append(file.read(min(1 << 20, end - at)))
@@ -253,14 +278,24 @@ def differences(folder: str) -> dict[str, float]:
     return out
 
 
-STEPS = {"rebuild": rebuild, "moments": moments, "history": long_history, "verify": verified, "query": queried, "export": exported,
-         "report": reported, "differences": differences}
+STEPS = {
+    "rebuild": rebuild,
+    "moments": moments,
+    "history": long_history,
+    "verify": verified,
+    "query": queried,
+    "export": exported,
+    "report": reported,
+    "differences": differences,
+}
 
 
 def ready(folder: Path, frames: int) -> None:
     """Have the archive in `folder`, made anew if what makes it has changed since."""
     sources = [*sorted((ROOT / "shared_kernel").glob("*.py")), Path(__file__)]
-    mark = hashlib.sha256(b"".join(each.read_bytes() for each in sources) + b"%d" % frames).hexdigest()
+    mark = hashlib.sha256(
+        b"".join(each.read_bytes() for each in sources) + b"%d" % frames
+    ).hexdigest()
     made = folder.with_suffix(".made")
     if not made.exists() or made.read_text() != mark:
         shutil.rmtree(folder, ignore_errors=True)
@@ -269,20 +304,31 @@ def ready(folder: Path, frames: int) -> None:
 
 
 def step(name: str, folder: Path, **environment: str) -> dict[str, float]:
-    """Carry out a step in a process of its own; return what it told, the peak of its memory among it."""
-    done = subprocess.run([sys.executable, "-m", "bench.archive", "--step", name, "--folder", str(folder)], check=True,
-                          stdout=subprocess.PIPE, text=True, cwd=ROOT, env={**os.environ, **environment})
+    """Carry out a step in a process of its own; return what it told, the peak of its memory among
+    it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.archive", "--step", name, "--folder", str(folder)],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+    )
     told: dict[str, float] = json.loads(done.stdout)
     return told
 
 
-def run(folder: Path = ROOT / "build" / "bench" / "archive", frames: int = 1_000_000) -> dict[str, float | str]:
+def run(
+    folder: Path = ROOT / "build" / "bench" / "archive", frames: int = 1_000_000
+) -> dict[str, float | str]:
     """Return {what: value}."""
     folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
     ready(folder, frames)
     out: dict[str, float | str] = {"kernel": quipu.kernels.kind}
-    out["index rebuild by the pure kernel, frames/s"] = step("rebuild", folder, QUIPU_PURE="1")["index rebuild, frames/s"]
+    out["index rebuild by the pure kernel, frames/s"] = step("rebuild", folder, QUIPU_PURE="1")[
+        "index rebuild, frames/s"
+    ]
     peaks = {}
     for name in STEPS:
         told = step(name, folder)
@@ -294,12 +340,25 @@ def run(folder: Path = ROOT / "build" / "bench" / "archive", frames: int = 1_000
 
 def rows(found: dict[str, float | str]) -> list[tuple[str, str, str]]:
     """Return (what, value, what it is held to or what a peer claims) for a table."""
-    claims = {f"sync of archives, {percent}% missing, bytes": f"KoruDelta claims {claim}" for percent, claim in CLAIMED.items()}
+    claims = {
+        f"sync of archives, {percent}% missing, bytes": f"KoruDelta claims {claim}"
+        for percent, claim in CLAIMED.items()
+    }
     out = []
     for what, value in found.items():
-        shown = value if isinstance(value, str) else f"{value:,.0f}" if value >= 1000 or value == int(value) else f"{value:,.4g}"
+        shown = (
+            value
+            if isinstance(value, str)
+            else f"{value:,.0f}"
+            if value >= 1000 or value == int(value)
+            else f"{value:,.4g}"
+        )
         limit = LIMITS.get(what)
-        beside = f"{'at least' if 'frames/s' in what else 'at most'} {limit:,}" if limit else claims.get(what, "")
+        beside = (
+            f"{'at least' if 'frames/s' in what else 'at most'} {limit:,}"
+            if limit
+            else claims.get(what, "")
+        )
         out.append((what, shown, beside))
     return out
 
@@ -312,8 +371,13 @@ def main() -> None:
     given = parser.parse_args()
     if given.step:
         told = STEPS[given.step](str(given.folder))
-        # Of the largest process, in KiB. Not RUSAGE_SELF: Linux lets that begin with what the process had that started this one.
-        own = next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+        # Of the largest process, in KiB. Not RUSAGE_SELF: Linux lets that begin with what the
+        # process had that started this one.
+        own = next(
+            int(line.split()[1])
+            for line in Path("/proc/self/status").read_text().splitlines()
+            if line.startswith("VmHWM")
+        )
         peak = max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
         print(json.dumps({**told, "peak": peak / 1024}))
         return

@@ -1,5 +1,6 @@
-"""The boards' half of `make bench`: exact instruction counts on the emulated Cortex-M4 and M0, for plain Python, viper and native
-code, less what the emulation of the flash takes. The same each run; one virtual nanosecond is one instruction.
+"""The boards' half of `make bench`: exact instruction counts on the emulated Cortex-M4 and M0, for
+plain Python, viper and native code, less what the emulation of the flash takes. The same each run;
+one virtual nanosecond is one instruction.
 
     .venv/bin/python -m bench.board        prints them as JSON
 """
@@ -19,15 +20,23 @@ from tests.boards.counting import COST
 
 CORES = {"cortex-m4": "MPS2_AN386", "cortex-m0": "MICROBIT_M0"}
 PROVIDERS = ("plain", "viper", "native")
-HEAP = 2 << 20  # two arenas of a third of a MiB are measured one after the other, which no small board would have
+# two arenas of a third of a MiB are measured one after the other, which no small board would have
+HEAP = 2 << 20
 LIMIT_S = 300
 MHZ = 168
 # What the architecture page of Valori's kernel gives for a part of 168 MHz, in microseconds.
-VALORI = {"durable insert, 16 dimensions": "1,000-10,000", "apply alone": "5", "one distance of 16 dimensions": "2",
-          "snapshot of 256 records": "100", "replay of one frame": "6"}
+VALORI = {
+    "durable insert, 16 dimensions": "1,000-10,000",
+    "apply alone": "5",
+    "one distance of 16 dimensions": "2",
+    "snapshot of 256 records": "100",
+    "replay of one frame": "6",
+}
 
 # Everything below runs on the board. `measure(name, act)` prints a name and the median of five.
-SETUP = COST + """
+SETUP = (
+    COST
+    + """
 import gc, quipu
 from array import array
 memory = quipu.start()
@@ -77,6 +86,7 @@ def rooted(k, name, times):
 for n in range(230): memory.insert(vector(n), n & 3)
 gc.collect()
 """
+)
 EACH = """
 gc.collect()
 primitives.use(providers[%r])
@@ -180,7 +190,11 @@ class Board:
         self.emulator.close()
 
     def run(self, code):
-        return [line.split("|") for line in self.repl.run(code, LIMIT_S).decode().split("\r\n") if "|" in line]
+        return [
+            line.split("|")
+            for line in self.repl.run(code, LIMIT_S).decode().split("\r\n")
+            if "|" in line
+        ]
 
 
 def number(text):
@@ -198,7 +212,9 @@ def core(name, folder):
         shutil.copy(template, own)
         if LESS[provider]:
             with Board(name, own, False) as board:
-                board.run("import os\n" + "\n".join(f"os.remove({each!r})" for each in LESS[provider]))
+                board.run(
+                    "import os\n" + "\n".join(f"os.remove({each!r})" for each in LESS[provider])
+                )
         return own
 
     found = {each: {} for each in PROVIDERS}
@@ -230,14 +246,18 @@ def core(name, folder):
 
 
 def run():
-    """Return {core: {"plain": {metric: instructions}, "viper": ..., "native": ...}}, with columns in microseconds, as text."""
+    """Return {core: {"plain": {metric: instructions}, "viper": ..., "native": ...}}, with columns
+    in microseconds, as text."""
     out = {}
     with tempfile.TemporaryDirectory() as folder:
         for each, name in CORES.items():
             out[each] = core(name, Path(folder))
             if each == "cortex-m4":
                 out[each][f"native, us at {MHZ} MHz"] = {
-                    metric: f"{value / MHZ:,.1f}" for metric, value in out[each]["native"].items() if "heap" not in metric}
+                    metric: f"{value / MHZ:,.1f}"
+                    for metric, value in out[each]["native"].items()
+                    if "heap" not in metric
+                }
                 out[each]["Valori's page, us"] = dict(VALORI)
     return out
 

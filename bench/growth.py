@@ -1,7 +1,8 @@
-"""How cost grows on the laptop: root, search, replay, sync and boot as records and log grow 10 and 100 times. Seconds by size.
+"""How cost grows on the laptop: root, search, replay, sync and boot as records and log grow 10 and
+100 times. Seconds by size.
 
-Boot and sync run the real store over a flash in RAM, without a link: what grows there is the work, not the wire.
-"""
+Boot and sync run the real store over a flash in RAM, without a link: what grows there is the work,
+not the wire."""
 
 import statistics
 import time
@@ -47,25 +48,52 @@ def median(work: Callable[[], Any], times: int = 1, count: int = TURNS) -> float
 
 
 def run(folder: Path, rows: Any) -> dict[str, list[tuple[int, float]]]:
-    """Return [(size, seconds)] for each: what is measured in the laptop's half, on logs and states of growing size."""
+    """Return [(size, seconds)] for each: what is measured in the laptop's half, on logs and states
+    of growing size."""
     from bench.laptop import kernel_of, log_of
 
-    out: dict[str, list[tuple[int, float]]] = {"root after one insert": [], "search, k = 10": [], "replay of the log": [],
-                                               "boot": [], "sync": []}
+    out: dict[str, list[tuple[int, float]]] = {
+        "root after one insert": [],
+        "search, k = 10": [],
+        "replay of the log": [],
+        "boot": [],
+        "sync": [],
+    }
     for count in SIZES:
         kernel = kernel_of(rows[:count], count + 1000)
-        out["search, k = 10"].append((count, median(lambda kernel=kernel: search(kernel, rows[7].tolist(), 10))))
-        out["root after one insert"].append((count, median(inserter(kernel, rows[0].tolist()), 20, 9 * TURNS)))
+        out["search, k = 10"].append(
+            (count, median(lambda kernel=kernel: search(kernel, rows[7].tolist(), 10)))
+        )
+        out["root after one insert"].append(
+            (count, median(inserter(kernel, rows[0].tolist()), 20, 9 * TURNS))
+        )
         archive = log_of(rows[:count], folder / f"growth{count}")
-        out["replay of the log"].append((count, median(lambda archive=archive: quipu.verify(archive, jobs=1))))
+        out["replay of the log"].append(
+            (count, median(lambda archive=archive: quipu.verify(archive, jobs=1)))
+        )
     for count in STORED:
         flash = sample.RamFlash(sectors=24 + count // 40)
         store = sample.begin(flash)
         for i in range(count):
-            sample.give(store, PUT, f.put(f"k{i % 8}", i.to_bytes(8, "little"), 0) if i < 8 else
-                        f.put(f"k{i % 8}", i.to_bytes(8, "little"), store.kernel.key(b"k%d" % (i % 8))[0]))
+            sample.give(
+                store,
+                PUT,
+                f.put(f"k{i % 8}", i.to_bytes(8, "little"), 0)
+                if i < 8
+                else f.put(
+                    f"k{i % 8}", i.to_bytes(8, "little"), store.kernel.key(b"k%d" % (i % 8))[0]
+                ),
+            )
         out["boot"].append((count, median(lambda flash=flash: sample.mount(flash))))
         turn = iter(range(99))
-        out["sync"].append((count, median(lambda store=store, turn=turn, count=count: sample.pulled(
-            store, folder / f"sync{count}-{next(turn)}"))))
+        out["sync"].append(
+            (
+                count,
+                median(
+                    lambda store=store, turn=turn, count=count: sample.pulled(
+                        store, folder / f"sync{count}-{next(turn)}"
+                    )
+                ),
+            )
+        )
     return out

@@ -1,10 +1,11 @@
-"""The laptop's half of `make bench`: Quipu beside its peers in one process, turn by turn, as ratios.
+"""The laptop's half of `make bench`: Quipu beside its peers in one process, turn by turn, as
+ratios.
 
     build/bench-venv/bin/python -m bench.laptop     prints one JSON object
 
-Run by run.py in an environment that has the peers. Each figure is the median of several turns, and a ratio is the median of the
-turns' own ratios, Quipu and peer one right after the other: what else the machine does then falls on both.
-"""
+Run by run.py in an environment that has the peers. Each figure is the median of several turns, and
+a ratio is the median of the turns' own ratios, Quipu and peer one right after the other: what else
+the machine does then falls on both."""
 
 import json
 import shutil
@@ -55,8 +56,11 @@ def timed(work: Callable[[], Any], times: int = 1) -> float:
     return (time.perf_counter() - start) / times
 
 
-def beside(ours: Callable[[], Any], peers: dict[str, Callable[[], Any]], times: int = 1) -> dict[str, Any]:
-    """Return {"quipu": s, peer: s, ..., "ratio": {peer: how many times as long it takes as Quipu}}."""
+def beside(
+    ours: Callable[[], Any], peers: dict[str, Callable[[], Any]], times: int = 1
+) -> dict[str, Any]:
+    """Return {"quipu": s, peer: s, ..., "ratio": {peer: how many times as long it takes as
+    Quipu}}."""
     turns: dict[str, list[float]] = {each: [] for each in ("quipu", *peers)}
     for work in (ours, *peers.values()):
         work()
@@ -65,14 +69,20 @@ def beside(ours: Callable[[], Any], peers: dict[str, Callable[[], Any]], times: 
         for name, work in peers.items():
             turns[name].append(timed(work, times))
     out: dict[str, Any] = {name: statistics.median(each) for name, each in turns.items()}
-    out["ratio"] = {name: statistics.median(its / mine for its, mine in zip(turns[name], turns["quipu"], strict=True))
-                    for name in peers}
+    out["ratio"] = {
+        name: statistics.median(
+            its / mine for its, mine in zip(turns[name], turns["quipu"], strict=True)
+        )
+        for name in peers
+    }
     return out
 
 
 def log_of(rows: np.ndarray, folder: Path) -> Archive:
     """Return an archive with one insert a row and a checkpoint every CHECKPOINT commands."""
-    genesis = f.frame(f.GENESIS, encode((DIM, len(rows), 16, 16, 8, 16, 16), bytes(16), "bench"), 0, 0, 0)
+    genesis = f.frame(
+        f.GENESIS, encode((DIM, len(rows), 16, 16, 8, 16, 16), bytes(16), "bench"), 0, 0, 0
+    )
     replay = Replay()
     replay.step(genesis)
     parts = [genesis]
@@ -112,7 +122,8 @@ def replays(folder: Path, rows: np.ndarray) -> dict[str, Any]:
     archive = log_of(rows[:FRAMES], folder / "log")
     database = folder / "replayed"
     client = LocalClient(str(database), max_records=FRAMES + 1, dim=DIM)
-    for row in (rows[:FRAMES] / SCALE).tolist():  # one event for each insert, as Quipu has one frame
+    # one event for each insert, as Quipu has one frame
+    for row in (rows[:FRAMES] / SCALE).tolist():
         client.kernel.insert(row, 0)
     client.flush()
     del client
@@ -120,21 +131,38 @@ def replays(folder: Path, rows: np.ndarray) -> dict[str, Any]:
     pieces = [bytes(32) + bytes(each) for each in archive.frames()]
 
     def reopened() -> None:
-        assert LocalClient(str(database), max_records=FRAMES + 1, dim=DIM).kernel.record_count() == FRAMES
+        assert (
+            LocalClient(str(database), max_records=FRAMES + 1, dim=DIM).kernel.record_count()
+            == FRAMES
+        )
 
     def verified() -> None:
         assert quipu.verify(archive, jobs=1).verdict == "match"
 
-    out = beside(verified, {"valoricore reopen": reopened, "BLAKE3 of the bytes": lambda: blake3(data).digest(),
-                            "BLAKE3 frame by frame": lambda: [primitives.hash(each) for each in pieces]})
+    out = beside(
+        verified,
+        {
+            "valoricore reopen": reopened,
+            "BLAKE3 of the bytes": lambda: blake3(data).digest(),
+            "BLAKE3 frame by frame": lambda: [primitives.hash(each) for each in pieces],
+        },
+    )
     count = len(pieces)
-    return {**out, "frames": count, "frames_per_s": count / out["quipu"], "log_bytes": len(data),
-            "valoricore_inserts_per_s": FRAMES / out["valoricore reopen"],
-            "blake3_bytes_per_s": 1 / statistics.median(timed(lambda: blake3(bytes(1 << 24)).digest()) for _ in range(5)) * (1 << 24)}
+    return {
+        **out,
+        "frames": count,
+        "frames_per_s": count / out["quipu"],
+        "log_bytes": len(data),
+        "valoricore_inserts_per_s": FRAMES / out["valoricore reopen"],
+        "blake3_bytes_per_s": 1
+        / statistics.median(timed(lambda: blake3(bytes(1 << 24)).digest()) for _ in range(5))
+        * (1 << 24),
+    }
 
 
 def searches(folder: Path, rows: np.ndarray) -> dict[str, Any]:
-    """Exact search for the K nearest of n records; all but Quipu's and numpy's distances are floats."""
+    """Exact search for the K nearest of n records; all but Quipu's and numpy's distances are
+    floats."""
     faiss.omp_set_num_threads(1)
     out = {}
     for count in SIZES:
@@ -156,8 +184,15 @@ def searches(folder: Path, rows: np.ndarray) -> dict[str, Any]:
         assert search(kernel, query, K) == by_numpy(), "an exact search that differs from numpy's"
         out[str(count)] = beside(
             lambda kernel=kernel, query=query: search(kernel, query, K),
-            {"faiss flat, 1 thread": lambda index=index, row=row: index.search(row, K), "numpy, 64-bit integers": by_numpy,
-             "valoricore": lambda client=client, floats=floats: client.kernel.search(floats, K, None)}, max(1, 20_000 // count))
+            {
+                "faiss flat, 1 thread": lambda index=index, row=row: index.search(row, K),
+                "numpy, 64-bit integers": by_numpy,
+                "valoricore": lambda client=client, floats=floats: client.kernel.search(
+                    floats, K, None
+                ),
+            },
+            max(1, 20_000 // count),
+        )
     return out
 
 
@@ -169,13 +204,22 @@ def roots(folder: Path, rows: np.ndarray) -> dict[str, Any]:
         client = their(folder / f"root{count}", rows[:count])
         floats = (rows[0] / SCALE).tolist()
         turn = growth.inserter(kernel, rows[0].tolist())
-        out[str(count)] = beside(turn, {"valoricore": lambda client=client, floats=floats: (
-            client.kernel.insert(floats, 0), client.get_state_hash())}, 5)
+        out[str(count)] = beside(
+            turn,
+            {
+                "valoricore": lambda client=client, floats=floats: (
+                    client.kernel.insert(floats, 0),
+                    client.get_state_hash(),
+                )
+            },
+            5,
+        )
     return out
 
 
 def appends(folder: Path, rows: np.ndarray) -> dict[str, Any]:
-    """One record made durable: Quipu's archive (append, fsync) and SQLite (WAL, synchronous FULL, one transaction)."""
+    """One record made durable: Quipu's archive (append, fsync) and SQLite (WAL, synchronous FULL,
+    one transaction)."""
     archive = log_of(rows[:64], folder / "append")
     frame = bytes(list(archive.frames())[1])
     base = sqlite3.connect(folder / "append.sqlite", isolation_level=None)
@@ -187,7 +231,11 @@ def appends(folder: Path, rows: np.ndarray) -> dict[str, Any]:
         archive.append(frame)
         archive.flush()
 
-    out = beside(ours, {"SQLite WAL FULL": lambda: base.execute("INSERT INTO log (frame) VALUES (?)", (frame,))}, APPENDS)
+    out = beside(
+        ours,
+        {"SQLite WAL FULL": lambda: base.execute("INSERT INTO log (frame) VALUES (?)", (frame,))},
+        APPENDS,
+    )
     base.close()
     archive.close()
     return out
@@ -197,10 +245,22 @@ def run() -> dict[str, Any]:
     """Measure everything; seconds, and ratios (above 1: Quipu is the quicker)."""
     rows = vectors(max(SIZES))
     # Beside the checkout, not in /tmp, which may be memory: durable must mean a disk.
-    folder = Path(tempfile.mkdtemp(prefix="bench", dir=Path(__file__).resolve().parents[1] / "build"))
-    out: dict[str, Any] = {"kernel": quipu.kernels.describe(), "provider": primitives.name, "python": sys.version.split()[0]}
-    parts = {"replay": (replays, rows), "parallel": (parallel.run, rows[:1000].tolist()), "search": (searches, rows),
-             "root": (roots, rows), "append": (appends, rows), "growth": (growth.run, vectors(growth.LARGEST))}
+    folder = Path(
+        tempfile.mkdtemp(prefix="bench", dir=Path(__file__).resolve().parents[1] / "build")
+    )
+    out: dict[str, Any] = {
+        "kernel": quipu.kernels.describe(),
+        "provider": primitives.name,
+        "python": sys.version.split()[0],
+    }
+    parts = {
+        "replay": (replays, rows),
+        "parallel": (parallel.run, rows[:1000].tolist()),
+        "search": (searches, rows),
+        "root": (roots, rows),
+        "append": (appends, rows),
+        "growth": (growth.run, vectors(growth.LARGEST)),
+    }
     try:
         for name, (work, given) in parts.items():
             start = time.perf_counter()

@@ -1,7 +1,7 @@
-"""What a byte of a log costs the board on its way out: exact instructions on the emulated Cortex-M4, less those of the flash's emulation,
-for a pull by the link's requests and for base64 through the raw REPL. Measured while nothing waits: a request is in the board's buffer
-before it is counted, and its answer is sent after that.
-"""
+"""What a byte of a log costs the board on its way out: exact instructions on the emulated
+Cortex-M4, less those of the flash's emulation, for a pull by the link's requests and for base64
+through the raw REPL. Measured while nothing waits: a request is in the board's buffer before it is
+counted, and its answer is sent after that."""
 
 import json
 import os
@@ -21,13 +21,18 @@ from tests.boards.counting import COST
 BOARD = "MPS2_AN386"
 RECORDS = 600
 PIECES = (96, 384, 1536)  # bytes that the peer reads and writes at once: the larger, the cheaper
-PROVIDERS = {"native": False, "viper": True}  # what a board computes with: whether its modules are those frozen into the image
+# what a board computes with: whether its modules are those frozen into the image
+PROVIDERS = {"native": False, "viper": True}
 NAMES = {value: name.lower() for name, value in vars(requests).items() if name.isupper()}
 _LIMIT_S = 60
-# Serves as Service.serve does, and prints [how many, instructions, bytes sent] of each kind of request. What is sent is put aside while
-# instructions are counted: how long the port then waits for the laptop is no matter of the firmware's. Nor is how long the board waits for
-# a request's end, on a busy machine: so of requests of one kind with answers of one length, the cheapest counts for all.
-_SERVE = COST + """
+# Serves as Service.serve does, and prints [how many, instructions, bytes sent] of each kind of
+# request. What is sent is put aside while instructions are counted: how long the port then waits
+# for the laptop is no matter of the firmware's. Nor is how long the board waits for a request's
+# end, on a busy machine: so of requests of one kind with answers of one length, the cheapest counts
+# for all.
+_SERVE = (
+    COST
+    + """
 import json, quipu, sys, time
 from shared_kernel import primitives
 from quipu import service as module
@@ -73,8 +78,11 @@ def sent():
 part = memoryview(bytearray(1024))
 print("written", min([sent() for _ in range(20)]) / len(piece), cost(lambda: aside.write(part)) / len(part))
 """
+)
 # The least that gets bytes out of a prompt: one buffer, no text layer, nothing checked.
-_STREAM = COST + """
+_STREAM = (
+    COST
+    + """
 import sys, time
 from binascii import b2a_base64
 from quipu.startup import board_facts, open_flash
@@ -91,6 +99,7 @@ def measured(size, times):
         total += cost(stream)
     print("\\ncounted", total / (1536 * times))
 """
+)
 
 
 def _counted(text, what=b"counted "):
@@ -101,11 +110,15 @@ def streamed(port):
     """Return {bytes at once: instructions a byte} of base64 through the raw REPL."""
     with deploy.opened(port) as repl:
         repl.run(_STREAM, _LIMIT_S)
-        return {size: round(float(_counted(repl.run(f"measured({size}, 8)", _LIMIT_S))), 1) for size in PIECES}
+        return {
+            size: round(float(_counted(repl.run(f"measured({size}, 8)", _LIMIT_S))), 1)
+            for size in PIECES
+        }
 
 
 def pulled(port, archive):
-    """Return what a sync costs: bytes of the log and of the snapshot, and instructions of each kind of request."""
+    """Return what a sync costs: bytes of the log and of the snapshot, and instructions of each kind
+    of request."""
     with serial_port.opened(port, 1.0, 10.0) as line:
         Repl(line, str(line.port)).start(_SERVE)
     with quipu.connect(port, _LIMIT_S) as board:
@@ -117,19 +130,33 @@ def pulled(port, archive):
             for _ in board.link._answers(time.monotonic() + 0.1):
                 pass
             if time.monotonic() > deadline:
-                raise AssertionError(f"the board never said what it counted: {bytes(board.link.printed[-200:])!r}")
+                raise AssertionError(
+                    f"the board never said what it counted: {bytes(board.link.printed[-200:])!r}"
+                )
         printed = bytes(board.link.printed)
     found = json.loads(_counted(printed))
-    kinds = {NAMES[int(op)]: {"requests": n, "instructions": total, "sent": sent} for op, (n, total, sent) in sorted(found.items())}
+    kinds = {
+        NAMES[int(op)]: {"requests": n, "instructions": total, "sent": sent}
+        for op, (n, total, sent) in sorted(found.items())
+    }
     blocks, parts = kinds["read_region"], kinds["snapshot_data"]
-    # instructions for a byte: of the port's own code to send it, when it has not to wait; and to put it aside, which no board does
+    # instructions for a byte: of the port's own code to send it, when it has not to wait; and to
+    # put it aside, which no board does
     port, aside = map(float, _counted(printed, b"written ").split())
     flash = blocks["instructions"] / blocks["sent"] - aside
-    return {"log_bytes": done.log_bytes, "frames": done.frames, "snapshot_bytes": snapshots, "wire_bytes": done.wire_bytes,
-            "requests": kinds, "port_instructions_per_byte": round(port, 1),
-            "instructions_per_flash_byte": round(flash, 1),  # the port's left out
-            "instructions_per_log_byte": round((flash + port) * blocks["sent"] / done.log_bytes, 1),
-            "instructions_per_snapshot_byte": round(parts["instructions"] / snapshots - aside + port, 1)}
+    return {
+        "log_bytes": done.log_bytes,
+        "frames": done.frames,
+        "snapshot_bytes": snapshots,
+        "wire_bytes": done.wire_bytes,
+        "requests": kinds,
+        "port_instructions_per_byte": round(port, 1),
+        "instructions_per_flash_byte": round(flash, 1),  # the port's left out
+        "instructions_per_log_byte": round((flash + port) * blocks["sent"] / done.log_bytes, 1),
+        "instructions_per_snapshot_byte": round(
+            parts["instructions"] / snapshots - aside + port, 1
+        ),
+    }
 
 
 def run(folder):
@@ -142,7 +169,9 @@ def run(folder):
                 flash_board(emulator.port, main=None)
             with quipu.connect(emulator.port, _LIMIT_S) as board:
                 if board.info()["provider"] != provider:
-                    raise AssertionError(f"expected the provider {provider}, found {board.info()['provider']}")
+                    raise AssertionError(
+                        f"expected the provider {provider}, found {board.info()['provider']}"
+                    )
                 for i in range(RECORDS):
                     ident = board.insert([i * 65536] * 16, i & 3, os.urandom(16))
                     if i >= 100:

@@ -1,4 +1,5 @@
-"""One archive verified by one process and by two, the same verdict asked of both: by the clock, and by the work that each has."""
+"""One archive verified by one process and by two, the same verdict asked of both: by the clock, and
+by the work that each has."""
 
 import statistics
 import time
@@ -28,8 +29,11 @@ TURNS = 5
 
 
 def log_with_snapshots(folder: Path, rows: Sequence[Sequence[int]]) -> Archive:
-    """Return an archive of about FRAMES frames: inserts of the rows in turn, deletions, checkpoints, snapshots beside them."""
-    genesis = f.frame(f.GENESIS, encode((DIM, LIVE, 16, 16, 8, 16, 16), bytes(16), "bench"), 0, 0, 0)
+    """Return an archive of about FRAMES frames: inserts of the rows in turn, deletions,
+    checkpoints, snapshots beside them."""
+    genesis = f.frame(
+        f.GENESIS, encode((DIM, LIVE, 16, 16, 8, 16, 16), bytes(16), "bench"), 0, 0, 0
+    )
     replay = Replay()
     replay.step(genesis)
     archive = Archive.create(folder, replay.name, "bench")
@@ -51,7 +55,14 @@ def log_with_snapshots(folder: Path, rows: Sequence[Sequence[int]]) -> Archive:
         if replay.seq % CHECKPOINT < 2:
             add(f.CHECKPOINT, replay.kernel.root())
         if replay.seq // SNAPSHOT > len(saved):
-            saved.append((replay.seq, snapshot_file.save(replay.kernel, replay.seq, replay.boot, len(saved), replay.name, replay.head)))
+            saved.append(
+                (
+                    replay.seq,
+                    snapshot_file.save(
+                        replay.kernel, replay.seq, replay.boot, len(saved), replay.name, replay.head
+                    ),
+                )
+            )
             archive.append(b"".join(parts))
             parts.clear()
     archive.append(b"".join(parts))
@@ -63,16 +74,25 @@ def log_with_snapshots(folder: Path, rows: Sequence[Sequence[int]]) -> Archive:
 
 
 def run(folder: Path, rows: Sequence[Sequence[int]]) -> dict[str, Any]:
-    """Return {"frames", "one process", "two processes": seconds, "ratio": by the clock, "ratio of work": by processor time, were
-    it shared equally, "cores", "ratio of two at once": how much more the machine does when two processes verify all of it at the
-    same time, which no sharing can exceed by much}."""
+    """Return {"frames", "one process", "two processes": seconds, "ratio": by the clock, "ratio of
+    work": by processor time, were it shared equally, "cores", "ratio of two at once": how much more
+    the machine does when two processes verify all of it at the same time, which no sharing can
+    exceed by much}."""
     archive = log_with_snapshots(folder / "parallel", rows)
 
     def verified(jobs: int) -> float:
         start = time.perf_counter()
         verdict = quipu.verify(archive, jobs=jobs)
         took = time.perf_counter() - start
-        found.add((verdict.verdict, verdict.frames, verdict.snapshots, verdict.chain_head, verdict.state_root))
+        found.add(
+            (
+                verdict.verdict,
+                verdict.frames,
+                verdict.snapshots,
+                verdict.chain_head,
+                verdict.state_root,
+            )
+        )
         return took
 
     found: set[tuple[Any, ...]] = set()
@@ -93,6 +113,12 @@ def run(folder: Path, rows: Sequence[Sequence[int]]) -> dict[str, Any]:
 
     whole, first, last = worked(None, None), worked(None, start.seq), worked(start, None)
     one = statistics.median(one for one, _ in turns)
-    return {"frames": next(iter(found))[1], "one process": one, "ratio of two at once": 2 * one / at_once,
-            "two processes": statistics.median(two for _, two in turns), "ratio": statistics.median(one / two for one, two in turns),
-            "ratio of work": 2 * whole / (first + last), "cores": audit.cores()}
+    return {
+        "frames": next(iter(found))[1],
+        "one process": one,
+        "ratio of two at once": 2 * one / at_once,
+        "two processes": statistics.median(two for _, two in turns),
+        "ratio": statistics.median(one / two for one, two in turns),
+        "ratio of work": 2 * whole / (first + last),
+        "cores": audit.cores(),
+    }

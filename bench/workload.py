@@ -1,7 +1,8 @@
-"""What every candidate of `make bench-flash` records, and the flash that counts what it costs. Runs on CPython and MicroPython.
+"""What every candidate of `make bench-flash` records, and the flash that counts what it costs. Runs
+on CPython and MicroPython.
 
-The record: a vector of 16 components, a tag and 16 bytes of metadata. Once KEPT records are there, each new one replaces
-the oldest. A record counts as written when it would survive a power cut.
+The record: a vector of 16 components, a tag and 16 bytes of metadata. Once KEPT records are there,
+each new one replaces the oldest. A record counts as written when it would survive a power cut.
 """
 
 from shared_kernel import frames
@@ -22,7 +23,8 @@ def vector(n):
 
 
 def line(n):
-    """Return the n-th record as a user would write it down: one line of JSON, components with 4 decimals."""
+    """Return the n-th record as a user would write it down: one line of JSON, components with 4
+    decimals."""
     parts = []
     for each in vector(n):
         tenths = (abs(each) * 10000 + 32768) // 65536
@@ -31,8 +33,8 @@ def line(n):
 
 
 class CountingFlash(FlashSim):
-    """A simulated flash that also counts, for each sector, the bytes programmed in it (`filled`) and those of them below the
-    offset `split` (`heads`)."""
+    """A simulated flash that also counts, for each sector, the bytes programmed in it (`filled`)
+    and those of them below the offset `split` (`heads`)."""
 
     def __init__(self, sectors, sector, page, unit):
         super().__init__(sectors, sector, page, unit)
@@ -40,7 +42,11 @@ class CountingFlash(FlashSim):
         self.count_anew()
 
     def count_anew(self):
-        self.filled, self.heads, self.erases = [0] * self.sectors, [0] * self.sectors, [0] * self.sectors
+        self.filled, self.heads, self.erases = (
+            [0] * self.sectors,
+            [0] * self.sectors,
+            [0] * self.sectors,
+        )
         self.bytes_programmed = 0
 
     def program(self, address, data):
@@ -62,8 +68,11 @@ class Recorder:
         self.live = []
 
     def write(self):
-        """Record the next one; as one group with the deletion of the oldest, once KEPT are there."""
-        commands = [(INSERT, frames.insert(vector(self.written), self.written & 3, META.encode()), None)]
+        """Record the next one; as one group with the deletion of the oldest, once KEPT are
+        there."""
+        commands = [
+            (INSERT, frames.insert(vector(self.written), self.written & 3, META.encode()), None)
+        ]
         if len(self.live) == KEPT:
             commands.insert(0, (DELETE, frames.ident(self.live.pop(0)), None))
         results = self.store.execute(commands)

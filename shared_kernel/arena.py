@@ -1,12 +1,14 @@
-"""The arena: the whole state in one little-endian buffer of u32 words, with fixed-size slots in four pools.
+"""The arena: the whole state in one little-endian buffer of u32 words, with fixed-size slots in
+four pools.
 
-It says where things lie and keeps free lists and id indexes. It knows nothing of commands, frames or flash.
+It says where things lie and keeps free lists and id indexes. It knows nothing of commands, frames
+or flash.
 
-Every link is a slot number plus one, 0 for none. A slot begins with three words: `head` (first slot of the index bucket
-that has this slot's number), `id`, `next` (the index chain of a used slot, the free list of a freed one). All are inside
-the arena, so the root covers whatever a later command could depend on. Pools follow each other; no slot straddles a 1 KiB
-chunk, and a slot larger than a chunk takes whole chunks.
-"""
+Every link is a slot number plus one, 0 for none. A slot begins with three words: `head` (first slot
+of the index bucket that has this slot's number), `id`, `next` (the index chain of a used slot, the
+free list of a freed one). All are inside the arena, so the root covers whatever a later command
+could depend on. Pools follow each other; no slot straddles a 1 KiB chunk, and a slot larger than a
+chunk takes whole chunks."""
 
 from array import array
 
@@ -20,8 +22,9 @@ RULES = const(1)  # the meaning of commands and state; a change of either is a n
 CHUNK = const(1024)
 CHUNK_WORDS = const(256)
 
-# mpy-cross folds a constant with an underscore, so that it costs a board nothing, but only in the file that has it:
-# kernel.py, nearest.py, graph.py and store.py repeat those that they need, and tests/kernel keeps them equal.
+# mpy-cross folds a constant with an underscore, so that it costs a board nothing, but only in the
+# file that has it: kernel.py, nearest.py, graph.py and store.py repeat those that they need, and
+# tests/kernel keeps them equal.
 
 # Words of the header. Three for each pool: live slots, free list, fresh (slots ever used).
 _MAGIC = const(0x41505551)  # "QUPA"
@@ -29,7 +32,8 @@ _CONFIG_AT = const(2)
 _POOLS_AT = const(10)
 _HEADER_WORDS = const(32)
 
-# Words of a slot: all pools', and how many a slot has before its vector, in all, in all, before its value.
+# Words of a slot: all pools', and how many a slot has before its vector, in all, in all, before its
+# value.
 _ID = const(1)
 _NEXT = const(2)
 _VECTOR = const(5)
@@ -44,12 +48,16 @@ UNSAVED = const(2)
 
 
 def layout(config: "Integers") -> tuple[list[tuple[int, int, int, int]], int]:
-    """Return (pools, chunks): for each of the four pools (first chunk, slots' places skipped in it, words of a slot,
-    capacity), and the arena's size in chunks."""
+    """Return (pools, chunks): for each of the four pools (first chunk, slots' places skipped in it,
+    words of a slot, capacity), and the arena's size in chunks."""
     pools = []
     end = _HEADER_WORDS
-    for words, capacity in ((_VECTOR + config[0] + (config[5] + 3) // 4, config[1]), (_NODE_WORDS, config[2]),
-                            (_EDGE_WORDS, config[3]), (_VALUE + (config[6] + 3) // 4, config[4])):
+    for words, capacity in (
+        (_VECTOR + config[0] + (config[5] + 3) // 4, config[1]),
+        (_NODE_WORDS, config[2]),
+        (_EDGE_WORDS, config[3]),
+        (_VALUE + (config[6] + 3) // 4, config[4]),
+    ):
         per = max(1, CHUNK_WORDS // words)
         chunk, used = end // CHUNK_WORDS, end % CHUNK_WORDS
         skip = (used + words - 1) // words
@@ -72,17 +80,18 @@ def allocate(size: int) -> "tuple[bytearray, Words]":
         from .words import views
 
         return views(size)
-    words = array("I", range(size // 4))  # from a range: the largest block of the heap is asked for only once
+    # from a range: the largest block of the heap is asked for only once
+    words = array("I", range(size // 4))
     return bytearray_at(addressof(words), size), words
 
 
 class Arena:
-    """The buffer, its four pools, and which chunks changed. config: as config.check_config passed it. spare: an arena whose
-    memory may be taken over.
+    """The buffer, its four pools, and which chunks changed. config: as config.check_config passed
+    it. spare: an arena whose memory may be taken over.
 
-    `bytes` and `words` view the same memory. `touched[chunk]` is CLEAN, DIRTY (changed since the last root) or UNSAVED (a
-    running snapshot has yet to save it; `before_write(chunk)` is called before its first change). cvs: see root.py.
-    """
+    `bytes` and `words` view the same memory. `touched[chunk]` is CLEAN, DIRTY (changed since the
+    last root) or UNSAVED (a running snapshot has yet to save it; `before_write(chunk)` is called
+    before its first change). cvs: see root.py."""
 
     if 0:  # read by type checkers only
         bytes: bytearray
@@ -107,10 +116,13 @@ class Arena:
         for at in range(0, self.size, 128):
             self.bytes[at : at + 128] = zero
         self.touched = bytearray(self.chunks)
-        self.dirty = array("I", bytes(4 * self.chunks + 4))  # the numbers of the DIRTY chunks; last, how many they are
+        # the numbers of the DIRTY chunks; last, how many they are
+        self.dirty = array("I", bytes(4 * self.chunks + 4))
         self._all_dirty()
         self.before_write = None
-        self.records, self.nodes, self.edges, self.keys = [Pool(self, i, *pools[i]) for i in range(4)]
+        self.records, self.nodes, self.edges, self.keys = [
+            Pool(self, i, *pools[i]) for i in range(4)
+        ]
         w = self.words
         w[0] = _MAGIC
         w[1] = RULES
@@ -143,9 +155,12 @@ class Arena:
 
 
 class Pool:
-    """Slots of one kind: deterministic O(1) allocation, and lookup by id through chains inside the slots."""
+    """Slots of one kind: deterministic O(1) allocation, and lookup by id through chains inside the
+    slots."""
 
-    def __init__(self, arena: "Arena", index: int, chunk: int, skip: int, stride: int, capacity: int) -> None:
+    def __init__(
+        self, arena: "Arena", index: int, chunk: int, skip: int, stride: int, capacity: int
+    ) -> None:
         self.arena = arena
         self.words = arena.words
         self.label = ("record", "node", "edge", "key")[index]
@@ -156,7 +171,10 @@ class Pool:
         self.capacity = capacity
         self.per = max(1, CHUNK_WORDS // stride)
         self.span = (stride + CHUNK_WORDS - 1) // CHUNK_WORDS * CHUNK_WORDS
-        self.shape = array("I", (self.header, self.base, skip, self.per, self.span, stride, capacity))  # for primitives.take
+        # for primitives.take
+        self.shape = array(
+            "I", (self.header, self.base, skip, self.per, self.span, stride, capacity)
+        )
 
     def at(self, slot: int) -> int:
         """Return the word offset of slot number `slot` (from 0)."""
@@ -192,13 +210,18 @@ class Pool:
         """Return the slot link of ident, or raise NotFound."""
         link = self.find(ident)
         if not link:
-            raise NotFound("no %s has id %d: it was never created, or has been deleted" % (self.label, ident))
+            raise NotFound(
+                "no %s has id %d: it was never created, or has been deleted" % (self.label, ident)
+            )
         return link
 
     def need_room(self) -> None:
         """Raise Full unless a slot is free."""
         if self.words[self.header] >= self.capacity:
-            raise Full("all %d %s slots are in use: delete one, or migrate to larger capacities" % (self.capacity, self.label))
+            raise Full(
+                "all %d %s slots are in use: delete one, or migrate to larger capacities"
+                % (self.capacity, self.label)
+            )
 
     def touch(self, at: int) -> None:
         """Say that the slot at word `at` is about to change, all of it."""
@@ -214,7 +237,8 @@ class Pool:
                 return
 
     def take(self, ident: int, bucket: int = 0) -> int:
-        """Take a free slot for ident, put it at the front of the chain at `bucket` (0: of ident's), and return its word offset."""
+        """Take a free slot for ident, put it at the front of the chain at `bucket` (0: of ident's),
+        and return its word offset."""
         if not bucket:
             bucket = self.bucket(ident)
         w = self.words

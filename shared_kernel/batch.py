@@ -1,4 +1,5 @@
-"""Replay of many frames that lie in one buffer: what a laptop's audit spends its time in. Never loaded on a board."""
+"""Replay of many frames that lie in one buffer: what a laptop's audit spends its time in. Never
+loaded on a board."""
 
 from .frames import BOOT, OVERHEAD, length_at
 
@@ -7,11 +8,12 @@ if 0:  # read by type checkers only: a board's compiler drops it
 
 
 def run(replay: "Replay", data: "Buffer", at: int, until: int) -> tuple[int, int]:
-    """Step `replay` through the whole frames of data (bytes) from `at` on; return where the next one and the last one begin.
+    """Step `replay` through the whole frames of data (bytes) from `at` on; return where the next
+    one and the last one begin.
 
-    Stops before a frame that data cuts off, after a boot frame (its caller may want to look at it) and after the frame
-    `until` (-1: none). Mismatch leaves replay as it was before the frame that parts.
-    """
+    Stops before a frame that data cuts off, after a boot frame (its caller may want to look at it)
+    and after the frame `until` (-1: none). Mismatch leaves replay as it was before the frame that
+    parts."""
     frames = memoryview(data)
     size = len(data)
     last = at
@@ -28,8 +30,8 @@ def run(replay: "Replay", data: "Buffer", at: int, until: int) -> tuple[int, int
 
 
 def skip(data: "Buffer", at: int, count: int) -> tuple[int, int]:
-    """Pass over at most `count` whole frames of data from `at` on, by the lengths they claim; return where the next one
-    begins and how many were passed."""
+    """Pass over at most `count` whole frames of data from `at` on, by the lengths they claim;
+    return where the next one begins and how many were passed."""
     size = len(data)
     passed = 0
     while passed < count and size - at >= OVERHEAD:

@@ -1,8 +1,9 @@
-"""BLAKE3 (unkeyed, 32 bytes) and CRC-32 in plain Python: the truth that every faster provider is held to.
+"""BLAKE3 (unkeyed, 32 bytes) and CRC-32 in plain Python: the truth that every faster provider is
+held to.
 
-Never the hot path: one 64-byte block costs a board about a million instructions. "Paper" is the BLAKE3 paper,
-O'Connor, Aumasson, Neves, Wilcox-O'Hearn (2020); its section is beside each rule. `data` is any buffer of bytes.
-"""
+Never the hot path: one 64-byte block costs a board about a million instructions. "Paper" is the
+BLAKE3 paper, O'Connor, Aumasson, Neves, Wilcox-O'Hearn (2020); its section is beside each rule.
+`data` is any buffer of bytes."""
 
 if 0:  # read by type checkers only: a board's compiler drops it
     from .types import Buffer, Integers, WritableBuffer
@@ -12,7 +13,16 @@ _BLOCK = 64
 _CHUNK = 1024
 
 # Paper, table 1: the initial chaining value, which is also the third row of every state.
-IV = (0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A, 0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19)
+IV = (
+    0x6A09E667,
+    0xBB67AE85,
+    0x3C6EF372,
+    0xA54FF53A,
+    0x510E527F,
+    0x9B05688C,
+    0x1F83D9AB,
+    0x5BE0CD19,
+)
 # Paper, table 2: word i of the next round's message is word PERMUTATION[i] of this round's.
 PERMUTATION = (2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8)
 # Paper, table 3.
@@ -24,7 +34,8 @@ def _rotate_right(x: int, n: int) -> int:
 
 
 def _g(v: list[int], a: int, b: int, c: int, d: int, x: int, y: int) -> None:
-    """The mixing function G (paper, 2.2), on words a, b, c, d of the state v with message words x and y."""
+    """The mixing function G (paper, 2.2), on words a, b, c, d of the state v with message words x
+    and y."""
     v[a] = v[a] + v[b] + x & _MASK
     v[d] = _rotate_right(v[d] ^ v[a], 16)
     v[c] = v[c] + v[d] & _MASK
@@ -36,7 +47,8 @@ def _g(v: list[int], a: int, b: int, c: int, d: int, x: int, y: int) -> None:
 
 
 def _compress(cv: "Integers", m: list[int], counter: int, length: int, flags: int) -> list[int]:
-    """The compression function (paper, 2.2), cut to its first 8 words: no output here is longer than 32 bytes."""
+    """The compression function (paper, 2.2), cut to its first 8 words: no output here is longer
+    than 32 bytes."""
     v = list(cv)
     v.extend(IV[:4])
     v.extend((counter & _MASK, counter >> 32, length, flags))
@@ -54,7 +66,8 @@ def _compress(cv: "Integers", m: list[int], counter: int, length: int, flags: in
 
 
 def _words(data: "Buffer", at: int, size: int) -> list[int]:
-    """Return the 16 message words of the size (0 to 64) bytes at data[at], padded with zeros (paper, 2.1)."""
+    """Return the 16 message words of the size (0 to 64) bytes at data[at], padded with zeros
+    (paper, 2.1)."""
     m = [0] * 16
     for i in range(size):
         m[i >> 2] |= data[at + i] << 8 * (i & 3)
@@ -62,7 +75,8 @@ def _words(data: "Buffer", at: int, size: int) -> list[int]:
 
 
 def _chunk(data: "Buffer", at: int, size: int, counter: int, root: int) -> list[int]:
-    """Return the chaining value, 8 words, of a chunk of 0 to 1024 bytes; root is ROOT or 0 (paper, 2.4)."""
+    """Return the chaining value, 8 words, of a chunk of 0 to 1024 bytes; root is ROOT or 0 (paper,
+    2.4)."""
     cv: "Integers" = IV
     flags = CHUNK_START
     while size > _BLOCK:
@@ -79,10 +93,12 @@ def _parent(left: list[int], right: list[int], root: int) -> list[int]:
 
 
 def _tree(data: "Buffer", at: int, size: int, counter: int, root: int) -> list[int]:
-    """Return the chaining value of the tree over size bytes; counter is the number of its first chunk."""
+    """Return the chaining value of the tree over size bytes; counter is the number of its first
+    chunk."""
     if size <= _CHUNK:
         return _chunk(data, at, size, counter, root)
-    chunks = 1  # in the left subtree: the largest power of two that leaves the right one a byte (paper, 2.1)
+    # in the left subtree: the largest power of two that leaves the right one a byte (paper, 2.1)
+    chunks = 1
     while 2 * chunks * _CHUNK < size:
         chunks *= 2
     left = _tree(data, at, chunks * _CHUNK, counter, 0)
@@ -103,12 +119,16 @@ def hash(data: "Buffer") -> bytes:
 
 
 def chunk_cv(data: "Buffer", at: int, counter: int, out: "WritableBuffer", out_at: int) -> None:
-    """Write the 32-byte chaining value of the whole chunk data[at : at + 1024], chunk number counter, to out[out_at]."""
+    """Write the 32-byte chaining value of the whole chunk data[at : at + 1024], chunk number
+    counter, to out[out_at]."""
     _store(_chunk(data, at, _CHUNK, counter, 0), out, out_at)
 
 
-def parent_cv(cvs: "Buffer", left: int, right: int, out: "WritableBuffer", out_at: int, root: int) -> None:
-    """Write the parent of the chaining values at cvs[left] and cvs[right] to out[out_at]; out may be cvs.
+def parent_cv(
+    cvs: "Buffer", left: int, right: int, out: "WritableBuffer", out_at: int, root: int
+) -> None:
+    """Write the parent of the chaining values at cvs[left] and cvs[right] to out[out_at]; out may
+    be cvs.
 
     root is 1 for the top of the tree (what is written is then the hash), else 0.
     """
@@ -117,7 +137,8 @@ def parent_cv(cvs: "Buffer", left: int, right: int, out: "WritableBuffer", out_a
 
 
 def crc32(data: "Buffer", seed: int = 0) -> int:
-    """Return the CRC-32 of data as zlib and PNG have it (polynomial 0x04C11DB7, reflected); seed is the CRC before data."""
+    """Return the CRC-32 of data as zlib and PNG have it (polynomial 0x04C11DB7, reflected); seed is
+    the CRC before data."""
     crc = seed ^ _MASK
     for byte in data:
         crc ^= byte

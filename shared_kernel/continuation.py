@@ -1,8 +1,9 @@
-"""A log that begins with the state of another one, and the erasing of a log on purpose. Imported on use: neither happens often.
+"""A log that begins with the state of another one, and the erasing of a log on purpose. Imported on
+use: neither happens often.
 
-The genesis stands first and names the other log; then the state is written as snapshot slot 0, of the seq of the genesis. Until that
-snapshot stands and the genesis is marked as done, the region is as good as blank: a power cut leaves all of the log or none of it.
-"""
+The genesis stands first and names the other log; then the state is written as snapshot slot 0, of
+the seq of the genesis. Until that snapshot stands and the genesis is marked as done, the region is
+as good as blank: a power cut leaves all of the log or none of it."""
 
 from . import genesis
 from .arena import CHUNK
@@ -18,10 +19,12 @@ if 0:  # read by type checkers only: a board's compiler drops it
     from .types import Buffer, Integers, Origin, Store
 
 
-def begin(store: "Store", config: "Integers", entropy: bytes, identity: str, policy: int, origin: "Origin") -> None:
-    """Program the genesis of a log that goes on from `origin` (see genesis.encode) and prepare the slot for its state. What an earlier
-    call left unfinished is erased. Invalid, and nothing done, if a log is there or the region is too small; Damage if the region
-    holds what cannot be read."""
+def begin(
+    store: "Store", config: "Integers", entropy: bytes, identity: str, policy: int, origin: "Origin"
+) -> None:
+    """Program the genesis of a log that goes on from `origin` (see genesis.encode) and prepare the
+    slot for its state. What an earlier call left unfinished is erased. Invalid, and nothing done,
+    if a log is there or the region is too small; Damage if the region holds what cannot be read."""
     _need_blank(store)
     region = store.region
     if region.block:
@@ -32,12 +35,20 @@ def begin(store: "Store", config: "Integers", entropy: bytes, identity: str, pol
 
 
 def add(store: "Store", chunk: int, data: "Buffer") -> None:
-    """Program chunk number `chunk` of the arena: data, and zeros up to 1 KiB. The same chunk again changes nothing."""
+    """Program chunk number `chunk` of the arena: data, and zeros up to 1 KiB. The same chunk again
+    changes nothing."""
     _need_blank(store)
     region = store.region
-    if not 0 <= chunk * CHUNK <= region.slot_sectors * region.body - 2 * region.pad(HEADER_BYTES) - CHUNK or len(data) > CHUNK:
-        raise Invalid("chunk %d with %d bytes does not fit a slot of %d sectors: begin the restore first"
-                      % (chunk, len(data), region.slot_sectors))
+    if (
+        not 0
+        <= chunk * CHUNK
+        <= region.slot_sectors * region.body - 2 * region.pad(HEADER_BYTES) - CHUNK
+        or len(data) > CHUNK
+    ):
+        raise Invalid(
+            "chunk %d with %d bytes does not fit a slot of %d sectors: begin the restore first"
+            % (chunk, len(data), region.slot_sectors)
+        )
     data = bytes(data) + bytes(CHUNK - len(data))
     held = bytearray(CHUNK)
     region.slot_read(0, chunk * CHUNK, held)
@@ -49,8 +60,8 @@ def add(store: "Store", chunk: int, data: "Buffer") -> None:
 
 
 def end(store: "Store") -> None:
-    """Prove that the state on the flash has the root that the genesis names, and make it the log's. FormatError if it has not: then
-    the region stays as good as blank."""
+    """Prove that the state on the flash has the root that the genesis names, and make it the log's.
+    FormatError if it has not: then the region stays as good as blank."""
     _need_blank(store)
     region = store.region
     reader, size = None, 0
@@ -66,10 +77,15 @@ def end(store: "Store") -> None:
     kernel = Kernel(first.config)
     arena = kernel.arena
     for chunk in range(arena.chunks):
-        region.slot_read(0, chunk * CHUNK, memoryview(arena.bytes)[chunk * CHUNK : (chunk + 1) * CHUNK])
+        region.slot_read(
+            0, chunk * CHUNK, memoryview(arena.bytes)[chunk * CHUNK : (chunk + 1) * CHUNK]
+        )
     root = kernel.root()
     if root != first.origin[4] or kernel.config() != first.config:
-        raise FormatError("the state on the board has root %s, not %s: restore it again" % (root.hex(), first.origin[4].hex()))
+        raise FormatError(
+            "the state on the board has root %s, not %s: restore it again"
+            % (root.hex(), first.origin[4].hex())
+        )
     name = region.run(number).name
     header = Header(first.origin[1] + 1, 0, 1, arena.size, name, name, root).encode()
     region.slot_program(0, arena.size, header)
@@ -82,17 +98,20 @@ def end(store: "Store") -> None:
 
 
 def erase(store: "Store", name: bytes, head: bytes) -> None:
-    """Erase the log `name`, which must end with chain head `head`, and leave the region blank. Invalid, and nothing done, if it has
-    another end, if a sector is bad, or if its newest snapshot is not in slot 0: take one, then.
+    """Erase the log `name`, which must end with chain head `head`, and leave the region blank.
+    Invalid, and nothing done, if it has another end, if a sector is bad, or if its newest snapshot
+    is not in slot 0: take one, then.
 
-    A mark in the first sector of slot 1 says that the erasing has begun: until it stands the log is whole without that slot; once it
-    stands, the region is as good as blank. It stays, and the next genesis erases it.
-    """
+    A mark in the first sector of slot 1 says that the erasing has begun: until it stands the log is
+    whole without that slot; once it stands, the region is as good as blank. It stays, and the next
+    genesis erases it."""
     store._ready()
     region = store.region
     if store.name != name or store.head != head:
-        raise Invalid("this board's log is %s..., and its head after seq %d is %s: not the one to be erased"
-                      % (store.name.hex()[:16], store.seq, store.head.hex()))
+        raise Invalid(
+            "this board's log is %s..., and its head after seq %d is %s: not the one to be erased"
+            % (store.name.hex()[:16], store.seq, store.head.hex())
+        )
     if store.bad:
         raise Invalid("sectors %s are bad: this log cannot be erased whole" % store.bad)
     if store.newest_snapshot()[0] != 0 or store.proved != 0:
@@ -101,7 +120,20 @@ def erase(store: "Store", name: bytes, head: bytes) -> None:
     marked = region.slot_sectors
     store.slots[1] = None
     region.erase(marked)
-    mark = Run(NONE - 1, NONE, store.seq + 1, 0, store.boot, store.acked, store.policy, False, name, head, [], 0)
+    mark = Run(
+        NONE - 1,
+        NONE,
+        store.seq + 1,
+        0,
+        store.boot,
+        store.acked,
+        store.policy,
+        False,
+        name,
+        head,
+        [],
+        0,
+    )
     region.program(marked * region.sector + region.record_size, mark.encode())
     for sector in range(region.sectors):
         if sector != marked:
@@ -113,4 +145,6 @@ def _need_blank(store: "Store") -> None:
     if store.damage:
         raise Damage("the region is not blank: %s" % store.damage)
     if store.name is not None:
-        raise Invalid("this region holds log %s: a state is restored onto a blank one" % store.name.hex()[:16])
+        raise Invalid(
+            "this region holds log %s: a state is restored onto a blank one" % store.name.hex()[:16]
+        )

@@ -1,6 +1,8 @@
-"""Squared Euclidean distances in plain Python: the truth that every faster provider is held to. Never the hot path.
+"""Squared Euclidean distances in plain Python: the truth that every faster provider is held to.
+Never the hot path.
 
-Exact: differences of two i32 need 33 bits and their squares 66, so nothing is cut before the one saturation at the end,
+Exact: differences of two i32 need 33 bits and their squares 66, so nothing is cut before the one
+    saturation at the end,
 and the order of summation cannot matter.
 """
 
@@ -13,12 +15,14 @@ _SIGN = 0x80000000
 _MASK = 0xFFFFFFFF
 
 
-def distances(words: "Words", first: int, stride: int, dim: int, count: int, query: "Words", out: "Words") -> None:
+def distances(
+    words: "Words", first: int, stride: int, dim: int, count: int, query: "Words", out: "Words"
+) -> None:
     """Write min(sum of squared differences, 2^63 - 1) of query and each of count vectors to out.
 
-    words, query and out hold 32-bit words; those of words and query are Q16.16 in two's complement (i32 or u32). Vector j
-    is the dim words from words[first + j * stride]; query is dim words. out[2j] gets the low, out[2j + 1] the high 32 bits.
-    """
+    words, query and out hold 32-bit words; those of words and query are Q16.16 in two's complement
+    (i32 or u32). Vector j is the dim words from words[first + j * stride]; query is dim words.
+    out[2j] gets the low, out[2j + 1] the high 32 bits."""
     for j in range(count):
         at = first + j * stride
         total = 0

@@ -1,17 +1,20 @@
-"""Every error the kernel, the log and the link raise: one small tree, raised where found, never caught here.
+"""Every error the kernel, the log and the link raise: one small tree, raised where found, never
+caught here.
 
 `code` is what crosses the link, so that the laptop raises the class that the board raised.
 """
 
 
 class QuipuError(Exception):
-    """Something that this project found wrong; the message says what was expected, what was found, and what to do."""
+    """Something that this project found wrong; the message says what was expected, what was found,
+    and what to do."""
 
     code = 1
 
 
 class Refused(QuipuError):
-    """A command that was checked and not applied: no byte of the state changed and no frame was written."""
+    """A command that was checked and not applied: no byte of the state changed and no frame was
+    written."""
 
     code = 2
 
@@ -65,13 +68,15 @@ class Busy(QuipuError):
 
 
 class FlashError(QuipuError):
-    """The flash did not do what it was told; the next call rebuilds the state from what it holds."""
+    """The flash did not do what it was told; the next call rebuilds the state from what it
+    holds."""
 
     code = 11
 
 
 class Damage(QuipuError):
-    """The log is broken before its end: reads are served, nothing is appended, the host can still pull."""
+    """The log is broken before its end: reads are served, nothing is appended, the host can still
+    pull."""
 
     code = 12
 

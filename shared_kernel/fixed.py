@@ -1,4 +1,5 @@
-"""Q16.16 arithmetic: 32-bit integers that count 1/65536ths. Never a float, never a rounding that depends on the machine.
+"""Q16.16 arithmetic: 32-bit integers that count 1/65536ths. Never a float, never a rounding that
+depends on the machine.
 
 This is the one conversion by which decimal text and ratios (a host's floats) become Q16.16.
 """
@@ -30,12 +31,14 @@ def sub(a: int, b: int) -> int:
 
 
 def mul(a: int, b: int) -> int:
-    """Return the Q16.16 product: the exact 64-bit product, shifted right by 16 (towards minus infinity), saturated."""
+    """Return the Q16.16 product: the exact 64-bit product, shifted right by 16 (towards minus
+    infinity), saturated."""
     return clamp((a * b) >> 16)
 
 
 def dot(a: "Integers", b: "Integers") -> int:
-    """Return the Q16.16 dot product of two equally long sequences: exact sum, one floor shift at the end, saturated."""
+    """Return the Q16.16 dot product of two equally long sequences: exact sum, one floor shift at
+    the end, saturated."""
     if len(a) != len(b):
         raise Invalid("dot product of dimensions %d and %d: they must be equal" % (len(a), len(b)))
     total = 0
@@ -45,14 +48,16 @@ def dot(a: "Integers", b: "Integers") -> int:
 
 
 def from_ratio(numerator: int, denominator: int) -> int:
-    """Return numerator/denominator (denominator above 0) in Q16.16: round half away from zero, then clamp."""
+    """Return numerator/denominator (denominator above 0) in Q16.16: round half away from zero, then
+    clamp."""
     magnitude = abs(numerator) * ONE * 2 + denominator
     magnitude //= 2 * denominator
     return clamp(-magnitude if numerator < 0 else magnitude)
 
 
 def from_text(text: str) -> int:
-    """Return decimal text ("-1.5", "3", ".25", "1e-3") in Q16.16; Invalid for anything else, NaN and infinity included."""
+    """Return decimal text ("-1.5", "3", ".25", "1e-3") in Q16.16; Invalid for anything else, NaN
+    and infinity included."""
     body = text.strip(" \t\n\r\v\f")  # bare strip() takes more of Unicode off on CPython
     sign = 1
     if body[:1] in ("-", "+"):
@@ -62,7 +67,12 @@ def from_text(text: str) -> int:
     whole, point, fraction = body.partition(".")
     digits = whole + fraction
     power = exponent[1:] if exponent[:1] in ("-", "+") else exponent
-    if not _decimal(digits) or ("e" in text.lower()) != _decimal(power) or len(power) > 3 or len(digits) > 400:
+    if (
+        not _decimal(digits)
+        or ("e" in text.lower()) != _decimal(power)
+        or len(power) > 3
+        or len(digits) > 400
+    ):
         raise Invalid("%r is not a finite decimal number such as -1.5 or 2e-3" % (text,))
     shift = (int(exponent) if power else 0) - len(fraction)
     value = sign * int(digits)

@@ -1,9 +1,9 @@
 """Frames: one entry of the log as bytes, and the payloads inside. Knows no state and no flash.
 
 frame = version u8 | type u8 | payload length u16 | seq u32 | tick u32 | payload | CRC-32 u32
-The CRC covers all before it and starts from the CRC of the log's name (from 0 in a genesis), so a frame of another log
-never passes. Type: bit 7 = may be skipped by a reader that does not know it, bit 6 = the payload begins with an 8-byte
-token, the rest is the number.
+The CRC covers all before it and starts from the CRC of the log's name (from 0 in a genesis), so a
+frame of another log never passes. Type: bit 7 = may be skipped by a reader that does not know it,
+bit 6 = the payload begins with an 8-byte token, the rest is the number.
 """
 
 from . import primitives
@@ -26,14 +26,16 @@ GENESIS = const(0x01)
 BOOT = const(0x02)
 CHECKPOINT = const(0x03)
 CLOCK = const(0x84)
-# Reserved for later: code 0x85, summary 0x86, capability 0x87, seal 0x8B, crash 0x8C, origin 0x0D, owner 0x0E, revoke 0x0F.
+# Reserved for later: code 0x85, summary 0x86, capability 0x87, seal 0x8B, crash 0x8C, origin 0x0D,
+# owner 0x0E, revoke 0x0F.
 QUARANTINE = const(0x88)  # written by format 1 only
 ACKNOWLEDGED = const(0x89)
 SNAPSHOT = const(0x8A)
 SKIPPABLE = const(0x80)
 TOKEN = const(0x40)
 
-# The top bits of a tick say where a frame stands in its group; a frame alone has neither. TICK_TOP: where in a frame they stand.
+# The top bits of a tick say where a frame stands in its group; a frame alone has neither. TICK_TOP:
+# where in a frame they stand.
 MORE = const(0x80)  # the group goes on with the next frame
 CONTINUES = const(0x40)  # the group began before
 TICK_TOP = const(11)
@@ -44,12 +46,16 @@ OVERWRITE = const(1)
 
 
 def largest_frame(config: "Config") -> int:
-    """Return the length of the largest frame, genesis aside, that a log of this configuration can hold."""
-    return OVERHEAD + max(TOKEN_BYTES + max(6 + 4 * config[0] + config[5], 30 + config[6]), BOOT_BYTES)
+    """Return the length of the largest frame, genesis aside, that a log of this configuration can
+    hold."""
+    return OVERHEAD + max(
+        TOKEN_BYTES + max(6 + 4 * config[0] + config[5], 30 + config[6]), BOOT_BYTES
+    )
 
 
 def span(config: "Config", unit: int) -> int:
-    """Return the most bytes that one program call of the log carries on flash of this program unit: what a power cut may void."""
+    """Return the most bytes that one program call of the log carries on flash of this program unit:
+    what a power cut may void."""
     size = max(largest_frame(config), 320)
     return (size + unit - 1) // unit * unit
 
@@ -59,8 +65,11 @@ def seed(name: "Buffer") -> int:
     return primitives.crc32(name, 0)
 
 
-def seal(buffer: "WritableBuffer", start: int, kind: int, size: int, seq: int, tick: int, crc_seed: int) -> int:
-    """Write header and CRC around the payload of `size` bytes at buffer[start+12]; return where the frame ends."""
+def seal(
+    buffer: "WritableBuffer", start: int, kind: int, size: int, seq: int, tick: int, crc_seed: int
+) -> int:
+    """Write header and CRC around the payload of `size` bytes at buffer[start+12]; return where the
+    frame ends."""
     buffer[start] = VERSION
     buffer[start + 1] = kind
     buffer[start + 2] = size & 255
@@ -72,10 +81,21 @@ def seal(buffer: "WritableBuffer", start: int, kind: int, size: int, seq: int, t
     return end + 4
 
 
-def chain(buffer: "WritableBuffer", kind: int, size: int, seq: int, tick: int, crc_seed: int, head: bytes, group: "WritableBuffer", at: int,
-          room: int) -> bytes:
-    """Seal the frame whose payload stands at buffer[32+12:], copy it to group[at:], filled up to `room` bytes; return the chain head
-    after it. The head before it goes to the buffer's beginning: one hash over both is the chain's next link."""
+def chain(
+    buffer: "WritableBuffer",
+    kind: int,
+    size: int,
+    seq: int,
+    tick: int,
+    crc_seed: int,
+    head: bytes,
+    group: "WritableBuffer",
+    at: int,
+    room: int,
+) -> bytes:
+    """Seal the frame whose payload stands at buffer[32+12:], copy it to group[at:], filled up to
+    `room` bytes; return the chain head after it. The head before it goes to the buffer's beginning:
+    one hash over both is the chain's next link."""
     end = seal(buffer, 32, kind, size, seq, tick, crc_seed)
     buffer[:32] = head
     primitives.copy(group, at, buffer, 32, end - 32)
@@ -102,7 +122,7 @@ def crc_fits(buffer: "Buffer", start: int, end: int, crc_seed: int) -> bool:
     return primitives.crc32(memoryview(buffer)[start : end - 4], crc_seed) == u32(buffer, end - 4)
 
 
-# -- payloads -------------------------------------------------------------------------------------------------------------
+# -- payloads --------------------------------------------------------------------------------------
 
 
 def words_bytes(values: "Integers") -> bytearray:
@@ -114,15 +134,21 @@ def words_bytes(values: "Integers") -> bytearray:
 
 
 def vector_bytes(vector: "Integers") -> bytes | bytearray:
-    """Return a vector of Q16.16 integers as bytes; Invalid for anything that is not a signed 32-bit integer."""
+    """Return a vector of Q16.16 integers as bytes; Invalid for anything that is not a signed 32-bit
+    integer."""
     packed = primitives.pack and primitives.pack(vector, None, b"")
     if packed:
         return packed
     for each in vector:
         if not isinstance(each, int):
-            raise Invalid("a vector's components are Q16.16 integers, not %r: convert with quipu.vector()" % (each,))
+            raise Invalid(
+                "a vector's components are Q16.16 integers, not %r: convert with quipu.vector()"
+                % (each,)
+            )
         if not -0x80000000 <= each <= 0x7FFFFFFF:
-            raise Invalid("a vector's components are signed 32-bit Q16.16 integers: %d is out of range" % each)
+            raise Invalid(
+                "a vector's components are signed 32-bit Q16.16 integers: %d is out of range" % each
+            )
     return words_bytes(vector)
 
 
@@ -145,14 +171,23 @@ def insert(vector: "Integers", tag: int = 0, meta: bytes = b"") -> bytes:
     if packed:
         return packed
     dim = min(len(vector), 0xFFFF)
-    return bytes((dim & 255, dim >> 8)) + words_bytes((_u32("tag", tag),)) + vector_bytes(vector) + meta
+    return (
+        bytes((dim & 255, dim >> 8))
+        + words_bytes((_u32("tag", tag),))
+        + vector_bytes(vector)
+        + meta
+    )
 
 
 def update(ident: int, tag: int | None = None, meta: "Buffer | None" = None) -> bytes:
     which = (0 if tag is None else SET_TAG) | (0 if meta is None else SET_META)
     if not which:
         raise Invalid("an update sets the tag, the metadata or both: neither was given")
-    return bytes(words_bytes((_u32("id", ident), _u32("tag", tag or 0))) + bytes((which,)) + bytes(memoryview(meta or b"")))
+    return bytes(
+        words_bytes((_u32("id", ident), _u32("tag", tag or 0)))
+        + bytes((which,))
+        + bytes(memoryview(meta or b""))
+    )
 
 
 def ident(ident: int) -> bytes:
@@ -170,7 +205,9 @@ def create_edge(kind: int, origin: int, target: int) -> bytes:
 
 def put(name: "str | Buffer", value: "Buffer", prev: int = 0) -> bytes:
     name = _name(name)
-    return bytes(words_bytes((_u32("prev", prev),)) + bytes((0, len(name))) + name + bytes(memoryview(value)))
+    return bytes(
+        words_bytes((_u32("prev", prev),)) + bytes((0, len(name))) + name + bytes(memoryview(value))
+    )
 
 
 def delete_key(name: "str | Buffer", prev: int = 0) -> bytes:
@@ -178,7 +215,8 @@ def delete_key(name: "str | Buffer", prev: int = 0) -> bytes:
 
 
 def boot(number: int, head: bytes, skipped: int, repeats: int = 0) -> bytes:
-    """skipped: bytes that a power cut voided; repeats: bytes before this frame that repeat the log's last frames."""
+    """skipped: bytes that a power cut voided; repeats: bytes before this frame that repeat the
+    log's last frames."""
     return bytes(words_bytes((number,)) + head + words_bytes((skipped, repeats)))
 
 

@@ -1,11 +1,23 @@
-"""Genesis: the first frame of a log, and how a log begins on a blank region. Imported on use: a log begins once."""
+"""Genesis: the first frame of a log, and how a log begins on a blank region. Imported on use: a log
+begins once."""
 
 from . import primitives
 from .arena import CHUNK, RULES, layout
 from .config import check_config
 from .const import const
 from .errors import FlashError, FormatError, Invalid
-from .frames import BOOT_BYTES, GENESIS, HEADER, NO_HEAD, OVERHEAD, OVERWRITE, STOP, largest_frame, seal, words_bytes
+from .frames import (
+    BOOT_BYTES,
+    GENESIS,
+    HEADER,
+    NO_HEAD,
+    OVERHEAD,
+    OVERWRITE,
+    STOP,
+    largest_frame,
+    seal,
+    words_bytes,
+)
 from .kernel import u32
 from .run import NONE, Run
 
@@ -23,17 +35,30 @@ _ORIGIN_BYTES = const(132)
 _IDENTITY_BYTES = const(64)
 
 
-def encode(config: "Integers", entropy: bytes, identity: str, policy: int = STOP, origin: "Origin | None" = None) -> bytes:
-    """Return a genesis payload. config: see config.py. entropy: 16 random bytes. identity: the board as text, cut at 64 bytes.
-    origin, of a log that continues another: (its name, seq, chain head and root there, root of the state to start with)."""
+def encode(
+    config: "Integers",
+    entropy: bytes,
+    identity: str,
+    policy: int = STOP,
+    origin: "Origin | None" = None,
+) -> bytes:
+    """Return a genesis payload. config: see config.py. entropy: 16 random bytes. identity: the
+    board as text, cut at 64 bytes. origin, of a log that continues another: (its name, seq, chain
+    head and root there, root of the state to start with)."""
     if len(entropy) != 16:
         raise Invalid("a genesis takes 16 bytes of entropy, not %d" % len(entropy))
     if policy not in (STOP, OVERWRITE):
         raise Invalid("the policy of a full log is 0 (stop) or 1 (overwrite), not %d" % policy)
-    while len(identity.encode()) > _IDENTITY_BYTES:  # cut between characters: half of one could not be read back
+    # cut between characters: half of one could not be read back
+    while len(identity.encode()) > _IDENTITY_BYTES:
         identity = identity[:-1]
     identity = identity.encode()  # type: ignore[assignment]  # a second name would cost a board bytes
-    out = words_bytes((RULES,) + check_config(config)) + entropy + bytes((policy, len(identity))) + identity  # type: ignore[operator]  # bytes now
+    out = (
+        words_bytes((RULES,) + check_config(config))
+        + entropy
+        + bytes((policy, len(identity)))
+        + identity  # type: ignore[operator]  # bytes now
+    )
     if origin:
         name, seq, head, root, base = origin
         out += name + words_bytes((seq,)) + head + root + base
@@ -41,19 +66,28 @@ def encode(config: "Integers", entropy: bytes, identity: str, policy: int = STOP
 
 
 class Genesis:
-    """A decoded genesis payload. FormatError if it is none; rules this version does not know are refused by number."""
+    """A decoded genesis payload. FormatError if it is none; rules this version does not know are
+    refused by number."""
 
     if 0:  # read by type checkers only
         origin: "Origin | None"
 
     def __init__(self, payload: "Buffer") -> None:
-        if len(payload) < _IDENTITY_AT or len(payload) - _IDENTITY_AT - payload[_LENGTH_AT] not in (0, _ORIGIN_BYTES):
+        if len(payload) < _IDENTITY_AT or len(payload) - _IDENTITY_AT - payload[_LENGTH_AT] not in (
+            0,
+            _ORIGIN_BYTES,
+        ):
             raise FormatError("a genesis payload of %d bytes is not one" % len(payload))
         if payload[_LENGTH_AT] > _IDENTITY_BYTES:
-            raise FormatError("a genesis names the board in at most %d bytes, not %d" % (_IDENTITY_BYTES, payload[_LENGTH_AT]))
+            raise FormatError(
+                "a genesis names the board in at most %d bytes, not %d"
+                % (_IDENTITY_BYTES, payload[_LENGTH_AT])
+            )
         self.rules = u32(payload, 0)
         if self.rules != RULES:
-            raise FormatError("this log follows rules %d; this version knows rules %d only" % (self.rules, RULES))
+            raise FormatError(
+                "this log follows rules %d; this version knows rules %d only" % (self.rules, RULES)
+            )
         self.config = check_config([u32(payload, 4 + 4 * i) for i in range(7)])
         self.entropy = bytes(payload[_ENTROPY_AT:_POLICY_AT])
         self.policy = payload[_POLICY_AT]
@@ -61,18 +95,24 @@ class Genesis:
         self.identity = bytes(payload[_IDENTITY_AT:at]).decode()
         self.origin = None
         if len(payload) > at:
-            self.origin = (bytes(payload[at : at + 32]), u32(payload, at + 32), bytes(payload[at + 36 : at + 68]),
-                           bytes(payload[at + 68 : at + 100]), bytes(payload[at + 100 : at + 132]))
+            self.origin = (
+                bytes(payload[at : at + 32]),
+                u32(payload, at + 32),
+                bytes(payload[at + 36 : at + 68]),
+                bytes(payload[at + 68 : at + 100]),
+                bytes(payload[at + 100 : at + 132]),
+            )
 
 
 def continues(buffer: "Buffer", at: int, size: int) -> bool:
-    """Return whether the genesis frame at buffer[at:] of `size` bytes begins a log that continues another one."""
+    """Return whether the genesis frame at buffer[at:] of `size` bytes begins a log that continues
+    another one."""
     return size - OVERHEAD - _IDENTITY_AT - buffer[at + HEADER + _LENGTH_AT] == _ORIGIN_BYTES
 
 
 def need_layout(region: "Region", config: "Integers") -> tuple[int, int]:
-    """Return (sectors of a snapshot slot, bytes of a block) for a configuration. Invalid, with the numbers, if the region is too small for
-    it."""
+    """Return (sectors of a snapshot slot, bytes of a block) for a configuration. Invalid, with the
+    numbers, if the region is too small for it."""
     pad = region.pad
     config = check_config(config)
     slot = region.slot_size(CHUNK * layout(config)[1])
@@ -80,20 +120,33 @@ def need_layout(region: "Region", config: "Integers") -> tuple[int, int]:
     need = max(pad(LARGEST), pad(largest_frame(config)) + pad(OVERHEAD + BOOT_BYTES))
     block = region.block_size(need)
     if not block:
-        raise Invalid("a frame and what goes before it may take %d bytes here, but a sector of %d has room for %d"
-                      % (need, region.sector, region.sector - region.record_size - 2 * region.header_size))
+        raise Invalid(
+            "a frame and what goes before it may take %d bytes here, but a sector of %d has room "
+            "for %d"
+            % (need, region.sector, region.sector - region.record_size - 2 * region.header_size)
+        )
     if region.sectors < 2 * slot + 3:
-        raise Invalid("this configuration needs %d sectors (two snapshots of %d and a ring of 3), the region has %d"
-                      % (2 * slot + 3, slot, region.sectors))
+        raise Invalid(
+            "this configuration needs %d sectors (two snapshots of %d and a ring of 3), the "
+            "region has %d" % (2 * slot + 3, slot, region.sectors)
+        )
     return slot, block
 
 
-def begin(region: "Region", top: int, config: "Integers", entropy: bytes, identity: str, policy: int,
-          origin: "Origin | None" = None) -> None:
-    """Program the beginning of a log on a region that is as good as blank: a mark, the sectors' records, the run with the genesis
-    frame. Until `finish` the region stays as good as blank.
+def begin(
+    region: "Region",
+    top: int,
+    config: "Integers",
+    entropy: bytes,
+    identity: str,
+    policy: int,
+    origin: "Origin | None" = None,
+) -> None:
+    """Program the beginning of a log on a region that is as good as blank: a mark, the sectors'
+    records, the run with the genesis frame. Until `finish` the region stays as good as blank.
 
-    top: the greatest run number that was seen there. origin: see encode. Invalid, and nothing done, if the region is too small.
+    top: the greatest run number that was seen there. origin: see encode. Invalid, and nothing done,
+        if the region is too small.
     """
     slot, block = need_layout(region, config)
     payload = encode(config, entropy, identity, policy, origin)
@@ -107,8 +160,10 @@ def begin(region: "Region", top: int, config: "Integers", entropy: bytes, identi
     region.set_layout(slot, block)
     marked = _mark(region, named)
 
-    whole = getattr(region.flash, "erases_whole", False)  # nothing is ever half erased there: a record would say nothing
-    for sector in range(region.sectors):  # even if it reads blank: an earlier beginning may have been cut there
+    # nothing is ever half erased there: a record would say nothing
+    whole = getattr(region.flash, "erases_whole", False)
+    # even if it reads blank: an earlier beginning may have been cut there
+    for sector in range(region.sectors):
         base = region.base(sector, top) if sector >= region.ring() else 0
         try:
             if sector != marked:
@@ -126,7 +181,9 @@ def begin(region: "Region", top: int, config: "Integers", entropy: bytes, identi
         try:
             if region.record(sector) is None:  # bad, or `whole`
                 region.erase(sector, base)
-            region.write_header(Run(base, NONE, seq, 0, 0, 0, policy, False, name, NO_HEAD, [], region.pad(LARGEST)))
+            region.write_header(
+                Run(base, NONE, seq, 0, 0, 0, policy, False, name, NO_HEAD, [], region.pad(LARGEST))
+            )
             region.program(region.frames_at(base), frame)
             return
         except (FlashError, OSError) as e:  # a bad sector: the log begins in the next one
@@ -135,9 +192,10 @@ def begin(region: "Region", top: int, config: "Integers", entropy: bytes, identi
 
 
 def _mark(region: "Region", named: bool) -> int:
-    """Program the mark that says that a genesis was begun; return its sector. An older mark goes only when the new one stands. named:
-    whether an erase mark says that the region is as good as blank: else a sector that reads blank is not erased, since a cut would leave
-    what nothing explains."""
+    """Program the mark that says that a genesis was begun; return its sector. An older mark goes
+    only when the new one stands. named: whether an erase mark says that the region is as good as
+    blank: else a sector that reads blank is not erased, since a cut would leave what nothing
+        explains."""
     from .unfinished import candidates, mark_at, marks_of
 
     old = [each[0] for each in marks_of(region)]
@@ -147,7 +205,9 @@ def _mark(region: "Region", named: bool) -> int:
     size = region.sector
     blank = [each for each in free if region.is_blank(each * size, (each + 1) * size)]
     failed = None
-    for sector, erased in [(each, named or bool(old)) for each in blank] + [(each, True) for each in free]:
+    for sector, erased in [(each, named or bool(old)) for each in blank] + [
+        (each, True) for each in free
+    ]:
         try:
             if erased:
                 region.flash.erase(sector)

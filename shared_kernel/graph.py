@@ -22,15 +22,20 @@ _NEXT_IN = const(8)
 
 
 def edges_of(kernel: "Kernel", node: int, directions: int = BOTH) -> list[int]:
-    """Return the ids of a node's edges, newest first: its out-edges, then its in-edges. NotFound if there is no such node."""
+    """Return the ids of a node's edges, newest first: its out-edges, then its in-edges. NotFound if
+    there is no such node."""
     at = kernel.nodes.at(kernel.nodes.need(node) - 1)
     return [kernel.arena.words[edge + _ID] for edge, _ in _around(kernel, at, directions)]
 
 
-def neighbourhood(kernel: "Kernel", node: int, depth: int = 1, kind: int | None = None, directions: int = OUT) -> list[tuple[int, int]]:
-    """Return [(node id, distance)] of every node within `depth` edges of `node`, itself first, in breadth-first order.
+def neighbourhood(
+    kernel: "Kernel", node: int, depth: int = 1, kind: int | None = None, directions: int = OUT
+) -> list[tuple[int, int]]:
+    """Return [(node id, distance)] of every node within `depth` edges of `node`, itself first, in
+    breadth-first order.
 
-    kind: follow only edges of this kind. directions: OUT, IN or BOTH. Neighbours come newest edge first, out before in.
+    kind: follow only edges of this kind. directions: OUT, IN or BOTH. Neighbours come newest edge
+        first, out before in.
     NotFound if there is no such node.
     """
     if not isinstance(depth, int) or depth < 0:
@@ -61,7 +66,8 @@ def neighbourhood(kernel: "Kernel", node: int, depth: int = 1, kind: int | None 
 
 
 def _around(kernel: "Kernel", at: int, directions: int) -> "Iterator[tuple[int, int]]":
-    """Yield (word offset of an edge, link of the node at its other end) for the edges of the node at word `at`."""
+    """Yield (word offset of an edge, link of the node at its other end) for the edges of the node
+    at word `at`."""
     w = kernel.arena.words
     for bit, first, following, other in ((OUT, _OUT, _NEXT_OUT, _TO), (IN, _IN, _NEXT_IN, _FROM)):
         if directions & bit:

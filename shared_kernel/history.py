@@ -1,8 +1,9 @@
-"""What a key was before: its writes, newest first, along the link that each has to the one before it. Changes nothing.
+"""What a key was before: its writes, newest first, along the link that each has to the one before
+it. Changes nothing.
 
-The cost goes with the number of versions: a frame is found by its run's first seq and the lengths of the frames before it,
-and is then checked by its CRC. Where that fails the log's reader finds it. A key that was deleted and
-written again begins a new history.
+The cost goes with the number of versions: a frame is found by its run's first seq and the lengths
+of the frames before it, and is then checked by its CRC. Where that fails the log's reader finds it.
+A key that was deleted and written again begins a new history.
 """
 
 from array import array
@@ -25,14 +26,16 @@ _NAME = const(6)
 
 
 class Archived(NotFound):
-    """A version that has left the flash: a laptop's archive has it. Here, and not in errors.py, to cost a board nothing unused."""
+    """A version that has left the flash: a laptop's archive has it. Here, and not in errors.py, to
+    cost a board nothing unused."""
 
     code = 16
 
 
 class History:
-    """versions: [(seq, value)], newest first; a value is None if the frame that had it has left the flash. archived: None, or the
-    seq of the oldest frame on the flash, if older versions were written before it."""
+    """versions: [(seq, value)], newest first; a value is None if the frame that had it has left the
+    flash. archived: None, or the seq of the oldest frame on the flash, if older versions were
+    written before it."""
 
     if 0:  # read by type checkers only
         versions: list[tuple[int, bytes | None]]
@@ -44,11 +47,12 @@ class History:
 
 
 def walk(data: "Buffer", end: int, found: "Words", until: int, unit: int) -> int:
-    """Go from frame to frame in data[:end], from the one of seq found[0] at its beginning to that of seq `until`; return where it
-    begins, or where the way ends: there is no frame of the next seq, or it is cut off.
+    """Go from frame to frame in data[:end], from the one of seq found[0] at its beginning to that
+    of seq `until`; return where it begins, or where the way ends: there is no frame of the next
+    seq, or it is cut off.
 
-    found, 4 words: the seq reached; if that frame is whole its length, else 0; its last word and the first of its payload.
-    """
+    found, 4 words: the seq reached; if that frame is whole its length, else 0; its last word and
+    the first of its payload."""
     at = 0
     found[1] = 0
     while at + HEADER <= end and data[at] == VERSION and u32(data, at + 4) == found[0]:
@@ -57,7 +61,11 @@ def walk(data: "Buffer", end: int, found: "Words", until: int, unit: int) -> int
             if at + n <= end:
                 found[1] = n
                 found[2] = u32(data, at + n - 4)
-                found[3] = u32(data, at + (HEADER + TOKEN_BYTES if data[at + 1] & TOKEN else HEADER)) if n > OVERHEAD + 4 else 0
+                found[3] = (
+                    u32(data, at + (HEADER + TOKEN_BYTES if data[at + 1] & TOKEN else HEADER))
+                    if n > OVERHEAD + 4
+                    else 0
+                )
             break
         found[0] += 1
         at += (n + unit - 1) // unit * unit
@@ -65,9 +73,11 @@ def walk(data: "Buffer", end: int, found: "Words", until: int, unit: int) -> int
 
 
 class _Finder:
-    """Finds frames by seq. The block of flash read last is kept: versions often stand close together.
+    """Finds frames by seq. The block of flash read last is kept: versions often stand close
+    together.
 
-    block[:size] holds the flash from `address` on, which is where the frame of seq `first` begins; index: of its sector;
+    block[:size] holds the flash from `address` on, which is where the frame of seq `first` begins;
+    index: of its sector;
     found: of the frame last found, see `walk`.
     """
 
@@ -85,7 +95,8 @@ class _Finder:
         self.size = 0
 
     def frame(self, seq: int) -> memoryview | None:
-        """Return the frame of a seq as a view that is good until the next call; None if it has left the flash."""
+        """Return the frame of a seq as a view that is good until the next call; None if it has left
+        the flash."""
         if seq < self.first and not self._enter(seq):
             return None
         block = self.block
@@ -127,7 +138,8 @@ class _Finder:
         """Read the beginning of the run that has seq; return whether there is one."""
         store = self.store
         order = store.order
-        high = min(self.index + 1, len(order))  # back from here in steps that double, then by halves
+        # back from here in steps that double, then by halves
+        high = min(self.index + 1, len(order))
         step = 1
         low = high
         while low == high:
@@ -150,7 +162,8 @@ class _Finder:
         return self._fetch(store.region.frames_at(order[low]))
 
     def _fetch(self, address: int) -> bool:
-        """Read from an address on, to the end of its block at most; return whether a frame may stand there."""
+        """Read from an address on, to the end of its block at most; return whether a frame may
+        stand there."""
         region = self.store.region
         sector_end = (region.sector_of(self.store.order[self.index]) + 1) * region.sector
         if address < sector_end and region.block_end(address) - address < OVERHEAD:
@@ -168,25 +181,32 @@ class _Finder:
 
 
 def history(store: "Store", name: bytes, limit: int, walk: "Walk" = walk) -> "History":
-    """Return the History of a key that there is, its newest `limit` versions; NotFound if there is none. Runs inside Store.call.
+    """Return the History of a key that there is, its newest `limit` versions; NotFound if there is
+    none. Runs inside Store.call.
     walk: the function above, or a faster one."""
     return _walk(store, name, limit, -1, walk)
 
 
 def value_at(store: "Store", name: bytes, seq: int, walk: "Walk" = walk) -> tuple[int, bytes]:
-    """Return (seq of the write, value) of a key as it was after frame `seq`. NotFound if it was not there; Archived if that has
-    left the flash. Runs inside Store.call."""
+    """Return (seq of the write, value) of a key as it was after frame `seq`. NotFound if it was not
+    there; Archived if that has left the flash. Runs inside Store.call."""
     found = _walk(store, name, 1, seq, walk)
     if found.versions and found.versions[0][1] is not None:
         return found.versions[0]
     if found.archived is not None:
-        raise Archived("key %r after seq %d: archived before seq %d; ask the laptop's archive" % (name, seq, found.archived))
-    raise NotFound("key %r was first written after seq %d, as far as the board knows: a life before a deletion is in the archive only"
-                   % (name, seq))
+        raise Archived(
+            "key %r after seq %d: archived before seq %d; ask the laptop's archive"
+            % (name, seq, found.archived)
+        )
+    raise NotFound(
+        "key %r was first written after seq %d, as far as the board knows: a life before a "
+        "deletion is in the archive only" % (name, seq)
+    )
 
 
 def _walk(store: "Store", name: bytes, limit: int, until: int, walk: "Walk") -> "History":
-    """Collect up to limit versions of seq <= until (-1: any); a value that a write left out is looked for further down."""
+    """Collect up to limit versions of seq <= until (-1: any); a value that a write left out is
+    looked for further down."""
     kernel = store.kernel
     link = kernel.find_key(name, 0, len(name))
     if not link:
@@ -206,7 +226,9 @@ def _walk(store: "Store", name: bytes, limit: int, until: int, walk: "Walk") -> 
             raise NotFound("seq %d is no write of key %r" % (seq, name))
         if until < 0 or seq <= until:
             at = HEADER + TOKEN_BYTES if kind & TOKEN else HEADER
-            value = None if frame[at + _SAME] else bytes(frame[at + _NAME + frame[at + _LENGTH] : -4])
+            value = (
+                None if frame[at + _SAME] else bytes(frame[at + _NAME + frame[at + _LENGTH] : -4])
+            )
             if value is not None:
                 while waiting:
                     versions[-waiting] = versions[-waiting][0], value

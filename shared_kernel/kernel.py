@@ -1,9 +1,10 @@
-"""The kernel: what each command means. `check` may refuse and changes nothing; `apply` changes the arena and cannot fail.
+"""The kernel: what each command means. `check` may refuse and changes nothing; `apply` changes the
+arena and cannot fail.
 
-Commands arrive as payload bytes inside a frame buffer (docs/format.md, "Commands"), so live work, recovery and the
-laptop's replay run the very same code. It knows nothing of frames around them, of flash or of hashes. `apply` allocates
-nothing on a MicroPython heap as long as sequence numbers stay below 2^30.
-"""
+Commands arrive as payload bytes inside a frame buffer (docs/format.md, "Commands"), so live work,
+recovery and the laptop's replay run the very same code. It knows nothing of frames around them, of
+flash or of hashes. `apply` allocates nothing on a MicroPython heap as long as sequence numbers stay
+below 2^30."""
 
 from . import primitives
 from .arena import Arena
@@ -29,9 +30,10 @@ DELETE_KEY = const(0x1D)
 SET_TAG = const(1)
 SET_META = const(2)
 
-# The header's words and the slots' (arena.py has their sum). A record: how many nodes refer to it << 8 | metadata length,
-# tag, vector, metadata. A node: kind, record, first out-edge, first in-edge. An edge: kind, from, to, next and previous
-# of the same `from`, next and previous of the same `to`. A key: name length | value length << 8, name, value.
+# The header's words and the slots' (arena.py has their sum). A record: how many nodes refer to it
+# << 8 | metadata length, tag, vector, metadata. A node: kind, record, first out-edge, first
+# in-edge. An edge: kind, from, to, next and previous of the same `from`, next and previous of the
+# same `to`. A key: name length | value length << 8, name, value.
 _CONFIG_AT = const(2)
 _SEQ_AT = const(9)
 _HEAD = const(0)
@@ -71,14 +73,20 @@ def put_u32(data: "WritableBuffer", at: int, value: int) -> None:
 
 
 class Kernel:
-    """The state machine over one arena. config: (dim, records, nodes, edges, keys, meta_bytes, value_bytes). spare: an arena
-    that is needed no more; the new one takes its memory if the sizes agree."""
+    """The state machine over one arena. config: (dim, records, nodes, edges, keys, meta_bytes,
+    value_bytes). spare: an arena that is needed no more; the new one takes its memory if the sizes
+    agree."""
 
     def __init__(self, config: "Integers", spare: "Arena | None" = None) -> None:
         self.arena = arena = Arena(config, spare)
         self.words = arena.words
         self.tree = RootTree(arena)
-        self.records, self.nodes, self.edges, self.keys = arena.records, arena.nodes, arena.edges, arena.keys
+        self.records, self.nodes, self.edges, self.keys = (
+            arena.records,
+            arena.nodes,
+            arena.edges,
+            arena.keys,
+        )
         self.dim = arena.config[0]
         self.bare = 6 + 4 * self.dim  # bytes of an insert's payload before the metadata
         self.meta_bytes = arena.config[5]
@@ -92,7 +100,7 @@ class Kernel:
         """Return the seq of the last state-changing frame."""
         return self.arena.words[_SEQ_AT]
 
-    # -- checks: pure -------------------------------------------------------------------------------------------------
+    # -- checks: pure ------------------------------------------------------------------------------
 
     def check(self, kind: int, data: "Buffer", start: int, end: int) -> None:
         """Raise Refused if command `kind` with payload data[start:end] cannot be applied now."""
@@ -100,7 +108,10 @@ class Kernel:
         if kind == INSERT:
             if size < 6 or data[start] | data[start + 1] << 8 != self.dim:
                 self._at_least(kind, size, 6)
-                raise WrongDimension("a vector has %d components here, not %d" % (self.dim, data[start] | data[start + 1] << 8))
+                raise WrongDimension(
+                    "a vector has %d components here, not %d"
+                    % (self.dim, data[start] | data[start + 1] << 8)
+                )
             size -= self.bare
             if size < 0:
                 self._at_least(kind, end - start, self.bare)
@@ -113,7 +124,9 @@ class Kernel:
             self._at_least(kind, size, 9)
             which = data[start + 8]
             if not 1 <= which <= 3:
-                raise Invalid("an update sets the tag (1), the metadata (2) or both (3), not %d" % which)
+                raise Invalid(
+                    "an update sets the tag (1), the metadata (2) or both (3), not %d" % which
+                )
             if not which & SET_TAG and u32(data, start + 4) or not which & SET_META and size > 9:
                 raise Invalid("an update carries a field that it does not set")
             if size - 9 > self.meta_bytes:
@@ -124,7 +137,10 @@ class Kernel:
             link = self.records.need(u32(data, start))
             refs = self.arena.words[self.records.at(link - 1) + _REFS] >> 8
             if refs:
-                raise InUse("record %d is referred to by %d nodes: delete them first" % (u32(data, start), refs))
+                raise InUse(
+                    "record %d is referred to by %d nodes: delete them first"
+                    % (u32(data, start), refs)
+                )
         elif kind == CREATE_NODE:
             self._exactly(kind, size, 8)
             if u32(data, start + 4):
@@ -149,7 +165,9 @@ class Kernel:
             self._check_prev(link, u32(data, start))
             if data[start + 4]:
                 if data[start + 4] != 1 or not link or size != 6 + length:
-                    raise Invalid("a put of the same value needs the key to be there, and carries no value")
+                    raise Invalid(
+                        "a put of the same value needs the key to be there, and carries no value"
+                    )
             elif size - 6 - length > self.value_bytes:
                 self._too_long("a value", size - 6 - length, self.value_bytes)
             if not link:
@@ -170,7 +188,9 @@ class Kernel:
 
     def _at_least(self, kind: int, size: int, need: int) -> None:
         if size < need:
-            raise Invalid("command 0x%02x has a payload of at least %d bytes, not %d" % (kind, need, size))
+            raise Invalid(
+                "command 0x%02x has a payload of at least %d bytes, not %d" % (kind, need, size)
+            )
 
     def _too_long(self, what: str, size: int, limit: int) -> "NoReturn":
         raise TooLong("%s has at most %d bytes here, not %d" % (what, limit, size))
@@ -184,15 +204,20 @@ class Kernel:
         if prev != last:
             raise Invalid("the key was last written by seq %d, not %d" % (last, prev))
 
-    # -- changes: cannot fail after check -----------------------------------------------------------------------------
+    # -- changes: cannot fail after check ----------------------------------------------------------
 
     def apply(self, kind: int, data: "Buffer", start: int, end: int, seq: int) -> None:
-        """Apply a command that `check` passed; seq is its frame's, and the id of what it creates."""
+        """Apply a command that `check` passed; seq is its frame's, and the id of what it
+        creates."""
         arena = self.arena
         w = self.words
         if kind == INSERT:
             take = primitives.take
-            at = take and take(w, arena.touched, arena.dirty, self.records.shape, seq, 0) or self.records.take(seq)
+            at = (
+                take
+                and take(w, arena.touched, arena.dirty, self.records.shape, seq, 0)
+                or self.records.take(seq)
+            )
             w[at + _REFS] = end - start - self.bare
             # tag, vector and metadata lie in the slot as they do in the payload
             primitives.copy(arena.bytes, 4 * (at + _TAG), data, start + 2, end - start - 2)
@@ -235,14 +260,17 @@ class Kernel:
                 self._fill(at + _VALUE, self.value_bytes, data, start + 6 + length, end)
                 w[at + _LENGTHS] = length | (end - start - 6 - length) << 8
         elif kind == DELETE_KEY:
-            self.keys.free(self.find_key(data, start + 4, end - start - 4),
-                           self._name_bucket(data, start + 4, end - start - 4))
+            self.keys.free(
+                self.find_key(data, start + 4, end - start - 4),
+                self._name_bucket(data, start + 4, end - start - 4),
+            )
         if arena.touched[0] != _DIRTY:
             arena.touch(0)
         w[_SEQ_AT] = seq
 
     def _fill(self, at: int, room: int, data: "Buffer", start: int, end: int) -> None:
-        """Put data[start:end] at word `at` and zero the rest of its room (bytes, up to a whole word)."""
+        """Put data[start:end] at word `at` and zero the rest of its room (bytes, up to a whole
+        word)."""
         w = self.arena.words
         for i in range(at, at + (room + 3) // 4):
             w[i] = 0
@@ -303,12 +331,13 @@ class Kernel:
             self._refer(w[at + _RECORD], -1)
         self.nodes.free(link, self.nodes.bucket(ident))
 
-    # -- keys by name -------------------------------------------------------------------------------------------------
+    # -- keys by name ------------------------------------------------------------------------------
 
     def _name_bucket(self, data: "Buffer", start: int, length: int) -> int:
         h = 0
         for i in range(start, start + length):
-            h = (h * 33 ^ data[i]) & 0xFFFFFF  # 24 bits: the product stays a small integer on a board
+            # 24 bits: the product stays a small integer on a board
+            h = (h * 33 ^ data[i]) & 0xFFFFFF
         return self.keys.at(h % self.keys.capacity)
 
     def find_key(self, data: "Buffer", start: int, length: int) -> int:
@@ -330,14 +359,15 @@ class Kernel:
             link = w[at + _NEXT]
         return 0
 
-    # -- what things are ----------------------------------------------------------------------------------------------
+    # -- what things are ---------------------------------------------------------------------------
 
     def config(self) -> "Config":
         """Return the configuration as the arena's header has it."""
         return tuple([self.arena.words[_CONFIG_AT + i] for i in range(7)])
 
     def record(self, ident: int) -> tuple[int, list[int], bytes]:
-        """Return (tag, vector, metadata) of a record: u32, list of dim i32, bytes. NotFound if there is none."""
+        """Return (tag, vector, metadata) of a record: u32, list of dim i32, bytes. NotFound if
+        there is none."""
         return self.record_at(self.records.at(self.records.need(ident) - 1))
 
     def record_at(self, at: int) -> tuple[int, list[int], bytes]:
@@ -363,7 +393,11 @@ class Kernel:
 
     def edge_at(self, at: int) -> tuple[int, int, int]:
         w = self.arena.words
-        return (w[at + _KIND], w[self.nodes.at(w[at + _FROM] - 1) + _ID], w[self.nodes.at(w[at + _TO] - 1) + _ID])
+        return (
+            w[at + _KIND],
+            w[self.nodes.at(w[at + _FROM] - 1) + _ID],
+            w[self.nodes.at(w[at + _TO] - 1) + _ID],
+        )
 
     def key(self, name: "Buffer") -> tuple[int, bytes]:
         """Return (seq of the last write, value) of a key. NotFound if there is none."""
@@ -379,5 +413,8 @@ class Kernel:
         w = self.arena.words
         b = self.arena.bytes
         name, value = 4 * (at + _NAME), 4 * (at + _VALUE)
-        return (bytes(b[name : name + (w[at + _LENGTHS] & 255)]), w[at + _ID],
-                bytes(b[value : value + (w[at + _LENGTHS] >> 8)]))
+        return (
+            bytes(b[name : name + (w[at + _LENGTHS] & 255)]),
+            w[at + _ID],
+            bytes(b[value : value + (w[at + _LENGTHS] >> 8)]),
+        )

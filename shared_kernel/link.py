@@ -1,10 +1,11 @@
-"""The link's framing. Knows no port and no state; requests.py has the numbers, host/quipu/board/link.py the laptop's half.
+"""The link's framing. Knows no port and no state; requests.py has the numbers,
+host/quipu/board/link.py the laptop's half.
 
-request, laptop to board, printable after its first byte: 0x1E "#" base64(id u8 | op u8 | payload | CRC-32 u32) "!"
-At a REPL prompt it is a comment. Bit 7 of op says that the payload goes on in the next request.
-answer, board to laptop, raw: 0x1E "Q" | id u8 | status u8 | length u16 | payload | CRC-32 u32 of all between "Q" and it
-status 0 is success; any other is the code of an error (errors.py) whose message is the payload.
-"""
+request, laptop to board, printable after its first byte: 0x1E "#" base64(id u8 | op u8 | payload |
+CRC-32 u32) "!" At a REPL prompt it is a comment. Bit 7 of op says that the payload goes on in the
+next request. answer, board to laptop, raw: 0x1E "Q" | id u8 | status u8 | length u16 | payload |
+CRC-32 u32 of all between "Q" and it status 0 is success; any other is the code of an error
+(errors.py) whose message is the payload."""
 
 import binascii
 
@@ -26,14 +27,16 @@ _LETTER = const(0x2B)  # the least of base64's
 
 
 class RequestReader:
-    """Finds requests among the bytes that arrive; `limit` characters at most between "#" and "!"."""
+    """Finds requests among the bytes that arrive; `limit` characters at most between "#" and
+    "!"."""
 
     def __init__(self, limit: int) -> None:
         self.line = bytearray(limit)
         self.size = -1  # characters so far; -1: outside of a request, -2: its mark has come
 
     def feed(self, c: int) -> tuple[int, int, bytes] | None:
-        """Take one byte. Return (id, op, payload) when it completes a request, None otherwise; LinkError if one is broken."""
+        """Take one byte. Return (id, op, payload) when it completes a request, None otherwise;
+        LinkError if one is broken."""
         if c == MARK:
             self.size = -2
         elif self.size == -2:
@@ -44,15 +47,21 @@ class RequestReader:
                 return self._decode(memoryview(self.line)[:size])
             if self.size == len(self.line):
                 self.size = -1
-                raise LinkError("a request may have %d characters: send it in parts" % len(self.line))
+                raise LinkError(
+                    "a request may have %d characters: send it in parts" % len(self.line)
+                )
             self.line[self.size] = c
             self.size += 1
         return None
 
-    def rest(self, poll: "Callable[[int], Iterable[object]]", read: "Callable[[int], Buffer]",
-             wait_ms: int) -> tuple[int, int, bytes] | None:
-        """Do what `feed` does, for all that follows a request's opening, each byte within wait_ms of the one before. poll(wait_ms) gives
-        something to iterate over once if a byte is there."""
+    def rest(
+        self,
+        poll: "Callable[[int], Iterable[object]]",
+        read: "Callable[[int], Buffer]",
+        wait_ms: int,
+    ) -> tuple[int, int, bytes] | None:
+        """Do what `feed` does, for all that follows a request's opening, each byte within wait_ms
+        of the one before. poll(wait_ms) gives something to iterate over once if a byte is there."""
         line = self.line
         size = 0
         for size in range(len(line)):
@@ -90,8 +99,11 @@ def answer(output: "Output", ident: int, status: int, payload: "Buffer") -> None
     answer_in_parts(output, ident, status, len(payload), (payload,))
 
 
-def answer_in_parts(output: "Output", ident: int, status: int, size: int, parts: "Iterable[Buffer]") -> None:
-    """Write an answer whose payload of `size` bytes comes in parts, each of which is written before the next is asked for."""
+def answer_in_parts(
+    output: "Output", ident: int, status: int, size: int, parts: "Iterable[Buffer]"
+) -> None:
+    """Write an answer whose payload of `size` bytes comes in parts, each of which is written before
+    the next is asked for."""
     head = bytes((MARK, ANSWER, ident, status, size & 255, size >> 8))
     crc = primitives.crc32(memoryview(head)[2:], 0)
     output.write(head)

@@ -1,4 +1,5 @@
-"""The k nearest of a pool's records in plain Python: the truth that every faster provider is held to. Never the hot path."""
+"""The k nearest of a pool's records in plain Python: the truth that every faster provider is held
+to. Never the hot path."""
 
 from array import array
 
@@ -13,13 +14,25 @@ _TAG = const(4)
 _VECTOR = const(5)
 
 
-def nearest(words: "Words", base: int, skip: int, per: int, span: int, stride: int, fresh: int, dim: int, query: "Words", k: int,
-            tag: int | None) -> list[tuple[int, int]]:
-    """Return [(distance, id)] of the k records nearest to query, ascending; only those with `tag` unless it is None.
+def nearest(
+    words: "Words",
+    base: int,
+    skip: int,
+    per: int,
+    span: int,
+    stride: int,
+    fresh: int,
+    dim: int,
+    query: "Words",
+    k: int,
+    tag: int | None,
+) -> list[tuple[int, int]]:
+    """Return [(distance, id)] of the k records nearest to query, ascending; only those with `tag`
+    unless it is None.
 
-    words is the arena's, query holds dim words as in distances.py, tag is an u32. The other numbers are a Pool's (arena.py):
-    `fresh` slots of `stride` words, the first of them `skip` places after word `base`, `per` places in each `span` words.
-    """
+    words is the arena's, query holds dim words as in distances.py, tag is an u32. The other numbers
+    are a Pool's (arena.py): `fresh` slots of `stride` words, the first of them `skip` places after
+    word `base`, `per` places in each `span` words."""
     out = array("I", bytes(8 * per))
     best: list[tuple[int, int, int]] = []  # (high word, low word, id), ascending
     worst = (1 << 32, 0, 0)  # no candidate reaches it

@@ -1,8 +1,9 @@
-"""The seam between the kernel and its hot loops: hashing, CRC, copying, distances. Holds no state of the log.
+"""The seam between the kernel and its hot loops: hashing, CRC, copying, distances. Holds no state
+of the log.
 
-Every function has a plain-Python reference, loaded only when no provider offers it. `use(provider)` installs whatever of
-them a faster provider has (a native module or viper on the board; compiled code on the laptop). All give identical bytes:
-the conformance vectors run against each.
+Every function has a plain-Python reference, loaded only when no provider offers it. `use(provider)`
+installs whatever of them a faster provider has (a native module or viper on the board; compiled
+code on the laptop). All give identical bytes: the conformance vectors run against each.
 
   hash(data) -> 32 bytes                       BLAKE3, unkeyed
   chunk_cv(data, at, counter, out, out_at)     chaining value of a whole 1 KiB chunk
@@ -14,11 +15,13 @@ the conformance vectors run against each.
   scan(buffer, start, end, unit, most, seq, crc_seed) -> end   of a run of whole frames, see scan.py
   chain(buffer, kind, size, seq, tick, crc_seed, head, group, at, room) -> head   of the chain after a new frame, see frames.py
 
-A provider may also have these, which do a whole loop of root.py, arena.py and frames.py (None where it has not):
+A provider may also have these, which do a whole loop of root.py, arena.py and frames.py (None where
+it has not):
 
   climb(data, cvs, chunks, dirty, count, touched) -> root   rehash the dirty chunks and what is above; mark them clean; sorts dirty
   take(words, touched, dirty, shape, ident, bucket) -> word offset   as Pool.take; or 0: nothing was done, Pool.take is to do it
-  pack(vector, tag, meta) -> an insert's payload, or the vector's words if tag is None; None for what frames.py must judge
+  pack(vector, tag, meta) -> an insert's payload, or the vector's words if tag is None; None for
+  what frames.py must judge
 """
 
 if 0:  # read by type checkers only: a board's compiler drops it
@@ -39,7 +42,8 @@ if 0:  # read by type checkers only: a board's compiler drops it
 
 NAMES = ("hash", "chunk_cv", "parent_cv", "crc32", "copy", "distances", "nearest", "scan", "chain")
 
-# True where hashing the whole arena beats rehashing its changed chunks: a host whose fast hash has no chunk interface.
+# True where hashing the whole arena beats rehashing its changed chunks: a host whose fast hash has
+# no chunk interface.
 whole = False
 climb = take = pack = None
 name = "plain"
@@ -48,7 +52,8 @@ refused = None  # why native code that was there is not used
 
 
 def use(provider: object) -> None:
-    """Install provider's functions (any object with some of NAMES; None: none); what it lacks falls back to the reference."""
+    """Install provider's functions (any object with some of NAMES; None: none); what it lacks falls
+    back to the reference."""
     here = globals()
     for each in NAMES:
         here.pop(each, None)
@@ -61,7 +66,8 @@ def use(provider: object) -> None:
 
 
 def __getattr__(each: str) -> object:
-    """Return, and install, the reference of a function that no provider has given: it is loaded only where it is needed."""
+    """Return, and install, the reference of a function that no provider has given: it is loaded
+    only where it is needed."""
     if each == "copy":
         found: object = _copy
     elif each == "distances":

@@ -1,5 +1,6 @@
-"""What a host needs to read the log's flash block by block and to find the frames there itself. The board looks at none of them, except
-on the way to the one with which a pull begins in the middle of a run."""
+"""What a host needs to read the log's flash block by block and to find the frames there itself. The
+board looks at none of them, except on the way to the one with which a pull begins in the middle of
+a run."""
 
 from .const import const
 from .errors import LogFull
@@ -15,9 +16,10 @@ _NEAR = const(16)
 def layout(store: "Store", seq: int, head: bytes, hold: bool) -> bytearray:
     """Return where the frames from `seq` on stand; see requests.LOG_LAYOUT for the words.
 
-    head: the chain head before that frame, or its beginning, by what the host has: FormatError if the log has another. A `seq` before
-    the log's beginning means its beginning; NotFound if it lies past the end. hold: keep those frames from being recycled meanwhile.
-    """
+    head: the chain head before that frame, or its beginning, by what the host has: FormatError if
+        the log has another. A `seq` before
+    the log's beginning means its beginning; NotFound if it lies past the end. hold: keep those
+    frames from being recycled meanwhile."""
     return store.call(_layout, store, seq, head, hold)
 
 
@@ -38,12 +40,24 @@ def _layout(store: "Store", seq: int, head: bytes, hold: bool) -> bytearray:
     if hold:
         store.hold_from(seq)
     at = order.index(number)
-    return words_bytes([seq, store.certain(), address, region.sector, region.sectors | region.slot_sectors << 16,
-                        region.block, region.unit, len(order) - at] + order[at : at + MOST])
+    return words_bytes(
+        [
+            seq,
+            store.certain(),
+            address,
+            region.sector,
+            region.sectors | region.slot_sectors << 16,
+            region.block,
+            region.unit,
+            len(order) - at,
+        ]
+        + order[at : at + MOST]
+    )
 
 
 def used_end(region: "Region", address: int, end: int) -> int:
-    """Return what region.used_end does, or up to 15 bytes more: a loop over bytes would take as long as sending the answer."""
+    """Return what region.used_end does, or up to 15 bytes more: a loop over bytes would take as
+    long as sending the answer."""
     part, blank = region.part, memoryview(region.blank)
     most = len(part)
     while end > address:
@@ -65,7 +79,9 @@ def used_end(region: "Region", address: int, end: int) -> int:
     return end
 
 
-def parts(region: "Region", buffer: "WritableBuffer", address: int, end: int) -> "Iterator[memoryview]":
+def parts(
+    region: "Region", buffer: "WritableBuffer", address: int, end: int
+) -> "Iterator[memoryview]":
     """Read the flash from address to end through a buffer; yield each part."""
     buffer = memoryview(buffer)
     while address < end:

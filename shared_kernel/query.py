@@ -1,11 +1,13 @@
-"""Questions over all records or all keys: which match a filter, and count, sum, minimum, maximum and mean of a field of theirs.
+"""Questions over all records or all keys: which match a filter, and count, sum, minimum, maximum
+and mean of a field of theirs.
 
-A field is (offset, width, signed): an integer of 1 to 4 bytes, little-endian, in a record's metadata or in a key's value. What
-is too short to have the field does not match a test on it and does not count. Reads the arena, changes nothing.
+A field is (offset, width, signed): an integer of 1 to 4 bytes, little-endian, in a record's
+metadata or in a key's value. What is too short to have the field does not match a test on it and
+does not count. Reads the arena, changes nothing.
 
-`follow` has all that is done for each slot, on flat arrays, so that a board may do it in native code. Integers are kept there
-in 32 bits, so those of an unsigned field of 4 bytes less 2^31 (their bias): order and differences stay.
-"""
+`follow` has all that is done for each slot, on flat arrays, so that a board may do it in native
+code. Integers are kept there in 32 bits, so those of an unsigned field of 4 bytes less 2^31 (their
+bias): order and differences stay."""
 
 from array import array
 
@@ -30,7 +32,8 @@ _VECTOR = const(5)
 _NAME = const(4)
 _VALUE = const(10)
 
-# Words of a plan: of what the filter is over; where metadata or value begins in a slot; tag; prefix; test; field to sum.
+# Words of a plan: of what the filter is over; where metadata or value begins in a slot; tag;
+# prefix; test; field to sum.
 _OVER = const(0)
 _START = const(1)
 _HAS_TAG = const(2)
@@ -73,15 +76,30 @@ def bias(field: "Field | None") -> int:
 
 
 class Filter:
-    """Which records or keys are meant. over: RECORDS or KEYS; tag: only records of this tag; prefix: only keys whose name begins
-    with these bytes; where: None, or (field, test, number) with one of TESTS."""
+    """Which records or keys are meant. over: RECORDS or KEYS; tag: only records of this tag;
+    prefix: only keys whose name begins with these bytes; where: None, or (field, test, number) with
+        one of TESTS."""
 
     if 0:  # read by type checkers only
         where: "tuple[Field, int, int] | None"
 
-    def __init__(self, over: int, tag: int | None = None, prefix: "Buffer" = b"", where: "tuple[Field, str, int] | None" = None) -> None:
-        if over not in (RECORDS, KEYS) or over == KEYS and tag is not None or over == RECORDS and prefix:
-            raise Invalid("a filter is over RECORDS, perhaps with a tag, or over KEYS, perhaps with a prefix")
+    def __init__(
+        self,
+        over: int,
+        tag: int | None = None,
+        prefix: "Buffer" = b"",
+        where: "tuple[Field, str, int] | None" = None,
+    ) -> None:
+        if (
+            over not in (RECORDS, KEYS)
+            or over == KEYS
+            and tag is not None
+            or over == RECORDS
+            and prefix
+        ):
+            raise Invalid(
+                "a filter is over RECORDS, perhaps with a tag, or over KEYS, perhaps with a prefix"
+            )
         self.over = over
         self.tag = tag
         self.prefix = bytes(prefix)
@@ -91,7 +109,9 @@ class Filter:
                 field, test, number = where
                 self.where = check_field(field), TESTS.index(test), int(number)
             except (TypeError, ValueError):
-                raise Invalid("`where` is (field, one of %s, number), not %r" % (" ".join(TESTS), where)) from None
+                raise Invalid(
+                    "`where` is (field, one of %s, number), not %r" % (" ".join(TESTS), where)
+                ) from None
 
     def pool(self, kernel: "Kernel") -> "Pool":
         return kernel.keys if self.over else kernel.records
@@ -112,7 +132,9 @@ class Filter:
             if -(1 << 31) <= number < 1 << 31:
                 plan[_NUMBER] = number & 0xFFFFFFFF
             else:  # every integer of 32 bits lies on one side of it
-                plan[_TEST] = _ANY if test == 1 or (test in (2, 3)) == (number > 0) and test > 1 else _NONE
+                plan[_TEST] = (
+                    _ANY if test == 1 or (test in (2, 3)) == (number > 0) and test > 1 else _NONE
+                )
             self._place(plan, _TESTED, field_tested)
         if field:
             self._place(plan, _SUMMED, field)
@@ -141,10 +163,14 @@ def _integer(plan: "Words", at_field: int, data: "Buffer", start: int, length: i
 
 
 def look(plan: "Words", prefix: bytes, data: "Buffer", at: int) -> int | None:
-    """Return the integer that the slot in use at word `at` has in the field to sum, less its bias; None if the filter does not mean
-    that slot, or it has no such field. data: the arena."""
+    """Return the integer that the slot in use at word `at` has in the field to sum, less its bias;
+    None if the filter does not mean that slot, or it has no such field. data: the arena."""
     at *= 4
-    length = data[at + 4 * _LENGTHS] if plan[_OVER] == RECORDS else data[at + 4 * _LENGTHS + 1] | data[at + 4 * _LENGTHS + 2] << 8
+    length = (
+        data[at + 4 * _LENGTHS]
+        if plan[_OVER] == RECORDS
+        else data[at + 4 * _LENGTHS + 1] | data[at + 4 * _LENGTHS + 2] << 8
+    )
     if plan[_HAS_TAG] and u32(data, at + 4 * _TAG) != plan[_WANTED]:
         return None
     n = plan[_PREFIX]
@@ -157,8 +183,16 @@ def look(plan: "Words", prefix: bytes, data: "Buffer", at: int) -> int | None:
         if value is None or test == _NONE:
             return None
         number = _signed(plan[_NUMBER])
-        if not (test == _ANY or (value == number if test in (1, 4, 6) else False) or value != number and test == 2
-                or value < number and test in (3, 4) or value > number and test in (5, 6)):
+        if not (
+            test == _ANY
+            or (value == number if test in (1, 4, 6) else False)
+            or value != number
+            and test == 2
+            or value < number
+            and test in (3, 4)
+            or value > number
+            and test in (5, 6)
+        ):
             return None
     if not plan[_SUMMED + 1]:
         return 0
@@ -166,8 +200,8 @@ def look(plan: "Words", prefix: bytes, data: "Buffer", at: int) -> int | None:
 
 
 def follow(plan: "Words", prefix: bytes, data: "Buffer", at: int, sums: "Words", mode: int) -> None:
-    """REMEMBER what the slot at word `at` (0: there is none) adds to sums; or CHANGE them: what was remembered goes, what is there
-    now comes. The truth that native code is held to."""
+    """REMEMBER what the slot at word `at` (0: there is none) adds to sums; or CHANGE them: what was
+    remembered goes, what is there now comes. The truth that native code is held to."""
     value = look(plan, prefix, data, at) if at else None
     if mode == REMEMBER:
         sums[_HAD] = 0 if value is None else 1
@@ -212,7 +246,9 @@ def is_stale(sums: "Words") -> int:
     return sums[_STALE]
 
 
-def gather(kernel: "Kernel", filter: "Filter", plan: "Words", follow: "Follow" = follow) -> "array[int]":
+def gather(
+    kernel: "Kernel", filter: "Filter", plan: "Words", follow: "Follow" = follow
+) -> "array[int]":
     """Return the sums of all that a plan, made of filter, means now."""
     sums = array("I", bytes(4 * _SUMS))
     pool = filter.pool(kernel)
@@ -223,15 +259,19 @@ def gather(kernel: "Kernel", filter: "Filter", plan: "Words", follow: "Follow" =
     return sums
 
 
-def aggregate(kernel: "Kernel", filter: "Filter", field: "Field | None" = None, follow: "Follow" = follow) -> "Aggregate":
-    """Return the Aggregate of a field over what a filter means; without a field, each counts as 0: a count."""
+def aggregate(
+    kernel: "Kernel", filter: "Filter", field: "Field | None" = None, follow: "Follow" = follow
+) -> "Aggregate":
+    """Return the Aggregate of a field over what a filter means; without a field, each counts as 0:
+    a count."""
     if field is not None:
         field = check_field(field)
     return Aggregate(gather(kernel, filter, filter.plan(kernel, field), follow), bias(field))
 
 
 def select(kernel: "Kernel", filter: "Filter") -> list[int] | list[bytes]:
-    """Return the ids of the records, ascending, or the names of the keys, ascending, that a filter means."""
+    """Return the ids of the records, ascending, or the names of the keys, ascending, that a filter
+    means."""
     pool = filter.pool(kernel)
     plan = filter.plan(kernel)
     found = []

@@ -1,5 +1,6 @@
-"""Reading a log's frames in order, run by run. Looks for nothing: a frame stands where the one before it ends, or at the next
-block's boundary if it did not fit. Writes nothing, applies nothing."""
+"""Reading a log's frames in order, run by run. Looks for nothing: a frame stands where the one
+before it ends, or at the next block's boundary if it did not fit. Writes nothing, applies
+nothing."""
 
 from . import primitives
 from .errors import Damage
@@ -15,7 +16,8 @@ class LogReader:
 
     order: numbers of the log's runs, oldest first (shared with the store, which appends to it)
     buffer: receives the frames from buffer[at] on; it must hold the log's largest
-    most: length of the largest frame; then several frames are read together, and `at` moves from one to the next. 0: one by one
+    most: length of the largest frame; then several frames are read together, and `at` moves from
+        one to the next. 0: one by one
     """
 
     if 0:  # read by type checkers only
@@ -28,14 +30,23 @@ class LogReader:
         following: int
         until: int
 
-    def __init__(self, region: "Region", order: list[int], crc_seed: int, buffer: "WritableBuffer", at: int, most: int = 0) -> None:
+    def __init__(
+        self,
+        region: "Region",
+        order: list[int],
+        crc_seed: int,
+        buffer: "WritableBuffer",
+        at: int,
+        most: int = 0,
+    ) -> None:
         self.region = region
         self.order = order
         self.seed = crc_seed
         self.buffer = buffer
         self.at = self.base = at
         self.most = most
-        self.ahead = self.ahead_end = 0  # between these addresses stand the frames that have been read but not given out yet
+        # between these addresses stand the frames that have been read but not given out yet
+        self.ahead = self.ahead_end = 0
         self.genesis = -1
 
     def enter(self, number: int) -> "Run":
@@ -68,14 +79,17 @@ class LogReader:
                 return self.enter(self.order[i])
 
     def next(self, head: bytes | None = None) -> int:
-        """Read the next frame into the buffer and return its length; 0 at the log's end. Damage if frames are missing.
+        """Read the next frame into the buffer and return its length; 0 at the log's end. Damage if
+        frames are missing.
 
-        head: the chain head before the frame, which the header of a run that begins here must bear; None: not compared.
+        head: the chain head before the frame, which the header of a run that begins here must bear;
+            None: not compared.
         """
         if self.following < 0:
             self._look_ahead()
         address = self.address
-        if self.ahead == address < self.ahead_end and self.until != self.seq:  # `_here` in short, as it mostly is
+        # `_here` in short, as it mostly is
+        if self.ahead == address < self.ahead_end and self.until != self.seq:
             self.at = at = self.ahead_at
             n = length_at(self.buffer, at)
             size = self.region.pad(n)
@@ -86,18 +100,24 @@ class LogReader:
         while self.until == self.seq:
             run = self.enter(self.following)
             if head is not None and run.head != head:
-                raise Damage("run %d goes on from another chain head than that before seq %d" % (run.number, run.first))
+                raise Damage(
+                    "run %d goes on from another chain head than that before seq %d"
+                    % (run.number, run.first)
+                )
         n = self._here() or self._in_next_block()
         if n:
             self.address += self.region.pad(n)
             self.seq += 1
         elif self.following >= 0:
-            raise Damage("run %d (sector %d) breaks off at seq %d, but the next one begins with seq %d"
-                         % (self.number, self.region.sector_of(self.number), self.seq, self.until))
+            raise Damage(
+                "run %d (sector %d) breaks off at seq %d, but the next one begins with seq %d"
+                % (self.number, self.region.sector_of(self.number), self.seq, self.until)
+            )
         return n
 
     def _in_next_block(self) -> int:
-        """Go on at the next block's boundary if the frame of this seq stands there, having had no room before it."""
+        """Go on at the next block's boundary if the frame of this seq stands there, having had no
+        room before it."""
         address, limit = self.address, self.limit
         if limit < self.end:
             self.address = limit
@@ -110,7 +130,8 @@ class LogReader:
         return 0
 
     def _here(self) -> int:
-        """Read the frame of this seq at this address and return its length; 0 if it does not stand there."""
+        """Read the frame of this seq at this address and return its length; 0 if it does not stand
+        there."""
         if self.most and self.seq != self.genesis:
             n = self._read_ahead()
             if n:
@@ -119,7 +140,8 @@ class LogReader:
         return n if n and u32(self.buffer, self.at + 4) == self.seq else 0
 
     def _read_ahead(self) -> int:
-        """Do what `_here` does, for all the frames at once that follow here and fit the buffer; 0 if none does."""
+        """Do what `_here` does, for all the frames at once that follow here and fit the buffer; 0
+        if none does."""
         address = self.address
         if address >= self.limit:
             return 0
@@ -127,7 +149,9 @@ class LogReader:
             base = self.base
             end = base + min(self.limit - address, len(self.buffer) - base)
             self.region.fetch(address, memoryview(self.buffer)[base:end])
-            run = primitives.scan(self.buffer, base, end, self.region.unit, self.most, self.seq, self.seed)
+            run = primitives.scan(
+                self.buffer, base, end, self.region.unit, self.most, self.seq, self.seed
+            )
             self.ahead_end = address + run - base
             if run == base:
                 return 0
@@ -140,7 +164,8 @@ class LogReader:
         return n
 
     def whole(self, address: int, limit: int, seed: int) -> int:
-        """Read the frame at address into the buffer and return its length; 0 if none with a fitting CRC stands there."""
+        """Read the frame at address into the buffer and return its length; 0 if none with a fitting
+        CRC stands there."""
         if self.most:
             self.at = self.base
             self.ahead_end = 0

@@ -1,10 +1,11 @@
-"""Recovery: from what a flash region holds to the state it proves. Writes nothing, formats nothing, follows structure only.
+"""Recovery: from what a flash region holds to the state it proves. Writes nothing, formats nothing,
+follows structure only.
 
-The newest run that holds, the runs that it goes on from, the newest snapshot that hashes to its root and whose chain head lies
-on that chain, then the frames after it, each checked by CRC, seq, chain and meaning. What stands behind the log's end is a
-torn tail (a cut; reported) or damage (frames that were once whole are missing; nothing is appended any more).
-docs/design.md, "Sectors, blocks and runs", says why these rules lose nothing.
-"""
+The newest run that holds, the runs that it goes on from, the newest snapshot that hashes to its
+root and whose chain head lies on that chain, then the frames after it, each checked by CRC, seq,
+chain and meaning. What stands behind the log's end is a torn tail (a cut; reported) or damage
+(frames that were once whole are missing; nothing is appended any more). docs/design.md, "Sectors,
+blocks and runs", says why these rules lose nothing."""
 
 from . import primitives, snapshot
 from .arena import CHUNK, layout
@@ -39,21 +40,26 @@ if 0:  # read by type checkers only: a board's compiler drops it
     from .types import Arena, Config, Header, Region, Run
 
 _AHEAD = const(1024)  # bytes of frames that are read together
-_READINGS = const(7)  # that must be alike before a flash counts as one that reads the same each time
+# that must be alike before a flash counts as one that reads the same each time
+_READINGS = const(7)
 _TRIES = const(40)  # of a flash whose half-programmed units read otherwise each time
 
 
 class Found:
     """What a region holds.
 
-    replay: state, name, seq, chain head and boot number at the end; None: the region is as good as blank
+    replay: state, name, seq, chain head and boot number at the end; None: the region is as good as
+        blank
     order: numbers of the log's runs, oldest first
     top: the greatest run number that is taken
     run: the Run at the log's end; last: seq of the last frame; end: address behind it
-    certain: seq up to which every later boot will read the same, whatever becomes of units that a cut left half programmed
+    certain: seq up to which every later boot will read the same, whatever becomes of units that a
+        cut left half programmed
     intact: whether the sector of that run was certainly not begun to be erased since
-    pile: numbers of the newest runs that may be in sectors which were begun to be erased, oldest first: see settle.py
-    below: numbers of the runs under the pile that a later boot falls back to if it reads none of it, or that one of the pile goes on from
+    pile: numbers of the newest runs that may be in sectors which were begun to be erased, oldest
+        first: see settle.py
+    below: numbers of the runs under the pile that a later boot falls back to if it reads none of
+        it, or that one of the pile goes on from
     unknown: ring sectors without a valid record that hold nothing of the log
     acked, policy, bad: see run.py
     cuts: [(seq, bytes)] of the torn tails on the way; skipped: bytes of the one at the end
@@ -78,7 +84,14 @@ class Found:
     def __init__(self, region: "Region") -> None:
         self.region = region
         self.replay = self.damage = self.run = None
-        self.order, self.cuts, self.pile, self.below, self.unknown, self.bad = [], [], [], [], [], []
+        self.order, self.cuts, self.pile, self.below, self.unknown, self.bad = (
+            [],
+            [],
+            [],
+            [],
+            [],
+            [],
+        )
         self.acked = self.policy = self.end = self.skipped = 0
         self.last = self.certain = -1
         self.top = self.proved = -1
@@ -144,7 +157,11 @@ def _recover(found: "Found", spare: "Arena | None", until: int) -> None:
     if until >= 0:
         found.last = min(found.last, until)
     _replay(found, spare)
-    if found.proved < 0 and None not in found.slots and region.need_run(found.order[0]).head != NO_HEAD:
+    if (
+        found.proved < 0
+        and None not in found.slots
+        and region.need_run(found.order[0]).head != NO_HEAD
+    ):
         _check_older(found)
     if problem:
         raise Damage(problem)
@@ -155,14 +172,16 @@ def _recover(found: "Found", spare: "Arena | None", until: int) -> None:
     _find_unknown(found)
 
 
-# -- the runs -------------------------------------------------------------------------------------------------------------
+# -- the runs --------------------------------------------------------------------------------------
 
 
 class _Extent:
     """How far a run can be read.
 
-    last: seq of the last frame of its last whole group, counted from the frame after its repeats; -1: there is none
-    before: seq of the last frame before that group; all up to it was read back before the group was begun
+    last: seq of the last frame of its last whole group, counted from the frame after its repeats;
+        -1: there is none
+    before: seq of the last frame before that group; all up to it was read back before the group was
+        begun
     begin, end: address of the first group behind the repeats, and behind the last whole one
     settled: whether a frame of a later group stands behind the first of these groups
     """
@@ -174,7 +193,8 @@ class _Extent:
 
 
 def _measure(reader: "LogReader", run: "Run") -> "_Extent":
-    """Read one run alone, as far as its frames follow one another; return its _Extent. The reader stands behind them."""
+    """Read one run alone, as far as its frames follow one another; return its _Extent. The reader
+    stands behind them."""
     out = _Extent()
     reader.order = [run.number]
     reader.seed = seed(run.name)
@@ -195,7 +215,8 @@ def _measure(reader: "LogReader", run: "Run") -> "_Extent":
 
 
 def _choose(found: "Found", numbers: list[int], reader: "LogReader") -> str | None:
-    """Find the run at the log's end, and the pile. Return None, or what is wrong with a newer run."""
+    """Find the run at the log's end, and the pile. Return None, or what is wrong with a newer
+    run."""
     region = found.region
     pile = []  # (run, extent), newest first
     settled = problem = name = None
@@ -213,13 +234,16 @@ def _choose(found: "Found", numbers: list[int], reader: "LogReader") -> str | No
             pile.append((run, extent))
         elif not pile and problem is None:
             if _was_in_use(reader, run):
-                problem = "run %d (sector %d) breaks off at seq %d, but more stands behind it than a power cut leaves" % (
-                    number, region.sector_of(number), reader.seq)
+                problem = (
+                    "run %d (sector %d) breaks off at seq %d, but more stands behind it than a "
+                    "power cut leaves" % (number, region.sector_of(number), reader.seq)
+                )
             elif run.follows:
                 found.skipped += reader.address + _void(reader) - region.frames_at(number)
         if run.follows:
             implied.append(run.prev)
-    if settled:  # its sector was certainly not erased since, and neither was what stands there besides
+    # its sector was certainly not erased since, and neither was what stands there besides
+    if settled:
         found.below.append(settled[0].number)
         sector = region.sector_of(settled[0].number)
         newest = (pile or [settled])[0]
@@ -228,7 +252,8 @@ def _choose(found: "Found", numbers: list[int], reader: "LogReader") -> str | No
             pile = [newest]
             found.intact = True
     oldest = pile[-1][0].first if pile else 0
-    if len(pile) > 1:  # what the newest goes on from is no other end of the log: its boot read that as settled
+    # what the newest goes on from is no other end of the log: its boot read that as settled
+    if len(pile) > 1:
         run = pile[0][0]
         while pile[-1][0].number <= run.prev < run.number:
             number = run.prev
@@ -246,12 +271,14 @@ def _choose(found: "Found", numbers: list[int], reader: "LogReader") -> str | No
         else:
             sectors.append(sector)
     if pile:
-        # With two of them, a boot erases both before it promises anything: with three, the newest did not come to that.
+        # With two of them, a boot erases both before it promises anything: with three, the newest
+        # did not come to that.
         found.run, extent = pile[-2 if len(pile) > 2 else 0]
         run = found.run
         found.end, found.last, found.certain = extent.end, extent.last, extent.before
         if _is_boots(run) and found.certain == run.first + run.repeats:
-            found.certain -= 1  # a boot frame: the group behind it is the last one, and may be read otherwise
+            # a boot frame: the group behind it is the last one, and may be read otherwise
+            found.certain -= 1
         if not found.intact:
             found.pile = [each[0].number for each in pile]
             found.pile.reverse()
@@ -259,18 +286,21 @@ def _choose(found: "Found", numbers: list[int], reader: "LogReader") -> str | No
         if not extent.settled and _is_boots(run) and found.last == run.first + run.repeats:
             found.last -= 1  # a boot frame, whose boot had promised nothing yet
             found.end = extent.begin
-            found.certain = min(found.certain, run.first - 1)  # what it repeats is what its boot could not be certain of
+            # what it repeats is what its boot could not be certain of
+            found.certain = min(found.certain, run.first - 1)
         found.certain = _group_end(reader, run, found.certain)
     return problem
 
 
 def _is_boots(run: "Run") -> bool:
-    """Return whether a run is one that begins with what a boot repeats, and its boot frame. The genesis's own repeats nothing."""
+    """Return whether a run is one that begins with what a boot repeats, and its boot frame. The
+    genesis's own repeats nothing."""
     return not run.follows and (run.repeats > 0 or run.head != NO_HEAD)
 
 
 def _group_end(reader: "LogReader", run: "Run | None", seq: int) -> int:
-    """Return the seq that ends the last whole group up to `seq`, in this run or in those that it goes on from; -1 if there is none."""
+    """Return the seq that ends the last whole group up to `seq`, in this run or in those that it
+    goes on from; -1 if there is none."""
     while run is not None and seq >= 0:
         reader.order = [run.number]
         reader.seed = seed(run.name)
@@ -288,8 +318,9 @@ def _group_end(reader: "LogReader", run: "Run | None", seq: int) -> int:
 
 
 def _goes_on(reader: "LogReader", address: int, limit: int, seq: int) -> bool:
-    """Return whether a whole frame that begins a group, of this `seq` or later, can be read behind a frame that is broken: where that one
-    says that it ends, or at the boundary of a later block of the sector, or where what stands there says that it ends."""
+    """Return whether a whole frame that begins a group, of this `seq` or later, can be read behind
+    a frame that is broken: where that one says that it ends, or at the boundary of a later block of
+    the sector, or where what stands there says that it ends."""
     region, buffer, at = reader.region, reader.buffer, reader.base
     while True:
         while limit - address >= HEADER:
@@ -309,8 +340,9 @@ def _goes_on(reader: "LogReader", address: int, limit: int, seq: int) -> bool:
 
 
 def _void(reader: "LogReader") -> int:
-    """Return how many bytes stand where reading broke off: up to the last one of the block that is not blank; where none is, of the next
-    block of the sector, if it does not begin with a header."""
+    """Return how many bytes stand where reading broke off: up to the last one of the block that is
+    not blank; where none is, of the next block of the sector, if it does not begin with a
+    header."""
     region, address, limit = reader.region, reader.address, reader.limit
     size = region.used_end(address, limit) - address
     if not size and limit < reader.end and region.read(limit, 1)[0] & 1:
@@ -319,9 +351,9 @@ def _void(reader: "LogReader") -> int:
 
 
 def _was_in_use(reader: "LogReader", run: "Run") -> bool:
-    """Return whether more stands in a run that does not hold than what nobody was promised. In the sector of a boot's run an erase may
-    have begun since: so where its frames break off says nothing, but where all would end that the boot wrote before it promised
-    anything does."""
+    """Return whether more stands in a run that does not hold than what nobody was promised. In the
+    sector of a boot's run an erase may have begun since: so where its frames break off says
+    nothing, but where all would end that the boot wrote before it promised anything does."""
     region = reader.region
     seq = run.first + run.repeats + 1
     if not _is_boots(run):
@@ -333,12 +365,16 @@ def _was_in_use(reader: "LogReader", run: "Run") -> bool:
 
 def _begins(reader: "LogReader", address: int, limit: int, seq: int) -> int:
     buffer, at = reader.buffer, reader.base
-    return (reader.whole(address, limit, reader.seed) and u32(buffer, at + 4) >= seq
-            and not buffer[at + TICK_TOP] & CONTINUES)
+    return (
+        reader.whole(address, limit, reader.seed)
+        and u32(buffer, at + 4) >= seq
+        and not buffer[at + TICK_TOP] & CONTINUES
+    )
 
 
 def _is_unfinished(found: "Found") -> bool:
-    """Return whether the log is to be forgotten: it was being erased on purpose, or is a genesis whose beginning was cut short."""
+    """Return whether the log is to be forgotten: it was being erased on purpose, or is a genesis
+    whose beginning was cut short."""
     from .unfinished import is_begun, is_erased
 
     run = found.run
@@ -351,8 +387,8 @@ def _is_unfinished(found: "Found") -> bool:
 
 
 def _find_order(found: "Found", reader: "LogReader") -> None:
-    """Follow the runs back, each to the one that it goes on from. The oldest that break off are left out, if a snapshot covers them: they
-    are half erased."""
+    """Follow the runs back, each to the one that it goes on from. The oldest that break off are
+    left out, if a snapshot covers them: they are half erased."""
     region, run = found.region, found.run
     order = found.order
     order.append(run.number)
@@ -387,7 +423,8 @@ def _find_order(found: "Found", reader: "LogReader") -> None:
 
 def _find_unknown(found: "Found") -> None:
     region = found.region
-    if getattr(region.flash, "erases_whole", False):  # there a header that an erase has left can be read
+    # there a header that an erase has left can be read
+    if getattr(region.flash, "erases_whole", False):
         return
     known = [region.sector_of(each) for each in found.order + found.pile + found.below]
     for sector in range(region.ring(), region.sectors):
@@ -395,11 +432,12 @@ def _find_unknown(found: "Found") -> None:
             found.unknown.append(sector)
 
 
-# -- the state ------------------------------------------------------------------------------------------------------------
+# -- the state -------------------------------------------------------------------------------------
 
 
 def _replay(found: "Found", spare: "Arena | None") -> None:
-    """Bring the state to the log's end: from the newest snapshot that the chain leads to, or from the genesis."""
+    """Bring the state to the log's end: from the newest snapshot that the chain leads to, or from
+    the genesis."""
     region, replay, order = found.region, found.replay, found.order
     first = region.need_run(order[0])
     reader = None
@@ -415,15 +453,24 @@ def _replay(found: "Found", spare: "Arena | None") -> None:
             continue
         replay.start_from(kernel, header.name, header.seq, header.head, header.boot)
         if header.seq > found.last:
-            raise Damage("the log ends at seq %d, before its newest snapshot of seq %d" % (found.last, header.seq))
+            raise Damage(
+                "the log ends at seq %d, before its newest snapshot of seq %d"
+                % (found.last, header.seq)
+            )
         if header.seq + 1 < first.first:
-            raise Damage("the log begins with seq %d, after its newest snapshot of seq %d" % (first.first, header.seq))
+            raise Damage(
+                "the log begins with seq %d, after its newest snapshot of seq %d"
+                % (first.first, header.seq)
+            )
         reader = _skim(found, header)
         found.certain = max(found.certain, header.seq)  # it was taken of what had been read back
         break
     if reader is None:
         if first.head != NO_HEAD:
-            raise Damage("no snapshot is valid and the log's beginning has been recycled: it starts at seq %d" % first.first)
+            raise Damage(
+                "no snapshot is valid and the log's beginning has been recycled: it starts at seq "
+                "%d" % first.first
+            )
         reader = _reader(found, LARGEST)
         reader.enter(order[0])
         replay.step(frame_of(reader, reader.next()))
@@ -435,19 +482,25 @@ def _replay(found: "Found", spare: "Arena | None") -> None:
             found.proved = slot  # what a continuation begins with
         other = found.slots[1 - slot]
         if first.head != NO_HEAD and other and other.seq + 1 < first.first:
-            found.proved = slot  # what the older one left was recycled: so this one was whole, though the log had no room to say so
+            # what the older one left was recycled: so this one was whole, though the log had no
+            # room to say so
+            found.proved = slot
     kernel, data = replay.kernel, reader.buffer
     view = memoryview(data)
     while reader.seq <= found.last:
         n = reader.next(replay.head)
         if not n:
-            raise Damage("the log ends at seq %d, but a moment ago it went on to seq %d" % (reader.seq - 1, found.last))
+            raise Damage(
+                "the log ends at seq %d, but a moment ago it went on to seq %d"
+                % (reader.seq - 1, found.last)
+            )
         at = reader.at
         kind, start, end = data[at + 1], at + HEADER, at + n - 4
         if kind & TOKEN:
             kind -= TOKEN
             start += TOKEN_BYTES
-        if 0x10 <= kind < 0x40 and start <= end:  # what `step` does with a command, but for what the reader has compared already
+        # what `step` does with a command, but for what the reader has compared already
+        if 0x10 <= kind < 0x40 and start <= end:
             try:
                 kernel.check(kind, data, start, end)
             except Refused:
@@ -462,7 +515,8 @@ def _replay(found: "Found", spare: "Arena | None") -> None:
 
 
 def _check_older(found: "Found") -> None:
-    """The log does not name the newer snapshot, which may be written over then: so the older one must be whole."""
+    """The log does not name the newer snapshot, which may be written over then: so the older one
+    must be whole."""
     slots, replay = found.slots, found.replay
     slot = 0 if slots[0].generation < slots[1].generation else 1
     kernel = Kernel(_config(found.region, slot), replay.kernel.arena)
@@ -489,7 +543,8 @@ def _reader(found: "Found", size: int) -> "LogReader":
 
 
 def _skim(found: "Found", header: "Header") -> "LogReader":
-    """Return a reader at the frame after a snapshot; the chain from its run's header must lead to the snapshot's head."""
+    """Return a reader at the frame after a snapshot; the chain from its run's header must lead to
+    the snapshot's head."""
     reader = _reader(found, largest_frame(found.replay.kernel.config()))
     run = reader.seek(header.seq)
     if run is None:  # the log begins right behind it
@@ -499,7 +554,10 @@ def _skim(found: "Found", header: "Header") -> "LogReader":
         while reader.seq <= header.seq:
             n = reader.next(head)
             if not n:
-                raise Damage("the log ends at seq %d, before its newest snapshot of seq %d" % (reader.seq - 1, header.seq))
+                raise Damage(
+                    "the log ends at seq %d, before its newest snapshot of seq %d"
+                    % (reader.seq - 1, header.seq)
+                )
             head = primitives.hash(head + frame_of(reader, n))
             _note(found, reader, False)
     if head != header.head:
@@ -508,10 +566,12 @@ def _skim(found: "Found", header: "Header") -> "LogReader":
 
 
 def _header(region: "Region", slot: int, name: bytes) -> "Header | None":
-    """Return the snapshot header of a slot, by either copy; None if no snapshot of this log stands there."""
+    """Return the snapshot header of a slot, by either copy; None if no snapshot of this log stands
+    there."""
     data = bytearray(snapshot.HEADER)
     try:
-        size = CHUNK * layout(_config(region, slot))[1]  # which follows from the configuration in the arena's first words
+        # which follows from the configuration in the arena's first words
+        size = CHUNK * layout(_config(region, slot))[1]
     except Refused:
         return None
     if region.slot_size(size) != region.slot_sectors:
@@ -535,7 +595,8 @@ def _config(region: "Region", slot: int) -> "Config":
 
 
 def _note(found: "Found", reader: "LogReader", fresh: bool = True) -> None:
-    """Take over what the frame just read says of cuts (if it is fresh), of what the host has, and of snapshots."""
+    """Take over what the frame just read says of cuts (if it is fresh), of what the host has, and
+    of snapshots."""
     data, at = reader.buffer, reader.at + HEADER
     kind = data[reader.at + 1]
     if kind == BOOT:
@@ -547,13 +608,18 @@ def _note(found: "Found", reader: "LogReader", fresh: bool = True) -> None:
     elif kind == SNAPSHOT and length_at(data, reader.at) >= OVERHEAD + 8:
         for slot in (0, 1):
             header = found.slots[slot]
-            if header and fresh and header.seq == u32(data, at) and header.generation == u32(data, at + 4):
+            if (
+                header
+                and fresh
+                and header.seq == u32(data, at)
+                and header.generation == u32(data, at + 4)
+            ):
                 found.proved = slot
 
 
 def _check_broken(found: "Found", reader: "LogReader", broken: list[int]) -> None:
-    """Damage if a run whose header cannot be read, in either copy, goes on behind the log's end. Two frames may: a boot frame and a
-    checkpoint of a boot that had promised nothing."""
+    """Damage if a run whose header cannot be read, in either copy, goes on behind the log's end.
+    Two frames may: a boot frame and a checkpoint of a boot that had promised nothing."""
     region = found.region
     for at in broken:
         address, limit = at + 2 * region.header_size, region.block_end(at)
@@ -562,19 +628,32 @@ def _check_broken(found: "Found", reader: "LogReader", broken: list[int]) -> Non
             if not n:
                 break
             seq, kind = u32(reader.buffer, reader.at + 4), reader.buffer[reader.at + 1]
-            if seq > found.last + 2 or seq > found.last and kind != (BOOT if seq == found.last + 1 else CHECKPOINT):
-                raise Damage("neither copy of the header at 0x%x can be read, but the log goes on behind it" % at)
+            if (
+                seq > found.last + 2
+                or seq > found.last
+                and kind != (BOOT if seq == found.last + 1 else CHECKPOINT)
+            ):
+                raise Damage(
+                    "neither copy of the header at 0x%x can be read, but the log goes on behind it"
+                    % at
+                )
             address += region.pad(n)
 
 
 def _check_end(found: "Found", reader: "LogReader") -> None:
-    """Say what stands behind the log's end: Damage unless one program call that was cut explains it."""
+    """Say what stands behind the log's end: Damage unless one program call that was cut explains
+    it."""
     region, replay = found.region, found.replay
     if found.acked > replay.seq + 1:
-        raise Damage("the host has acknowledged all before seq %d, but the log ends at seq %d" % (found.acked, replay.seq))
+        raise Damage(
+            "the host has acknowledged all before seq %d, but the log ends at seq %d"
+            % (found.acked, replay.seq)
+        )
     _measure(reader, found.run)
     broken, size = reader.address, _void(reader)
-    if size > span(replay.kernel.config(), region.unit) or _goes_on(reader, broken, reader.limit, reader.seq + 1):
+    if size > span(replay.kernel.config(), region.unit) or _goes_on(
+        reader, broken, reader.limit, reader.seq + 1
+    ):
         raise Damage("seq %d cannot be read, but what stands behind it was once whole" % reader.seq)
     found.skipped += broken + size - found.end
     if found.skipped:

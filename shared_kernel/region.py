@@ -1,13 +1,15 @@
-"""The flash region of a log: which sector and block holds what, as bytes. Reads, programs and erases; decides nothing.
+"""The flash region of a log: which sector and block holds what, as bytes. Reads, programs and
+erases; decides nothing.
 
-flash object: `sector`, `page`, `unit` (bytes), `sectors` (count), read(address, buffer), program(address, data) within one
-page, erase(sector number). Addresses count from the region's start.
+flash object: `sector`, `page`, `unit` (bytes), `sectors` (count), read(address, buffer),
+program(address, data) within one page, erase(sector number). Addresses count from the region's
+start.
 
-Two snapshot slots of `slot_sectors` each stand first, then the ring of log sectors. Every sector begins with a sector
-record, programmed right after its erase. A ring sector is cut into blocks; a run begins at a block's boundary (behind the
-record in a sector's first block) with two copies of its header, and its frames follow. No frame crosses a boundary.
-All of it is padded with 0xFF to the program unit, so no unit is ever programmed twice.
-"""
+Two snapshot slots of `slot_sectors` each stand first, then the ring of log sectors. Every sector
+begins with a sector record, programmed right after its erase. A ring sector is cut into blocks; a
+run begins at a block's boundary (behind the record in a sector's first block) with two copies of
+its header, and its frames follow. No frame crosses a boundary. All of it is padded with 0xFF to the
+program unit, so no unit is ever programmed twice."""
 
 from . import primitives, run, snapshot
 from .const import const
@@ -30,7 +32,8 @@ class Region:
     """Geometry of one region, and its records.
 
     sector, page, unit: bytes; sectors: count
-    slot_sectors: sectors of a snapshot slot; block: bytes; both 0 until `set_layout` or `read_layout`
+    slot_sectors: sectors of a snapshot slot; block: bytes; both 0 until `set_layout` or
+        `read_layout`
     """
 
     def __init__(self, flash: "Flash") -> None:
@@ -39,9 +42,16 @@ class Region:
         self.unit = flash.unit
         self.page = flash.page
         self.sectors = flash.sectors
-        if self.sector % self.unit or self.page % self.unit or self.sector % self.page or self.sectors > 0xFFFF:
-            raise Invalid("sector %d, page %d and program unit %d do not divide each other, or there are over 65535 sectors"
-                          % (self.sector, self.page, self.unit))
+        if (
+            self.sector % self.unit
+            or self.page % self.unit
+            or self.sector % self.page
+            or self.sectors > 0xFFFF
+        ):
+            raise Invalid(
+                "sector %d, page %d and program unit %d do not divide each other, or there are "
+                "over 65535 sectors" % (self.sector, self.page, self.unit)
+            )
         self.record_size = self.pad(_RECORD)
         self.header_size = self.pad(run.HEADER)
         self.body = self.sector - self.record_size  # what a snapshot slot may use of a sector
@@ -62,8 +72,8 @@ class Region:
         return 2 * self.slot_sectors
 
     def block_size(self, need: int) -> int:
-        """Return the smallest block, of 1 KiB or a whole sector at least, whose first one in a sector has `need` bytes for frames; 0 if
-        none has."""
+        """Return the smallest block, of 1 KiB or a whole sector at least, whose first one in a
+        sector has `need` bytes for frames; 0 if none has."""
         need = max(min(1024, self.sector), need + self.record_size + 2 * self.header_size)
         for blocks in range(min(_BLOCKS, self.sector // need), 0, -1):
             if self.sector % blocks == 0 and self.sector // blocks % self.unit == 0:
@@ -75,20 +85,24 @@ class Region:
         self.slot_sectors = slot_sectors
         self.block = block
         self.blocks = self.sector // block
-        self.turn = self.blocks * (self.sectors - 2 * slot_sectors)  # run numbers for one turn of the ring
+        # run numbers for one turn of the ring
+        self.turn = self.blocks * (self.sectors - 2 * slot_sectors)
 
     def read_layout(self) -> bool:
-        """Set the layout by the first valid sector record; return whether there is one. FormatError if that is of another format, or of a
-        region of another size."""
+        """Set the layout by the first valid sector record; return whether there is one. FormatError
+        if that is of another format, or of a region of another size."""
         for sector in range(self.sectors):
             data = self.read(sector * self.sector, _RECORD)
             if _is_record(data):
                 sectors, slot = data[8] | data[9] << 8, data[10] | data[11] << 8
                 blocks = data[7] + 1
                 if sectors != self.sectors or 2 * slot >= sectors or self.sector % blocks:
-                    raise FormatError("sector %d belongs to a region of %d sectors with snapshot slots of %d and %d blocks in a "
-                                      "sector; this region has %d sectors of %d bytes"
-                                      % (sector, sectors, slot, blocks, self.sectors, self.sector))
+                    raise FormatError(
+                        "sector %d belongs to a region of %d sectors with snapshot slots of %d "
+                        "and %d blocks in a "
+                        "sector; this region has %d sectors of %d bytes"
+                        % (sector, sectors, slot, blocks, self.sectors, self.sector)
+                    )
                 self.set_layout(slot, self.sector // blocks)
                 return True
         return False
@@ -101,10 +115,11 @@ class Region:
                 return True
         return False
 
-    # -- flash --------------------------------------------------------------------------------------------------------
+    # -- flash -------------------------------------------------------------------------------------
 
     def fetch(self, address: int, buffer: "WritableBuffer") -> None:
-        """Fill buffer from the flash. A byte that cannot be read (of a unit with ECC, torn by a power cut) comes as 0."""
+        """Fill buffer from the flash. A byte that cannot be read (of a unit with ECC, torn by a
+        power cut) comes as 0."""
         try:
             self.flash.read(address, buffer)
         except OSError:
@@ -121,7 +136,8 @@ class Region:
         return data
 
     def program(self, address: int, data: "Buffer") -> None:
-        """Program data (padded to the unit here), page by page, and read it back; FlashError unless it is all there."""
+        """Program data (padded to the unit here), page by page, and read it back; FlashError unless
+        it is all there."""
         size = len(data)
         if size % self.unit:
             data = bytes(data) + b"\xff" * (-size % self.unit)
@@ -141,7 +157,9 @@ class Region:
             except OSError:
                 self.fetch(address + at, part)
             if part != (data if size <= _PART else data[at : at + _PART]):
-                raise FlashError("flash at 0x%x does not read back what was programmed there" % (address + at))
+                raise FlashError(
+                    "flash at 0x%x does not read back what was programmed there" % (address + at)
+                )
             at += _PART
 
     def is_blank(self, address: int, end: int) -> bool:
@@ -149,7 +167,8 @@ class Region:
         return self.used_end(address, end) == address
 
     def used_end(self, address: int, end: int) -> int:
-        """Return the address after the last byte in [address, end) that does not read 0xFF; `address` if all do."""
+        """Return the address after the last byte in [address, end) that does not read 0xFF;
+        `address` if all do."""
         while end > address:
             n = min(_PART, end - address)
             part = self.part[:n]
@@ -162,10 +181,11 @@ class Region:
             end -= n
         return address
 
-    # -- sectors ------------------------------------------------------------------------------------------------------
+    # -- sectors -----------------------------------------------------------------------------------
 
     def record(self, sector: int) -> tuple[int, int] | None:
-        """Return (erase count, base of the run numbers) of a sector; None if it has no valid record."""
+        """Return (erase count, base of the run numbers) of a sector; None if it has no valid
+        record."""
         data = self.read(sector * self.sector, _RECORD)
         if not _is_record(data):
             return None
@@ -176,8 +196,9 @@ class Region:
         return found[0] if found else 0
 
     def _lost_count(self, sector: int) -> int:
-        """Return what a sector's erase count must have been, by its neighbour's: those of a slot, and of the ring, wear alike. Of a slot
-        the next sector has been erased just before it, of the ring the one before it."""
+        """Return what a sector's erase count must have been, by its neighbour's: those of a slot,
+        and of the ring, wear alike. Of a slot the next sector has been erased just before it, of
+        the ring the one before it."""
         ring = self.ring()
         if sector >= ring:
             before = sector - 1 if sector > ring else self.sectors - 1
@@ -186,7 +207,8 @@ class Region:
         return self._count(sector - 1) if last and sector else max(0, self._count(sector + 1) - 1)
 
     def base(self, sector: int, top: int) -> int:
-        """Return the base that a sector's run numbers get when `top` is the greatest used so far."""
+        """Return the base that a sector's run numbers get when `top` is the greatest used so
+        far."""
         base = top - top % self.turn + (sector - self.ring()) * self.blocks
         return base if base > top else base + self.turn
 
@@ -197,7 +219,8 @@ class Region:
         self.mark_erased(sector, count, base)
 
     def clear(self, sector: int) -> None:
-        """Erase a sector; FlashError unless it reads blank then. What an erase has left in silence must not stand behind a new header."""
+        """Erase a sector; FlashError unless it reads blank then. What an erase has left in silence
+        must not stand behind a new header."""
         self.flash.erase(sector)
         start = sector * self.sector
         if not self.is_blank(start, start + self.sector):
@@ -205,11 +228,17 @@ class Region:
 
     def mark_erased(self, sector: int, count: int, base: int) -> None:
         """Program the record of a sector that is erased."""
-        data = words_bytes((RECORD_MAGIC, count & 0xFFFFFF | (self.blocks - 1) << 24,
-                            self.sectors | self.slot_sectors << 16, base))
+        data = words_bytes(
+            (
+                RECORD_MAGIC,
+                count & 0xFFFFFF | (self.blocks - 1) << 24,
+                self.sectors | self.slot_sectors << 16,
+                base,
+            )
+        )
         self.program(sector * self.sector, data + words_bytes((primitives.crc32(data, 0),)))
 
-    # -- runs ---------------------------------------------------------------------------------------------------------
+    # -- runs --------------------------------------------------------------------------------------
 
     def sector_of(self, number: int) -> int:
         """Return the sector of the run `number`."""
@@ -218,7 +247,11 @@ class Region:
     def header_at(self, number: int) -> int:
         """Return the address of the first copy of the header of run `number`."""
         block = number % self.blocks
-        return self.sector_of(number) * self.sector + block * self.block + (0 if block else self.record_size)
+        return (
+            self.sector_of(number) * self.sector
+            + block * self.block
+            + (0 if block else self.record_size)
+        )
 
     def frames_at(self, number: int) -> int:
         """Return the address of the first frame of run `number`."""
@@ -230,7 +263,8 @@ class Region:
         return decode(data) if data else None
 
     def header(self, number: int) -> memoryview | None:
-        """Return the header of run `number`, by either copy, as a view that is good until the next reading; None if neither is valid."""
+        """Return the header of run `number`, by either copy, as a view that is good until the next
+        reading; None if neither is valid."""
         data = self._header(self.header_at(number))
         return data if data and u32(data, 4) == number else None
 
@@ -238,22 +272,27 @@ class Region:
         """Return the Run of that number; Damage if it cannot be read."""
         found = self.run(number)
         if found is None:
-            raise Damage("neither copy of the header of run %d (sector %d) can be read" % (number, self.sector_of(number)))
+            raise Damage(
+                "neither copy of the header of run %d (sector %d) can be read"
+                % (number, self.sector_of(number))
+            )
         return found
 
     def first(self, number: int) -> int:
-        """Return the seq of the first frame of run `number`; Damage if its header cannot be read."""
+        """Return the seq of the first frame of run `number`; Damage if its header cannot be
+        read."""
         data = self.header(number)
         return u32(data, 12) if data else self.need_run(number).first
 
     def _header(self, at: int) -> memoryview | None:
         """Return the header that stands at an address as a view, or None.
 
-        Where the second copy has its place, a frame that begins at this boundary may hold anything. But a frame's first byte is 1: its
-        lowest bit is never cleared, not even while it is torn, and that of a header is. Where rot has set it, the rest of the first copy
-        must be whole: no frame is that, for no frame with content of a user has a type that could be a header's flags.
-        """
-        data = self.part[:run.HEADER]
+        Where the second copy has its place, a frame that begins at this boundary may hold anything.
+        But a frame's first byte is 1: its lowest bit is never cleared, not even while it is torn,
+        and that of a header is. Where rot has set it, the rest of the first copy must be whole: no
+        frame is that, for no frame with content of a user has a type that could be a header's
+        flags."""
+        data = self.part[: run.HEADER]
         self.fetch(at, data)
         first = data[0]
         if first & 1 and first != MAGIC | 1 or not first:
@@ -270,8 +309,9 @@ class Region:
         return None
 
     def numbers(self) -> tuple[list[int], int, list[int]]:
-        """Return the numbers of all runs with a valid header, greatest first; the greatest number that is taken; and the addresses of
-        headers that cannot be read, where something else than a frame stands."""
+        """Return the numbers of all runs with a valid header, greatest first; the greatest number
+        that is taken; and the addresses of headers that cannot be read, where something else than a
+        frame stands."""
         found, broken = [], []
         top = -1
         for sector in range(self.ring(), self.sectors):
@@ -285,7 +325,8 @@ class Region:
                 data = self._header(at)
                 # one that was written elsewhere and copied here, by a fault of the part, is none
                 if data is None:
-                    if not self.part[0] & 1:  # what begins as a frame, torn or whole, may hold anything
+                    # what begins as a frame, torn or whole, may hold anything
+                    if not self.part[0] & 1:
                         broken.append(at)
                 elif self.header_at(u32(data, 4)) == at:
                     found.append(u32(data, 4))
@@ -305,8 +346,8 @@ class Region:
         return address - address % self.sector % self.block + self.block
 
     def after(self, address: int, end: int, sizes: "Integers") -> int:
-        """Return the address behind frames of these padded sizes that stand one after another from `address` on, none across a block's
-        boundary; beyond `end` if they do not fit."""
+        """Return the address behind frames of these padded sizes that stand one after another from
+        `address` on, none across a block's boundary; beyond `end` if they do not fit."""
         limit = self.block_end(address) if address < end else end
         for size in sizes:
             if limit - address < size:
@@ -318,10 +359,11 @@ class Region:
         """Return whether these frames fit there."""
         return self.after(address, end, sizes) <= end
 
-    # -- frames -------------------------------------------------------------------------------------------------------
+    # -- frames ------------------------------------------------------------------------------------
 
     def frame(self, address: int, limit: int, buffer: "WritableBuffer", at: int) -> int:
-        """Read what may be a frame at `address` into buffer from `at`; return its length, 0 if its header cannot be one."""
+        """Read what may be a frame at `address` into buffer from `at`; return its length, 0 if its
+        header cannot be one."""
         if limit - address < OVERHEAD:
             return 0
         view = memoryview(buffer)
@@ -332,7 +374,7 @@ class Region:
         self.fetch(address + HEADER, view[at + HEADER : at + size])
         return size
 
-    # -- snapshot slots -----------------------------------------------------------------------------------------------
+    # -- snapshot slots ----------------------------------------------------------------------------
 
     def slot_read(self, slot: int, offset: int, buffer: "WritableBuffer") -> None:
         """Fill buffer from a snapshot slot's data at offset."""
@@ -342,7 +384,9 @@ class Region:
         """Program data into a snapshot slot at offset and read it back."""
         self._slot(slot, offset, data, self.program)
 
-    def _slot(self, slot: int, offset: int, data: "Buffer", act: "Callable[[int, memoryview], object]") -> None:
+    def _slot(
+        self, slot: int, offset: int, data: "Buffer", act: "Callable[[int, memoryview], object]"
+    ) -> None:
         data = memoryview(data)
         at = 0
         while at < len(data):

@@ -1,9 +1,9 @@
 """The state root, BLAKE3 of the arena, kept up to date by rehashing only the chunks that changed.
 
-BLAKE3 is a binary tree over 1 KiB chunks. All chaining values are kept, level by level (2 x 32 bytes for each KiB): the
-parents of a level pair its neighbours, and an odd last one moves up unchanged, which is the same tree as the paper's
-"left subtree is the largest power of two" (BLAKE3 paper, 2.1).
-"""
+BLAKE3 is a binary tree over 1 KiB chunks. All chaining values are kept, level by level (2 x 32
+bytes for each KiB): the parents of a level pair its neighbours, and an odd last one moves up
+unchanged, which is the same tree as the paper's "left subtree is the largest power of two" (BLAKE3
+paper, 2.1)."""
 
 from . import primitives
 from .arena import CHUNK, CLEAN, DIRTY
@@ -28,7 +28,8 @@ class RootTree:
         self.root = None
 
     def value(self) -> bytes:
-        """Return the 32-byte state root, and mark the changed chunks clean. O(changed chunks x log chunks)."""
+        """Return the 32-byte state root, and mark the changed chunks clean. O(changed chunks x log
+        chunks)."""
         arena = self.arena
         dirty = arena.dirty
         count = dirty[arena.chunks]
@@ -43,7 +44,9 @@ class RootTree:
                     for i in range(count):
                         dirty[i] = i
                 if primitives.climb:
-                    self.root = primitives.climb(arena.bytes, self.cvs, arena.chunks, dirty, count, arena.touched)
+                    self.root = primitives.climb(
+                        arena.bytes, self.cvs, arena.chunks, dirty, count, arena.touched
+                    )
                     count = 0  # they are clean
                 else:
                     self.root = self._climb(sorted(dirty[:count]))
@@ -54,8 +57,8 @@ class RootTree:
         return self.root
 
     def room(self) -> bytearray:
-        """Return the memory for all chaining values. It is the arena's, like that of the state: a board asks for it while its heap is
-        whole."""
+        """Return the memory for all chaining values. It is the arena's, like that of the state: a
+        board asks for it while its heap is whole."""
         arena = self.arena
         if arena.cvs is None:
             total = 1
@@ -67,7 +70,8 @@ class RootTree:
         return arena.cvs
 
     def _climb(self, changed: list[int]) -> bytes:
-        """Rehash the changed chunks (ascending numbers) and every parent above them; return the root."""
+        """Rehash the changed chunks (ascending numbers) and every parent above them; return the
+        root."""
         n = self.arena.chunks
         cvs = self.cvs
         for i in changed:
@@ -83,7 +87,9 @@ class RootTree:
                 parents.append(parent)
                 left = (at + 2 * parent) * _CV
                 if 2 * parent + 1 < n:
-                    primitives.parent_cv(cvs, left, left + _CV, cvs, (above + parent) * _CV, 1 if n == 2 else 0)
+                    primitives.parent_cv(
+                        cvs, left, left + _CV, cvs, (above + parent) * _CV, 1 if n == 2 else 0
+                    )
                 else:
                     primitives.copy(cvs, (above + parent) * _CV, cvs, left, _CV)
             changed = parents

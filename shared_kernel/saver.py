@@ -1,8 +1,8 @@
 """A snapshot being taken, in steps, while commands go on: copy-before-write. Knows no log.
 
-The slot's sectors are erased one a step; then the arena as of that moment is kept by saving each chunk before its first
-change, and the untouched rest one a step; the header is programmed last and makes the slot valid.
-"""
+The slot's sectors are erased one a step; then the arena as of that moment is kept by saving each
+chunk before its first change, and the untouched rest one a step; the header is programmed last and
+makes the slot valid."""
 
 from .arena import CHUNK, CLEAN, UNSAVED
 from .errors import FlashError
@@ -13,8 +13,8 @@ if 0:  # read by type checkers only: a board's compiler drops it
 
 
 class Saver:
-    """slot: which; erased: sectors done; header: None until begun; failed: whether something could not be programmed; bad: the
-    sector that could not be erased or programmed, or -1."""
+    """slot: which; erased: sectors done; header: None until begun; failed: whether something could
+    not be programmed; bad: the sector that could not be erased or programmed, or -1."""
 
     if 0:  # read by type checkers only
         header: "Header | None"
@@ -31,27 +31,32 @@ class Saver:
 
     def erase_next(self) -> bool:
         """Erase the slot's next sector; return whether there are more."""
-        self.erased += 1  # from the last, which has the header: a slot without its arena must not look whole
+        # from the last, which has the header: a slot without its arena must not look whole
+        self.erased += 1
         self.bad = (self.slot + 1) * self.region.slot_sectors - self.erased
         self.region.erase(self.bad)
         self.bad = -1
         return self.erased < self.region.slot_sectors
 
     def begin(self, header: "Header") -> None:
-        """Keep the arena as it is now: header names it. The root must have been computed since the last change."""
+        """Keep the arena as it is now: header names it. The root must have been computed since the
+        last change."""
         self.header = header
         for chunk in range(self.arena.chunks):
             self.arena.touched[chunk] = UNSAVED
         self.arena.before_write = self.save
 
     def save(self, chunk: int) -> None:
-        """Program a chunk to its place. A failure spoils the snapshot, never the command that is about to change the chunk."""
+        """Program a chunk to its place. A failure spoils the snapshot, never the command that is
+        about to change the chunk."""
         failed, self.failed = self.failed, True
         self.arena.touched[chunk] = CLEAN
         try:
             start = chunk * CHUNK
             self.bad = self.slot * self.region.slot_sectors + start // self.region.body
-            self.region.slot_program(self.slot, start, memoryview(self.arena.bytes)[start : start + CHUNK])
+            self.region.slot_program(
+                self.slot, start, memoryview(self.arena.bytes)[start : start + CHUNK]
+            )
             self.failed = failed
             self.bad = -1
         except (FlashError, OSError):

@@ -1,54 +1,86 @@
-"""The run that a boot begins before its first append: what may be half programmed once more, and the boot frame. Loaded once a
-boot, used and dropped.
+"""The run that a boot begins before its first append: what may be half programmed once more, and
+the boot frame. Loaded once a boot, used and dropped.
 
-A power cut may have left the last group half programmed, so that it reads whole now and torn at a later boot. Nobody was told
-that it is durable, but what follows stands on it: so its frames are programmed again. Nothing is promised before the boot frame
-has been read back.
+A power cut may have left the last group half programmed, so that it reads whole now and torn at a
+later boot. Nobody was told that it is durable, but what follows stands on it: so its frames are
+programmed again. Nothing is promised before the boot frame has been read back.
 
-A run whose first new group is whole, but behind which nothing else was written, is not certain: it may be read at one boot and
-not at the next, which then erases its sector, and that may be cut too. Such runs are the pile. A boot goes on from the newest of
-them, but depends on none: its run carries what that one has, names the run before it, and goes to a sector that the pile does not
-use. If there were two of them it erases both, the older first, before it promises anything; so when three are there, the newest
-has promised nothing, and its sector may be taken. A boot promises nothing before a checkpoint stands behind its boot frame: a boot
-frame alone is not carried.
+A run whose first new group is whole, but behind which nothing else was written, is not certain: it
+may be read at one boot and not at the next, which then erases its sector, and that may be cut too.
+Such runs are the pile. A boot goes on from the newest of them, but depends on none: its run carries
+what that one has, names the run before it, and goes to a sector that the pile does not use. If
+there were two of them it erases both, the older first, before it promises anything; so when three
+are there, the newest has promised nothing, and its sector may be taken. A boot promises nothing
+before a checkpoint stands behind its boot frame: a boot frame alone is not carried.
 """
 
 from . import primitives
 from .const import const
 from .errors import Damage, FlashError
-from .frames import BOOT, BOOT_BYTES, CHECKPOINT, CONTINUES, HEADER, OVERHEAD, TICK_TOP, boot, seal, span
+from .frames import (
+    BOOT,
+    BOOT_BYTES,
+    CHECKPOINT,
+    CONTINUES,
+    HEADER,
+    OVERHEAD,
+    TICK_TOP,
+    boot,
+    seal,
+    span,
+)
 from .reader import LogReader, frame_of
 from .run import Run
 
 if 0:  # read by type checkers only: a board's compiler drops it
     from .types import Buffer, Iterator, Region, Store
 
-_READINGS = const(40)  # of a half-programmed unit that reads otherwise each time, until it reads once more as it did at recovery
+# of a half-programmed unit that reads otherwise each time, until it reads once more as it did at
+# recovery
+_READINGS = const(40)
 _REPEATS = const(255)  # in a run, at most
 
 
 def settle(store: "Store") -> bool:
-    """Write this boot's run; return False if no sector has room for it. FlashError, and nothing counts that was programmed, if the
-    flash does not read as it did at recovery."""
+    """Write this boot's run; return False if no sector has room for it. FlashError, and nothing
+    counts that was programmed, if the flash does not read as it did at recovery."""
     found = store.found
     region = store.region
-    for sector in found.unknown:  # one of them may hide a run with a greater number than any that can be read
+    # one of them may hide a run with a greater number than any that can be read
+    for sector in found.unknown:
         if sector not in store.bad:
             _erase(store, sector)
     frames, carried = _tail(store)
     first = store.seq + 1 - len(frames)
-    need = [each[1] for each in frames] + [region.pad(OVERHEAD + BOOT_BYTES), region.pad(OVERHEAD + 32)]
+    need = [each[1] for each in frames] + [
+        region.pad(OVERHEAD + BOOT_BYTES),
+        region.pad(OVERHEAD + 32),
+    ]
     store.busy = True
     for number in _places(store, need):
-        # a run that has all frames of the one before it takes its place: the sector of that one may go
+        # a run that has all frames of the one before it takes its place: the sector of that one may
+        # go
         replaces = carried or first == found.run.first
         start = region.frames_at(number)
-        run = Run(number, found.run.prev if replaces else found.run.number, first, len(frames), store.boot + 1, store.acked,
-                  store.policy, False, store.name, frames[0][2] if frames else store.head, store.bad,
-                  region.after(start, (region.sector_of(number) + 1) * region.sector, need) - start)
+        run = Run(
+            number,
+            found.run.prev if replaces else found.run.number,
+            first,
+            len(frames),
+            store.boot + 1,
+            store.acked,
+            store.policy,
+            False,
+            store.name,
+            frames[0][2] if frames else store.head,
+            store.bad,
+            region.after(start, (region.sector_of(number) + 1) * region.sector, need) - start,
+        )
         try:
             at = _write(store, run, frames)
-            frame = _frame(store, BOOT, boot(store.boot + 1, store.head, found.skipped, sum(need[:-2])), 1)
+            frame = _frame(
+                store, BOOT, boot(store.boot + 1, store.head, found.skipped, sum(need[:-2])), 1
+            )
             at = _program(region, at, frame)
             if carried:
                 _erase_pile(store, number)
@@ -78,8 +110,9 @@ class _Differs(FlashError):
 
 
 def _erase_pile(store: "Store", number: int) -> None:
-    """If there were two runs in the pile, both may have promised something: neither is needed now that this boot's run carries it. But a
-    sector with a run that the carried one goes on from, having read it as settled, stays."""
+    """If there were two runs in the pile, both may have promised something: neither is needed now
+    that this boot's run carries it. But a sector with a run that the carried one goes on from,
+    having read it as settled, stays."""
     region = store.region
     pile = store.found.pile
     if len(pile) > 1:
@@ -90,9 +123,12 @@ def _erase_pile(store: "Store", number: int) -> None:
 
 
 def _chained(store: "Store") -> list[int]:
-    """Return the sectors of the runs that the log's last run, or another of the pile, goes on from."""
+    """Return the sectors of the runs that the log's last run, or another of the pile, goes on
+    from."""
     last = store.found.run.number
-    return [store.region.sector_of(each) for each in store.order + store.found.below if each != last]
+    return [
+        store.region.sector_of(each) for each in store.order + store.found.below if each != last
+    ]
 
 
 def _erase(store: "Store", sector: int) -> None:
@@ -106,14 +142,16 @@ def _erase(store: "Store", sector: int) -> None:
 
 
 def _places(store: "Store", need: list[int]) -> "Iterator[int]":
-    """Yield the numbers of the runs that may be written now, best first; a sector is erased when its turn comes."""
+    """Yield the numbers of the runs that may be written now, best first; a sector is erased when
+    its turn comes."""
     found, region = store.found, store.region
     here = region.sector_of(found.run.number)
     if found.intact and here not in store.bad:
         yield from _blocks_of(store, here, need)
     used = [region.sector_of(each) for each in found.pile]
     spare = used[2:]
-    for each in found.below:  # a run that carries others does not name what they went on from, but may be read as void later
+    # a run that carries others does not name what they went on from, but may be read as void later
+    for each in found.below:
         used.append(region.sector_of(each))
     free = store.free_in_order()
     if found.intact and len(free) <= store.reserve():
@@ -129,7 +167,8 @@ def _places(store: "Store", need: list[int]) -> "Iterator[int]":
 
 
 def _blocks_of(store: "Store", sector: int, need: list[int]) -> "Iterator[int]":
-    """Yield the numbers of the blank blocks at a sector's end in which a run with frames of these sizes has room."""
+    """Yield the numbers of the blank blocks at a sector's end in which a run with frames of these
+    sizes has room."""
     region = store.region
     start = sector * region.sector
     used = region.used_end(start, start + region.sector) - start
@@ -141,8 +180,8 @@ def _blocks_of(store: "Store", sector: int, need: list[int]) -> "Iterator[int]":
 
 
 def _tail(store: "Store") -> tuple[list[tuple[int, int, bytes]], bool]:
-    """Return ([address, padded length, chain head before it] of the frames to be repeated, whether they are all of the run). They must
-    lead to the store's head."""
+    """Return ([address, padded length, chain head before it] of the frames to be repeated, whether
+    they are all of the run). They must lead to the store's head."""
     for _ in range(_READINGS):
         try:
             out = _read_tail(store)
@@ -172,7 +211,10 @@ def _read_tail(store: "Store") -> tuple[list[tuple[int, int, bytes]], bool] | No
     if head != store.head:
         return None
     if not found.intact and len(frames) <= _REPEATS:
-        need = [each[1] for each in frames] + [region.pad(OVERHEAD + BOOT_BYTES), region.pad(OVERHEAD + 32)]
+        need = [each[1] for each in frames] + [
+            region.pad(OVERHEAD + BOOT_BYTES),
+            region.pad(OVERHEAD + 32),
+        ]
         at = region.record_size + 2 * region.header_size
         if region.fits(at, region.sector, need):
             return frames, True

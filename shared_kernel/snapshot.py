@@ -1,6 +1,8 @@
-"""The header of a snapshot: it names log, seq, chain head and state root. Reads and writes no flash.
+"""The header of a snapshot: it names log, seq, chain head and state root. Reads and writes no
+flash.
 
-header = "QSNP" | rules u32 | seq u32 | boot u32 | generation u32 | arena length u32 | log name 32 | chain head 32 |
+header = "QSNP" | rules u32 | seq u32 | boot u32 | generation u32 | arena length u32 | log name 32 |
+chain head 32 |
          state root 32 | CRC-32 u32 of all before it
 """
 
@@ -19,10 +21,19 @@ HEADER = const(124)
 
 
 class Header:
-    """A snapshot's header. seq: the last frame that the state covers; boot: the boot number then; generation: counts
-    the snapshots of a log, so that the newer of two is known."""
+    """A snapshot's header. seq: the last frame that the state covers; boot: the boot number then;
+    generation: counts the snapshots of a log, so that the newer of two is known."""
 
-    def __init__(self, seq: int, boot: int, generation: int, length: int, name: bytes, head: bytes, root: bytes) -> None:
+    def __init__(
+        self,
+        seq: int,
+        boot: int,
+        generation: int,
+        length: int,
+        name: bytes,
+        head: bytes,
+        root: bytes,
+    ) -> None:
         self.seq = seq
         self.boot = boot
         self.generation = generation
@@ -32,7 +43,12 @@ class Header:
         self.root = root
 
     def encode(self) -> bytes:
-        out = words_bytes((MAGIC, RULES, self.seq, self.boot, self.generation, self.length)) + self.name + self.head + self.root
+        out = (
+            words_bytes((MAGIC, RULES, self.seq, self.boot, self.generation, self.length))
+            + self.name
+            + self.head
+            + self.root
+        )
         return bytes(out + words_bytes((primitives.crc32(out, 0),)))
 
 
@@ -43,6 +59,16 @@ def decode(data: "Buffer") -> "Header":
     if primitives.crc32(data[: HEADER - 4], 0) != u32(data, HEADER - 4):
         raise FormatError("the snapshot header's CRC does not fit")
     if u32(data, 4) != RULES:
-        raise FormatError("this snapshot follows rules %d; this version knows rules %d only" % (u32(data, 4), RULES))
-    return Header(u32(data, 8), u32(data, 12), u32(data, 16), u32(data, 20), bytes(data[24:56]), bytes(data[56:88]),
-                  bytes(data[88:120]))
+        raise FormatError(
+            "this snapshot follows rules %d; this version knows rules %d only"
+            % (u32(data, 4), RULES)
+        )
+    return Header(
+        u32(data, 8),
+        u32(data, 12),
+        u32(data, 16),
+        u32(data, 20),
+        bytes(data[24:56]),
+        bytes(data[56:88]),
+        bytes(data[88:120]),
+    )

@@ -1,15 +1,36 @@
-"""The durable store: commands in, frames on flash, a state that always equals the log. Knows no pins, files or clocks.
+"""The durable store: commands in, frames on flash, a state that always equals the log. Knows no
+pins, files or clocks.
 
-Each command is checked, applied in RAM and its frame encoded; the frames of a group are programmed together, read back, and
-only then reported. `busy` is set before the first change and cleared after the last: if anything leaves it set (Ctrl-C
-between two bytecodes, MemoryError, a flash error) the next call rebuilds the state from flash.
-"""
+Each command is checked, applied in RAM and its frame encoded; the frames of a group are programmed
+together, read back, and only then reported. `busy` is set before the first change and cleared after
+the last: if anything leaves it set (Ctrl-C between two bytecodes, MemoryError, a flash error) the
+next call rebuilds the state from flash."""
 
 from . import primitives
 from .const import const
-from .errors import Busy, Damage, FlashError, FormatError, Invalid, LogFull, NotFound, Refused, TooLong
+from .errors import (
+    Busy,
+    Damage,
+    FlashError,
+    FormatError,
+    Invalid,
+    LogFull,
+    NotFound,
+    Refused,
+    TooLong,
+)
 from .forget import forget
-from .frames import ACKNOWLEDGED, CHECKPOINT, CLOCK, NO_HEAD, OVERHEAD, OVERWRITE, SNAPSHOT, TOKEN_BYTES, clock
+from .frames import (
+    ACKNOWLEDGED,
+    CHECKPOINT,
+    CLOCK,
+    NO_HEAD,
+    OVERHEAD,
+    OVERWRITE,
+    SNAPSHOT,
+    TOKEN_BYTES,
+    clock,
+)
 from .kernel import DELETE_KEY, put_u32
 from .reader import LogReader, frame_of
 from .region import Region
@@ -18,7 +39,21 @@ from .saver import Saver
 from .snapshot import Header
 
 if 0:  # read by type checkers only: a board's compiler drops it
-    from .types import Buffer, Callable, Command, Flash, Found, Integers, Kernel, NoReturn, Replay, Sequence, T, Watch, WritableBuffer
+    from .types import (
+        Buffer,
+        Callable,
+        Command,
+        Flash,
+        Found,
+        Integers,
+        Kernel,
+        NoReturn,
+        Replay,
+        Sequence,
+        T,
+        Watch,
+        WritableBuffer,
+    )
 
 _ID = const(1)  # words of a key's slot, see kernel.py
 _LENGTHS = const(3)
@@ -27,13 +62,16 @@ CHECKPOINT_EVERY = const(64)  # commands
 _TICKS_MASK = const(0x3FFFFFFF)  # what `now` counts modulo: MicroPython's ticks_ms
 REBASE = const(0x1FFFFFFF)  # a tick past this is due for a clock frame
 _SMALL = const(128)  # a head, and a log-only frame
-_PAYLOAD = const(44)  # where a frame's payload stands in a buffer that has the head before it: 32 + HEADER
+# where a frame's payload stands in a buffer that has the head before it: 32 + HEADER
+_PAYLOAD = const(44)
 _TOKEN = const(0x40)
 _PUT = const(0x1C)
-_MORE = const(0x80000000)  # of a tick: the group goes on with the next frame, or began before; see frames.py
+# of a tick: the group goes on with the next frame, or began before; see frames.py
+_MORE = const(0x80000000)
 _CONTINUES = const(0x40000000)
 _GROUP = const(1024)  # bytes of one group, at most
-_HOLD_MS = const(60000)  # how long a pull may be silent before what it is about to read may be recycled
+# how long a pull may be silent before what it is about to read may be recycled
+_HOLD_MS = const(60000)
 
 
 class Store:
@@ -42,7 +80,8 @@ class Store:
     flash: see region.py
     now: a function that returns milliseconds, counting modulo 2^30 or a multiple
     found: the Found of the flash (recovery.py) if it has been recovered
-    distance: how many sectors are opened from one snapshot to the next; 0: as many as make the slots wear like the ring
+    distance: how many sectors are opened from one snapshot to the next; 0: as many as make the
+        slots wear like the ring
 
     After construction the log is mounted:
     kernel: the state, or None if the region is blank: then `configure`
@@ -95,9 +134,15 @@ class Store:
         block: memoryview
         group: memoryview
 
-    def __init__(self, flash: "Flash | None", now: "Callable[[], int]", found: "Found | None" = None, distance: int = 0) -> None:
-        # A board looks for a method among these attributes first. With 47 their table is full, and it goes through all of them each
-        # time (2,300 instructions); 48 stand in a table of 59.
+    def __init__(
+        self,
+        flash: "Flash | None",
+        now: "Callable[[], int]",
+        found: "Found | None" = None,
+        distance: int = 0,
+    ) -> None:
+        # A board looks for a method among these attributes first. With 47 their table is full, and
+        # it goes through all of them each time (2,300 instructions); 48 stand in a table of 59.
         self.region = region = found.region if found else Region(flash)
         self.unit = region.unit
         self.clock_size = region.pad(OVERHEAD + 12)  # on flash, of a clock frame
@@ -121,7 +166,8 @@ class Store:
             self.call(bool)
 
     def call(self, act: "Callable[..., T]", *args: object) -> "T":
-        """Run one method of the store with nothing else inside it, on a state that equals the log."""
+        """Run one method of the store with nothing else inside it, on a state that equals the
+        log."""
         if self._inside:
             self._refuse()
         try:
@@ -137,9 +183,12 @@ class Store:
             raise
 
     def _refuse(self) -> "NoReturn":
-        raise Busy("the store is at work on another call: from a timer, a callback or a second core, try again later")
+        raise Busy(
+            "the store is at work on another call: from a timer, a callback or a second core, try "
+            "again later"
+        )
 
-    # -- mounting -----------------------------------------------------------------------------------------------------
+    # -- mounting ----------------------------------------------------------------------------------
 
     def _rebuild(self, until: int = -1) -> None:
         """Read everything back from flash. until: the last seq that counts; -1: the log's last."""
@@ -178,7 +227,8 @@ class Store:
         self.acked = found.acked
         self.policy = found.policy
         self.bad = found.bad
-        self.booted = found.fresh  # whether this boot's boot frame is written; the boot that wrote the genesis needs none
+        # whether this boot's boot frame is written; the boot that wrote the genesis needs none
+        self.booted = found.fresh
         self.found = found  # what the run of this boot is to be made of
         self.address = self.limit = self.end = 0
         if found.replay is None:
@@ -224,7 +274,8 @@ class Store:
             self.group = self.block[: self.window]
 
     def _since_snapshot(self) -> None:
-        """Count the sectors opened since the newest snapshot; set how many make the next one due."""
+        """Count the sectors opened since the newest snapshot; set how many make the next one
+        due."""
         region = self.region
         newest = max([-1 if slot is None else slot.seq for slot in self.slots])
         opened: list[int] = []
@@ -235,24 +286,33 @@ class Store:
             if not opened or opened[-1] != region.sector_of(number):
                 opened.append(region.sector_of(number))
         self.since_snapshot = len(opened)
-        # Two snapshots a turn, so each slot wears like the ring. What the older one covers must last until the newer is done, which
-        # takes a call for each erase, of two frames as long as can be, and such a frame for each other step.
+        # Two snapshots a turn, so each slot wears like the ring. What the older one covers must
+        # last until the newer is done, which takes a call for each erase, of two frames as long as
+        # can be, and such a frame for each other step.
         half = max(1, (region.sectors - region.ring() - 1 - self.reserve()) // 2)
         steps = 2 * region.slot_sectors + self.kernel.arena.chunks + 2
-        lasting = steps * region.pad(len(self.frame)) // (region.sector - region.record_size - 2 * region.header_size)
-        if half > (lasting + 1) // 2:  # else the ring is too small for that, and a full one waits for a whole snapshot
+        lasting = (
+            steps
+            * region.pad(len(self.frame))
+            // (region.sector - region.record_size - 2 * region.header_size)
+        )
+        # else the ring is too small for that, and a full one waits for a whole snapshot
+        if half > (lasting + 1) // 2:
             half -= (lasting + 1) // 2
         self.distance = min(self.wanted_distance or half, half)
-        if newest < 0:  # the first one is early by what one lasts: there is no other that covers anything meanwhile
+        # the first one is early by what one lasts: there is no other that covers anything meanwhile
+        if newest < 0:
             self.since_snapshot += lasting
 
     def reserve(self) -> int:
-        """Return how many ring sectors commands leave free, for the runs of boots: three hold any number of cuts in a row."""
+        """Return how many ring sectors commands leave free, for the runs of boots: three hold any
+        number of cuts in a row."""
         ring = self.region.sectors - self.region.ring()
         return 3 if ring >= 8 else 1
 
     def configure(self, config: "Integers", entropy: bytes, identity: str, policy: int = 0) -> None:
-        """Begin a log on a blank region: program its genesis. Invalid if the region is not blank or too small for config."""
+        """Begin a log on a blank region: program its genesis. Invalid if the region is not blank or
+        too small for config."""
         return self.call(self._configure, config, entropy, identity, policy)
 
     def _configure(self, config: "Integers", entropy: bytes, identity: str, policy: int) -> None:
@@ -261,7 +321,9 @@ class Store:
         if self.damage:
             raise Damage("the region is not blank: %s" % self.damage)
         if self.name is not None:
-            raise Invalid("this region holds log %s: a genesis needs a blank region" % self.name.hex()[:16])
+            raise Invalid(
+                "this region holds log %s: a genesis needs a blank region" % self.name.hex()[:16]
+            )
         begin(self.region, self.top, config, entropy, identity, policy)
         finish(self.region)
         begin = finish = None
@@ -269,16 +331,16 @@ class Store:
         if not self.damage:
             self._go_on()
 
-    # -- commands -----------------------------------------------------------------------------------------------------
+    # -- commands ----------------------------------------------------------------------------------
 
     def execute(self, commands: "Sequence[Command]") -> "list[int | Refused]":
-        """Carry out [(type, payload, token or None)] in order. Returns once all are durable: for each the seq of its frame
-        (the id of what it created), or the Refused that it met."""
+        """Carry out [(type, payload, token or None)] in order. Returns once all are durable: for
+        each the seq of its frame (the id of what it created), or the Refused that it met."""
         return self.call(self._execute, commands)
 
     def log_only(self, kind: int, payload: "Buffer", yielding: bool = False) -> int:
-        """Append a clock or a requested checkpoint (payload ignored) and return its seq. yielding: LogFull if it could be had only by
-        recycling what a pull is about to read."""
+        """Append a clock or a requested checkpoint (payload ignored) and return its seq. yielding:
+        LogFull if it could be had only by recycling what a pull is about to read."""
         return self.call(self._log_only, kind, payload, yielding)
 
     def _ready(self) -> None:
@@ -292,7 +354,9 @@ class Store:
         results: "list[int | Refused]" = []
         left = len(commands)
         size = 0  # bytes of the group so far, at most
-        most = self.region.pad(len(self.frame)) + self.region.pad(OVERHEAD + 32) + 2 * self.clock_size
+        most = (
+            self.region.pad(len(self.frame)) + self.region.pad(OVERHEAD + 32) + 2 * self.clock_size
+        )
         for kind, payload, token in commands:
             left -= 1
             size = size + most if self.mark else most
@@ -312,7 +376,8 @@ class Store:
         return results
 
     def _end_group(self) -> None:
-        """End the group in hand, if its last frame says that it goes on: the commands that were to follow were refused."""
+        """End the group in hand, if its last frame says that it goes on: the commands that were to
+        follow were refused."""
         if self.mark:
             self._small(CLOCK, clock(0, 0), False)
             self.base = self.now()
@@ -325,12 +390,16 @@ class Store:
         self._work(commands)
 
     def _may_cover(self) -> bool:
-        """Return whether snapshots are all that keeps the oldest sector that is still held from being recycled."""
+        """Return whether snapshots are all that keeps the oldest sector that is still held from
+        being recycled."""
         end = self._held_end()
-        return end >= 0 and self._covered() < end and (self.policy == OVERWRITE or self.acked >= end)
+        return (
+            end >= 0 and self._covered() < end and (self.policy == OVERWRITE or self.acked >= end)
+        )
 
     def _held_end(self) -> int:
-        """Return the seq behind the last frame of the log's oldest sector that may not be recycled; -1 if it is the newest one."""
+        """Return the seq behind the last frame of the log's oldest sector that may not be recycled;
+        -1 if it is the newest one."""
         region, order = self.region, self.order[self._spent() :]
         for number in order:
             if region.sector_of(number) != region.sector_of(order[0]):
@@ -338,14 +407,17 @@ class Store:
         return -1
 
     def _settle(self, more: bool = True) -> None:
-        """Write this boot's boot frame, if that is still to be done. LogFull if there is no room for it."""
+        """Write this boot's boot frame, if that is still to be done. LogFull if there is no room
+        for it."""
         from .settle import settle
 
         for left in (2, 1, 0):
             try:
                 done = settle(self)
                 break
-            except FlashError:  # half-programmed units may read otherwise each time: what they hold now is what counts
+            except FlashError:
+                # half-programmed units may read otherwise each time: what they hold now is what
+                # counts
                 if not left:
                     raise
                 self._rebuild()
@@ -367,13 +439,19 @@ class Store:
 
     def _full(self) -> "NoReturn":
         if self._slot_to_write() is None:
-            raise LogFull("the log is full at seq %d and no snapshot can make room: sectors %s are quarantined; archive the log and "
-                          "replace the flash" % (self.seq, self.bad))
-        raise LogFull("the log is full at seq %d: sync it, so that its frames from seq %d on are acknowledged"
-                      % (self.seq, self.acked))
+            raise LogFull(
+                "the log is full at seq %d and no snapshot can make room: sectors %s are "
+                "quarantined; archive the log and "
+                "replace the flash" % (self.seq, self.bad)
+            )
+        raise LogFull(
+            "the log is full at seq %d: sync it, so that its frames from seq %d on are acknowledged"
+            % (self.seq, self.acked)
+        )
 
     def _complete(self, kind: int, frame: "WritableBuffer", at: int, end: int) -> int:
-        """Fill in what a put or a key's deletion says of the write before it; return where the payload ends."""
+        """Fill in what a put or a key's deletion says of the write before it; return where the
+        payload ends."""
         if kind == _PUT and end - at >= 6:
             start, length = at + 6, frame[at + 5]
         elif kind == DELETE_KEY and end - at > 4:
@@ -403,14 +481,24 @@ class Store:
     def _log_only(self, kind: int, payload: "Buffer", yielding: bool) -> int:
         self._ready()
         if kind not in (CLOCK, CHECKPOINT):
-            raise Invalid("a log-only frame asked for from outside is a clock or a checkpoint, not 0x%02x" % kind)
+            raise Invalid(
+                "a log-only frame asked for from outside is a clock or a checkpoint, not 0x%02x"
+                % kind
+            )
         if kind == CLOCK and len(payload) != 12:
             raise Invalid("a clock frame's payload has 12 bytes, not %d" % len(payload))
         if not self.booted:
             self._settle()
         size = self.region.pad(OVERHEAD + 32)
-        if yielding and self.hold >= 0 and not self._fits((size,)) and self.free_sectors() <= self.reserve():
-            raise LogFull("the log is full at seq %d but for frames that are about to be pulled" % self.seq)
+        if (
+            yielding
+            and self.hold >= 0
+            and not self._fits((size,))
+            and self.free_sectors() <= self.reserve()
+        ):
+            raise LogFull(
+                "the log is full at seq %d but for frames that are about to be pulled" % self.seq
+            )
         self._need_room((size,))
         self.busy = True
         if kind == CHECKPOINT:
@@ -426,7 +514,8 @@ class Store:
     def _due(self) -> None:
         """Append the frames that are due before the next one, in its group: clock, checkpoint."""
         if self.tick() > REBASE:
-            self._small(CLOCK, clock(0, 0), True)  # wall time unknown: it only starts the ticks anew
+            # wall time unknown: it only starts the ticks anew
+            self._small(CLOCK, clock(0, 0), True)
             self.base = self.now()
         if self.since_checkpoint >= CHECKPOINT_EVERY:
             self._small(CHECKPOINT, self.kernel.root(), True)
@@ -435,7 +524,9 @@ class Store:
         primitives.copy(self.small, _PAYLOAD, payload, 0, len(payload))
         tick = self.tick() | self.mark | (_MORE if more else 0)
         self.mark = _CONTINUES if more else 0
-        _append(self, self.small, kind, len(payload), tick, self.region.pad(OVERHEAD + len(payload)))
+        _append(
+            self, self.small, kind, len(payload), tick, self.region.pad(OVERHEAD + len(payload))
+        )
         if kind == CHECKPOINT:
             self.since_checkpoint = 0
 
@@ -443,19 +534,22 @@ class Store:
         """Return milliseconds since the last boot or clock frame, as frames carry them."""
         return (self.now() - self.base) & _TICKS_MASK
 
-    # -- appending ----------------------------------------------------------------------------------------------------
+    # -- appending ---------------------------------------------------------------------------------
 
     def room(self) -> int:
-        """Return the bytes left in the sector in use, those of the group not yet programmed taken off."""
+        """Return the bytes left in the sector in use, those of the group not yet programmed taken
+        off."""
         return self.end - self.address - self.group_size
 
     def _fits(self, sizes: tuple[int, ...]) -> bool:
-        """Return whether the sector in use has room for frames of these padded sizes, and for those that may be due before them."""
+        """Return whether the sector in use has room for frames of these padded sizes, and for those
+        that may be due before them."""
         due = (self.clock_size, self.region.pad(OVERHEAD + 32))
         return self.region.fits(self.address + self.group_size, self.end, due + sizes)
 
     def _need_room(self, sizes: tuple[int, ...]) -> None:
-        """Make sure that the sector in use has room for frames of these padded sizes, in the next one if need be. LogFull if that cannot
+        """Make sure that the sector in use has room for frames of these padded sizes, in the next
+        one if need be. LogFull if that cannot
         be: nothing has changed then."""
         if not self._fits(sizes):
             _flush(self)
@@ -463,7 +557,8 @@ class Store:
                 self._full()
 
     def _make_room(self) -> bool:
-        """Go on in the next sector, if those in reserve stay free. Return whether that could be done."""
+        """Go on in the next sector, if those in reserve stay free. Return whether that could be
+        done."""
         for left in (2, 1, 0):
             if self.free_sectors() > self.reserve():
                 try:
@@ -480,7 +575,8 @@ class Store:
         return False
 
     def quarantine(self, sector: int) -> None:
-        """Take a sector out of use: it could not be erased or programmed. What it holds is read until it stands elsewhere."""
+        """Take a sector out of use: it could not be erased or programmed. What it holds is read
+        until it stands elsewhere."""
         if sector not in self.bad:
             self.bad.append(sector)
 
@@ -507,7 +603,8 @@ class Store:
         return len(self.free_in_order())
 
     def take(self, sector: int) -> bool:
-        """Erase a free sector of the ring; the frames that it held leave the log. Return whether it could be done."""
+        """Erase a free sector of the ring; the frames that it held leave the log. Return whether it
+        could be done."""
         region, order = self.region, self.order
         self.busy = True
         self.reader = None
@@ -536,7 +633,8 @@ class Store:
         self.end = (region.sector_of(run.number) + 1) * region.sector
 
     def _next_run(self, first: int, head: bytes) -> None:
-        """Begin a run in the next sector that is free, for frames from seq `first` on; head: the chain head before it."""
+        """Begin a run in the next sector that is free, for frames from seq `first` on; head: the
+        chain head before it."""
         region = self.region
         before = region.run(self.number)
         prev = self.number
@@ -547,8 +645,20 @@ class Store:
         for sector in self.free_in_order():
             if not self.take(sector):
                 continue
-            run = Run(self.top - region.blocks + 1, prev, first, 0, self.boot, self.acked, self.policy, True, self.name, head, self.bad,
-                      self.window)
+            run = Run(
+                self.top - region.blocks + 1,
+                prev,
+                first,
+                0,
+                self.boot,
+                self.acked,
+                self.policy,
+                True,
+                self.name,
+                head,
+                self.bad,
+                self.window,
+            )
             try:
                 region.write_header(run)
             except (FlashError, OSError):
@@ -556,7 +666,8 @@ class Store:
                 continue
             self.enter(run)
             return
-        self.bad[:] = bad  # where none could be taken, it is the flash that fails and not its sectors
+        # where none could be taken, it is the flash that fails and not its sectors
+        self.bad[:] = bad
         raise FlashError("no sector is free to go on in")
 
     def _spent(self) -> int:
@@ -564,8 +675,9 @@ class Store:
         return self._oldest(self._recyclable)
 
     def _oldest(self, act: "Callable[[int], bool]") -> int:
-        """Return how many of the log's oldest runs end where act(seq) says yes; it says no past the first no. By halves: each is
-        looked up on the flash, which takes as long as a third of an insert."""
+        """Return how many of the log's oldest runs end where act(seq) says yes; it says no past the
+        first no. By halves: each is looked up on the flash, which takes as long as a third of an
+        insert."""
         low, high = 0, len(self.order)
         while high - low > 1:
             middle = (low + high) >> 1
@@ -577,15 +689,18 @@ class Store:
         return low
 
     def _recyclable(self, end: int) -> bool:
-        """Return whether the frames below seq `end` may go: both snapshots cover them, the host has them, and no pull is about to read
-        them. While one snapshot is written over, what it covered with the other may still go: without it those frames have nothing left
-        to begin from."""
-        return (self._covered() >= end and (self.policy == OVERWRITE or self.acked >= end)
-                and not (0 <= self.hold < end and self.holds()))
+        """Return whether the frames below seq `end` may go: both snapshots cover them, the host has
+        them, and no pull is about to read them. While one snapshot is written over, what it covered
+        with the other may still go: without it those frames have nothing left to begin from."""
+        return (
+            self._covered() >= end
+            and (self.policy == OVERWRITE or self.acked >= end)
+            and not (0 <= self.hold < end and self.holds())
+        )
 
     def hold_from(self, seq: int) -> None:
-        """A pull is about to read the frames from `seq` on: they are not recycled before it is done, or silent for a minute, or a command
-        needs their room."""
+        """A pull is about to read the frames from `seq` on: they are not recycled before it is
+        done, or silent for a minute, or a command needs their room."""
         self.hold = seq
         self.held = self.now()
 
@@ -595,14 +710,15 @@ class Store:
             self.held = self.now()
 
     def holds(self) -> bool:
-        """Return whether the pull for which frames are held goes on; if not, they are not held any more."""
+        """Return whether the pull for which frames are held goes on; if not, they are not held any
+        more."""
         if (self.now() - self.held) & _TICKS_MASK > _HOLD_MS:
             self.hold = -1
         return self.hold >= 0
 
     def _covered(self) -> int:
-        """Return the seq before which snapshots cover everything: both of them; or one that was taken in this boot, where the log has no
-        room for the frame that names it."""
+        """Return the seq before which snapshots cover everything: both of them; or one that was
+        taken in this boot, where the log has no room for the frame that names it."""
         if self.saver is None:
             self.covered = 0
             a, b = self.slots
@@ -613,14 +729,15 @@ class Store:
                     self.covered = max(self.covered, header.seq + 1)
         return self.covered
 
-    # -- snapshots ----------------------------------------------------------------------------------------------------
+    # -- snapshots ---------------------------------------------------------------------------------
 
     def take_snapshot(self) -> "Header":
         """Take a snapshot now, whole, and return its Header."""
         return self.call(self._take_snapshot)
 
     def begin_snapshot(self) -> None:
-        """Begin a snapshot, unless one is being taken: each call of `execute` goes a step on with it."""
+        """Begin a snapshot, unless one is being taken: each call of `execute` goes a step on with
+        it."""
         self.call(self._begin_snapshot)
 
     def _begin_snapshot(self) -> None:
@@ -639,16 +756,22 @@ class Store:
                 return header
         saver = self._whole_snapshot()
         if self.slots[saver.slot] is None:
-            raise FlashError("the snapshot could not be written to slot %d: sectors %s are quarantined" % (saver.slot, self.bad))
+            raise FlashError(
+                "the snapshot could not be written to slot %d: sectors %s are quarantined"
+                % (saver.slot, self.bad)
+            )
         return saver.header
 
     def _saver(self) -> "Saver":
-        """Return the snapshot being taken; begin one, if none is. FlashError if no slot can be written."""
+        """Return the snapshot being taken; begin one, if none is. FlashError if no slot can be
+        written."""
         if self.saver is None:
             self._name_taken()
             slot = self._slot_to_write()
             if slot is None:
-                raise FlashError("no snapshot slot can be written: sectors %s are quarantined" % self.bad)
+                raise FlashError(
+                    "no snapshot slot can be written: sectors %s are quarantined" % self.bad
+                )
             header = self.slots[slot]
             if header and header.generation == self.taken:
                 self.taken = -1  # what it alone covered is covered no more
@@ -659,14 +782,16 @@ class Store:
         return self.saver
 
     def _slot_to_write(self) -> int | None:
-        """Return the slot that holds nothing which is needed; None if there is none without quarantined sectors. Recovery has hashed the
-        one that stays."""
+        """Return the slot that holds nothing which is needed; None if there is none without
+        quarantined sectors. Recovery has hashed the one that stays."""
         a, b = self.slots
         if a is None or b is None:
             tries = (1,) if a else (0,) if b else (0, 1)
         elif self.proved >= 0:
             tries = (1 - self.proved,)
-        else:  # the log does not name the newer one: it goes, unless the older one is of no use any more
+        else:
+            # the log does not name the newer one: it goes, unless the older one is of no use any
+            # more
             newer = 0 if a.generation > b.generation else 1
             first = self.first()
             useless = first.head != NO_HEAD and self.slots[1 - newer].seq + 1 < first.first
@@ -678,7 +803,8 @@ class Store:
         return None
 
     def _step(self) -> None:
-        """Do one step of the snapshot being taken: a sector's erase, its beginning, a chunk, or its header."""
+        """Do one step of the snapshot being taken: a sector's erase, its beginning, a chunk, or its
+        header."""
         saver = self.saver
         self.busy = True  # an interrupted step is forgotten like an interrupted command
         begin = saver.header is None and saver.erased == self.region.slot_sectors
@@ -689,8 +815,17 @@ class Store:
                 saver.erase_next()
             elif begin:
                 other = self.slots[1 - saver.slot]
-                saver.begin(Header(self.seq, self.boot, other.generation + 1 if other else 1, self.kernel.arena.size, self.name,
-                                   self.head, self.kernel.root()))
+                saver.begin(
+                    Header(
+                        self.seq,
+                        self.boot,
+                        other.generation + 1 if other else 1,
+                        self.kernel.arena.size,
+                        self.name,
+                        self.head,
+                        self.kernel.root(),
+                    )
+                )
             elif not saver.save_next():
                 header = saver.commit()
                 self._saved(saver)
@@ -723,7 +858,8 @@ class Store:
                     self.busy = self.partial
 
     def _name_snapshot(self, header: "Header") -> None:
-        """Append the frame by which later boots know that a snapshot was whole. Without it nothing may rest on the snapshot alone."""
+        """Append the frame by which later boots know that a snapshot was whole. Without it nothing
+        may rest on the snapshot alone."""
         size = self.region.pad(OVERHEAD + 8)
         if not self._fits((size,)):
             if self.free_sectors() <= self.reserve():
@@ -748,8 +884,9 @@ class Store:
         _flush(self)
 
     def _work(self, commands: int) -> None:
-        """After a group of so many commands: go on with the snapshot being taken, by a step each, or begin the one that is due. Not in a
-        call that has erased a sector: one erase is the longest that a call may take."""
+        """After a group of so many commands: go on with the snapshot being taken, by a step each,
+        or begin the one that is due. Not in a call that has erased a sector: one erase is the
+        longest that a call may take."""
         if not self.booted:
             return
         if self.opened:
@@ -767,12 +904,18 @@ class Store:
                 self._step()
 
     def _cover(self) -> None:
-        """The ring is full: if snapshots are all that keeps its older sectors from being recycled, take them now."""
+        """The ring is full: if snapshots are all that keeps its older sectors from being recycled,
+        take them now."""
         n = len(self.order) - 1 if self.policy == OVERWRITE else self._acknowledged_runs()
         run = self.region.run(self.order[n])
         for _ in range(2):
             self._name_taken()
-            if n and run and self._covered() < run.first and (self.saver or self._slot_to_write() is not None):
+            if (
+                n
+                and run
+                and self._covered() < run.first
+                and (self.saver or self._slot_to_write() is not None)
+            ):
                 self._whole_snapshot()
 
     def _whole_snapshot(self) -> "Saver":
@@ -782,8 +925,8 @@ class Store:
         return saver
 
     def _snapshot_unsettled(self) -> "Header | None":
-        """Take a snapshot although no sector is free for this boot's run: of the state at the last seq that is certain. Return its
-        header, or None."""
+        """Take a snapshot although no sector is free for this boot's run: of the state at the last
+        seq that is certain. Return its header, or None."""
         seq = self.found.certain
         if seq < 0 or self._slot_to_write() is None:
             return None
@@ -796,10 +939,11 @@ class Store:
         self._ready()
         return header
 
-    # -- what a host asks for -----------------------------------------------------------------------------------------
+    # -- what a host asks for ----------------------------------------------------------------------
 
     def ask(self, question: "Callable[..., T]", *args: object) -> "T":
-        """Return question(kernel, *args): any of the kernel's questions, on a state that equals the log."""
+        """Return question(kernel, *args): any of the kernel's questions, on a state that equals the
+        log."""
         return self.call(self._ask, question, args)  # type: ignore[no-any-return]  # _ask returns what question does
 
     def _ask(self, question: "Callable[..., T]", args: tuple[object, ...]) -> "T":
@@ -807,7 +951,9 @@ class Store:
 
     def _kernel(self) -> "Kernel":
         if self.kernel is None:
-            raise NotFound("there is no state: %s" % (self.damage or "the board is not configured yet"))
+            raise NotFound(
+                "there is no state: %s" % (self.damage or "the board is not configured yet")
+            )
         return self.kernel
 
     def log_name(self) -> bytes:
@@ -829,8 +975,8 @@ class Store:
         return slot, self.slots[slot]
 
     def read_snapshot(self, slot: int, generation: int, offset: int, size: int) -> memoryview:
-        """Return up to size bytes (a group's at most) of a committed snapshot's arena from offset, as a view that is good until
-        the next call; NotFound if that snapshot is gone."""
+        """Return up to size bytes (a group's at most) of a committed snapshot's arena from offset,
+        as a view that is good until the next call; NotFound if that snapshot is gone."""
         return self.call(self._read_snapshot, slot, generation, offset, size)
 
     def _read_snapshot(self, slot: int, generation: int, offset: int, size: int) -> memoryview:
@@ -852,7 +998,8 @@ class Store:
         self.hold = -1  # the pull is done
         before = self._acknowledged_runs()
         self.acked = max(self.acked, min(seq, self.certain() + 1))
-        if self.damage is None and self._acknowledged_runs() > before:  # else a sync of nothing new would add to the log
+        # else a sync of nothing new would add to the log
+        if self.damage is None and self._acknowledged_runs() > before:
             try:
                 if not self.booted:
                     self._settle()
@@ -873,18 +1020,20 @@ class Store:
         return self._oldest(lambda end: end <= self.acked)
 
     def certain(self) -> int:
-        """Return the seq up to which every later boot will read the same log: before this boot's run stands, not all of it."""
+        """Return the seq up to which every later boot will read the same log: before this boot's
+        run stands, not all of it."""
         if self.seq is None:
             return -1
         return self.seq if self.booted or self.damage else min(self.seq, self.found.certain)
 
     def read_frames(self, seq: int, head: bytes) -> memoryview:
-        """Return whole frames from `seq` on, some 1 KiB of them, as a view that is good until the next call; empty at the
-        log's end.
+        """Return whole frames from `seq` on, some 1 KiB of them, as a view that is good until the
+        next call; empty at the log's end.
 
-        head: the chain head before that frame, or its beginning, by what the caller holds; it is compared where the reading
-        begins anew: FormatError for another log, or one that was rolled back. NotFound if those frames have been recycled.
-        """
+        head: the chain head before that frame, or its beginning, by what the caller holds; it is
+            compared where the reading
+        begins anew: FormatError for another log, or one that was rolled back. NotFound if those
+        frames have been recycled."""
         return self.call(self._read_frames, seq, head)
 
     def _read_frames(self, seq: int, head: bytes) -> memoryview:
@@ -926,8 +1075,10 @@ class Store:
                 raise NotFound("the log ends at seq %d, before seq %d" % (reader.seq - 1, seq))
             found = primitives.hash(found + frame_of(reader, n))
         if found[: len(head)] != head:
-            raise FormatError("before seq %d this log's chain head is %s, not %s: it is another log, or was rolled back"
-                              % (seq, found.hex(), head.hex()))
+            raise FormatError(
+                "before seq %d this log's chain head is %s, not %s: it is another log, or was "
+                "rolled back" % (seq, found.hex(), head.hex())
+            )
         return reader
 
 
@@ -935,7 +1086,8 @@ class Store:
 
 
 def command(store: "Store", kind: int, payload: "Buffer", token: bytes | None = None) -> int:
-    """Carry out one command. Returns the seq of its frame once it is durable; raises the Refused that it met."""
+    """Carry out one command. Returns the seq of its frame once it is durable; raises the Refused
+    that it met."""
     if store._inside:
         store._refuse()
     try:  # `call` once more: by it a board would take a twentieth longer
@@ -964,7 +1116,9 @@ def command(store: "Store", kind: int, payload: "Buffer", token: bytes | None = 
         raise
 
 
-def _command(store: "Store", kind: int, payload: "Buffer", token: bytes | None, more: bool = False) -> int:
+def _command(
+    store: "Store", kind: int, payload: "Buffer", token: bytes | None, more: bool = False
+) -> int:
     kernel = store.kernel
     frame = store.frame
     at = _PAYLOAD
@@ -975,14 +1129,17 @@ def _command(store: "Store", kind: int, payload: "Buffer", token: bytes | None, 
         at += TOKEN_BYTES
     end = at + len(payload)
     if end + 4 > len(frame):
-        raise TooLong("a payload of %d bytes is longer than any that this configuration allows" % len(payload))
+        raise TooLong(
+            "a payload of %d bytes is longer than any that this configuration allows" % len(payload)
+        )
     primitives.copy(frame, at, payload, 0, len(payload))
     if kind >= _PUT:
         end = store._complete(kind, frame, at, end)
     kernel.check(kind, frame, at, end)
     if not store.booted:
         store._settle()
-        if store.kernel is not kernel:  # half-programmed units read otherwise now, and so does the log's end
+        # half-programmed units read otherwise now, and so does the log's end
+        if store.kernel is not kernel:
             return _command(store, kind, payload, token, more)
     padded = end + 4 - 32
     padded += -padded % store.unit
@@ -991,7 +1148,8 @@ def _command(store: "Store", kind: int, payload: "Buffer", token: bytes | None, 
     mark = store.mark
     if due or more or mark or store.limit - store.address - store.group_size < padded:
         # the frame that ends a group must have room too
-        store._need_room((padded, store.region.pad(OVERHEAD + 32)))  # so that a boot can carry the group
+        # so that a boot can carry the group
+        store._need_room((padded, store.region.pad(OVERHEAD + 32)))
     store.busy = True
     if due:
         store._due()
@@ -1014,12 +1172,18 @@ def _command(store: "Store", kind: int, payload: "Buffer", token: bytes | None, 
     return seq
 
 
-def _append(store: "Store", buffer: "WritableBuffer", kind: int, size: int, tick: int, room: int) -> None:
-    """Encode the frame whose payload stands at buffer[32+12:] and add it to what is programmed next, where it takes `room` bytes."""
+def _append(
+    store: "Store", buffer: "WritableBuffer", kind: int, size: int, tick: int, room: int
+) -> None:
+    """Encode the frame whose payload stands at buffer[32+12:] and add it to what is programmed
+    next, where it takes `room` bytes."""
     seq = store.seq + 1
     at = store.group_size
-    # one program call has frames of one group only: a later group is proof that the earlier one was read back
-    if at and (not tick & _CONTINUES or at + room > store.window or store.limit - store.address - at < room):
+    # one program call has frames of one group only: a later group is proof that the earlier one was
+    # read back
+    if at and (
+        not tick & _CONTINUES or at + room > store.window or store.limit - store.address - at < room
+    ):
         _flush(store)
         at = 0
     if not at:
@@ -1028,13 +1192,16 @@ def _append(store: "Store", buffer: "WritableBuffer", kind: int, size: int, tick
             store.limit += store.region.block
         store.group_first = seq
         store.group_head = store.head
-    store.head = primitives.chain(buffer, kind, size, seq, tick, store.seed, store.head, store.group, at, room)
+    store.head = primitives.chain(
+        buffer, kind, size, seq, tick, store.seed, store.head, store.group, at, room
+    )
     store.group_size = at + room
     store.seq = seq
 
 
 def _flush(store: "Store") -> None:
-    """Program what the group has and read it back; if the flash will not, once more in a run of its own."""
+    """Program what the group has and read it back; if the flash will not, once more in a run of its
+    own."""
     if not store.group_size:
         return
     data = store.group[: store.group_size]

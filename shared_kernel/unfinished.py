@@ -1,8 +1,9 @@
-"""What a region holds that has no log: nothing, or what a genesis, a restore or an erase left when it was cut short. Writes nothing.
+"""What a region holds that has no log: nothing, or what a genesis, a restore or an erase left when
+it was cut short. Writes nothing.
 
-A genesis first programs a mark, at a fixed place in one of the region's last two sectors, and a second one beside it when all is
-done. An erase leaves a mark in the first sector of slot 1 that names the log and its end. Whatever is not one of these is damage.
-"""
+A genesis first programs a mark, at a fixed place in one of the region's last two sectors, and a
+second one beside it when all is done. An erase leaves a mark in the first sector of slot 1 that
+names the log and its end. Whatever is not one of these is damage."""
 
 from .errors import Damage, FormatError
 from .genesis import BEGUN
@@ -13,7 +14,8 @@ if 0:  # read by type checkers only: a board's compiler drops it
 
 
 def marks_of(region: "Region") -> list[tuple[int, bool]]:
-    """Return [(sector, whether the genesis was done)] of the sectors that bear the mark of a genesis."""
+    """Return [(sector, whether the genesis was done)] of the sectors that bear the mark of a
+    genesis."""
     found = []
     for sector in candidates(region):
         at = mark_at(region, sector)
@@ -29,49 +31,70 @@ def candidates(region: "Region") -> tuple[int, int]:
 
 
 def mark_at(region: "Region", sector: int) -> int:
-    """Return the address of a genesis' first mark in a sector; the second stands where a run's second header would."""
+    """Return the address of a genesis' first mark in a sector; the second stands where a run's
+    second header would."""
     return sector * region.sector + region.record_size
 
 
 def is_begun(region: "Region") -> bool:
-    """Return whether a genesis was begun and not done. Two marks: one of an attempt that was given up for another."""
+    """Return whether a genesis was begun and not done. Two marks: one of an attempt that was given
+    up for another."""
     marks = marks_of(region)
     return len(marks) > 1 or bool(marks) and not marks[0][1]
 
 
 def is_erased(region: "Region", name: bytes | None = None, last: int = -1) -> bool:
-    """Return whether the log `name`, which ends at seq `last`, was being erased on purpose. A boot that could not read the mark has gone
-    on with the log, past the end that the mark names."""
+    """Return whether the log `name`, which ends at seq `last`, was being erased on purpose. A boot
+    that could not read the mark has gone on with the log, past the end that the mark names."""
     if not region.slot_sectors or region.record(region.slot_sectors) is None:
         return False
     mark = decode(region.read(region.slot_sectors * region.sector + region.record_size, HEADER))
-    return mark is not None and mark.number == NONE - 1 and (name is None or mark.name == name and mark.first > last)
+    return (
+        mark is not None
+        and mark.number == NONE - 1
+        and (name is None or mark.name == name and mark.first > last)
+    )
 
 
 def need_unfinished(region: "Region", run: "Run | None") -> None:
-    """Damage unless a region with sector records but no log (run: None), or with one to be forgotten, is as good as blank."""
+    """Damage unless a region with sector records but no log (run: None), or with one to be
+    forgotten, is as good as blank."""
     if run is not None or is_erased(region):
         return
     if not is_begun(region):
-        raise Damage("the region bears sector records of Quipu, but no run of its log can be read: nothing was changed; "
-                     "`quipu recover` reads what is left")
+        raise Damage(
+            "the region bears sector records of Quipu, but no run of its log can be read: nothing "
+            "was changed; "
+            "`quipu recover` reads what is left"
+        )
 
 
 def need_blank(region: "Region") -> None:
     """FormatError unless a region without any sector record is as good as blank."""
     size = region.sector
-    used = [each for each in range(region.sectors) if not region.is_blank(each * size, (each + 1) * size)]
+    used = [
+        each
+        for each in range(region.sectors)
+        if not region.is_blank(each * size, (each + 1) * size)
+    ]
     if not used:
         return
     if region.is_format_1():
-        raise FormatError("the region holds a log of format 1, which this version does not write: sync it with the version that wrote "
-                          "it, or read an image of it with `quipu recover`; then erase it and restore the archive")
+        raise FormatError(
+            "the region holds a log of format 1, which this version does not write: sync it with "
+            "the version that wrote "
+            "it, or read an image of it with `quipu recover`; then erase it and restore the archive"
+        )
     if is_begun(region):  # an erase that was cut may have left anything besides
         return
     if all(each in candidates(region) and _is_torn(region, each) for each in used):
         return
-    raise FormatError("the region holds something else than a log: sector %d begins with %s. Nothing was changed; erase it on purpose "
-                      "(quipu flash --erase-log), or choose another region" % (used[0], region.read(used[0] * size, 8).hex()))
+    raise FormatError(
+        "the region holds something else than a log: sector %d begins with %s. Nothing was "
+        "changed; erase it on purpose "
+        "(quipu flash --erase-log), or choose another region"
+        % (used[0], region.read(used[0] * size, 8).hex())
+    )
 
 
 def _is_torn(region: "Region", sector: int) -> bool:
@@ -86,4 +109,6 @@ def _is_torn(region: "Region", sector: int) -> bool:
                 return False
     except OSError:  # a unit with ECC that a cut left half programmed
         pass
-    return region.is_blank(sector * region.sector, at) and region.is_blank(end, (sector + 1) * region.sector)
+    return region.is_blank(sector * region.sector, at) and region.is_blank(
+        end, (sector + 1) * region.sector
+    )

@@ -1,14 +1,26 @@
-"""What follows the changes: views, which are running aggregates, and subscriptions, which are told. Derived, outside the arena.
+"""What follows the changes: views, which are running aggregates, and subscriptions, which are told.
+Derived, outside the arena.
 
-The store calls `before` and `after` around each command that it applies, and `lost` when it had to read its state back from
-flash. Views are then found anew from the arena, so they are exact after anything. Subscribers are called by `deliver`, when
-the store is done and the changes are durable; what a callback changes is told after it has returned, never inside it.
-"""
+The store calls `before` and `after` around each command that it applies, and `lost` when it had to
+read its state back from flash. Views are then found anew from the arena, so they are exact after
+anything. Subscribers are called by `deliver`, when the store is done and the changes are durable;
+what a callback changes is told after it has returned, never inside it."""
 
 from .const import const
 from .errors import Invalid
 from .kernel import CREATE_NODE, DELETE_KEY, INSERT, PUT, u32
-from .query import CHANGE, KEYS, RECORDS, REMEMBER, Aggregate, bias, check_field, follow, gather, is_stale
+from .query import (
+    CHANGE,
+    KEYS,
+    RECORDS,
+    REMEMBER,
+    Aggregate,
+    bias,
+    check_field,
+    follow,
+    gather,
+    is_stale,
+)
 
 if 0:  # read by type checkers only: a board's compiler drops it
     from .types import About, Buffer, Callable, Field, Filter, Follow, Kernel, Subscription, array
@@ -24,13 +36,16 @@ _EDGES = (0x18, 0x19)  # commands that nothing here follows
 
 
 class View:
-    """A running aggregate of a field over what a filter means. count, sum and mean cost the same for any number of records;
-    least and greatest look again only when that extreme has gone. follow: query.follow, or a faster one."""
+    """A running aggregate of a field over what a filter means. count, sum and mean cost the same
+    for any number of records; least and greatest look again only when that extreme has gone.
+    follow: query.follow, or a faster one."""
 
     if 0:  # read by type checkers only
         sums: "array[int]"
 
-    def __init__(self, kernel: "Kernel", filter: "Filter", field: "Field | None", follow: "Follow") -> None:
+    def __init__(
+        self, kernel: "Kernel", filter: "Filter", field: "Field | None", follow: "Follow"
+    ) -> None:
         self.filter = filter
         self.over = filter.over
         self.prefix = filter.prefix
@@ -51,8 +66,9 @@ class View:
 
 
 class Change:
-    """A durable change, as a subscriber is told of it. kind: of the command; seq: of its frame; what: the record's or node's id,
-    or the key's name; label: the record's tag or the node's kind, 0 for a key."""
+    """A durable change, as a subscriber is told of it. kind: of the command; seq: of its frame;
+    what: the record's or node's id, or the key's name; label: the record's tag or the node's kind,
+        0 for a key."""
 
     def __init__(self, kind: int, seq: int, what: int | bytes, label: int) -> None:
         self.kind = kind
@@ -62,8 +78,8 @@ class Change:
 
 
 class Watch:
-    """Views and subscriptions of one store. dropped: changes that were never told, because the queue was full or the store
-    had to be read back from flash."""
+    """Views and subscriptions of one store. dropped: changes that were never told, because the
+    queue was full or the store had to be read back from flash."""
 
     if 0:  # read by type checkers only
         views: "list[View]"
@@ -87,23 +103,37 @@ class Watch:
         self.views.append(view)
         return view
 
-    def subscribe(self, callback: "Callable[[Change], object]", prefix: "Buffer | None" = None, tag: int | None = None,
-                  kind: int | None = None) -> "Subscription":
-        """Have callback(Change) called for each change of keys with this prefix, of records with this tag, or of nodes of this
-        kind; return what `unsubscribe` takes."""
+    def subscribe(
+        self,
+        callback: "Callable[[Change], object]",
+        prefix: "Buffer | None" = None,
+        tag: int | None = None,
+        kind: int | None = None,
+    ) -> "Subscription":
+        """Have callback(Change) called for each change of keys with this prefix, of records with
+        this tag, or of nodes of this kind; return what `unsubscribe` takes."""
         if (prefix is None) + (tag is None) + (kind is None) != 2:
-            raise Invalid("subscribe to one of: a prefix of keys, a tag of records, a kind of nodes")
-        what = (KEYS, bytes(prefix)) if prefix is not None else (RECORDS, tag) if tag is not None else (2, kind)
+            raise Invalid(
+                "subscribe to one of: a prefix of keys, a tag of records, a kind of nodes"
+            )
+        what = (
+            (KEYS, bytes(prefix))
+            if prefix is not None
+            else (RECORDS, tag)
+            if tag is not None
+            else (2, kind)
+        )
         self.subscriptions.append((callback, what[0], what[1]))
         return self.subscriptions[-1]
 
     def unsubscribe(self, subscription: "Subscription") -> None:
         self.subscriptions.remove(subscription)
 
-    # -- called by the store ------------------------------------------------------------------------------------------
+    # -- called by the store -----------------------------------------------------------------------
 
     def _slot(self, kind: int, data: "Buffer", start: int, end: int, seq: int) -> int:
-        """Return the word offset of the slot that a command is about, 0 if there is none (yet, or any more)."""
+        """Return the word offset of the slot that a command is about, 0 if there is none (yet, or
+        any more)."""
         kernel = self.kernel
         if kind >= PUT:
             name = start + 6 if kind == PUT else start + 4
@@ -155,7 +185,7 @@ class Watch:
             for view in self.views:
                 view.find(kernel)
 
-    # -- telling ------------------------------------------------------------------------------------------------------
+    # -- telling -----------------------------------------------------------------------------------
 
     def _about(self, kind: int, at: int) -> "About":
         """Return (pool, id or name, tag or kind) of the slot at word `at`."""
@@ -163,10 +193,15 @@ class Watch:
         if kind >= PUT:
             name = 4 * (at + _NAME)
             return KEYS, bytes(self.kernel.arena.bytes[name : name + (w[at + _LENGTHS] & 255)]), 0
-        return (2, w[at + 1], w[at + _KIND]) if kind >= CREATE_NODE else (RECORDS, w[at + 1], w[at + _TAG])
+        return (
+            (2, w[at + 1], w[at + _KIND])
+            if kind >= CREATE_NODE
+            else (RECORDS, w[at + 1], w[at + _TAG])
+        )
 
     def _tell(self, kind: int, seq: int, was: "About | None", now: "About | None") -> None:
-        """Queue the change for each subscription that it touches, by what the thing was or by what it is now."""
+        """Queue the change for each subscription that it touches, by what the thing was or by what
+        it is now."""
         about = now or was
         for subscription in self.subscriptions:
             if self._wants(subscription, was) or self._wants(subscription, now):
@@ -178,11 +213,13 @@ class Watch:
     def _wants(self, subscription: "Subscription", about: "About | None") -> bool:
         if not about or about[0] != subscription[1]:
             return False
-        return about[1].startswith(subscription[2]) if about[0] == KEYS else about[2] == subscription[2]  # type: ignore[union-attr,arg-type]  # names of keys
+        if about[0] != KEYS:
+            return about[2] == subscription[2]
+        return about[1].startswith(subscription[2])  # type: ignore[union-attr,arg-type]  # names
 
     def deliver(self) -> None:
-        """Call the subscribers of what has become durable, in the order of the changes. An error of a callback reaches the caller,
-        and what comes after it is told at the next turn."""
+        """Call the subscribers of what has become durable, in the order of the changes. An error of
+        a callback reaches the caller, and what comes after it is told at the next turn."""
         if self.delivering:
             return
         self.delivering = True

@@ -1,4 +1,5 @@
-"""u32 words over bytes, where there is no uctypes: on CPython, whatever its byte order. Never loaded on a board."""
+"""u32 words over bytes, where there is no uctypes: on CPython, whatever its byte order. Never
+loaded on a board."""
 
 import sys
 

@@ -1,5 +1,6 @@
-"""For every test: the shared kernel as Python reads it (tests break its lines), with fast hashes. What these lack falls back to
-the plain-Python reference. tests/host/test_kernels.py runs the compiled kernel, in processes of its own."""
+"""For every test: the shared kernel as Python reads it (tests break its lines), with fast hashes.
+What these lack falls back to the plain-Python reference. tests/host/test_kernels.py runs the
+compiled kernel, in processes of its own."""
 
 import os
 import zlib
@@ -31,9 +32,11 @@ primitives.use(Fast)
 settings.register_profile("quipu", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("quipu")
 
-# -- how long the files take ------------------------------------------------------------------------------------------
+# -- how long the files take -----------------------------------------------------------------------
 
-BUDGET_S = 600  # a file of tests, by the clock, on a machine that others use too: one that needs more is to be cut, or run nightly
+# a file of tests, by the clock, on a machine that others use too: one that needs more is to be cut,
+# or run nightly
+BUDGET_S = 600
 spent = Counter()
 
 

@@ -1,21 +1,25 @@
-"""A NOR flash that holds its user to the part's rules and fails as parts fail. For tests, on CPython and MicroPython.
+"""A NOR flash that holds its user to the part's rules and fails as parts fail. For tests, on
+CPython and MicroPython.
 
-Rules: a program is aligned to the unit, stays within a page, and meets only erased units; a breach is a SimulatorError, which
-no handler of the code under test catches. Faults: a power cut at any program unit, within an erase or at any read, units that a
-cut left half programmed (they read otherwise each time, or not at all), sectors that refuse, lie or wear out, flipped bits, at
-rest or in one reading. All of it follows from `seed`, and the flash keeps what it holds from one Store to the next.
-"""
+Rules: a program is aligned to the unit, stays within a page, and meets only erased units; a breach
+    is a SimulatorError, which
+no handler of the code under test catches. Faults: a power cut at any program unit, within an erase
+or at any read, units that a cut left half programmed (they read otherwise each time, or not at
+all), sectors that refuse, lie or wear out, flipped bits, at rest or in one reading. All of it
+follows from `seed`, and the flash keeps what it holds from one Store to the next."""
 
 ERASE_STEPS = 3  # a cut within an erase: near its beginning, amid it, near its end
 _ERASED, _WRITTEN, _TORN = 0, 1, 2
 
 
 class SimulatorError(BaseException):
-    """The code under test did what the part does not allow. Not an Exception: nothing may swallow it."""
+    """The code under test did what the part does not allow. Not an Exception: nothing may swallow
+    it."""
 
 
 class PowerCut(BaseException):
-    """The power went. What was being programmed or erased is torn; nothing works until power_on()."""
+    """The power went. What was being programmed or erased is torn; nothing works until
+    power_on()."""
 
 
 class Chance:
@@ -46,18 +50,23 @@ class Chance:
 
 
 class FlashSim:
-    """sectors of `sector` bytes, programmed by `unit` within `page`. All attributes below may be set at any time.
+    """sectors of `sector` bytes, programmed by `unit` within `page`. All attributes below may be
+    set at any time.
 
-    write_once: False allows a written unit to be programmed again, from 1 to 0 (NOR without ECC). flicker: units that a cut
-    left half programmed read as before, as after or in between, anew at each read ("before" or "after": always so; they may
-    settle later). ecc: they raise OSError instead.
-    in_order: units of a page are programmed one after the other; False lets a cut leave any of them. forbidden: programs and
-    erases are breaches for now. stuck: sector -> (what a program does, what an erase does): None as it should, "raise",
-    "nothing" (silently), "wrong" (a program leaves one bit, an erase one page as it was). endurance: erases that a sector bears
-    (0: any number); one more, and it is stuck as `worn` says. read_flips: one read in so many returns a flipped bit (0: none).
-    steps, bytes_programmed, programs and erases (for each sector), cuts (power cuts so far): counters. trace: a list that
-    receives every program and erase.
-    image: the bytes to begin with. file: path of a file that holds the flash: read if it is there, which it must be in full
+    write_once: False allows a written unit to be programmed again, from 1 to 0 (NOR without ECC).
+        flicker: units that a cut
+    left half programmed read as before, as after or in between, anew at each read ("before" or
+    "after": always so; they may settle later). ecc: they raise OSError instead.
+    in_order: units of a page are programmed one after the other; False lets a cut leave any of
+        them. forbidden: programs and
+    erases are breaches for now. stuck: sector -> (what a program does, what an erase does): None as
+    it should, "raise", "nothing" (silently), "wrong" (a program leaves one bit, an erase one page
+    as it was). endurance: erases that a sector bears (0: any number); one more, and it is stuck as
+    `worn` says. read_flips: one read in so many returns a flipped bit (0: none). steps,
+    bytes_programmed, programs and erases (for each sector), cuts (power cuts so far): counters.
+    trace: a list that receives every program and erase.
+    image: the bytes to begin with. file: path of a file that holds the flash: read if it is there,
+        which it must be in full
     size; every change goes to it at once. Units that read 0xFF in them count as erased.
     """
 
@@ -68,8 +77,10 @@ class FlashSim:
             image = image or _contents(file)
             self.file = open(file, "r+b" if _contents(file) else "w+b")
         if image and len(image) != size:
-            raise ValueError("an image of %d bytes is not the flash of %d sectors of %d, %d bytes"
-                             % (len(image), sectors, sector, size))
+            raise ValueError(
+                "an image of %d bytes is not the flash of %d sectors of %d, %d bytes"
+                % (len(image), sectors, sector, size)
+            )
         self.sectors, self.sector, self.page, self.unit = sectors, sector, page, unit
         self.write_once = write_once
         self.flicker = self.ecc = self.in_order = self.forbidden = self.off = False
@@ -84,7 +95,9 @@ class FlashSim:
         self.stuck = {}
         self.trace = None
         self.cut_at = self.cut_at_read = self.tear = None
-        self.steps = self.reads = self.bytes_programmed = self.cuts = self.endurance = self.read_flips = 0
+        self.steps = self.reads = self.bytes_programmed = self.cuts = self.endurance = (
+            self.read_flips
+        ) = 0
         self.worn = ("raise", "raise")
         self.programs, self.erases = [0] * sectors, [0] * sectors
         self._keep(0, size)
@@ -94,23 +107,28 @@ class FlashSim:
         new = FlashSim(0, self.sector, self.page, self.unit, self.write_once, seed)
         new.sectors = self.sectors
         new.flicker, new.ecc, new.in_order = self.flicker, self.ecc, self.in_order
-        new.bytes, new.units, new.torn = bytearray(self.bytes), bytearray(self.units), dict(self.torn)
+        new.bytes, new.units, new.torn = (
+            bytearray(self.bytes),
+            bytearray(self.units),
+            dict(self.torn),
+        )
         new.stuck = dict(self.stuck)
         new.endurance, new.worn, new.read_flips = self.endurance, self.worn, self.read_flips
         new.programs, new.erases = list(self.programs), list(self.erases)
         return new
 
-    # -- faults to come -----------------------------------------------------------------------------------------------
+    # -- faults to come ----------------------------------------------------------------------------
 
     def cut_after(self, steps, tear=None):
-        """Cut the power after that many more program units and erase steps. tear: what the unit or erase in hand leaves:
-        "nothing", "all" (done, but nobody was told), "some" (any of its bits), "head" (its first bytes), or None for one of them
-        by chance."""
+        """Cut the power after that many more program units and erase steps. tear: what the unit or
+        erase in hand leaves: "nothing", "all" (done, but nobody was told), "some" (any of its
+        bits), "head" (its first bytes), or None for one of them by chance."""
         self.cut_at = self.steps + steps
         self.tear = tear
 
     def cut_after_reads(self, reads):
-        """Cut the power at a read, after that many more: within a recovery, which writes nothing."""
+        """Cut the power at a read, after that many more: within a recovery, which writes
+        nothing."""
         self.cut_at_read = self.reads + reads
 
     def power_on(self):
@@ -123,17 +141,20 @@ class FlashSim:
         raise PowerCut()
 
     def half_erase(self, sector, keep):
-        """Leave a sector as an erase may that was cut: its first `keep` bytes as they were, the rest 0xFF but not erased."""
+        """Leave a sector as an erase may that was cut: its first `keep` bytes as they were, the
+        rest 0xFF but not erased."""
         start, end = sector * self.sector, (sector + 1) * self.sector
         self.bytes[start + keep : end] = b"\xff" * (end - start - keep)
-        self.units[start // self.unit : end // self.unit] = bytes([_TORN]) * (self.sector // self.unit)
+        self.units[start // self.unit : end // self.unit] = bytes([_TORN]) * (
+            self.sector // self.unit
+        )
         self._keep(start, end)
 
     def flip(self, address, bit):
         self.bytes[address] ^= 1 << bit
         self._keep(address, address + 1)
 
-    # -- what the store sees ------------------------------------------------------------------------------------------
+    # -- what the store sees -----------------------------------------------------------------------
 
     def read(self, address, buffer):
         if self.off:
@@ -172,9 +193,13 @@ class FlashSim:
         if address < 0 or address + n > len(self.bytes) or not n:
             raise SimulatorError("program of %d bytes at 0x%x, outside of the flash" % (n, address))
         if address % unit or n % unit:
-            raise SimulatorError("program of %d bytes at 0x%x: not in units of %d" % (n, address, unit))
+            raise SimulatorError(
+                "program of %d bytes at 0x%x: not in units of %d" % (n, address, unit)
+            )
         if address // self.page != (address + n - 1) // self.page:
-            raise SimulatorError("program of %d bytes at 0x%x crosses a page of %d" % (n, address, self.page))
+            raise SimulatorError(
+                "program of %d bytes at 0x%x crosses a page of %d" % (n, address, self.page)
+            )
         if self.trace is not None:
             self.trace.append((address, data))
         sector = address // self.sector
@@ -242,7 +267,7 @@ class FlashSim:
             self.bytes[start : start + self.page] = old
         self._keep(start, end)
 
-    # -- inside -------------------------------------------------------------------------------------------------------
+    # -- inside ------------------------------------------------------------------------------------
 
     def _keep(self, start, end):
         """Bring bytes that have changed to the file, if there is one."""
@@ -259,20 +284,28 @@ class FlashSim:
         if state == _WRITTEN:
             if not self.write_once and all(not each & ~was for each, was in zip(data, old)):
                 return
-            raise SimulatorError("unit at 0x%x is programmed again without an erase" % (i * self.unit))
+            raise SimulatorError(
+                "unit at 0x%x is programmed again without an erase" % (i * self.unit)
+            )
         if i in self.torn and (self.flicker or all(each == 0xFF for each in old)):
             # it may have read blank: no reader can know
             if self.write_once:
                 raise OSError(5)
             return
-        raise SimulatorError("unit at 0x%x, torn by a power cut, is programmed without an erase" % (i * self.unit))
+        raise SimulatorError(
+            "unit at 0x%x, torn by a power cut, is programmed without an erase" % (i * self.unit)
+        )
 
     def _put(self, i, data):
         unit = self.unit
         if self.units[i] == _ERASED:
             self.bytes[i * unit : (i + 1) * unit] = data
         else:  # 1 -> 0 only, and what a cut began may come out
-            old = self._between(*self.torn.pop(i)) if i in self.torn else self.bytes[i * unit : (i + 1) * unit]
+            old = (
+                self._between(*self.torn.pop(i))
+                if i in self.torn
+                else self.bytes[i * unit : (i + 1) * unit]
+            )
             for k in range(unit):
                 self.bytes[i * unit + k] = old[k] & data[k]
         self.units[i] = _WRITTEN
@@ -289,7 +322,9 @@ class FlashSim:
         n = self.chance.below(3)
         if n < 2:
             return (old, new)[n]
-        return bytes([(a & mask) | (b & ~mask) & 255 for a, b, mask in zip(old, new, self._noise(len(old)))])
+        return bytes(
+            [(a & mask) | (b & ~mask) & 255 for a, b, mask in zip(old, new, self._noise(len(old)))]
+        )
 
     def _noise(self, n):
         return [self.chance.bits() >> 5 & 255 for _ in range(n)]
@@ -305,11 +340,14 @@ class FlashSim:
         self.units[i] = _TORN
         old, new = self.torn[i] = (old, bytes([a & b for a, b in zip(old, data)]))
         n = self.chance.below(self.unit + 1)
-        self.bytes[i * self.unit : (i + 1) * self.unit] = new[:n] + old[n:] if kind == "head" else self._between(old, new)
+        self.bytes[i * self.unit : (i + 1) * self.unit] = (
+            new[:n] + old[n:] if kind == "head" else self._between(old, new)
+        )
 
     def _tear_erase(self, start, end, step):
-        """Leave parts of the sector as they were, parts erased and parts noise; at the first step it may be untouched, at the
-        last erased all over. No unit of it may be programmed before another erase."""
+        """Leave parts of the sector as they were, parts erased and parts noise; at the first step
+        it may be untouched, at the last erased all over. No unit of it may be programmed before
+        another erase."""
         first, last = start // self.unit, end // self.unit
         kind = self.tear or ("nothing", "all", "some", "some")[self.chance.below(4)]
         if kind == "nothing" and step == 0:
@@ -324,7 +362,9 @@ class FlashSim:
             elif what == 5:
                 for k in range(at, at + n):
                     self.bytes[k] |= self.chance.bits() >> 7 & 255
-                for k in range(at // self.unit + 1, min((at + n) // self.unit, at // self.unit + 8)):
+                for k in range(
+                    at // self.unit + 1, min((at + n) // self.unit, at // self.unit + 8)
+                ):
                     old = bytes(self.bytes[k * self.unit : (k + 1) * self.unit])
                     self.torn[k] = (old, b"\xff" * self.unit)
             at += n

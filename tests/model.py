@@ -1,9 +1,10 @@
-"""The state as a person would write it down: dicts, lists and Python's unbounded integers, with no thought of memory.
+"""The state as a person would write it down: dicts, lists and Python's unbounded integers, with no
+thought of memory.
 
-Written from the meaning of the commands, not from the kernel: no arena, no slots, no links, no payload bytes. Each verb
-takes the seq of its frame first, changes the model and returns None, or raises the class of shared_kernel.errors that
-the kernel must raise and changes nothing. `contents` of a Model and `contents_of` a Kernel are equal for equal states.
-"""
+Written from the meaning of the commands, not from the kernel: no arena, no slots, no links, no
+payload bytes. Each verb takes the seq of its frame first, changes the model and returns None, or
+raises the class of shared_kernel.errors that the kernel must raise and changes nothing. `contents`
+of a Model and `contents_of` a Kernel are equal for equal states."""
 
 from shared_kernel import graph
 from shared_kernel.contents import used
@@ -27,14 +28,22 @@ class Model:
 
     def __init__(self, config):
         self.config = tuple(config)
-        self.dim, self.max_records, self.max_nodes, self.max_edges, self.max_keys, self.max_meta, self.max_value = config
+        (
+            self.dim,
+            self.max_records,
+            self.max_nodes,
+            self.max_edges,
+            self.max_keys,
+            self.max_meta,
+            self.max_value,
+        ) = config
         self.seq = 0
         self.records = {}  # id: (tag, vector, metadata)
         self.nodes = {}  # id: (kind, record id or 0)
         self.edges = {}  # id: (kind, from, to)
         self.keys = {}  # name: (seq of the last write, value)
 
-    # -- commands ---------------------------------------------------------------------------------------------------
+    # -- commands ----------------------------------------------------------------------------------
 
     def insert(self, seq, vector, tag=0, meta=b""):
         _u32(tag)
@@ -59,7 +68,11 @@ class Model:
         if ident not in self.records:
             raise NotFound
         old_tag, vector, old_meta = self.records[ident]
-        self.records[ident] = (old_tag if tag is None else tag, vector, old_meta if meta is None else bytes(meta))
+        self.records[ident] = (
+            old_tag if tag is None else tag,
+            vector,
+            old_meta if meta is None else bytes(meta),
+        )
         self.seq = seq
 
     def delete(self, seq, ident):
@@ -142,7 +155,7 @@ class Model:
         if prev != (self.keys[name][0] if name in self.keys else 0):
             raise Invalid
 
-    # -- queries ----------------------------------------------------------------------------------------------------
+    # -- queries -----------------------------------------------------------------------------------
 
     def search(self, query, k, tag=None):
         if k < 1:
@@ -152,7 +165,9 @@ class Model:
         found = []
         for ident, (record_tag, vector, _) in self.records.items():
             if tag is None or tag == record_tag:
-                found.append((min(sum((a - b) ** 2 for a, b in zip(query, vector)), FARTHEST), ident))
+                found.append(
+                    (min(sum((a - b) ** 2 for a, b in zip(query, vector)), FARTHEST), ident)
+                )
         return sorted(found)[:k]
 
     def edges_of(self, node, out=True, into=True):
@@ -160,8 +175,9 @@ class Model:
         if node not in self.nodes:
             raise NotFound
         newest_first = sorted(self.edges, reverse=True)
-        return ([e for e in newest_first if out and self.edges[e][1] == node]
-                + [e for e in newest_first if into and self.edges[e][2] == node])
+        return [e for e in newest_first if out and self.edges[e][1] == node] + [
+            e for e in newest_first if into and self.edges[e][2] == node
+        ]
 
     def neighbourhood(self, node, depth=1, kind=None, out=True, into=False):
         if node not in self.nodes:
@@ -188,15 +204,24 @@ class Model:
             "config": self.config,
             "seq": self.seq,
             "records": sorted((ident,) + record for ident, record in self.records.items()),
-            "nodes": sorted((ident, kind, record, self.edges_of(ident, into=False), self.edges_of(ident, out=False))
-                            for ident, (kind, record) in self.nodes.items()),
+            "nodes": sorted(
+                (
+                    ident,
+                    kind,
+                    record,
+                    self.edges_of(ident, into=False),
+                    self.edges_of(ident, out=False),
+                )
+                for ident, (kind, record) in self.nodes.items()
+            ),
             "edges": sorted((ident,) + edge for ident, edge in self.edges.items()),
             "keys": sorted((name, seq, value) for name, (seq, value) in self.keys.items()),
         }
 
 
 def contents_of(kernel):
-    """Return what Model.contents does, read out of a Kernel by slot; every thing must be found by its id or name too."""
+    """Return what Model.contents does, read out of a Kernel by slot; every thing must be found by
+    its id or name too."""
     records, nodes, edges, keys = [], [], [], []
     for ident, at in used(kernel.records):
         tag, vector, meta = kernel.record_at(at)
@@ -205,7 +230,15 @@ def contents_of(kernel):
     for ident, at in used(kernel.nodes):
         kind, record = kernel.node_at(at)
         assert kernel.node(ident) == (kind, record)
-        nodes.append((ident, kind, record, graph.edges_of(kernel, ident, graph.OUT), graph.edges_of(kernel, ident, graph.IN)))
+        nodes.append(
+            (
+                ident,
+                kind,
+                record,
+                graph.edges_of(kernel, ident, graph.OUT),
+                graph.edges_of(kernel, ident, graph.IN),
+            )
+        )
     for ident, at in used(kernel.edges):
         kind, origin, target = kernel.edge_at(at)
         assert kernel.edge(ident) == (kind, origin, target)
@@ -214,5 +247,11 @@ def contents_of(kernel):
         name, seq, value = kernel.key_at(at)
         assert kernel.key(name) == (seq, value) and seq == last_write
         keys.append((name, seq, value))
-    return {"config": kernel.config(), "seq": kernel.seq(), "records": sorted(records), "nodes": sorted(nodes),
-            "edges": sorted(edges), "keys": sorted(keys)}
+    return {
+        "config": kernel.config(),
+        "seq": kernel.seq(),
+        "records": sorted(records),
+        "nodes": sorted(nodes),
+        "edges": sorted(edges),
+        "keys": sorted(keys),
+    }

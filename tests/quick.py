@@ -1,8 +1,9 @@
-"""What `make test` leaves to `make nightly`: most rows of the long tables of mutations, and the long forms of random tests.
+"""What `make test` leaves to `make nightly`: most rows of the long tables of mutations, and the
+long forms of random tests.
 
-A table that breaks one line after another proves that tests can fail. Of each, a quick run takes a few rows, other ones whenever a
-source changes; QUIPU_WHOLE=1, which `make nightly PART=tests` sets, takes all.
-"""
+A table that breaks one line after another proves that tests can fail. Of each, a quick run takes a
+few rows, other ones whenever a source changes; QUIPU_WHOLE=1, which `make nightly PART=tests` sets,
+takes all."""
 
 import functools
 import os
@@ -27,7 +28,8 @@ def _sources():
 
 
 def some(rows, count):
-    """Return `count` of the rows, in their order, the same ones as long as no source changes; all of them in a whole run."""
+    """Return `count` of the rows, in their order, the same ones as long as no source changes; all
+    of them in a whole run."""
     rows = list(rows)
     if WHOLE or len(rows) <= count:
         return rows

@@ -1,10 +1,11 @@
-"""Writes docs/api.md, the page of every public name, from the docstrings of what `quipu.__all__` lists.
+"""Writes docs/api.md, the page of every public name, from the docstrings of what `quipu.__all__`
+lists.
 
     python tools/api.py             write the page
     python tools/api.py --check     write nothing; exit code 1, with the difference, if the page is not what it would write
 
-Reads source text and docstrings only (signatures as they are written), so the page is the same for every Python. Never says in
-which file a name lives: files may move, names stay.
+Reads source text and docstrings only (signatures as they are written), so the page is the same for
+every Python. Never says in which file a name lives: files may move, names stay.
 """
 
 import argparse
@@ -36,11 +37,16 @@ the verbs of [Board](#board) from `insert` to `history`, with the same arguments
 WIDTH = 88  # of a signature on one line
 
 
-def signature(node: ast.FunctionDef | ast.AsyncFunctionDef, before: str, bound: bool = False) -> str:
-    """Return "before(arguments) -> type" as written, without self or cls if bound, an argument a line if it is long."""
+def signature(
+    node: ast.FunctionDef | ast.AsyncFunctionDef, before: str, bound: bool = False
+) -> str:
+    """Return "before(arguments) -> type" as written, without self or cls if bound, an argument a
+    line if it is long."""
     given = node.args
     plain = given.posonlyargs + given.args
-    defaults: list[ast.expr | None] = [None] * (len(plain) - len(given.defaults)) + list(given.defaults)
+    defaults: list[ast.expr | None] = [None] * (len(plain) - len(given.defaults)) + list(
+        given.defaults
+    )
     shown = [argument(each, default) for each, default in zip(plain, defaults)][bound:]
     if given.vararg or given.kwonlyargs:
         shown.append("*" + (argument(given.vararg, None) if given.vararg else ""))
@@ -49,7 +55,11 @@ def signature(node: ast.FunctionDef | ast.AsyncFunctionDef, before: str, bound: 
         shown.append("**" + argument(given.kwarg, None))
     returns = f" -> {type_(node.returns)}" if node.returns else ""
     line = f"{before}({', '.join(shown)}){returns}"
-    return line if len(line) <= WIDTH else f"{before}(\n    " + ",\n    ".join(shown) + f",\n){returns}"
+    return (
+        line
+        if len(line) <= WIDTH
+        else f"{before}(\n    " + ",\n    ".join(shown) + f",\n){returns}"
+    )
 
 
 def argument(node: ast.arg, default: ast.expr | None) -> str:
@@ -62,7 +72,8 @@ def type_(node: ast.expr) -> str:
 
 
 class Unquoted(ast.NodeTransformer):
-    """Turns the types that are written as text, because they are defined further down, into types."""
+    """Turns the types that are written as text, because they are defined further down, into
+    types."""
 
     def visit_Constant(self, node: ast.Constant) -> ast.expr:
         return ast.parse(node.value, mode="eval").body if isinstance(node.value, str) else node
@@ -74,8 +85,8 @@ def source(thing: object) -> ast.stmt:
 
 
 def prose(docstring: str | None, names: Iterable[str] = ()) -> list[str]:
-    """Return a docstring as Markdown lines. An indented part becomes code; what is said of the arguments or attributes `names`, in
-    the form "name: meaning", a list."""
+    """Return a docstring as Markdown lines. An indented part becomes code; what is said of the
+    arguments or attributes `names`, in the form "name: meaning", a list."""
     out: list[str] = []
     for part in re.split(r"\n\s*\n", inspect.cleandoc(docstring or "").strip("\n")):
         if all(line.startswith("    ") for line in part.split("\n")):
@@ -86,7 +97,8 @@ def prose(docstring: str | None, names: Iterable[str] = ()) -> list[str]:
 
 
 def described(part: str, names: list[str]) -> list[str]:
-    """Return a paragraph with a list of what it says of each name. The list ends where a sentence begins a line."""
+    """Return a paragraph with a list of what it says of each name. The list ends where a sentence
+    begins a line."""
     if not names:
         return part.split("\n")
     name = r"\*{0,2}(?:%s)(?:\([\w, ]*\))?" % "|".join(map(re.escape, names))
@@ -104,7 +116,9 @@ def described(part: str, names: list[str]) -> list[str]:
     return out if out[0] else out[1:]
 
 
-def function(name: str, node: ast.FunctionDef | ast.AsyncFunctionDef, level: int, of: str = "") -> list[str]:
+def function(
+    name: str, node: ast.FunctionDef | ast.AsyncFunctionDef, level: int, of: str = ""
+) -> list[str]:
     """Return the section of a function, or of a method or property of the class `of`."""
     title = f"{of}.{name}" if of else name
     decorators = [ast.unparse(each) for each in node.decorator_list]
@@ -113,7 +127,15 @@ def function(name: str, node: ast.FunctionDef | ast.AsyncFunctionDef, level: int
     else:
         shown = signature(node, title, bound=bool(of) and "staticmethod" not in decorators)
     names = [each.arg for each in ast.walk(node.args) if isinstance(each, ast.arg)]
-    return ["", "#" * level + " " + title, "", "```python", shown, "```", *prose(ast.get_docstring(node), names)]
+    return [
+        "",
+        "#" * level + " " + title,
+        "",
+        "```python",
+        shown,
+        "```",
+        *prose(ast.get_docstring(node), names),
+    ]
 
 
 def field(node: ast.AnnAssign) -> str:
@@ -123,20 +145,48 @@ def field(node: ast.AnnAssign) -> str:
 
 
 def public(nodes: list[ast.stmt]) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
-    return [each for each in nodes if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef)) and not each.name.startswith("_")
-            and not any(ast.unparse(decorator).endswith(".setter") for decorator in each.decorator_list)]
+    return [
+        each
+        for each in nodes
+        if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef))
+        and not each.name.startswith("_")
+        and not any(ast.unparse(decorator).endswith(".setter") for decorator in each.decorator_list)
+    ]
 
 
 def class_(name: str, thing: type, sections: dict[type, str]) -> list[str]:
-    """Return the section of a class. sections: the classes that have one, to link to a base among them."""
+    """Return the section of a class. sections: the classes that have one, to link to a base among
+    them."""
     node = source(thing)
     assert isinstance(node, ast.ClassDef)
-    fields = [each for each in node.body if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)
-              and not each.target.id.startswith("_")]
-    start = next((each for each in node.body if isinstance(each, ast.FunctionDef) and each.name == "__init__"), None)
-    shown = signature(start, f"class {name}", bound=True).removesuffix(" -> None") if start else f"class {name}"
-    names = {each.attr for each in ast.walk(node) if isinstance(each, ast.Attribute) and isinstance(each.ctx, ast.Store)}
-    names |= {each.arg for each in ast.walk(start.args) if isinstance(each, ast.arg)} if start else set()
+    fields = [
+        each
+        for each in node.body
+        if isinstance(each, ast.AnnAssign)
+        and isinstance(each.target, ast.Name)
+        and not each.target.id.startswith("_")
+    ]
+    start = next(
+        (
+            each
+            for each in node.body
+            if isinstance(each, ast.FunctionDef) and each.name == "__init__"
+        ),
+        None,
+    )
+    shown = (
+        signature(start, f"class {name}", bound=True).removesuffix(" -> None")
+        if start
+        else f"class {name}"
+    )
+    names = {
+        each.attr
+        for each in ast.walk(node)
+        if isinstance(each, ast.Attribute) and isinstance(each.ctx, ast.Store)
+    }
+    names |= (
+        {each.arg for each in ast.walk(start.args) if isinstance(each, ast.arg)} if start else set()
+    )
     names |= {ast.unparse(each.target) for each in fields}
     out = ["", f"## {name}", "", "```python", shown]
     out += ["    " + field(each) for each in fields]
@@ -151,10 +201,18 @@ def class_(name: str, thing: type, sections: dict[type, str]) -> list[str]:
 
 def module(name: str, thing: types.ModuleType) -> list[str]:
     """Return the section of a module: its errors as a tree, its functions one by one."""
-    own = [each for each in getattr(thing, "__all__", None) or sorted(vars(thing)) if not each.startswith("_")]
+    own = [
+        each
+        for each in getattr(thing, "__all__", None) or sorted(vars(thing))
+        if not each.startswith("_")
+    ]
     members = {each: getattr(thing, each) for each in own}
     out = ["", f"## {name}", *prose(thing.__doc__)]
-    errors = [each for each in members.values() if isinstance(each, type) and issubclass(each, BaseException)]
+    errors = [
+        each
+        for each in members.values()
+        if isinstance(each, type) and issubclass(each, BaseException)
+    ]
     if errors:
         out += ["", *tree(errors)]
     for each, member in members.items():
@@ -168,8 +226,14 @@ def module(name: str, thing: types.ModuleType) -> list[str]:
 def tree(errors: list[type], base: type | None = None, depth: int = 0) -> list[str]:
     """Return exceptions as a nested list, each under its base."""
     out = []
-    for each in sorted((each for each in errors if next((b for b in each.__mro__[1:] if b in errors), None) is base),
-                       key=lambda each: each.__name__):
+    for each in sorted(
+        (
+            each
+            for each in errors
+            if next((b for b in each.__mro__[1:] if b in errors), None) is base
+        ),
+        key=lambda each: each.__name__,
+    ):
         said = " ".join(inspect.cleandoc(each.__doc__ or "").split()).replace("<", "&lt;")
         out += ["  " * 2 * depth + f"- `{each.__name__}`: {said}", *tree(errors, each, depth + 1)]
     return out
@@ -204,8 +268,14 @@ def text() -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Write docs/api.md from the docstrings of quipu.__all__.")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if the page is not up to date")
+    parser = argparse.ArgumentParser(
+        description="Write docs/api.md from the docstrings of quipu.__all__."
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing; exit code 1 if the page is not up to date",
+    )
     parser.add_argument("--page", type=Path, default=PAGE, help="the page; default docs/api.md")
     options = parser.parse_args()
     wanted = text()
@@ -213,7 +283,15 @@ def main() -> int:
         options.page.write_text(wanted)
         return 0
     there = options.page.read_text() if options.page.exists() else ""
-    changes = list(difflib.unified_diff(there.splitlines(), wanted.splitlines(), str(options.page), "the docstrings", lineterm=""))
+    changes = list(
+        difflib.unified_diff(
+            there.splitlines(),
+            wanted.splitlines(),
+            str(options.page),
+            "the docstrings",
+            lineterm="",
+        )
+    )
     if changes:
         print("\n".join(changes[:SHOWN]))
         print(f"{options.page} is not what the docstrings say: run `python tools/api.py`")

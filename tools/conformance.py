@@ -1,9 +1,10 @@
-"""Runs the conformance vectors on every interpreter, prints one table, and writes build/reports/conformance.json.
+"""Runs the conformance vectors on every interpreter, prints one table, and writes
+build/reports/conformance.json.
 
     python tools/conformance.py [--only TEXT]    TEXT: run only runtimes whose name has it in it, and write no report
 
-Exit code 1 if any of them answers otherwise than the vectors, runs fewer than there are, or cannot be run here. Never says
-what is right: the vectors do, and runner.py compares.
+Exit code 1 if any of them answers otherwise than the vectors, runs fewer than there are, or cannot
+be run here. Never says what is right: the vectors do, and runner.py compares.
 """
 
 import argparse
@@ -43,9 +44,15 @@ PACKAGE = "@micropython/micropython-webassembly-pyscript"
 PLAIN = "from runner import report\nreport(%r)"
 HOST = "import quipu\n" + PLAIN
 COMPILED = "import quipu\nassert quipu.kernels.kind == 'compiled', quipu.kernels.why\n" + PLAIN
-VIPER = ("from shared_kernel import primitives\nfrom quipu import viper\nif viper.usable(): primitives.use(viper)\n" + PLAIN
-         + "\nprimitives.use(None)")
-NATIVE = "from shared_kernel import primitives\nimport quipu_native\nprimitives.use(quipu_native)\n" + PLAIN + "\nprimitives.use(None)"
+VIPER = (
+    "from shared_kernel import primitives\nfrom quipu import viper\nif viper.usable(): "
+    "primitives.use(viper)\n" + PLAIN + "\nprimitives.use(None)"
+)
+NATIVE = (
+    "from shared_kernel import primitives\nimport quipu_native\nprimitives.use(quipu_native)\n"
+    + PLAIN
+    + "\nprimitives.use(None)"
+)
 
 
 class NotRun(Exception):
@@ -54,8 +61,9 @@ class NotRun(Exception):
 
 @dataclasses.dataclass
 class Row:
-    """One runtime with one provider. vectors: how many agreed; root: the last of small/commands.txt; files: each file's own
-    vectors and root; error: where it first differs, or why it did not run."""
+    """One runtime with one provider. vectors: how many agreed; root: the last of
+    small/commands.txt; files: each file's own vectors and root; error: where it first differs, or
+    why it did not run."""
 
     runtime: str
     version: str
@@ -71,7 +79,8 @@ class Row:
 
 @dataclasses.dataclass
 class Job:
-    """Rows that come out of one process or board. output: yields, for each, what runner.report printed."""
+    """Rows that come out of one process or board. output: yields, for each, what runner.report
+    printed."""
 
     rows: list[Row]
     files: list[tuple[Path, ...]]  # for each row
@@ -100,8 +109,10 @@ def judge(row: Row, files: tuple[Path, ...], output: str) -> None:
     if printed[3] != row.provider:
         row.error = f"it ran with the provider {printed[3]!r}"
         return
-    agreed = {short(found[1]): (int(found[2]), found[3])
-              for found in re.finditer(r"^conformance agrees (\S+) (\d+) (\S+)", output, re.M)}
+    agreed = {
+        short(found[1]): (int(found[2]), found[3])
+        for found in re.finditer(r"^conformance agrees (\S+) (\d+) (\S+)", output, re.M)
+    }
     row.vectors = sum(count for count, _ in agreed.values())
     row.files = {name: {"vectors": count, "root": root} for name, (count, root) in agreed.items()}
     row.root = agreed.get(ROOT_OF, (0, ""))[1]
@@ -116,7 +127,7 @@ def judge(row: Row, files: tuple[Path, ...], output: str) -> None:
     row.ok = True
 
 
-# -- the runtimes -----------------------------------------------------------------------------------------------------
+# -- the runtimes ----------------------------------------------------------------------------------
 
 
 def interpreters() -> dict[tuple[int, ...], str]:
@@ -129,10 +140,15 @@ def interpreters() -> dict[tuple[int, ...], str]:
     found: dict[tuple[int, ...], str] = {}
     for path in candidates:
         # pyenv's stand-ins on the PATH fail for a version that is not the chosen one.
-        probe = subprocess.run([path, "-c", "import sys; print(sys.implementation.name, *sys.version_info[:3])"],
-                               capture_output=True, text=True)
+        probe = subprocess.run(
+            [path, "-c", "import sys; print(sys.implementation.name, *sys.version_info[:3])"],
+            capture_output=True,
+            text=True,
+        )
         name, *version = probe.stdout.split() or [""]
-        if name == "cpython" and not any(each[:2] == tuple(map(int, version[:2])) for each in found):
+        if name == "cpython" and not any(
+            each[:2] == tuple(map(int, version[:2])) for each in found
+        ):
             found[tuple(map(int, version))] = path
     return found
 
@@ -145,13 +161,20 @@ def finished(command: list[str], **more) -> str:
 
 def cpythons() -> Iterator[Job]:
     for version, path in interpreters().items():
-        for runtime, provider, code in (("CPython", "plain", PLAIN), ("CPython", "blake3-and-zlib", HOST),
-                                        ("CPython compiled", "C", COMPILED)):
-            if provider == "plain" or path == sys.executable:  # the others need not have the blake3 package
+        for runtime, provider, code in (
+            ("CPython", "plain", PLAIN),
+            ("CPython", "blake3-and-zlib", HOST),
+            ("CPython compiled", "C", COMPILED),
+        ):
+            # the others need not have the blake3 package
+            if provider == "plain" or path == sys.executable:
+
                 def output(files, path=path, code=code, pure=str(int(provider != "C"))):
                     folders = os.pathsep.join(str(each) for each in (HERE, ROOT, ROOT / "host"))
-                    yield finished([path, "-B", "-c", code % [str(each) for each in files[0]]],
-                                   env={**os.environ, "PYTHONPATH": folders, "QUIPU_PURE": pure})
+                    yield finished(
+                        [path, "-B", "-c", code % [str(each) for each in files[0]]],
+                        env={**os.environ, "PYTHONPATH": folders, "QUIPU_PURE": pure},
+                    )
 
                 row = Row(runtime, ".".join(map(str, version)), platform.machine(), provider)
                 yield Job([row], [SMALL + LARGE], output)
@@ -159,8 +182,16 @@ def cpythons() -> Iterator[Job]:
 
 def unix() -> Job:
     def output(files):
-        yield finished([str(images.unix_port()), "-X", "heapsize=4M", "-c", PLAIN % [str(each) for each in files[0]]],
-                       env={**os.environ, "MICROPYPATH": f"{HERE}:{ROOT}"})
+        yield finished(
+            [
+                str(images.unix_port()),
+                "-X",
+                "heapsize=4M",
+                "-c",
+                PLAIN % [str(each) for each in files[0]],
+            ],
+            env={**os.environ, "MICROPYPATH": f"{HERE}:{ROOT}"},
+        )
 
     return Job([Row("MicroPython unix", "", platform.machine(), "plain")], [SMALL + LARGE], output)
 
@@ -168,21 +199,43 @@ def unix() -> Job:
 def webassembly() -> Job:
     def output(files):
         if not shutil.which("node") or not shutil.which("npm"):
-            raise NotRun("not run: node and npm are needed; install them with: sudo apt-get install nodejs npm")
+            raise NotRun(
+                "not run: node and npm are needed; install them with: sudo apt-get install nodejs "
+                "npm"
+            )
         folder = ROOT / "build" / "webassembly"
         module = folder / "node_modules" / PACKAGE / "micropython.mjs"
         if not module.is_file():
             folder.mkdir(parents=True, exist_ok=True)
-            got = subprocess.run(["npm", "install", "--prefix", str(folder), "--no-audit", "--no-fund", PACKAGE + "@latest"],
-                                 capture_output=True, text=True)
+            got = subprocess.run(
+                [
+                    "npm",
+                    "install",
+                    "--prefix",
+                    str(folder),
+                    "--no-audit",
+                    "--no-fund",
+                    PACKAGE + "@latest",
+                ],
+                capture_output=True,
+                text=True,
+            )
             if got.returncode:
-                raise NotRun(f"not run: npm could not install {PACKAGE}: {got.stderr.strip()[-500:]}")
+                raise NotRun(
+                    f"not run: npm could not install {PACKAGE}: {got.stderr.strip()[-500:]}"
+                )
         sources = [*(ROOT / "shared_kernel").glob("*.py"), HERE / "runner.py", *files[0]]
-        yield finished(["node", str(HERE / "webassembly.mjs")], input=json.dumps({
-            "module": str(module),
-            "files": {str(path): path.read_text() for path in sources},
-            "code": f"import sys\nsys.path[:0] = [{str(HERE)!r}, {str(ROOT)!r}]\n" + PLAIN % [str(each) for each in files[0]],
-        }))
+        yield finished(
+            ["node", str(HERE / "webassembly.mjs")],
+            input=json.dumps(
+                {
+                    "module": str(module),
+                    "files": {str(path): path.read_text() for path in sources},
+                    "code": f"import sys\nsys.path[:0] = [{str(HERE)!r}, {str(ROOT)!r}]\n"
+                    + PLAIN % [str(each) for each in files[0]],
+                }
+            ),
+        )
 
     return Job([Row("MicroPython WebAssembly", "", "wasm32", "plain")], [SMALL + LARGE], output)
 
@@ -191,12 +244,21 @@ def board(name: str) -> Job:
     facts = images.board_facts(name)
 
     def output(files):
-        with Emulator(name, frozen=False) as emulator, serial.serial_for_url(emulator.port, timeout=1) as port:
+        with (
+            Emulator(name, frozen=False) as emulator,
+            serial.serial_for_url(emulator.port, timeout=1) as port,
+        ):
             repl = Repl(port, emulator.port)
             for folder in ("/lib", "/lib/shared_kernel", "/lib/quipu", "/small", "/large"):
                 repl.make_folder(folder)
             for path, content in deploy.files(facts, images.mpy_cross()).items():
-                if path.startswith("/lib/shared_kernel/") or Path(path).stem in ("__init__", "viper", "thumb", "crc32", "quipu_native"):
+                if path.startswith("/lib/shared_kernel/") or Path(path).stem in (
+                    "__init__",
+                    "viper",
+                    "thumb",
+                    "crc32",
+                    "quipu_native",
+                ):
                     repl.write_file(path, content)
             repl.write_file("/lib/runner.py", (HERE / "runner.py").read_bytes())
             for path in SMALL + LARGE:
@@ -204,12 +266,15 @@ def board(name: str) -> Job:
             for code, paths in zip((NATIVE, VIPER, PLAIN), files, strict=True):
                 yield repl.run(code % ["/" + short(path) for path in paths], SILENCE_S).decode()
 
-    rows = [Row(f"MicroPython {name}", "", images.emulation(name)["cpu"], provider) for provider in ("native", "viper", "plain")]
+    rows = [
+        Row(f"MicroPython {name}", "", images.emulation(name)["cpu"], provider)
+        for provider in ("native", "viper", "plain")
+    ]
     # The plain reference takes a board some million instructions for each 64 bytes that it hashes.
     return Job(rows, [SMALL + LARGE, SMALL + LARGE, SMALL], output)
 
 
-# -- all together -----------------------------------------------------------------------------------------------------
+# -- all together ----------------------------------------------------------------------------------
 
 
 def execute(job: Job) -> list[Row]:
@@ -224,8 +289,12 @@ def execute(job: Job) -> list[Row]:
         except Exception as e:
             row.error = str(e) if isinstance(e, NotRun) else f"{type(e).__name__}: {e}"
         row.seconds, last = round(time.monotonic() - last, 1), time.monotonic()
-        print(f"{row.runtime} {row.arch} {row.provider}: {'agrees' if row.ok else row.error}, {row.seconds} s", file=sys.stderr,
-              flush=True)
+        print(
+            f"{row.runtime} {row.arch} {row.provider}: {'agrees' if row.ok else row.error}, "
+            f"{row.seconds} s",
+            file=sys.stderr,
+            flush=True,
+        )
     outputs.close()
     return job.rows
 
@@ -233,18 +302,42 @@ def execute(job: Job) -> list[Row]:
 def table(rows: list[Row]) -> str:
     """The rows, as a person reads them."""
     head = ("runtime", "version", "architecture", "provider", "vectors", "root", "agree?")
-    cells = [head] + [(row.runtime, row.version or "-", row.arch, row.provider, str(row.vectors), row.root[:16] or "-",
-                       "yes" if row.ok else "NO") for row in rows]
+    cells = [head] + [
+        (
+            row.runtime,
+            row.version or "-",
+            row.arch,
+            row.provider,
+            str(row.vectors),
+            row.root[:16] or "-",
+            "yes" if row.ok else "NO",
+        )
+        for row in rows
+    ]
     widths = [max(len(each[i]) for each in cells) for i in range(len(head))]
-    lines = ["  ".join(cell.rjust(width) if i == 4 else cell.ljust(width)
-                       for i, (cell, width) in enumerate(zip(each, widths, strict=True))).rstrip() for each in cells]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if i == 4 else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(each, widths, strict=True))
+        ).rstrip()
+        for each in cells
+    ]
     lines.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join(lines + [f"{row.runtime} {row.arch} {row.provider}: {row.error}" for row in rows if not row.ok])
+    return "\n".join(
+        lines
+        + [f"{row.runtime} {row.arch} {row.provider}: {row.error}" for row in rows if not row.ok]
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="conformance", description="Runs the conformance vectors on every interpreter.")
-    parser.add_argument("--only", metavar="TEXT", help="only runtimes whose name has this in it; no report is written")
+    parser = argparse.ArgumentParser(
+        prog="conformance", description="Runs the conformance vectors on every interpreter."
+    )
+    parser.add_argument(
+        "--only",
+        metavar="TEXT",
+        help="only runtimes whose name has this in it; no report is written",
+    )
     only = parser.parse_args(arguments).only
     if not SMALL or not LARGE:
         print(f"there are no vectors in {HERE / 'vectors'}", file=sys.stderr)
@@ -253,7 +346,8 @@ def main(arguments: list[str] | None = None) -> int:
     if only:
         jobs = [job for job in jobs if only in job.rows[0].runtime]
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        for each in [pool.submit(execute, job) for job in reversed(jobs)]:  # the boards, which take longest, first
+        # the boards, which take longest, first
+        for each in [pool.submit(execute, job) for job in reversed(jobs)]:
             each.result()
     rows = [row for job in jobs for row in job.rows]
     print(table(rows))

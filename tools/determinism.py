@@ -1,29 +1,46 @@
-"""The shared kernel must give the same bytes on every interpreter: this reads its syntax trees and names what could not.
+"""The shared kernel must give the same bytes on every interpreter: this reads its syntax trees and
+names what could not.
 
-Run as `python tools/determinism.py [files or folders]` (by default all of shared_kernel/); prints file:line: message for each
-finding and exits 1 if there is one, or if there was nothing to read. It knows syntax only: what it cannot see, such as
-iteration over a dict that came in as an argument, the conformance vectors must.
-"""
+Run as `python tools/determinism.py [files or folders]` (by default all of shared_kernel/); prints
+file:line: message for each finding and exits 1 if there is one, or if there was nothing to read. It
+knows syntax only: what it cannot see, such as iteration over a dict that came in as an argument,
+the conformance vectors must."""
 
 import ast
 import pathlib
 import re
 import sys
 
-IMPORTS = ("array", "micropython", "uctypes", "sys", "struct", "binascii", "gc")  # gc.collect() changes no byte
+# gc.collect() changes no byte
+IMPORTS = ("array", "micropython", "uctypes", "sys", "struct", "binascii", "gc")
 DECORATORS = ("staticmethod", "property")
 CALLS = {
-    "float": "gives a float", "complex": "gives a float", "hash": "differs between interpreters and runs",
-    "id": "is an address", "set": "has no order", "frozenset": "has no order", "open": "is no business of the kernel",
-    "print": "is no business of the kernel", "input": "is no business of the kernel", "exec": "hides code from this check",
-    "eval": "hides code from this check", "compile": "hides code from this check", "__import__": "hides code from this check",
+    "float": "gives a float",
+    "complex": "gives a float",
+    "hash": "differs between interpreters and runs",
+    "id": "is an address",
+    "set": "has no order",
+    "frozenset": "has no order",
+    "open": "is no business of the kernel",
+    "print": "is no business of the kernel",
+    "input": "is no business of the kernel",
+    "exec": "hides code from this check",
+    "eval": "hides code from this check",
+    "compile": "hides code from this check",
+    "__import__": "hides code from this check",
 }
-# Fill, alignment, sign, #, width and an integer's or string's type: what MicroPython's str.format has, without floats.
+# Fill, alignment, sign, #, width and an integer's or string's type: what MicroPython's str.format
+# has, without floats.
 FORMAT = re.compile(r"(.?[<>=^])?[-+ ]?#?0?[0-9]*[bcdosxX]?")
 SYNTAX = {
-    "Set": "a set has no order", "SetComp": "a set has no order", "Match": "MicroPython has no match statement",
-    "NamedExpr": "an assignment inside an expression (:=)", "AsyncFunctionDef": "async", "AsyncFor": "async",
-    "AsyncWith": "async", "Await": "async",
+    "Set": "a set has no order",
+    "SetComp": "a set has no order",
+    "Match": "MicroPython has no match statement",
+    "NamedExpr": "an assignment inside an expression (:=)",
+    "AsyncFunctionDef": "async",
+    "AsyncFor": "async",
+    "AsyncWith": "async",
+    "Await": "async",
 }
 
 
@@ -34,17 +51,24 @@ def findings(source):
     dicts = dict_names(tree)
     inside_sorted = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "sorted":
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id == "sorted"
+        ):
             inside_sorted.update(id(each) for each in ast.walk(node))
     found = []
     for node in ast.walk(tree):
         for message in of_node(node, own, dicts, id(node) in inside_sorted):
-            found.append(((node.iter if isinstance(node, ast.comprehension) else node).lineno, message))
+            found.append(
+                ((node.iter if isinstance(node, ast.comprehension) else node).lineno, message)
+            )
     return sorted(found)
 
 
 def names_of_its_own(tree):
-    """Return the names that a module defines at its top, or imports from a sibling: these hide builtins of the same name."""
+    """Return the names that a module defines at its top, or imports from a sibling: these hide
+    builtins of the same name."""
     own = set()
     for node in tree.body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
@@ -70,7 +94,8 @@ def name_of(node):
 
 def is_dict(node):
     return isinstance(node, (ast.Dict, ast.DictComp)) or (
-        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict")
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict"
+    )
 
 
 def of_node(node, own, dicts, in_sorted):
@@ -88,11 +113,22 @@ def of_node(node, own, dicts, in_sorted):
                 yield "import of %s" % each.name
     if kind == "ImportFrom" and not node.level and node.module not in IMPORTS:
         yield "import of %s" % node.module
-    if kind == "Call" and isinstance(node.func, ast.Name) and node.func.id in CALLS and node.func.id not in own:
+    if (
+        kind == "Call"
+        and isinstance(node.func, ast.Name)
+        and node.func.id in CALLS
+        and node.func.id not in own
+    ):
         yield "%s() %s" % (node.func.id, CALLS[node.func.id])
-    if kind == "Call" and isinstance(node.func, ast.Attribute) and node.func.attr in ("keys", "items", "values"):
+    if (
+        kind == "Call"
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("keys", "items", "values")
+    ):
         if not node.args and not in_sorted:
-            yield ".%s() outside sorted(): a dict's order is not the same everywhere" % node.func.attr
+            yield (
+                ".%s() outside sorted(): a dict's order is not the same everywhere" % node.func.attr
+            )
     if kind in ("For", "comprehension"):
         if is_dict(node.iter) or name_of(node.iter) in dicts:
             yield "iteration over a dict outside sorted(): its order is not the same everywhere"
@@ -112,7 +148,9 @@ def of_format(node):
         if not all(isinstance(each, ast.Constant) for each in parts):
             yield "nested f-string format, which MicroPython lacks"
         elif not FORMAT.fullmatch("".join(each.value for each in parts)):
-            yield "f-string format %r, which MicroPython lacks or which is a float's" % "".join(each.value for each in parts)
+            yield "f-string format %r, which MicroPython lacks or which is a float's" % "".join(
+                each.value for each in parts
+            )
 
 
 def main(paths):

@@ -1,4 +1,5 @@
-"""Reads the image of a log's flash region (format 2), by docs/format.md alone: imports nothing of the project. Changes nothing.
+"""Reads the image of a log's flash region (format 2), by docs/format.md alone: imports nothing of
+the project. Changes nothing.
 
 The numbers in comments are those of the page's "Reading a region".
 """
@@ -37,8 +38,9 @@ class Run(NamedTuple):
 
 
 class Extent(NamedTuple):
-    """How far a run can be read. frames: [(seq, address, frame)] up to where it breaks off, at address `broken` in a block that ends at
-    `limit`, where `due` was due; last: seq that ends its last whole group, -1 if it does not hold; end: address behind that;
+    """How far a run can be read. frames: [(seq, address, frame)] up to where it breaks off, at
+    address `broken` in a block that ends at `limit`, where `due` was due; last: seq that ends its
+    last whole group, -1 if it does not hold; end: address behind that;
     begin: address of the first frame behind the repeats."""
 
     frames: list
@@ -72,9 +74,9 @@ def is_boots(run):
 class Image:
     """A region. data: all of its bytes; sector, unit: bytes.
 
-    After `read`: blank (a genesis may be written), damage (None or why), run (the one at the log's end), pile, certain; seq, head, root,
-    boot; order (numbers of the runs, oldest first); acked, bad; cuts [(seq due, bytes)]; snapshots: by slot, its header or None.
-    """
+    After `read`: blank (a genesis may be written), damage (None or why), run (the one at the log's
+    end), pile, certain; seq, head, root, boot; order (numbers of the runs, oldest first); acked,
+    bad; cuts [(seq due, bytes)]; snapshots: by slot, its header or None."""
 
     def __init__(self, data, sector, unit):
         self.data, self.sector, self.unit = bytes(data), sector, unit
@@ -88,7 +90,7 @@ class Image:
     def is_blank(self, start, end):
         return not self.data[start:end].strip(b"\xff")
 
-    # -- 1, 2: layout and headers -------------------------------------------------------------------------------------
+    # -- 1, 2: layout and headers ------------------------------------------------------------------
 
     def record(self, sector):
         """Return (erases, blocks, sectors, slot sectors, base), or None."""
@@ -104,28 +106,51 @@ class Image:
             found = self.record(sector)
             if found:
                 _, blocks, sectors, slot, _ = found
-                need(sectors == self.sectors and 2 * slot < sectors and self.sector % blocks == 0, "a region of another size")
+                need(
+                    sectors == self.sectors and 2 * slot < sectors and self.sector % blocks == 0,
+                    "a region of another size",
+                )
                 self.blocks, self.slot_sectors, self.block = blocks, slot, self.sector // blocks
                 self.turn = blocks * (sectors - 2 * slot)
                 return True
         return False
 
     def header(self, at, flipped=False):
-        """Return the header that stands at an address, or None. flipped: the lowest bit of its first byte is."""
+        """Return the header that stands at an address, or None. flipped: the lowest bit of its
+        first byte is."""
         data = self.data[at : at + HEADER]
         if flipped:
             data = b"\x52" + data[1:]
         if len(data) < HEADER or data[0] != 0x52 or data[1] > 3 or not crc_fits(data):
             return None
-        _, flags, repeats, listed, number, prev, first, boot, acked, name, head = struct.unpack_from("<BBBB5I32s32s", data)
+        _, flags, repeats, listed, number, prev, first, boot, acked, name, head = (
+            struct.unpack_from("<BBBB5I32s32s", data)
+        )
         *bad, span = struct.unpack_from("<6H", data, 88)
-        return Run(flags & 1, bool(flags & 2), repeats, number, prev, first, boot, acked, name, head, bad[:listed], 8 * span)
+        return Run(
+            flags & 1,
+            bool(flags & 2),
+            repeats,
+            number,
+            prev,
+            first,
+            boot,
+            acked,
+            name,
+            head,
+            bad[:listed],
+            8 * span,
+        )
 
     def place(self, number):
         """Return where the header of a run stands."""
         index = number % self.turn
         block = index % self.blocks
-        return (2 * self.slot_sectors + index // self.blocks) * self.sector + block * self.block + (0 if block else self.record_size)
+        return (
+            (2 * self.slot_sectors + index // self.blocks) * self.sector
+            + block * self.block
+            + (0 if block else self.record_size)
+        )
 
     def sector_of(self, number):
         return self.place(number) // self.sector
@@ -146,7 +171,7 @@ class Image:
                 self.broken.append(at)
         return found
 
-    # -- 3: one run ---------------------------------------------------------------------------------------------------
+    # -- 3: one run --------------------------------------------------------------------------------
 
     def frame(self, at, limit, seed):
         """Return the whole frame that stands at an address, or None."""
@@ -175,12 +200,17 @@ class Image:
                 begin = begin or there
                 settled = settled or last >= 0
                 if not frame[11] & 0x80:
-                    before, last, after = last if last >= 0 else run.first + run.repeats - 1, due, at
+                    before, last, after = (
+                        last if last >= 0 else run.first + run.repeats - 1,
+                        due,
+                        at,
+                    )
             due += 1
         return Extent(frames, at, limit, due, last, after, before, settled, begin)
 
     def goes_on(self, run, at, limit, least):
-        """8: return whether the log goes on behind a place in the block that ends at `limit`, from seq `least` on."""
+        """8: return whether the log goes on behind a place in the block that ends at `limit`, from
+        seq `least` on."""
         seed = zlib.crc32(run.name)
 
         def begins(frame):
@@ -204,24 +234,36 @@ class Image:
     def standing(self, run, extent):
         """8: return how many bytes stand where a run breaks off."""
         size = self.used(extent.broken, extent.limit) - extent.broken
-        if not size and extent.limit < (self.sector_of(run.number) + 1) * self.sector and self.data[extent.limit] & 1:
+        if (
+            not size
+            and extent.limit < (self.sector_of(run.number) + 1) * self.sector
+            and self.data[extent.limit] & 1
+        ):
             size = self.used(extent.limit, extent.limit + self.block) - extent.limit
         return size
 
-    # -- all of it ----------------------------------------------------------------------------------------------------
+    # -- all of it ---------------------------------------------------------------------------------
 
     def used(self, start, end):
-        """Return the address behind the last byte from start to end that is not 0xFF; start, if there is none."""
+        """Return the address behind the last byte from start to end that is not 0xFF; start, if
+        there is none."""
         return start + len(self.data[start:end].rstrip(b"\xff"))
 
     def was_in_use(self, run, extent):
         """4: return whether a run that does not hold has more than what nobody was promised."""
         due = run.first + run.repeats + 1
         if not is_boots(run):
-            return self.goes_on(run, extent.broken, extent.limit, due) or self.standing(run, extent) > run.span
+            return (
+                self.goes_on(run, extent.broken, extent.limit, due)
+                or self.standing(run, extent) > run.span
+            )
         start = self.place(run.number) + 2 * self.header_size + run.span
         limit = start - 8 - (start - 8) % self.sector % self.block + self.block
-        return self.goes_on(run, limit, limit, due + 1) or start < limit and self.used(start, limit) > start
+        return (
+            self.goes_on(run, limit, limit, due + 1)
+            or start < limit
+            and self.used(start, limit) > start
+        )
 
     def read(self):
         self.blank, self.damage, self.run, self.name = False, None, None, None
@@ -273,7 +315,12 @@ class Image:
                 if self.was_in_use(run, extent):
                     problem = "run %d breaks off at seq %d, but was in use" % (number, extent.due)
                 elif run.follows:
-                    self.void += extent.broken + self.standing(run, extent) - self.place(number) - 2 * self.header_size
+                    self.void += (
+                        extent.broken
+                        + self.standing(run, extent)
+                        - self.place(number)
+                        - 2 * self.header_size
+                    )
             if run.follows:
                 followed.add(run.prev)
         pile = open_
@@ -282,7 +329,8 @@ class Image:
             pile = [each for each in open_ if self.sector_of(each[0].number) != here]
         oldest = pile[-1][0].first if pile else 0
         run = pile[0][0] if pile else None
-        while run and pile[-1][0].number <= run.prev < run.number:  # what the newest goes on from is not of the pile
+        # what the newest goes on from is not of the pile
+        while run and pile[-1][0].number <= run.prev < run.number:
             run = self.all.get(run.prev)
             pile = [each for each in pile if each[0] is not run]
         newest = {}
@@ -302,15 +350,21 @@ class Image:
         if self.run:
             run, extent = self.run, self.extent_
             if not extent.settled and is_boots(run) and extent.last == run.first + run.repeats:
-                self.extent_ = extent._replace(last=extent.last - 1, end=extent.begin)  # a boot frame alone
+                # a boot frame alone
+                self.extent_ = extent._replace(last=extent.last - 1, end=extent.begin)
                 self.certain = min(self.certain, run.first - 1)
             self.certain = self.group_end(run, self.certain)
         return problem
 
     def group_end(self, run, seq):
-        """10: return the seq that ends the last whole group up to `seq`, in this run or in those that it goes on from; -1, if none does."""
+        """10: return the seq that ends the last whole group up to `seq`, in this run or in those
+        that it goes on from; -1, if none does."""
         while run and seq >= 0:
-            ends = [each for each, _, frame in self.extent(run).frames if each <= seq and not frame[11] & 0x80]
+            ends = [
+                each
+                for each, _, frame in self.extent(run).frames
+                if each <= seq and not frame[11] & 0x80
+            ]
             if ends:
                 return ends[-1]
             seq = min(seq, run.first - 1)
@@ -329,15 +383,25 @@ class Image:
             run = before
         last = self.extent_.last
         found = [self.snapshot(each) for each in (0, 1)]
-        covered = max([word(each[0], 8) for each in found if each and word(each[0], 8) <= last], default=-1)
-        while len(chain) > 1 and covered + 1 >= chain[1].first and self.extent(chain[0]).due < chain[1].first:
+        covered = max(
+            [word(each[0], 8) for each in found if each and word(each[0], 8) <= last], default=-1
+        )
+        while (
+            len(chain) > 1
+            and covered + 1 >= chain[1].first
+            and self.extent(chain[0]).due < chain[1].first
+        ):
             chain.pop(0)
         self.chain = chain
         self.order = [each.number for each in chain]
 
     def begin(self, seq):
         """Return the runs from the one on that has seq (the oldest, if none has)."""
-        return [run for i, run in enumerate(self.chain) if i + 1 == len(self.chain) or self.chain[i + 1].first > seq]
+        return [
+            run
+            for i, run in enumerate(self.chain)
+            if i + 1 == len(self.chain) or self.chain[i + 1].first > seq
+        ]
 
     def frames(self, seq=-1):
         """Yield (seq, frame) from the beginning of the run on that has seq."""
@@ -355,10 +419,13 @@ class Image:
                 head = blake3(head + frame).digest()
                 due += 1
             if due != until:
-                raise Damage("run %d breaks off at seq %d, but is to reach seq %d" % (run.number, due, until))
+                raise Damage(
+                    "run %d breaks off at seq %d, but is to reach seq %d" % (run.number, due, until)
+                )
 
     def earlier(self):
-        """Return what is wrong with frames that the state does not need, because a snapshot covers them; None if nothing is."""
+        """Return what is wrong with frames that the state does not need, because a snapshot covers
+        them; None if nothing is."""
         check = Verifier() if self.chain[0].head == bytes(32) else None
         try:
             for _, frame in self.frames():
@@ -368,13 +435,17 @@ class Image:
             return "before the snapshot: %s" % e
         return None
 
-    # -- 6, 7: the state ----------------------------------------------------------------------------------------------
+    # -- 6, 7: the state ---------------------------------------------------------------------------
 
     def slot(self, number):
         """Return all of a slot's data."""
         first = number * self.slot_sectors
-        return b"".join([self.data[i * self.sector + self.record_size : (i + 1) * self.sector]
-                         for i in range(first, first + self.slot_sectors)])
+        return b"".join(
+            [
+                self.data[i * self.sector + self.record_size : (i + 1) * self.sector]
+                for i in range(first, first + self.slot_sectors)
+            ]
+        )
 
     def snapshot(self, number):
         """Return (header, arena) of a slot's snapshot, or None."""
@@ -383,11 +454,19 @@ class Image:
         if not all(low <= each <= high for each, (low, high) in zip(config, LIMITS, strict=True)):
             return None
         size = plan(config)[1]
-        if -(-(size + 2 * self.pad(SNAPSHOT)) // (self.sector - self.record_size)) != self.slot_sectors:
+        if (
+            -(-(size + 2 * self.pad(SNAPSHOT)) // (self.sector - self.record_size))
+            != self.slot_sectors
+        ):
             return None
         for at in (size, size + self.pad(SNAPSHOT)):
             header = data[at : at + SNAPSHOT]
-            if header[:8] == b"QSNP\1\0\0\0" and crc_fits(header) and header[24:56] == self.name and word(header, 20) == size:
+            if (
+                header[:8] == b"QSNP\1\0\0\0"
+                and crc_fits(header)
+                and header[24:56] == self.name
+                and word(header, 20) == size
+            ):
                 return header, data[:size]
         return None
 
@@ -395,7 +474,9 @@ class Image:
         found = [self.snapshot(each) for each in (0, 1)]
         self.snapshots = [each and each[0] for each in found]
         last, first = self.extent_.last, self.chain[0]
-        for _, slot in sorted(((word(each[0], 16), slot) for slot, each in enumerate(found) if each), reverse=True):
+        for _, slot in sorted(
+            ((word(each[0], 16), slot) for slot, each in enumerate(found) if each), reverse=True
+        ):
             header, arena = found[slot]
             start = word(header, 8)
             if blake3(arena).digest() != header[88:120]:
@@ -404,7 +485,10 @@ class Image:
             self.check = Verifier.after(header + arena)
             self.certain = max(self.certain, start)
             if not first.first - 1 <= start <= last:
-                raise Damage("the newest snapshot, of seq %d, is not of the log: it has seq %d to %d" % (start, first.first, last))
+                raise Damage(
+                    "the newest snapshot, of seq %d, is not of the log: it has seq %d to %d"
+                    % (start, first.first, last)
+                )
             break
         else:
             self.check, start = Verifier(), -1
@@ -427,9 +511,11 @@ class Image:
         if start >= 0 and there != (header[56:88]):
             raise Damage("the chain does not lead to the head of the snapshot of seq %d" % start)
         if self.acked > last + 1:
-            raise Damage("the laptop has all before seq %d, but the log ends at seq %d" % (self.acked, last))
+            raise Damage(
+                "the laptop has all before seq %d, but the log ends at seq %d" % (self.acked, last)
+            )
 
-    # -- 8: behind the end --------------------------------------------------------------------------------------------
+    # -- 8: behind the end -------------------------------------------------------------------------
 
     def _behind(self):
         extent = self.extent_
@@ -442,14 +528,17 @@ class Image:
             limit = at - at % self.sector % self.block + self.block
             at += 2 * self.header_size
             while frame := self.frame(at, limit, zlib.crc32(self.run.name)):
-                if word(frame, 4) > extent.last and (word(frame, 4) - extent.last, frame[1]) not in ((1, 2), (2, 3)):
+                if word(frame, 4) > extent.last and (
+                    word(frame, 4) - extent.last,
+                    frame[1],
+                ) not in ((1, 2), (2, 3)):
                     raise Damage("a header cannot be read, and the log goes on behind it")
                 at += self.pad(len(frame))
         self.void += extent.broken + size - extent.end
         if self.void:
             self.cuts.append((extent.last + 1, self.void))
 
-    # -- 9: no log ----------------------------------------------------------------------------------------------------
+    # -- 9: no log ---------------------------------------------------------------------------------
 
     def marks(self):
         """Return [(sector, whether done)] of the begun marks."""
@@ -457,7 +546,9 @@ class Image:
         for sector in (self.sectors - 2, self.sectors - 1):
             at = sector * self.sector + self.record_size
             if self.data[at : at + 8] == BEGUN:
-                found.append((sector, not self.is_blank(at + self.header_size, at + 2 * self.header_size)))
+                found.append(
+                    (sector, not self.is_blank(at + self.header_size, at + 2 * self.header_size))
+                )
         return found
 
     def is_begun(self):
@@ -477,7 +568,12 @@ class Image:
         if mark and mark.name == run.name and extent.last < mark.first:
             return True
         rest = (self.sector_of(run.number) + 1) * self.sector
-        return run.head == bytes(32) and extent.last == run.first and self.is_blank(extent.end, rest) and self.is_begun()
+        return (
+            run.head == bytes(32)
+            and extent.last == run.first
+            and self.is_blank(extent.end, rest)
+            and self.is_begun()
+        )
 
     def _need_unfinished(self):
         if self.run or self.erase_mark():
@@ -486,7 +582,11 @@ class Image:
             raise Damage("there are sector records, but no run can be read")
 
     def _need_blank(self):
-        used = [each for each in range(self.sectors) if not self.is_blank(each * self.sector, (each + 1) * self.sector)]
+        used = [
+            each
+            for each in range(self.sectors)
+            if not self.is_blank(each * self.sector, (each + 1) * self.sector)
+        ]
         if any(self.is_format_1(each) for each in used):
             raise Damage("a log of format 1")
         ends = (self.sectors - 2, self.sectors - 1)
@@ -503,16 +603,20 @@ class Image:
 
     def _is_torn(self, sector):
         at = sector * self.sector + self.record_size
-        return (self.is_blank(sector * self.sector, at) and self.is_blank(at + 8, (sector + 1) * self.sector)
-                and all(a & b == b for a, b in zip(self.data[at : at + 8], BEGUN, strict=True)))
+        return (
+            self.is_blank(sector * self.sector, at)
+            and self.is_blank(at + 8, (sector + 1) * self.sector)
+            and all(a & b == b for a, b in zip(self.data[at : at + 8], BEGUN, strict=True))
+        )
 
 
-# -- where in a dump ------------------------------------------------------------------------------------------------------
+# -- where in a dump -------------------------------------------------------------------------------
 
 
 def find(data, start=None, size=None, sector=None, unit=None):
-    """Return the Image in a dump. What is not given follows from the records: their distance, their number of sectors, and the
-    headers of runs, whose numbers lead to their places. Broken if they leave it open: then it must be given."""
+    """Return the Image in a dump. What is not given follows from the records: their distance, their
+    number of sectors, and the headers of runs, whose numbers lead to their places. Broken if they
+    leave it open: then it must be given."""
     start_given, data = start, bytes(data)
     part = data[start or 0 : None if size is None else (start or 0) + size]
     found = []
@@ -523,18 +627,29 @@ def find(data, start=None, size=None, sector=None, unit=None):
         at = part.find(b"QUP2", at + 1)
     if not found:
         sector = sector or 4096
-        need(size or start is not None or len(part) % sector == 0, "no sector record: say where the region lies")
+        need(
+            size or start is not None or len(part) % sector == 0,
+            "no sector record: say where the region lies",
+        )
         image = Image(part, sector, unit or 4)
         image.start = start or 0
         return image
     sectors = max(set(each[1] for each in found), key=[each[1] for each in found].count)
     places = [at for at, count in found if count == sectors]
-    sizes = [sector] if sector else [1 << n for n in range(8, 20) if all((at - places[0]) % (1 << n) == 0 for at in places)][::-1]
+    sizes = (
+        [sector]
+        if sector
+        else [
+            1 << n for n in range(8, 20) if all((at - places[0]) % (1 << n) == 0 for at in places)
+        ][::-1]
+    )
     best = None
     for each in sizes:
         length = sectors * each
         low = max(0, places[-1] + each - length)
-        for begin in [0] if start_given is not None else range(places[0] % each, places[0] + 1, each):
+        for begin in (
+            [0] if start_given is not None else range(places[0] % each, places[0] + 1, each)
+        ):
             if begin < low or begin + length > len(part):
                 continue
             for one in [unit] if unit else [1, 2, 4, 8, 16, 32, 64, 128, 256]:
@@ -542,7 +657,11 @@ def find(data, start=None, size=None, sector=None, unit=None):
                     continue
                 image = Image(part[begin : begin + length], each, one)
                 try:
-                    score = (len(image.runs()) if image.layout() else 0), image.read().seq or -1, -one
+                    score = (
+                        (len(image.runs()) if image.layout() else 0),
+                        image.read().seq or -1,
+                        -one,
+                    )
                 except Broken:
                     continue
                 if best is None or score > best[0]:

@@ -1,10 +1,11 @@
-"""Checks who imports whom: no circle among the modules of host/, none between its rooms, and no layer that reaches up or across.
+"""Checks who imports whom: no circle among the modules of host/, none between its rooms, and no
+layer that reaches up or across.
 
     python tools/imports.py [FOLDER]    FOLDER: a checkout, by default this one
 
-Reads syntax trees and runs nothing. An import inside a function counts, one for types alone, and a string that is a module's whole name:
-whoever reads a file has to read what it names. Prints each finding; exit code 1 if there is one.
-"""
+Reads syntax trees and runs nothing. An import inside a function counts, one for types alone, and a
+string that is a module's whole name: whoever reads a file has to read what it names. Prints each
+finding; exit code 1 if there is one."""
 
 import ast
 import sys
@@ -12,8 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 HOST = "quipu"
-# Folder of a layer: the packages of ours that it may import. The firmware's package is called quipu as well, and lives on boards.
-LAYERS = {"shared_kernel": {"shared_kernel"}, "firmware": {"shared_kernel", HOST}, "host": {"shared_kernel", HOST}}
+# Folder of a layer: the packages of ours that it may import. The firmware's package is called quipu
+# as well, and lives on boards.
+LAYERS = {
+    "shared_kernel": {"shared_kernel"},
+    "firmware": {"shared_kernel", HOST},
+    "host": {"shared_kernel", HOST},
+}
 BUILT = "quipu.compiled"  # by setup.py, so there is no source
 OURS = {"shared_kernel", HOST, "firmware", "host", "boards", "bench", "tests", "tools"}
 
@@ -21,35 +27,51 @@ Edges = dict[str, dict[str, int]]  # a module: what it imports, and in which lin
 
 
 def modules(folder: Path, package: str) -> dict[str, Path]:
-    """Return the modules of a package by their dotted names; a folder's __init__.py has the folder's name."""
+    """Return the modules of a package by their dotted names; a folder's __init__.py has the
+    folder's name."""
     out = {}
     for path in sorted(folder.rglob("*.py")):
-        parts = [package, *path.relative_to(folder).with_suffix("").parts] if package else path.relative_to(folder).with_suffix("").parts
+        parts = (
+            [package, *path.relative_to(folder).with_suffix("").parts]
+            if package
+            else path.relative_to(folder).with_suffix("").parts
+        )
         out[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return out
 
 
 def imports(path: Path, name: str) -> Iterator[tuple[int, str, tuple[str, ...]]]:
-    """Yield (line, module, names taken from it) of each import in the file of the module `name`, wherever it stands."""
+    """Yield (line, module, names taken from it) of each import in the file of the module `name`,
+    wherever it stands."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             for each in node.names:
                 yield node.lineno, each.name, ()
         elif isinstance(node, ast.ImportFrom):
             parts = name.split(".")
-            above = parts[: len(parts) - node.level + (path.name == "__init__.py")] if node.level else []
-            yield node.lineno, ".".join(above + ([node.module] if node.module else [])), tuple(each.name for each in node.names)
+            above = (
+                parts[: len(parts) - node.level + (path.name == "__init__.py")]
+                if node.level
+                else []
+            )
+            yield (
+                node.lineno,
+                ".".join(above + ([node.module] if node.module else [])),
+                tuple(each.name for each in node.names),
+            )
 
 
 def named(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield (line, string) of each string in a file: one of them may be a module that is imported by its name."""
+    """Yield (line, string) of each string in a file: one of them may be a module that is imported
+    by its name."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.lineno, node.value
 
 
 def graph(found: dict[str, Path]) -> Edges:
-    """Return which modules each one imports. A package that is only on the way to its module does not count."""
+    """Return which modules each one imports. A package that is only on the way to its module does
+    not count."""
     out: Edges = {}
     for name, path in found.items():
         edges: dict[str, int] = {}
@@ -67,11 +89,14 @@ def graph(found: dict[str, Path]) -> Edges:
 
 
 def rooms(edges: Edges) -> Edges:
-    """Return the same between rooms: quipu.board for all of quipu.board.link; a module beside the rooms is a room of its own."""
+    """Return the same between rooms: quipu.board for all of quipu.board.link; a module beside the
+    rooms is a room of its own."""
     out: Edges = {}
     for name, targets in edges.items():
         here = _room(name)
-        out.setdefault(here, {}).update({_room(each): line for each, line in targets.items() if _room(each) != here})
+        out.setdefault(here, {}).update(
+            {_room(each): line for each, line in targets.items() if _room(each) != here}
+        )
     return out
 
 
@@ -80,7 +105,8 @@ def _room(name: str) -> str:
 
 
 def circles(edges: Edges) -> list[list[str]]:
-    """Return for each group of names that all lead to each other the shortest way round it, from its first name back to that."""
+    """Return for each group of names that all lead to each other the shortest way round it, from
+    its first name back to that."""
     out, done = [], set()
     for start in sorted(edges):
         if start in done:
@@ -117,8 +143,14 @@ def across(root: Path) -> Iterator[str]:
                 top = module.partition(".")[0]
                 if top in OURS - allowed:
                     yield f"{where} {module}"
-                elif top == HOST and module != BUILT:  # the packages of host/ and firmware/ share this name: is it in this one?
-                    missing = [each for each in names if f"{module}.{each}" not in found and each not in _offered(found.get(module))]
+                elif top == HOST and module != BUILT:
+                    # the packages of host/ and firmware/ share this name: is it in this one?
+                    missing = [
+                        each
+                        for each in names
+                        if f"{module}.{each}" not in found
+                        and each not in _offered(found.get(module))
+                    ]
                     if module not in found:
                         yield f"{where} {module}, which is not there"
                     elif missing:
@@ -136,7 +168,11 @@ def _offered(path: Path | None) -> set[str]:
         elif isinstance(each, ast.alias):
             out.add((each.asname or each.name).partition(".")[0])
         elif isinstance(each, ast.Assign) and isinstance(each.value, (ast.List, ast.Tuple)):
-            out.update(one.value for one in each.value.elts if isinstance(one, ast.Constant) and isinstance(one.value, str))
+            out.update(
+                one.value
+                for one in each.value.elts
+                if isinstance(one, ast.Constant) and isinstance(one.value, str)
+            )
     return out
 
 
@@ -147,7 +183,13 @@ def findings(root: Path) -> Iterator[str]:
         yield f"{root / 'host' / HOST}: no module there: nothing was checked"
     edges = graph(found)
     for way in circles(edges):
-        yield "circle: " + " -> ".join(f"{each} (line {edges[each][after]})" for each, after in zip(way, way[1:])) + f" -> {way[0]}"
+        yield (
+            "circle: "
+            + " -> ".join(
+                f"{each} (line {edges[each][after]})" for each, after in zip(way, way[1:])
+            )
+            + f" -> {way[0]}"
+        )
     for way in circles(rooms(edges)):
         yield "circle of rooms: " + " -> ".join(way)
     yield from across(root)

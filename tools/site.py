@@ -1,8 +1,9 @@
-"""A hook of mkdocs: the site has the documents of the repository's top folder too, and their links lead to pages of the site.
+"""A hook of mkdocs: the site has the documents of the repository's top folder too, and their links
+lead to pages of the site.
 
-mkdocs takes pages from docs/ only. Documents that people look for at the top (README, CONTRIBUTING, ...) become pages of the same name in
-lower case, and links between both places are rewritten. The files themselves, read in the repository, need no change.
-"""
+mkdocs takes pages from docs/ only. Documents that people look for at the top (README, CONTRIBUTING,
+...) become pages of the same name in lower case, and links between both places are rewritten. The
+files themselves, read in the repository, need no change."""
 
 import re
 from pathlib import Path
@@ -11,8 +12,13 @@ from typing import Any
 from mkdocs.structure.files import File
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = {"README.md": "readme.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md", "SECURITY.md": "security.md",
-         "LICENSE": "licence.md"}
+PAGES = {
+    "README.md": "readme.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+    "SECURITY.md": "security.md",
+    "LICENSE": "licence.md",
+}
 LINK = re.compile(r"(\]\()([^)#\s:]+)((?:#[^)\s]*)?\))")
 
 
@@ -27,7 +33,8 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
-    """Turn links as they are in the repository into links of the site. A link that leads to neither stays, and mkdocs refuses it."""
+    """Turn links as they are in the repository into links of the site. A link that leads to neither
+    stays, and mkdocs refuses it."""
     top = page.file.src_uri in PAGES.values()
 
     def of_the_site(found: re.Match[str]) -> str:

@@ -1,12 +1,13 @@
-"""A second verifier, written from docs/format.md alone: it shares no line with the project and imports nothing of it.
+"""A second verifier, written from docs/format.md alone: it shares no line with the project and
+imports nothing of it.
 
     python tools/verifier.py FRAMES [SNAPSHOT]
     python tools/verifier.py IMAGE [--sector BYTES] [--unit BYTES] [--start BYTE] [--size BYTES]
 
-FRAMES is a file of whole frames one after the other, from a genesis on; with SNAPSHOT (header and arena), from the frame
-after it. IMAGE is a flash region of format 2, or a dump that contains one; what is not given is found by its sector records.
-The state is one bytearray, addressed by bytes throughout.
-"""
+FRAMES is a file of whole frames one after the other, from a genesis on; with SNAPSHOT (header and
+arena), from the frame after it. IMAGE is a flash region of format 2, or a dump that contains one;
+what is not given is found by its sector records. The state is one bytearray, addressed by bytes
+throughout."""
 
 import argparse
 import struct
@@ -38,7 +39,12 @@ def plan(config):
     """Return ([(offsets of the slots, words of a slot)] of the four pools, bytes of the arena)."""
     dim, records, nodes, edges, keys, meta, value = config
     pools, end = [], 128
-    for words, count in ((5 + dim + -(-meta // 4), records), (7, nodes), (10, edges), (10 + -(-value // 4), keys)):
+    for words, count in (
+        (5 + dim + -(-meta // 4), records),
+        (7, nodes),
+        (10, edges),
+        (10 + -(-value // 4), keys),
+    ):
         offsets, size = [], 4 * words
         for _ in range(count):
             chunk, inside = end - end % 1024, -(-(end % 1024) // size) * size
@@ -123,19 +129,32 @@ class Pool:
 
 
 class State:
-    """An arena, and what each command does to it. A command that may not be applied is Broken, and changes nothing."""
+    """An arena, and what each command does to it. A command that may not be applied is Broken, and
+    changes nothing."""
 
     def __init__(self, config, arena=None):
         self.dim, self.meta, self.value = config[0], config[5], config[6]
         pools, size = plan(config)
-        self.arena = bytearray(arena or struct.pack("<9I", 0x41505551, 1, *config).ljust(size, b"\0"))
+        self.arena = bytearray(
+            arena or struct.pack("<9I", 0x41505551, 1, *config).ljust(size, b"\0")
+        )
         need(len(self.arena) == size, "the arena has the wrong size")
         self.records, self.nodes, self.edges, self.keys = [
-            Pool(self.arena, 40 + 12 * i, *pools[i]) for i in range(4)]
+            Pool(self.arena, 40 + 12 * i, *pools[i]) for i in range(4)
+        ]
 
     def apply(self, kind, p, seq):
-        verb = {0x10: self.insert, 0x11: self.update, 0x12: self.delete, 0x14: self.node, 0x15: self.delete_node,
-                0x18: self.edge, 0x19: self.delete_edge, 0x1C: self.put, 0x1D: self.delete_key}.get(kind)
+        verb = {
+            0x10: self.insert,
+            0x11: self.update,
+            0x12: self.delete,
+            0x14: self.node,
+            0x15: self.delete_node,
+            0x18: self.edge,
+            0x19: self.delete_edge,
+            0x1C: self.put,
+            0x1D: self.delete_key,
+        }.get(kind)
         need(verb, "command 0x%02x is unknown" % kind)
         try:
             verb(p, seq)
@@ -144,7 +163,7 @@ class State:
         struct.pack_into("<I", self.arena, 36, seq)
 
     def insert(self, p, seq):
-        dim, = struct.unpack_from("<H", p)
+        (dim,) = struct.unpack_from("<H", p)
         size = len(p) - 6 - 4 * self.dim
         need(dim == self.dim and 0 <= size <= self.meta, "wrong dimension or length of an insert")
         self.records.room()
@@ -155,7 +174,10 @@ class State:
     def update(self, p, seq):
         ident, tag, fields = struct.unpack_from("<IIB", p)
         meta = p[9:]
-        need(fields in (1, 2, 3) and (fields & 1 or not tag) and (fields & 2 or not meta), "wrong fields in an update")
+        need(
+            fields in (1, 2, 3) and (fields & 1 or not tag) and (fields & 2 or not meta),
+            "wrong fields in an update",
+        )
         need(len(meta) <= self.meta, "metadata is too long")
         link = self.records.find(ident)
         if fields & 1:
@@ -165,7 +187,7 @@ class State:
             self.records[link, 3] = self.records[link, 3] >> 8 << 8 | len(meta)
 
     def delete(self, p, seq):
-        ident, = self.exactly("<I", p)
+        (ident,) = self.exactly("<I", p)
         link = self.records.find(ident)
         need(self.records[link, 3] < 256, "the record is referred to")
         self.records.remove(link, self.records.bucket(ident))
@@ -180,7 +202,7 @@ class State:
             self.records[of, 3] += 256
 
     def delete_node(self, p, seq):
-        ident, = self.exactly("<I", p)
+        (ident,) = self.exactly("<I", p)
         link = self.nodes.find(ident)
         for first in (5, 6):
             while self.nodes[link, first]:
@@ -221,7 +243,10 @@ class State:
         prev, same, length = struct.unpack_from("<IBB", p)
         name, value = p[6 : 6 + length], p[6 + length :]
         link, bucket = self.key(name, length, prev)
-        need(same == 0 and len(value) <= self.value or same == 1 and link and not value, "wrong value in a put")
+        need(
+            same == 0 and len(value) <= self.value or same == 1 and link and not value,
+            "wrong value in a put",
+        )
         if link:
             self.keys[link, 1] = seq
         else:
@@ -258,17 +283,28 @@ class State:
 
 
 class Verifier:
-    """seq, head: of the last frame; state: after it. base: the State that a continuation begins with."""
+    """seq, head: of the last frame; state: after it. base: the State that a continuation begins
+    with."""
 
     def __init__(self, base=None):
-        self.state, self.seq, self.head, self.name, self.boot, self.checkpoints = base, None, bytes(32), b"", 0, 0
+        self.state, self.seq, self.head, self.name, self.boot, self.checkpoints = (
+            base,
+            None,
+            bytes(32),
+            b"",
+            0,
+            0,
+        )
 
     @classmethod
     def after(cls, snapshot):
         """Return a Verifier that goes on from a snapshot (header and arena)."""
         magic, rules, seq, boot, _, size = struct.unpack_from("<6I", snapshot)
         arena = snapshot[124:]
-        need(magic == 0x504E5351 and rules == 1 and zlib.crc32(snapshot[:120]) == get(snapshot, 120), "no snapshot header")
+        need(
+            magic == 0x504E5351 and rules == 1 and zlib.crc32(snapshot[:120]) == get(snapshot, 120),
+            "no snapshot header",
+        )
         need(len(arena) == size and b3(arena) == snapshot[88:120], "the arena is not the header's")
         self = cls(State(struct.unpack_from("<7I", arena, 8), arena))
         self.seq, self.boot, self.name, self.head = seq, boot, snapshot[24:56], snapshot[56:88]
@@ -292,7 +328,10 @@ class Verifier:
             if 0x10 <= kind < 0x40:
                 self.state.apply(kind, payload, seq)
             elif kind == 2:
-                need(len(payload) == 44 and payload[4:36] == self.head, "a boot frame of another chain head")
+                need(
+                    len(payload) == 44 and payload[4:36] == self.head,
+                    "a boot frame of another chain head",
+                )
                 need(get(payload, 0) == self.boot + 1, "wrong boot number")
                 self.boot += 1
             elif kind == 3:
@@ -308,8 +347,16 @@ class Verifier:
     def genesis(self, p, seq):
         need(len(p) >= 50 and get(p, 0) == 1, "no genesis of rules 1")
         config, origin = struct.unpack_from("<7I", p, 4), p[50 + p[49] :]
-        need(p[49] <= 64 and len(p) >= 50 + p[49] and len(origin) in (0, 132), "wrong length of a genesis or its identity")
-        for each, low, high in zip(config, (1, 0, 0, 0, 0, 0, 0), (4096, 2**20, 2**20, 2**20, 2**20, 255, 4096), strict=True):
+        need(
+            p[49] <= 64 and len(p) >= 50 + p[49] and len(origin) in (0, 132),
+            "wrong length of a genesis or its identity",
+        )
+        for each, low, high in zip(
+            config,
+            (1, 0, 0, 0, 0, 0, 0),
+            (4096, 2**20, 2**20, 2**20, 2**20, 255, 4096),
+            strict=True,
+        ):
             need(low <= each <= high, "a capacity is out of its range")
         try:
             p[50 : 50 + p[49]].decode()
@@ -319,8 +366,12 @@ class Verifier:
         if not origin:
             self.state = State(config)
         else:
-            need(self.state and b3(self.state.arena) == origin[100:] and
-                 struct.unpack_from("<7I", self.state.arena, 8) == config, "not the state that the continuation begins with")
+            need(
+                self.state
+                and b3(self.state.arena) == origin[100:]
+                and struct.unpack_from("<7I", self.state.arena, 8) == config,
+                "not the state that the continuation begins with",
+            )
 
 
 def split(data):
@@ -335,7 +386,8 @@ def split(data):
 
 
 def verify(data, snapshot=None, base=None):
-    """Return (seq, chain head, state root) at the end of the frames in data; Broken if they do not prove it."""
+    """Return (seq, chain head, state root) at the end of the frames in data; Broken if they do not
+    prove it."""
     verifier = Verifier.after(snapshot) if snapshot else Verifier(base)
     for frame in split(data):
         verifier.step(frame)
@@ -344,12 +396,16 @@ def verify(data, snapshot=None, base=None):
 
 
 def read_image(data, given):
-    """Return what `tools/flash_reader.py` reads of a flash image, as lines of text, and whether it is sound."""
+    """Return what `tools/flash_reader.py` reads of a flash image, as lines of text, and whether it
+    is sound."""
     sys.path.insert(0, str(Path(__file__).parents[1]))
     from tools.flash_reader import find
 
     image = find(data, given.start, given.size, given.sector, given.unit).read()
-    lines = ["region at 0x%x: %d sectors of %d bytes, program unit %d" % (image.start, image.sectors, image.sector, image.unit)]
+    lines = [
+        "region at 0x%x: %d sectors of %d bytes, program unit %d"
+        % (image.start, image.sectors, image.sector, image.unit)
+    ]
     if image.blank:
         return lines + ["blank: no log"], True
     if image.seq is not None:
@@ -364,7 +420,9 @@ def read_image(data, given):
 
 
 def main(arguments):
-    parser = argparse.ArgumentParser(description="Verify frames, or a flash image, by docs/format.md alone.")
+    parser = argparse.ArgumentParser(
+        description="Verify frames, or a flash image, by docs/format.md alone."
+    )
     parser.add_argument("file", type=Path)
     parser.add_argument("snapshot", type=Path, nargs="?")
     for each in ("--sector", "--unit", "--start", "--size"):

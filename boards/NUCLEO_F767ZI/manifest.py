@@ -1,3 +1,4 @@
-# What the image of NUCLEO_F767ZI with Quipu freezes. Never more than the boards of this port share, and this board's facts.
+# What the image of NUCLEO_F767ZI with Quipu freezes. Never more than the boards of this port share,
+# and this board's facts.
 include("../stm32/quipu.py")
 module("board_facts.py")

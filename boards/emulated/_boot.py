@@ -1,5 +1,5 @@
-# Frozen into every emulated board; runs at each start, before boot.py: mounts the file system at "/".
-# Never formats a flash that holds anything: only one whose file-system area is wholly erased.
+# Frozen into every emulated board; runs at each start, before boot.py: mounts the file system at
+# "/". Never formats a flash that holds anything: only one whose file-system area is wholly erased.
 import os
 
 import emulated

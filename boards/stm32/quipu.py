@@ -1,5 +1,5 @@
-# What an STM32 board's image with Quipu freezes, for its manifest.py to include. Drivers out of micropython-lib are not among it.
-# Never lists single files of Quipu.
+# What an STM32 board's image with Quipu freezes, for its manifest.py to include. Drivers out of
+# micropython-lib are not among it. Never lists single files of Quipu.
 include("$(MPY_DIR)/extmod/asyncio")
 package("shared_kernel", base_path="../..")
 package("quipu", base_path="../../firmware")

@@ -1,11 +1,12 @@
-"""An application worth copying: windows of a motion sensor become 16 or so integers each, named after the nearest example; what
-resembles nothing is kept. Integers throughout, so that the laptop's replay computes the very same answers.
+"""An application worth copying: windows of a motion sensor become 16 or so integers each, named
+after the nearest example; what resembles nothing is kept. Integers throughout, so that the laptop's
+replay computes the very same answers.
 
     import imu_logger, my_sensor
     imu_logger.run(my_sensor.Imu())     # any object whose read() returns integers, as many each time
 
-Never touches a pin: sensor, battery and watchdog are given to it. imu_logger_async.py has the same for asyncio.
-"""
+Never touches a pin: sensor, battery and watchdog are given to it. imu_logger_async.py has the same
+for asyncio."""
 
 import time
 from array import array
@@ -21,11 +22,12 @@ _SLICE_MS = const(500)  # of a rest, between two feeds of the watchdog
 
 
 def features(channels, dim):
-    """Return `dim` integers of a window. channels: a sequence of samples for each channel, all as long, at least 2.
+    """Return `dim` integers of a window. channels: a sequence of samples for each channel, all as
+    long, at least 2.
 
-    Of every channel the mean, and the mean absolute deviation from it; then of as many channels as there is room for the mean
-    absolute change from one sample to the next; then zeros. Every mean is a floor division.
-    """
+    Of every channel the mean, and the mean absolute deviation from it; then of as many channels as
+    there is room for the mean absolute change from one sample to the next; then zeros. Every mean
+    is a floor division."""
     out = []
     for samples in channels:
         n = len(samples)
@@ -33,7 +35,10 @@ def features(channels, dim):
         out.append(mean)
         out.append(sum([abs(x - mean) for x in samples]) // n)
     if len(out) > dim:
-        raise ValueError("%d channels make %d features: the log's dimension must be that at least, not %d" % (len(channels), len(out), dim))
+        raise ValueError(
+            "%d channels make %d features: the log's dimension must be that at least, not %d"
+            % (len(channels), len(out), dim)
+        )
     for samples in channels[: dim - len(out)]:
         n = len(samples)
         out.append(sum([abs(samples[i + 1] - samples[i]) for i in range(n - 1)]) // (n - 1))
@@ -52,7 +57,17 @@ class ImuLogger:
     watchdog    an object with feed(); None: none
     """
 
-    def __init__(self, memory, sensor, window=100, far=4 << 32, battery=None, low_mv=3300, recover_mv=3500, watchdog=None):
+    def __init__(
+        self,
+        memory,
+        sensor,
+        window=100,
+        far=4 << 32,
+        battery=None,
+        low_mv=3300,
+        recover_mv=3500,
+        watchdog=None,
+    ):
         self.memory = memory
         self.sensor = sensor
         self.window = window
@@ -66,12 +81,13 @@ class ImuLogger:
         self.channels = None
         self.filled = 0
 
-    # -- a window -----------------------------------------------------------------------------------------------------
+    # -- a window ----------------------------------------------------------------------------------
 
     def sample(self):
         """Read the sensor once; return whether the window is whole now."""
         values = self.sensor.read()
-        if self.channels is None:  # in place from here on: a window allocates nothing while it fills
+        # in place from here on: a window allocates nothing while it fills
+        if self.channels is None:
             self.channels = [array("i", [0] * self.window) for _ in values]
         for channel, value in zip(self.channels, values):
             channel[self.filled] = value
@@ -96,10 +112,11 @@ class ImuLogger:
         return self.memory.insert(self.vector(), tag)
 
     def conclude(self):
-        """Say what the whole window was like, and keep it if it was like nothing known; return its tag, None if the log is full.
+        """Say what the whole window was like, and keep it if it was like nothing known; return its
+        tag, None if the log is full.
 
-        Durable when it returns. One key holds what is going on now, written when that changes: its history is the diary.
-        """
+        Durable when it returns. One key holds what is going on now, written when that changes: its
+        history is the diary."""
         vector = self.vector()
         tag, like = self.classify(vector)
         try:
@@ -113,15 +130,18 @@ class ImuLogger:
                     pass
             if self._value("activity", None) != tag:
                 self._set("activity", tag)
-        except LogFull:  # the laptop was not here for long. What is kept stays; it is served, and the next sync makes room
+        except LogFull:
+            # the laptop was not here for long. What is kept stays; it is served, and the next sync
+            # makes room
             self.missed += 1
             return None
         return tag
 
-    # -- power --------------------------------------------------------------------------------------------------------
+    # -- power -------------------------------------------------------------------------------------
 
     def is_low(self):
-        """Look at the battery; return whether to record nothing. On the way down the log gets a last word, while there is power for
+        """Look at the battery; return whether to record nothing. On the way down the log gets a
+        last word, while there is power for
         it: flash that is written while the supply fails is what breaks."""
         if self.battery is None:
             return False
@@ -139,8 +159,9 @@ class ImuLogger:
         return self.low
 
     def rest(self, ms):
-        """Sleep, answer the laptop, and feed the watchdog. On a board of which nobody asks anything meanwhile, machine.lightsleep
-        in its place saves more; most boards' USB does not survive that."""
+        """Sleep, answer the laptop, and feed the watchdog. On a board of which nobody asks anything
+        meanwhile, machine.lightsleep in its place saves more; most boards' USB does not survive
+        that."""
         start = time.ticks_ms()
         while True:
             self.feed()
@@ -153,18 +174,19 @@ class ImuLogger:
         if self.watchdog:
             self.watchdog.feed()
 
-    # -- all of it ----------------------------------------------------------------------------------------------------
+    # -- all of it ---------------------------------------------------------------------------------
 
     def run(self, period_ms=100, rest_ms=0, windows=None):
-        """Record windows (None: for ever), a sample every period_ms; after each rest for rest_ms, far longer while the battery is
-        low. A rest while it is low counts as a window."""
+        """Record windows (None: for ever), a sample every period_ms; after each rest for rest_ms,
+        far longer while the battery is low. A rest while it is low counts as a window."""
         while windows is None or windows > 0:
             if self.is_low():
                 self.rest(rest_ms * _LOW_REST)
             else:
                 due = time.ticks_ms()
                 while not self.sample():
-                    due = time.ticks_add(due, period_ms)  # from when it was due, not from now: delays do not add up
+                    # from when it was due, not from now: delays do not add up
+                    due = time.ticks_add(due, period_ms)
                     self.rest(time.ticks_diff(due, time.ticks_ms()))
                 self.conclude()
                 self.rest(rest_ms)
@@ -182,8 +204,9 @@ class ImuLogger:
 
 
 def run(sensor, watchdog_ms=None, **options):
-    """Record for ever. watchdog_ms: of the board's own watchdog, longer than its longest erase (docs/boards.md); None: none. It cannot
-    be stopped again, so a board on which it runs is flashed within that time of a reset, or resets in the middle of it.
+    """Record for ever. watchdog_ms: of the board's own watchdog, longer than its longest erase
+    (docs/boards.md); None: none. It cannot be stopped again, so a board on which it runs is flashed
+    within that time of a reset, or resets in the middle of it.
 
     A log that is damaged is left as it is and served, for `quipu attach`.
     """

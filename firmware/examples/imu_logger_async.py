@@ -1,5 +1,6 @@
-"""imu_logger.py on asyncio, for an application that has other things to do: sampling, resting and answering the laptop are tasks of
-their own. Every change of the memory runs to its end within one step of one task, so no task ever finds another's half done.
+"""imu_logger.py on asyncio, for an application that has other things to do: sampling, resting and
+answering the laptop are tasks of their own. Every change of the memory runs to its end within one
+step of one task, so no task ever finds another's half done.
 
     import asyncio, imu_logger_async, my_sensor
     asyncio.run(imu_logger_async.main(my_sensor.Imu()))
@@ -11,7 +12,8 @@ import time
 import quipu
 from imu_logger import ImuLogger
 
-_ANSWER_MS = 5  # between two looks for a request: short against the pause of 20 ms that the board grants within one
+# between two looks for a request: short against the pause of 20 ms that the board grants within one
+_ANSWER_MS = 5
 _LOW_REST = 10  # times as long a rest while the battery is low
 
 
@@ -32,7 +34,8 @@ async def record(logger, period_ms=100, rest_ms=1000, windows=None):
 
 
 async def answer(logger):
-    """Answer the laptop for ever. The watchdog is fed here: it bites when the tasks no longer take turns."""
+    """Answer the laptop for ever. The watchdog is fed here: it bites when the tasks no longer take
+    turns."""
     while True:
         logger.feed()
         logger.memory.poll()

@@ -1,4 +1,5 @@
-# Counts seconds, durably: goes on after a power cut from the last count, and answers the laptop meanwhile.
+# Counts seconds, durably: goes on after a power cut from the last count, and answers the laptop
+# meanwhile.
 import quipu
 
 from shared_kernel.errors import LogFull, NotFound

@@ -1,4 +1,5 @@
-"""Quipu on a board: `memory = quipu.start()` recovers the log; then memory.insert(...), memory.search(...), memory.put(...).
+"""Quipu on a board: `memory = quipu.start()` recovers the log; then memory.insert(...),
+memory.search(...), memory.put(...).
 
 The verbs are those of memory.Memory, the same as on the laptop's `quipu.connect(port)`.
 """
@@ -9,7 +10,8 @@ memory = None
 
 
 def start(facts=None):
-    """Open the log that the board's facts describe, recover its state, and return it as a Memory; again: the same one.
+    """Open the log that the board's facts describe, recover its state, and return it as a Memory;
+    again: the same one.
 
     facts: see docs/boards.md; by default those of /quipu.json or of the image.
     """

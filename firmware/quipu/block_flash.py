@@ -1,7 +1,8 @@
-"""Flash behind MicroPython's extended block protocol, where that is true NOR programming: rp2.Flash, the emulated boards'.
+"""Flash behind MicroPython's extended block protocol, where that is true NOR programming:
+rp2.Flash, the emulated boards'.
 
-Programs with writeblocks(block, data, offset), which only clears bits; erases with ioctl(6). Never uses writeblocks without
-an offset, which erases first.
+Programs with writeblocks(block, data, offset), which only clears bits; erases with ioctl(6). Never
+uses writeblocks without an offset, which erases first.
 """
 
 from micropython import const
@@ -12,7 +13,8 @@ _BLOCK_ERASE = const(6)
 
 
 class BlockFlash:
-    """device: the block device; page, unit: what one program may span and is a multiple of, in bytes."""
+    """device: the block device; page, unit: what one program may span and is a multiple of, in
+    bytes."""
 
     def __init__(self, device, page, unit):
         self.device = device

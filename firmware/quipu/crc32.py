@@ -1,4 +1,5 @@
-"""CRC-32 in viper, for boards whose firmware has no binascii.crc32. Needs 32-bit words: viper.py sees to that."""
+"""CRC-32 in viper, for boards whose firmware has no binascii.crc32. Needs 32-bit words: viper.py
+sees to that."""
 
 from array import array
 

@@ -1,13 +1,15 @@
-"""The log in small files on littlefs: for every stock firmware, where the filesystem owns the whole flash.
+"""The log in small files on littlefs: for every stock firmware, where the filesystem owns the whole
+flash.
 
-A sector is a directory, a page of it one file ("0", "1", ...), short or missing where nothing was programmed yet. A program opens
-its page's file, writes and closes; littlefs commits that as a whole or not at all (lfs2.c, MicroPython 1.25: a new copy, then
-one CRC-checked entry), so a power cut tears no page. An erase removes the files, the first (with the sector's records) first.
+A sector is a directory, a page of it one file ("0", "1", ...), short or missing where nothing was
+programmed yet. A program opens its page's file, writes and closes; littlefs commits that as a whole
+or not at all (lfs2.c, MicroPython 1.25: a new copy, then one CRC-checked entry), so a power cut
+tears no page. An erase removes the files, the first (with the sector's records) first.
 
-Files of at most a page that littlefs keeps inline, in the directory's own metadata, cost least: 256 B on ports that mount with
-progsize=256 (rp2, SAMD), 128 B with the default of 32 (nRF, stm32). Measured for appends of 96 B, 4 KiB blocks, see docs/drivers.md.
-A sector should stay under half a block less 256 B, so that its directory never outgrows its two blocks.
-"""
+Files of at most a page that littlefs keeps inline, in the directory's own metadata, cost least: 256
+B on ports that mount with progsize=256 (rp2, SAMD), 128 B with the default of 32 (nRF, stm32).
+Measured for appends of 96 B, 4 KiB blocks, see docs/drivers.md. A sector should stay under half a
+block less 256 B, so that its directory never outgrows its two blocks."""
 
 import os
 
@@ -18,17 +20,22 @@ _BLOCKS = 2  # of the filesystem, for each directory
 
 
 class FilesFlash:
-    """path: a directory, made at the first erase or program. size: of the log, in bytes. sector, page: in bytes; a page is a file.
+    """path: a directory, made at the first erase or program. size: of the log, in bytes. sector,
+    page: in bytes; a page is a file.
 
-    ValueError if the sizes do not divide each other, a page cannot be kept inline, or the filesystem lacks the space.
-    """
+    ValueError if the sizes do not divide each other, a page cannot be kept inline, or the
+    filesystem lacks the space."""
 
     unit = 1
-    erases_whole = True  # file by file, each whole or not at all: nothing reads otherwise from one time to the next
+    # file by file, each whole or not at all: nothing reads otherwise from one time to the next
+    erases_whole = True
 
     def __init__(self, path, size, sector, page):
         if page < 1 or sector < page or size < sector or sector % page or size % sector:
-            raise ValueError("log of %d bytes, sector %d and page %d do not divide each other" % (size, sector, page))
+            raise ValueError(
+                "log of %d bytes, sector %d and page %d do not divide each other"
+                % (size, sector, page)
+            )
         self.path, self.sector, self.page = path, sector, page
         self.sectors = size // sector
         self._number = -1  # of the page whose file is open for reading
@@ -41,8 +48,10 @@ class FilesFlash:
         stat = os.statvfs(parent)
         block, free = stat[0], stat[3]
         if self.page > block // 8:
-            raise ValueError("littlefs with blocks of %d bytes keeps files up to %d inline; the page is %d: set geometry.page"
-                             % (block, block // 8, self.page))
+            raise ValueError(
+                "littlefs with blocks of %d bytes keeps files up to %d inline; the page is %d: "
+                "set geometry.page" % (block, block // 8, self.page)
+            )
         try:
             made = len(os.listdir(self.path))
         except OSError as e:
@@ -51,8 +60,10 @@ class FilesFlash:
             made = 0
         need = _BLOCKS * (self.sectors - made + 1)
         if made < self.sectors and free < need:
-            raise ValueError("the log of %d sectors at %s needs %d more blocks of %d bytes; the filesystem has %d free"
-                             % (self.sectors, self.path, need, block, free))
+            raise ValueError(
+                "the log of %d sectors at %s needs %d more blocks of %d bytes; the filesystem has "
+                "%d free" % (self.sectors, self.path, need, block, free)
+            )
 
     def _name(self, number):
         per = self.sector // self.page

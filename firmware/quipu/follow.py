@@ -1,4 +1,5 @@
-"""shared_kernel.query's `follow` in viper. Imported on use; on a port without viper the import fails and the plain one serves."""
+"""shared_kernel.query's `follow` in viper. Imported on use; on a port without viper the import
+fails and the plain one serves."""
 
 import micropython
 from micropython import const

@@ -1,8 +1,9 @@
-"""The memory as an application sees it: verbs over the store. Each change is durable when its verb returns.
+"""The memory as an application sees it: verbs over the store. Each change is durable when its verb
+returns.
 
-Vectors are sequences of Q16.16 integers (65536 is 1.0). Ids are integers, never reused. A refused change raises one of
-shared_kernel.errors' Refused and alters nothing. Each verb also lets the laptop be answered (`poll`).
-"""
+Vectors are sequences of Q16.16 integers (65536 is 1.0). Ids are integers, never reused. A refused
+change raises one of shared_kernel.errors' Refused and alters nothing. Each verb also lets the
+laptop be answered (`poll`)."""
 
 import time
 
@@ -26,7 +27,8 @@ def _command(memory, kind, payload):
 
 
 class Memory:
-    """A log, its state, and the service that answers the laptop. found: the shared_kernel.recovery.Found of its flash.
+    """A log, its state, and the service that answers the laptop. found: the
+    shared_kernel.recovery.Found of its flash.
     facts: the board's, as startup.board_facts gives them."""
 
     def __init__(self, found, identity, facts):
@@ -37,20 +39,22 @@ class Memory:
         self._search = None
 
     def configure(self, config, entropy, policy=0):
-        """Begin a log on a blank region. config: dim, records, nodes, edges, keys, meta_bytes, value_bytes."""
+        """Begin a log on a blank region. config: dim, records, nodes, edges, keys, meta_bytes,
+        value_bytes."""
         self.store.configure(config, entropy, self.identity, policy)
 
-    # -- changes ------------------------------------------------------------------------------------------------------
+    # -- changes -----------------------------------------------------------------------------------
 
     def group(self, commands):
-        """Carry out [(type, payload)], made by shared_kernel.frames, as one group: one programming of the flash. Return for
-        each the seq of its frame, or the Refused it met."""
+        """Carry out [(type, payload)], made by shared_kernel.frames, as one group: one programming
+        of the flash. Return for each the seq of its frame, or the Refused it met."""
         results = self.store.execute([(kind, payload, None) for kind, payload in commands])
         self.poll()
         return results
 
     def command(self, kind, payload):
-        """Carry out one command and return the seq of its frame; raise the Refused that it meets."""
+        """Carry out one command and return the seq of its frame; raise the Refused that it
+        meets."""
         return _command(self, kind, payload)
 
     def insert(self, vector, tag=0, meta=b""):
@@ -87,7 +91,7 @@ class Memory:
     def delete_key(self, name):
         return self.command(kernel.DELETE_KEY, frames.delete_key(name))
 
-    # -- questions ----------------------------------------------------------------------------------------------------
+    # -- questions ---------------------------------------------------------------------------------
 
     def _ask(self, question, *args):
         result = self.store.ask(question, *args)
@@ -111,7 +115,8 @@ class Memory:
         return self._ask(kernel.Kernel.edge, ident)
 
     def search(self, query, k=1, tag=None):
-        """Return [(distance, id)] of the k nearest records, nearest first. distance: squared L2, in units of 2^-32."""
+        """Return [(distance, id)] of the k nearest records, nearest first. distance: squared L2, in
+        units of 2^-32."""
         if self._search is None:  # an import statement takes as long as a search
             from shared_kernel.search import search
 
@@ -131,39 +136,43 @@ class Memory:
         return self._ask(edges_of, node, directions)
 
     def history(self, name, limit=10):
-        """Return the History of a key: `versions`, [(seq, value)], newest first; `archived`, None or the seq before which older
-        ones have left the flash (shared_kernel/history.py)."""
+        """Return the History of a key: `versions`, [(seq, value)], newest first; `archived`, None
+        or the seq before which older ones have left the flash (shared_kernel/history.py)."""
         from . import past
 
         return past.history(self.store, _name(name), limit)
 
     def get_at(self, name, seq):
-        """Return the value that a key had after frame `seq`; Archived if that has left the flash."""
+        """Return the value that a key had after frame `seq`; Archived if that has left the
+        flash."""
         from . import past
 
         return past.value_at(self.store, _name(name), seq)[1]
 
     def select(self, filter):
-        """Return the ids of the records, or the names of the keys, that a Filter means (shared_kernel/query.py)."""
+        """Return the ids of the records, or the names of the keys, that a Filter means
+        (shared_kernel/query.py)."""
         from . import views
 
         return self._ask(views.select, filter)
 
     def aggregate(self, filter, field=None):
-        """Return the Aggregate (count, sum, least, greatest, mean()) of a field over what a Filter means."""
+        """Return the Aggregate (count, sum, least, greatest, mean()) of a field over what a Filter
+        means."""
         from . import views
 
         return self._ask(views.aggregate, filter, field)
 
     def watch(self):
-        """Return the Watch of this memory: views and subscriptions, kept up to date as changes come (shared_kernel/watch.py)."""
+        """Return the Watch of this memory: views and subscriptions, kept up to date as changes come
+        (shared_kernel/watch.py)."""
         if self.store.watch is None:
             from . import views
 
             self.store.watch = views.watch(self.store.kernel)
         return self.store.watch
 
-    # -- the log ------------------------------------------------------------------------------------------------------
+    # -- the log -----------------------------------------------------------------------------------
 
     def checkpoint(self):
         """Append a frame with the state root; return its seq."""
@@ -174,14 +183,16 @@ class Memory:
         return self.store.log_only(frames.CLOCK, frames.clock(unix_ms, uncertainty_ms))
 
     def snapshot(self, wait=True):
-        """Take a snapshot now; return the seq of the last frame that it covers. wait=False: begin one and return None; each command
-        that follows takes it a step further, of which the longest is a sector's erase."""
+        """Take a snapshot now; return the seq of the last frame that it covers. wait=False: begin
+        one and return None; each command that follows takes it a step further, of which the longest
+        is a sector's erase."""
         return self.store.take_snapshot().seq if wait else self.store.begin_snapshot()
 
-    # -- the laptop ---------------------------------------------------------------------------------------------------
+    # -- the laptop --------------------------------------------------------------------------------
 
     def poll(self):
-        """Tell subscribers what became durable, and answer what the laptop asked; takes some microseconds if nothing did."""
+        """Tell subscribers what became durable, and answer what the laptop asked; takes some
+        microseconds if nothing did."""
         if self.store.watch:
             self.deliver()
         service = self.service
@@ -192,7 +203,8 @@ class Memory:
         service.poll()
 
     def deliver(self):
-        """Tell subscribers what became durable; an error that one of them raises reaches the caller."""
+        """Tell subscribers what became durable; an error that one of them raises reaches the
+        caller."""
         store = self.store
         if store.watch and not store.busy:
             store.watch.deliver()

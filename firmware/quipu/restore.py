@@ -1,4 +1,5 @@
-"""Another log's state onto this board, and the erasing of its log: the laptop's requests. Imported on use, forgotten when done."""
+"""Another log's state onto this board, and the erasing of its log: the laptop's requests. Imported
+on use, forgotten when done."""
 
 import gc
 
@@ -17,7 +18,8 @@ _ERASE = const(0x53)
 
 
 def answer(memory, op, p):
-    """Return the answer's payload. LinkError if a request's payload has another length than it should."""
+    """Return the answer's payload. LinkError if a request's payload has another length than it
+    should."""
     global continuation
     store = memory.store
     if op == _CHUNK:
@@ -28,7 +30,15 @@ def answer(memory, op, p):
         raise LinkError("request 0x%02x has %d bytes, not %d" % (op, size, len(p)))
     if op == _BEGIN:
         origin = (p[45:77], u32(p, 77), p[81:113], p[113:145], p[145:177])
-        store.call(continuation.begin, store, [u32(p, 4 * i) for i in range(7)], p[29:45], memory.identity, p[28], origin)
+        store.call(
+            continuation.begin,
+            store,
+            [u32(p, 4 * i) for i in range(7)],
+            p[29:45],
+            memory.identity,
+            p[28],
+            origin,
+        )
         gc.collect()
         return b""
     if op == _END:

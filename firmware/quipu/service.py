@@ -1,7 +1,8 @@
-"""The link service: answers the laptop's requests on the serial port that the REPL uses. Holds no state of the log.
+"""The link service: answers the laptop's requests on the serial port that the REPL uses. Holds no
+state of the log.
 
-It takes only what stands between a request's marks (shared_kernel/link.py); a bare Ctrl-C reaches the person as ever.
-"""
+It takes only what stands between a request's marks (shared_kernel/link.py); a bare Ctrl-C reaches
+the person as ever."""
 
 import gc
 import select
@@ -43,7 +44,8 @@ _PART = const(0x4C)
 _BEGIN_RESTORE = const(0x50)
 _ERASE_LOG = const(0x53)
 
-# A request must fit the smallest receive buffer that a port has (stm32 UART: 256 bytes), marks included.
+# A request must fit the smallest receive buffer that a port has (stm32 UART: 256 bytes), marks
+# included.
 LIMIT = 240
 ANSWER_LIMIT = const(4096)  # bytes of flash that one answer may have
 _ANSWER = const(1536)  # bytes of payload that other answers may have
@@ -66,7 +68,8 @@ class Service:
         poller.register(sys.stdin, select.POLLIN)
         self.arrived = poller.poll
         self.arriving = poller.ipoll  # the same without a list
-        self.blocks = None  # shared_kernel.pull, once a pull has begun: an import takes as long as a search
+        # shared_kernel.pull, once a pull has begun: an import takes as long as a search
+        self.blocks = None
         self.parts = b""
         self.kept = 0, b""  # an answer that is fetched in parts, its CRC before it
         self.busy = self.leave = False
@@ -74,7 +77,8 @@ class Service:
     def poll(self):
         """Answer every request that has arrived; return at once if none has."""
         reader, poll = self.reader, self.arrived
-        if self.busy or reader.size == -1 and not poll(0):  # an answer in progress called a verb; or nothing has come
+        # an answer in progress called a verb; or nothing has come
+        if self.busy or reader.size == -1 and not poll(0):
             return
         self.busy = True
         try:
@@ -118,7 +122,9 @@ class Service:
             else:
                 status, out = 0, self._do(op, payload)
                 if len(out) > 0xFFFF:
-                    raise LinkError("the answer has %d bytes, and room for 65535: ask for less" % len(out))
+                    raise LinkError(
+                        "the answer has %d bytes, and room for 65535: ask for less" % len(out)
+                    )
         except QuipuError as e:
             status, out = e.code, str(e).encode()
         except Exception as e:  # a request must never end the application
@@ -126,7 +132,8 @@ class Service:
         self._send(ident, status, out)
 
     def _send_region(self, ident, address, size):
-        """Answer with bytes of the flash as they stand, those at the end that read 0xFF left out; no frame is looked at."""
+        """Answer with bytes of the flash as they stand, those at the end that read 0xFF left out;
+        no frame is looked at."""
         pull = self.blocks
         if pull is None:
             from shared_kernel import pull
@@ -135,21 +142,28 @@ class Service:
         store = self.memory.store
         region = store.region
         if size > ANSWER_LIMIT or address + size > region.sector * region.sectors:
-            raise LinkError("%d bytes at 0x%x: an answer has at most %d, and the region ends at 0x%x"
-                            % (size, address, ANSWER_LIMIT, region.sector * region.sectors))
+            raise LinkError(
+                "%d bytes at 0x%x: an answer has at most %d, and the region ends at 0x%x"
+                % (size, address, ANSWER_LIMIT, region.sector * region.sectors)
+            )
         if store._inside:
             store._refuse()
         store.hold_on()
         end = pull.used_end(region, address, address + size)
         # no group is under way here; a log that is damaged from its beginning has no such buffer
         buffer = store.block if store.kernel else region.part
-        link.answer_in_parts(sys.stdout.buffer, ident, 0, end - address, pull.parts(region, buffer, address, end))
+        link.answer_in_parts(
+            sys.stdout.buffer, ident, 0, end - address, pull.parts(region, buffer, address, end)
+        )
 
     def _hold_to(self, p, at):
-        """LinkError unless the log's name begins with the 4 bytes or more of a request from `at` on."""
+        """LinkError unless the log's name begins with the 4 bytes or more of a request from `at`
+        on."""
         name = self.memory.store.log_name()
         if len(p) < at + 4 or p[at:] != name[: len(p) - at]:
-            raise LinkError("this board's log is %s..., not %s..." % (name[:8].hex(), bytes(p[at:]).hex()))
+            raise LinkError(
+                "this board's log is %s..., not %s..." % (name[:8].hex(), bytes(p[at:]).hex())
+            )
 
     def _do(self, op, p):
         memory = self.memory
@@ -171,7 +185,9 @@ class Service:
 
             k, tag = p[0] | p[1] << 8, u32(p, 3) if p[2] else None
             if k * 12 > _ANSWER:
-                raise LinkError("a search over the link has k of at most %d, not %d" % (_ANSWER // 12, k))
+                raise LinkError(
+                    "a search over the link has k of at most %d, not %d" % (_ANSWER // 12, k)
+                )
             query = [_signed(u32(p, i)) for i in range(7, len(p) - 3, 4)]
             out = b""
             for distance, ident in store.ask(search, query, k, tag):
@@ -190,7 +206,9 @@ class Service:
         if op == _NEIGHBOURHOOD:
             from shared_kernel.graph import neighbourhood
 
-            pairs = store.ask(neighbourhood, u32(p, 0), p[4] | p[5] << 8, u32(p, 8) if p[7] else None, p[6])
+            pairs = store.ask(
+                neighbourhood, u32(p, 0), p[4] | p[5] << 8, u32(p, 8) if p[7] else None, p[6]
+            )
             return b"".join([words_bytes(each) for each in pairs])
         if op == _EDGES_OF:
             from shared_kernel.graph import edges_of

@@ -1,9 +1,10 @@
-"""An external SPI NOR part on machine.SPI and a chip select pin: pages of 256, sectors of 4096, addresses of three bytes.
+"""An external SPI NOR part on machine.SPI and a chip select pin: pages of 256, sectors of 4096,
+addresses of three bytes.
 
-What such a part does (JEDEC's common commands): every program and erase needs a write enable (06h) before it, which the status
-register's bit 1 shows and which the part drops when done; bit 0 is set while it works. A program that crosses a page goes on at
-that page's beginning: refused here. A protected part drops commands without a word, so Region reads back.
-"""
+What such a part does (JEDEC's common commands): every program and erase needs a write enable (06h)
+before it, which the status register's bit 1 shows and which the part drops when done; bit 0 is set
+while it works. A program that crosses a page goes on at that page's beginning: refused here. A
+protected part drops commands without a word, so Region reads back."""
 
 import time
 
@@ -21,10 +22,11 @@ _ERASE_LIMIT = 2000  # ms; parts promise 400 to 500
 
 
 class SpiNorFlash:
-    """spi: a machine.SPI; select: its Pin, high at rest; start, size: of the region, in bytes, whole sectors.
+    """spi: a machine.SPI; select: its Pin, high at rest; start, size: of the region, in bytes,
+    whole sectors.
 
-    OSError ETIMEDOUT if the part stays busy, EIO if it takes no write enable, or at what lies outside or crosses a page.
-    """
+    OSError ETIMEDOUT if the part stays busy, EIO if it takes no write enable, or at what lies
+    outside or crosses a page."""
 
     page = _PAGE
     sector = _SECTOR
@@ -97,14 +99,17 @@ class SpiNorFlash:
         while self._status() & _BUSY:
             if late:
                 raise OSError(_ETIMEDOUT)
-            late = time.ticks_diff(time.ticks_ms(), begun) > limit  # asked once more: an interrupt may have held us up, not the part
+            # asked once more: an interrupt may have held us up, not the part
+            late = time.ticks_diff(time.ticks_ms(), begun) > limit
 
 
 def open_region(log, geometry, part):
     """Return the driver; ValueError if the part or the region cannot be used.
 
-    log: start (from the part's beginning), size, in bytes. part: spi (the bus's number), select (the pin's name or number),
-    baudrate (Hz), size (bytes, at most 16 MiB), jedec (the part's identity, six hexadecimal digits)."""
+    log: start (from the part's beginning), size, in bytes. part: spi (the bus's number), select
+        (the pin's name or number),
+    baudrate (Hz), size (bytes, at most 16 MiB), jedec (the part's identity, six hexadecimal
+    digits)."""
     import binascii
 
     from machine import SPI, Pin
@@ -114,15 +119,29 @@ def open_region(log, geometry, part):
     if part["size"] > 1 << 24:
         raise ValueError("flash of %d bytes: three address bytes reach 16777216" % part["size"])
     if geometry["sector"] != _SECTOR or geometry["page"] != _PAGE:
-        raise ValueError("geometry is sector %d, page %d; spi_nor has sector 4096, page 256" % (geometry["sector"], geometry["page"]))
+        raise ValueError(
+            "geometry is sector %d, page %d; spi_nor has sector 4096, page 256"
+            % (geometry["sector"], geometry["page"])
+        )
     check(log["start"], log["size"], _SECTOR, 0, part["size"])
     select = Pin(part["select"], Pin.OUT, value=1)
-    flash = SpiNorFlash(SPI(part["spi"], baudrate=part["baudrate"]), select, log["start"], log["size"], geometry["unit"])
+    flash = SpiNorFlash(
+        SPI(part["spi"], baudrate=part["baudrate"]),
+        select,
+        log["start"],
+        log["size"],
+        geometry["unit"],
+    )
     try:
         found = binascii.hexlify(flash.identity()).decode()
     except OSError:
-        raise ValueError("no SPI flash answers on spi %s, select %s: it stays busy; check the wires"
-                         % (part["spi"], part["select"])) from None
+        raise ValueError(
+            "no SPI flash answers on spi %s, select %s: it stays busy; check the wires"
+            % (part["spi"], part["select"])
+        ) from None
     if found != part["jedec"]:
-        raise ValueError("the SPI flash answers %s, the facts say jedec %s: check the wires and the facts" % (found, part["jedec"]))
+        raise ValueError(
+            "the SPI flash answers %s, the facts say jedec %s: check the wires and the facts"
+            % (found, part["jedec"])
+        )
     return flash

@@ -1,18 +1,20 @@
-"""Start-up: from a board's facts to an open Memory. Chooses the provider of hot loops and the flash driver; records nothing
-but the genesis of a region that is blank."""
+"""Start-up: from a board's facts to an open Memory. Chooses the provider of hot loops and the flash
+driver; records nothing but the genesis of a region that is blank."""
 
 import gc
 import os
 
 from shared_kernel.forget import forget
 
-# Where `quipu flash` leaves its files: at /, or on the card that a board starts from, where nothing is at /.
+# Where `quipu flash` leaves its files: at /, or on the card that a board starts from, where nothing
+# is at /.
 _TOPS = ("/", "")
 _DRIVERS = "files fat rp2 nrf samd spi_nor stm32"
 
 
 def board_facts():
-    """Return the facts of this board: /quipu.json, or the card's, if there is one, else those frozen into the image."""
+    """Return the facts of this board: /quipu.json, or the card's, if there is one, else those
+    frozen into the image."""
     for top in _TOPS:
         try:
             import json
@@ -26,11 +28,14 @@ def board_facts():
 
         return FACTS
     except ImportError:
-        raise OSError("no /quipu.json: `quipu flash` writes it, docs/boards.md says what is in it") from None
+        raise OSError(
+            "no /quipu.json: `quipu flash` writes it, docs/boards.md says what is in it"
+        ) from None
 
 
 def open_flash(facts):
-    """Return the flash driver over the log region; only the chosen one is loaded. docs/drivers.md has the facts of each."""
+    """Return the flash driver over the log region; only the chosen one is loaded. docs/drivers.md
+    has the facts of each."""
     driver, log, geometry = facts["driver"], facts["log"], facts["geometry"]
     if driver == "emulated":
         from emulated import Flash
@@ -55,8 +60,8 @@ def identity(facts):
 
 
 def entropy():
-    """Return 16 random bytes for a genesis, or None: from the port's own source, else from quipu.entropy, which the laptop
-    left there and which is used only once."""
+    """Return 16 random bytes for a genesis, or None: from the port's own source, else from
+    quipu.entropy, which the laptop left there and which is used only once."""
     if hasattr(os, "urandom"):
         return os.urandom(16)
     for top in _TOPS:
@@ -71,7 +76,8 @@ def entropy():
 
 
 class Plain:
-    """Some attributes of an object, without the code behind it: so that recovery's can be dropped."""
+    """Some attributes of an object, without the code behind it: so that recovery's can be
+    dropped."""
 
     def __init__(self, of, names):
         for each in names:
@@ -79,11 +85,11 @@ class Plain:
 
 
 def open_memory(facts):
-    """Recover the log and return it as a Memory. A blank region gets a genesis if there is entropy for one; otherwise the
-    laptop configures it (`quipu configure`).
+    """Recover the log and return it as a Memory. A blank region gets a genesis if there is entropy
+    for one; otherwise the laptop configures it (`quipu configure`).
 
-    What recovery needs is loaded, used and dropped before the rest is loaded: a small heap has no room for both.
-    """
+    What recovery needs is loaded, used and dropped before the rest is loaded: a small heap has no
+    room for both."""
     from .provider import choose
 
     choose()
@@ -93,7 +99,10 @@ def open_memory(facts):
     from shared_kernel.root import RootTree
 
     c = facts["capacities"]
-    config = [c[each] for each in ("dim", "records", "nodes", "edges", "keys", "meta_bytes", "value_bytes")]
+    config = [
+        c[each]
+        for each in ("dim", "records", "nodes", "edges", "keys", "meta_bytes", "value_bytes")
+    ]
     gc.collect()
     spare = Arena(config)  # the largest blocks, while the heap is still whole
     RootTree(spare).room()
@@ -114,8 +123,31 @@ def open_memory(facts):
     replay = found.replay
     if replay:
         replay = Plain(replay, ("kernel", "name", "seed", "seq", "head", "boot"))
-    found = Plain(found, ("region", "order", "top", "run", "last", "end", "certain", "intact", "pile", "unknown", "acked", "policy",
-                          "skipped", "cuts", "damage", "slots", "proved", "below", "fresh", "bad"))
+    found = Plain(
+        found,
+        (
+            "region",
+            "order",
+            "top",
+            "run",
+            "last",
+            "end",
+            "certain",
+            "intact",
+            "pile",
+            "unknown",
+            "acked",
+            "policy",
+            "skipped",
+            "cuts",
+            "damage",
+            "slots",
+            "proved",
+            "below",
+            "fresh",
+            "bad",
+        ),
+    )
     found.replay = replay
     recover = spare = None
     forget("shared_kernel", "recovery", "replay", "genesis", "config", "unfinished")

@@ -1,9 +1,10 @@
-"""The two hot loops, BLAKE3's compression and distances, in Thumb assembler. Never checks anything: viper.py does.
+"""The two hot loops, BLAKE3's compression and distances, in Thumb assembler. Never checks anything:
+viper.py does.
 
-Only ARMv6-M instructions, so that one source serves every Cortex-M; nothing is allocated. Both take `work`, 56 words, of
-which the last 8 are BLAKE3's initial value, put there once by the caller. compress() has in it the state v (16 words), the
-message m (16), the chaining value (8) and what the next names say, by their byte offsets from the chaining value.
-"""
+Only ARMv6-M instructions, so that one source serves every Cortex-M; nothing is allocated. Both take
+`work`, 56 words, of which the last 8 are BLAKE3's initial value, put there once by the caller.
+compress() has in it the state v (16 words), the message m (16), the chaining value (8) and what the
+next names say, by their byte offsets from the chaining value."""
 
 import micropython
 from micropython import const
@@ -16,8 +17,8 @@ _FLAGS = const(48)  # of the next block
 _LAST_FLAGS = const(52)  # what the last block has besides
 _INITIAL = const(64)
 
-# For distances(), by byte offsets from work's start. The caller sets all that do not say otherwise, those from _PER on only to
-# keep the nearest.
+# For distances(), by byte offsets from work's start. The caller sets all that do not say otherwise,
+# those from _PER on only to keep the nearest.
 _SLOT = const(0)  # the next one's offset from words, then its address
 _STRIDE = const(4)  # bytes from a slot to the next
 _DIM = const(8)  # bytes of a vector
@@ -38,11 +39,12 @@ _ID = const(60)  # this slot's; not set by the caller
 
 @micropython.asm_thumb
 def compress(r0, r1):
-    """Compress a chunk or a parent: arguments work, what. Writes the chaining value to where _OUT says.
+    """Compress a chunk or a parent: arguments work, what. Writes the chaining value to where _OUT
+    says.
 
-    what is its size in bytes, 0 to 1024, plus 2^12 times its flags: CHUNK_START or PARENT, which the first block has and
-    which also mean "begin with the initial value"; CHUNK_END and ROOT, which the last block has.
-    """
+    what is its size in bytes, 0 to 1024, plus 2^12 times its flags: CHUNK_START or PARENT, which
+    the first block has and which also mean "begin with the initial value"; CHUNK_END and ROOT,
+    which the last block has."""
     mov(r4, r0)  # r4 = v, column after column
     mov(r7, r4)
     add(r7, 128)  # r7 = the chaining value
@@ -66,7 +68,8 @@ def compress(r0, r1):
     add(r6, _INITIAL)
     label(HAVE_CV)
 
-    # v[0..11] = chaining value, first half of the initial value. The assembler has no ldm and stm, hence data().
+    # v[0..11] = chaining value, first half of the initial value. The assembler has no ldm and stm,
+    # hence data().
     data(2, 0xCE0F)  # ldmia r6!, {r0, r1, r2, r3}
     str(r0, [r4, 0])
     str(r1, [r4, 16])
@@ -199,7 +202,8 @@ def compress(r0, r1):
     sub(r5, 1)
     beq(FINISH)
 
-    # Permute the message for the next round: word i becomes word PERMUTATION[i]. It is two cycles of eight words.
+    # Permute the message for the next round: word i becomes word PERMUTATION[i]. It is two cycles
+    # of eight words.
     ldr(r0, [r4, 64])
     ldr(r1, [r4, 72])
     str(r1, [r4, 64])
@@ -234,7 +238,8 @@ def compress(r0, r1):
     str(r0, [r4, 96])
     b(ROUND)
 
-    # G of the paper's 2.2 on a, b, c, d = r0, r1, r2, r3 with the next two message words. Also changes r5, r6.
+    # G of the paper's 2.2 on a, b, c, d = r0, r1, r2, r3 with the next two message words. Also
+    # changes r5, r6.
     label(G)
     data(2, 0xCF60)  # ldmia r7!, {r5, r6}
     add(r0, r0, r1)
@@ -303,18 +308,20 @@ def compress(r0, r1):
     bl(COPY)
     label(DONE)
     mov(r0, 0)  # or the caller would make an int of it, perhaps on the heap
-    str(r0, [r7, _BLOCK])  # and the garbage collector would keep whatever comes to lie at these addresses
+    # and the garbage collector would keep whatever comes to lie at these addresses
+    str(r0, [r7, _BLOCK])
     str(r0, [r7, _OUT])
 
 
 @micropython.asm_thumb
 def distances(r0, r1, r2, r3):
-    """Measure each slot's squared distance to the query, at most 2^63 - 1: arguments work, words, query, out.
+    """Measure each slot's squared distance to the query, at most 2^63 - 1: arguments work, words,
+    query, out.
 
-    Where _HOW is 0 a slot is a vector, and out gets its distance: low word, high word. Otherwise a slot is a record's (id in
-    its word 1, 0 for none; tag in word 4; vector from word 5), and out, with room for one more than _LEFT, gets low word,
-    high word and id of the nearest, ascending. Returns 0; or 1, and does nothing, when an address is no multiple of 4.
-    """
+    Where _HOW is 0 a slot is a vector, and out gets its distance: low word, high word. Otherwise a
+    slot is a record's (id in its word 1, 0 for none; tag in word 4; vector from word 5), and out,
+    with room for one more than _LEFT, gets low word, high word and id of the nearest, ascending.
+    Returns 0; or 1, and does nothing, when an address is no multiple of 4."""
     mov(r12, r0)
     mov(r7, r0)
     mov(r0, 1)
@@ -339,7 +346,8 @@ def distances(r0, r1, r2, r3):
     sub(r0, 1)
     bcs(MEASURE)
     mov(r0, 0)
-    str(r0, [r7, _QUERY])  # no address stays: the garbage collector would keep whatever comes to lie there
+    # no address stays: the garbage collector would keep whatever comes to lie there
+    str(r0, [r7, _QUERY])
     str(r0, [r7, _TO])
     str(r0, [r7, _END])
     label(DONE)
@@ -389,7 +397,8 @@ def distances(r0, r1, r2, r3):
     beq(MORE)
     b(MORE_LONG)
 
-    # A difference of less than 2^31 has a square of at most 2^62: the sum, below 2^63 before, shows bit 63 if it went past.
+    # A difference of less than 2^31 has a square of at most 2^62: the sum, below 2^63 before, shows
+    # bit 63 if it went past.
     label(LONG)
     data(2, 0xC810, 0xC920)  # ldmia r0!, {r4}; ldmia r1!, {r5}
     sub(r4, r4, r5)
@@ -437,8 +446,9 @@ def distances(r0, r1, r2, r3):
     str(r6, [r7, _TO])
     b(NEXT_SLOT)
 
-    # (high * 2^16 + low)^2 = high^2 * 2^32 + high * low * 2^17 + low^2: an M0 multiplies 32 x 32 -> 32 bits only. The sum is
-    # below 2^63 before each step, and what is added is never negative: bit 63 or a carry means that it went past.
+    # (high * 2^16 + low)^2 = high^2 * 2^32 + high * low * 2^17 + low^2: an M0 multiplies 32 x 32 ->
+    # 32 bits only. The sum is below 2^63 before each step, and what is added is never negative: bit
+    # 63 or a carry means that it went past.
     label(LARGE)
     lsl(r4, r4, 16)
     lsr(r4, r4, 16)
@@ -461,8 +471,8 @@ def distances(r0, r1, r2, r3):
     lsr(r3, r2, 1)
     b(MEASURED)
 
-    # Put (r3:r2, r5) behind the last that is kept, and everything greater one place on. If no more may be kept, the greatest
-    # of all is then beyond the end.
+    # Put (r3:r2, r5) behind the last that is kept, and everything greater one place on. If no more
+    # may be kept, the greatest of all is then beyond the end.
     label(KEEP)
     ldr(r5, [r7, _ID])
     ldr(r4, [r7, _END])

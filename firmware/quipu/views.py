@@ -1,4 +1,5 @@
-"""Queries, views and subscriptions (shared_kernel/query.py, watch.py) with native code where the port has it. Imported on use."""
+"""Queries, views and subscriptions (shared_kernel/query.py, watch.py) with native code where the
+port has it. Imported on use."""
 
 from shared_kernel import query
 from shared_kernel.query import select  # noqa: F401

@@ -1,10 +1,11 @@
-"""The provider of hot loops for stock Cortex-M firmware: checks and sets up here, computes in thumb.py's assembler.
+"""The provider of hot loops for stock Cortex-M firmware: checks and sets up here, computes in
+thumb.py's assembler.
 
-Ask usable() before installing it: without Thumb (a 64-bit port, RISC-V, Xtensa) nothing here may be called. Leaves nothing
-on the heap but what hash and crc32 return. Has one set of buffers, so no call may interrupt another: not from an interrupt
-handler, not from a second core. An argument out of range raises IndexError, words that lie at no multiple of 4 ValueError.
-What the functions do is said in shared_kernel/primitives.py and, for each, by its reference.
-"""
+Ask usable() before installing it: without Thumb (a 64-bit port, RISC-V, Xtensa) nothing here may be
+called. Leaves nothing on the heap but what hash and crc32 return. Has one set of buffers, so no
+call may interrupt another: not from an interrupt handler, not from a second core. An argument out
+of range raises IndexError, words that lie at no multiple of 4 ValueError. What the functions do is
+said in shared_kernel/primitives.py and, for each, by its reference."""
 
 import struct
 import sys
@@ -16,7 +17,8 @@ from micropython import const
 try:
     from .thumb import compress as _compress
     from .thumb import distances as _distances
-except (ImportError, SyntaxError, ValueError):  # not there; no assembler for this machine; compiled for another
+except (ImportError, SyntaxError, ValueError):
+    # not there; no assembler for this machine; compiled for another
     _compress = None
 
 name = "viper"
@@ -27,8 +29,10 @@ _BLOCK = const(41)
 _OUT = const(42)
 _LEFT = const(10)
 
-# What compress is told besides the size: BLAKE3's flags (paper, table 3). Nothing here may need a constant of more than 16
-# bits: viper's code for ARMv6-M keeps it at a multiple of 4, and frozen code lies at a multiple of 2 (mpy-tool, 1.25).
+# What compress is told besides the size: BLAKE3's flags (paper, table 3). Nothing here may need a
+# constant of more than 16
+# bits: viper's code for ARMv6-M keeps it at a multiple of 4, and frozen code lies at a multiple of
+# 2 (mpy-tool, 1.25).
 _CHUNK_START = const(1 << 12)
 _CHUNK_END = const(2 << 12)
 _PARENT = const(4 << 12)
@@ -36,13 +40,20 @@ _ROOT = const(8 << 12)
 
 _VECTOR = const(5)  # words of a record's slot before its vector, as in shared_kernel/kernel.py
 
-_ARMV6M = const(4)  # architectures of .mpy files (py/persistentcode.h): 5 and more are ARMv7-M and up where thumb.py loads
+# architectures of .mpy files (py/persistentcode.h): 5 and more are ARMv7-M and up where thumb.py
+# loads
+_ARMV6M = const(4)
 
-_work = array("I", bytes(192) + (
-    b"\x67\xe6\x09\x6a\x85\xae\x67\xbb\x72\xf3\x6e\x3c\x3a\xf5\x4f\xa5"  # BLAKE3 paper, table 1
-    b"\x7f\x52\x0e\x51\x8c\x68\x05\x9b\xab\xd9\x83\x1f\x19\xcd\xe0\x5b"
-))
-_long = getattr(sys.implementation, "_mpy", 0) >> 10 & 15 > _ARMV6M  # whether there is a 32 x 32 -> 64-bit multiplication
+_work = array(
+    "I",
+    bytes(192)
+    + (
+        b"\x67\xe6\x09\x6a\x85\xae\x67\xbb\x72\xf3\x6e\x3c\x3a\xf5\x4f\xa5"  # BLAKE3 paper, table 1
+        b"\x7f\x52\x0e\x51\x8c\x68\x05\x9b\xab\xd9\x83\x1f\x19\xcd\xe0\x5b"
+    ),
+)
+# whether there is a 32 x 32 -> 64-bit multiplication
+_long = getattr(sys.implementation, "_mpy", 0) >> 10 & 15 > _ARMV6M
 _block = bytearray(64)
 _stack = bytearray(17 * 32)  # the chaining values of hash's full subtrees: enough for 64 MiB
 _root = memoryview(_stack)[:32]
@@ -55,7 +66,13 @@ def usable():
 
 @micropython.viper
 def copy(to, to_at: int, of, of_at: int, count: int):
-    if to_at < 0 or of_at < 0 or count < 0 or to_at + count > int(len(to)) or of_at + count > int(len(of)):
+    if (
+        to_at < 0
+        or of_at < 0
+        or count < 0
+        or to_at + count > int(len(to))
+        or of_at + count > int(len(of))
+    ):
         raise IndexError
     a = int(ptr8(to)) + to_at
     b = int(ptr8(of)) + of_at
@@ -114,7 +131,8 @@ def hash(data):
         chunk_cv(data, at, chunks, _stack, depth)
         at += 1024
         chunks += 1
-        # Each time that the number of chunks can be halved a subtree is full. More follows, so none of them is the root.
+        # Each time that the number of chunks can be halved a subtree is full. More follows, so none
+        # of them is the root.
         full = chunks
         while not full & 1:
             depth -= 32
@@ -128,7 +146,9 @@ def hash(data):
     w[_COUNTER] = chunks
     w[_BLOCK] = int(ptr8(data)) + at
     w[_OUT] = int(ptr8(_stack)) + depth
-    _compress(work, size + (_CHUNK_START + _CHUNK_END if depth else _CHUNK_START + _CHUNK_END + _ROOT))
+    _compress(
+        work, size + (_CHUNK_START + _CHUNK_END if depth else _CHUNK_START + _CHUNK_END + _ROOT)
+    )
     while depth:
         depth -= 32
         parent_cv(_stack, depth, depth + 32, _stack, depth, 0 if depth else 1)
@@ -146,15 +166,36 @@ def distances(words, first, stride, dim, count, query, out):
 
 
 def nearest(words, base, skip, per, span, stride, fresh, dim, query, k, tag):
-    if min(base, skip, fresh, dim, k - 1) < 0 or skip >= per or _VECTOR + dim > stride or per * stride > span or dim > len(query):
+    if (
+        min(base, skip, fresh, dim, k - 1) < 0
+        or skip >= per
+        or _VECTOR + dim > stride
+        or per * stride > span
+        or dim > len(query)
+    ):
         raise IndexError
     last = skip + fresh - 1
     if fresh and base + last // per * span + last % per * stride + stride > len(words):
         raise IndexError
     k = min(k, fresh)
     best = array("I", bytes(12 * k + 12))
-    struct.pack_into("<12I", _work, 0, 4 * (base + skip * stride), 4 * stride, 4 * dim, fresh, per - skip, _long,
-                     1 if tag is None else 2, per, 4 * span, 4 * base, k, tag or 0)
+    struct.pack_into(
+        "<12I",
+        _work,
+        0,
+        4 * (base + skip * stride),
+        4 * stride,
+        4 * dim,
+        fresh,
+        per - skip,
+        _long,
+        1 if tag is None else 2,
+        per,
+        4 * span,
+        4 * base,
+        k,
+        tag or 0,
+    )
     if _distances(_work, words, query, best):
         raise ValueError
     return [struct.unpack_from("<QI", best, at) for at in range(0, 12 * (k - _work[_LEFT]), 12)]

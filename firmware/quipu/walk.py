@@ -1,4 +1,5 @@
-"""shared_kernel.history's `walk` in viper. Imported on use; on a port without viper the import fails and the plain one serves."""
+"""shared_kernel.history's `walk` in viper. Imported on use; on a port without viper the import
+fails and the plain one serves."""
 
 import micropython
 
@@ -10,7 +11,11 @@ def walk(data, end: int, found_words, until: int, unit: int) -> int:
     seq = found[0]
     at = 0
     found[1] = 0
-    while at + 12 <= end and p[at] == 1 and p[at + 4] | p[at + 5] << 8 | p[at + 6] << 16 | p[at + 7] << 24 == seq:
+    while (
+        at + 12 <= end
+        and p[at] == 1
+        and p[at + 4] | p[at + 5] << 8 | p[at + 6] << 16 | p[at + 7] << 24 == seq
+    ):
         n = 16 + (p[at + 2] | p[at + 3] << 8)
         if seq == until:
             if at + n <= end:

@@ -1,9 +1,10 @@
-"""The fleet demo: an emulated Cortex-M4 records real motions; the laptop pulls its log and proves it; an emulated Cortex-M7 takes over
-its state, proves the same root before it takes a command, and goes on recording as a log of its own that names the first. Both logs
-are verified in the end, the second one back to the first board's genesis.
+"""The fleet demo: an emulated Cortex-M4 records real motions; the laptop pulls its log and proves
+it; an emulated Cortex-M7 takes over its state, proves the same root before it takes a command, and
+goes on recording as a log of its own that names the first. Both logs are verified in the end, the
+second one back to the first board's genesis.
 
-Every figure that it prints comes from what just happened. Exit code: the worse of the two verdicts'.
-"""
+Every figure that it prints comes from what just happened. Exit code: the worse of the two
+verdicts'."""
 
 import shutil
 import sys
@@ -48,20 +49,29 @@ def main() -> int:
         with step("Board A is gone: its state goes onto board B") as done:
             restored = restore(board, folder / "a")
             same = restored.root == first.state_root and board.search(features(training[0])) == last
-            done(f"{restored.board}: {restored.bytes} bytes of state, root {restored.root[:16]}..., "
-                 + ("the root of board A, and its answers" if same else "NOT what board A had"))
+            done(
+                f"{restored.board}: {restored.bytes} bytes of state, root {restored.root[:16]}..., "
+                + ("the root of board A, and its answers" if same else "NOT what board A had")
+            )
         with step(f"Board B records {IN_ALL - HANDED_OVER} more, over a power cut") as done:
             record(board, training[HANDED_OVER:IN_ALL], activities, nodes, HANDED_OVER)
             emulator.kill()
             emulator.start()
         with quipu.connect(port(emulator)) as board:
             info = board.info()
-            done(f"{info['records']} records, seq {info['first_seq']} to {info['seq']}, boot {info['boot']}")
+            done(
+                f"{info['records']} records, seq {info['first_seq']} to {info['seq']}, boot "
+                f"{info['boot']}"
+            )
             board.sync(folder / "b")
             second = quipu.verify(folder / "b", board, origins=[folder / "a"])
     for verdict in (first, second):
         render.show(render.verdict(verdict.as_dict()))
-    followed = second.origin is not None and second.origin["archive"] is not None and info["records"] == IN_ALL
+    followed = (
+        second.origin is not None
+        and second.origin["archive"] is not None
+        and info["records"] == IN_ALL
+    )
     return max(first.exit_code, second.exit_code) if same and followed else 1
 
 

@@ -1,6 +1,6 @@
-"""The demo: an emulated Cortex-M4 records real motions, loses power in the middle of a write, goes on; the laptop pulls log
-and snapshot over the serial port, replays them, and says whether they prove the board's state. Then the board classifies
-recordings that it has never seen.
+"""The demo: an emulated Cortex-M4 records real motions, loses power in the middle of a write, goes
+on; the laptop pulls log and snapshot over the serial port, replays them, and says whether they
+prove the board's state. Then the board classifies recordings that it has never seen.
 
 Every figure that it prints comes from what just happened. Exit code: the verdict's.
 """
@@ -50,8 +50,11 @@ def port(emulator: Emulator) -> str:
     return emulator.port
 
 
-def record(board: quipu.Board, series: list[Series], activities: list[str], nodes: list[int], first: int) -> None:
-    """Record series: a vector tagged with its activity, a node for it, an edge to the activity's node, and a counter."""
+def record(
+    board: quipu.Board, series: list[Series], activities: list[str], nodes: list[int], first: int
+) -> None:
+    """Record series: a vector tagged with its activity, a node for it, an edge to the activity's
+    node, and a counter."""
     for i, each in enumerate(series, first):
         tag = activities.index(each.activity)
         vector = board.insert(features(each), tag, f"train/{i}".encode())
@@ -60,7 +63,8 @@ def record(board: quipu.Board, series: list[Series], activities: list[str], node
 
 
 def beat_until_power_cut(board: quipu.Board, emulator: Emulator) -> int:
-    """Write one heartbeat after another while the emulator is killed at a moment of its own; return the last acknowledged."""
+    """Write one heartbeat after another while the emulator is killed at a moment of its own; return
+    the last acknowledged."""
     cut = threading.Timer(CUT_S, emulator.kill)
     cut.start()
     beats = 0
@@ -104,15 +108,24 @@ def main() -> int:
             with quipu.connect(port(emulator)) as board:
                 found = int(board.get("heartbeat"))
                 kept = beats <= found <= beats + 1  # the one in flight may be there, whole
-                done(f"recovered to heartbeat {found}: " + ("nothing acknowledged is lost" if kept else "LOST"))
+                done(
+                    f"recovered to heartbeat {found}: "
+                    + ("nothing acknowledged is lost" if kept else "LOST")
+                )
                 record(board, training[CUT_AFTER:], activities, nodes, CUT_AFTER)
                 covered, info = board.snapshot(), board.info()
-                done(f"{info['records']} records, {info['nodes']} nodes, {info['edges']} edges; snapshot of seq {covered}")
+                done(
+                    f"{info['records']} records, {info['nodes']} nodes, {info['edges']} edges; "
+                    f"snapshot of seq {covered}"
+                )
 
         with quipu.connect(port(emulator)) as board:
             with render.progress("Pulling log and snapshot") as progress:
                 pulled = board.sync(archive, progress)
-            console.print(f"[bold]Pulled[/bold] {pulled.log_bytes} bytes of log, {pulled.wire_bytes} on the wire")
+            console.print(
+                f"[bold]Pulled[/bold] {pulled.log_bytes} bytes of log, {pulled.wire_bytes} on the "
+                f"wire"
+            )
             verdict = quipu.verify(archive, board)
             render.show(render.verdict(verdict.as_dict()))
 
@@ -123,12 +136,18 @@ def main() -> int:
                     query = features(each)
                     nearest = board.search(query)
                     if nearest != search(replayed, query, 1):
-                        console.print(f"[bold]DIFFERENT[/bold]: the board says {nearest}, the replayed state {search(replayed, query, 1)}")
+                        console.print(
+                            f"[bold]DIFFERENT[/bold]: the board says {nearest}, the replayed "
+                            f"state {search(replayed, query, 1)}"
+                        )
                         return 1
                     tag, vector, _ = board.record(nearest[0][1])
                     assert len(vector) == DIM
                     right += activities[tag] == each.activity
-                done(f"every answer equals the laptop's on its replayed state; accuracy {right} of {len(held_back)}")
+                done(
+                    f"every answer equals the laptop's on its replayed state; accuracy {right} of "
+                    f"{len(held_back)}"
+                )
     return verdict.exit_code if kept else 1
 
 

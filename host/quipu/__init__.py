@@ -6,14 +6,14 @@
     quipu.verify("data/watch").verdict      # "match"
     quipu.open("data/watch").get("mode", at="-5m")
 
-Verbs take raw Q16.16 integers: `vector` and `q16` make them. Errors are in `quipu.errors`. A name's module is loaded when it is first used.
-"""
+Verbs take raw Q16.16 integers: `vector` and `q16` make them. Errors are in `quipu.errors`. A name's
+module is loaded when it is first used."""
 
-from . import kernels  # isort: skip  (first: it chooses between the files of shared_kernel and what was compiled of them)
+# isort: skip  (first: it chooses between the files of shared_kernel and what was compiled of them)
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from . import errors, moved, providers
+from . import errors, kernels, moved, providers
 
 if TYPE_CHECKING:
     from quipu.archive.files import Archive
@@ -26,10 +26,26 @@ if TYPE_CHECKING:
     from quipu.past.memory import open_archive as open
     from quipu.values import q16, vector
 
-__all__ = ["Archive", "Board", "Memory", "SyncResult", "Verdict", "connect", "errors", "kernels", "open",
-           "open_archive", "q16", "replay_to", "state", "vector", "verify"]
+__all__ = [
+    "Archive",
+    "Board",
+    "Memory",
+    "SyncResult",
+    "Verdict",
+    "connect",
+    "errors",
+    "kernels",
+    "open",
+    "open_archive",
+    "q16",
+    "replay_to",
+    "state",
+    "vector",
+    "verify",
+]
 
-_WHERE = {  # name: its module in quipu, and its name there. open(DIR) and connect(PORT) give the same verbs.
+# name: its module in quipu, and its name there. open(DIR) and connect(PORT) give the same verbs.
+_WHERE = {
     "Archive": ("archive.files", "Archive"),
     "Board": ("board.board", "Board"),
     "Memory": ("past.memory", "Memory"),

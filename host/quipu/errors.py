@@ -1,15 +1,60 @@
-"""Every error that the host library raises: the kernel's, re-exported, and those that only a laptop can meet.
+"""Every error that the host library raises: the kernel's, re-exported, and those that only a laptop
+can meet.
 
-Raised where found, turned into text once, by the command line; `exit_code` says with what number it then ends.
-"""
+Raised where found, turned into text once, by the command line; `exit_code` says with what number it
+then ends."""
 
-from shared_kernel.errors import (Busy, Damage, FlashError, FormatError, Full, InUse, Invalid, LinkError, LogFull, Mismatch,  # isort: skip
-                                  NotFound, QuipuError, Refused, TooLong, WrongDimension)
+# isort: skip
+from shared_kernel.errors import (
+    Busy,
+    Damage,
+    FlashError,
+    FormatError,
+    Full,
+    InUse,
+    Invalid,
+    LinkError,
+    LogFull,
+    Mismatch,
+    NotFound,
+    QuipuError,
+    Refused,
+    TooLong,
+    WrongDimension,
+)
 from shared_kernel.history import Archived
 
-__all__ = ["ArchiveDamage", "ArchiveError", "Archived", "Busy", "CannotOpen", "Damage", "FlashError", "Forked", "FormatError", "Full",
-           "HostError", "InUse", "Invalid", "LinkError", "LogFull", "LostAnswer", "Mismatch", "NotFound", "OtherLog", "PortError",
-           "QuipuError", "Refused", "RolledBack", "TooLong", "UsageError", "WrongDimension", "about", "by_code", "exit_code"]
+__all__ = [
+    "ArchiveDamage",
+    "ArchiveError",
+    "Archived",
+    "Busy",
+    "CannotOpen",
+    "Damage",
+    "FlashError",
+    "Forked",
+    "FormatError",
+    "Full",
+    "HostError",
+    "InUse",
+    "Invalid",
+    "LinkError",
+    "LogFull",
+    "LostAnswer",
+    "Mismatch",
+    "NotFound",
+    "OtherLog",
+    "PortError",
+    "QuipuError",
+    "Refused",
+    "RolledBack",
+    "TooLong",
+    "UsageError",
+    "WrongDimension",
+    "about",
+    "by_code",
+    "exit_code",
+]
 
 WRONG, USAGE, PORT = 1, 2, 3  # exit codes: mismatch or damage; bad input; board or port trouble
 
@@ -45,7 +90,8 @@ class ArchiveError(HostError):
 
 
 class ArchiveDamage(ArchiveError):
-    """An archive that contradicts itself: from `seq` on, `what` is not what was `expected`, but what was `found`."""
+    """An archive that contradicts itself: from `seq` on, `what` is not what was `expected`, but
+    what was `found`."""
 
     def __init__(self, where: object, seq: int, what: str, expected: object, found: object):
         super().__init__(f"{where}: seq {seq}: {what}: expected {expected}, found {found}")
@@ -76,24 +122,40 @@ class Forked(ArchiveError):
 
 
 def about(error: QuipuError, message: str) -> QuipuError:
-    """Return an error of the same class and with the same fields that says `message`: for who knows what it was about."""
+    """Return an error of the same class and with the same fields that says `message`: for who knows
+    what it was about."""
     out = type(error).__new__(type(error), message)
     out.__dict__.update(error.__dict__)
     return out
 
 
 def by_code(code: int) -> type[QuipuError]:
-    """Return the class of a code that came over the link; QuipuError for one that this version does not know."""
-    for each in (Refused, Invalid, WrongDimension, TooLong, NotFound, Full, InUse, LogFull, Busy, FlashError, Damage, FormatError,
-                 LinkError, Archived):
+    """Return the class of a code that came over the link; QuipuError for one that this version does
+    not know."""
+    for each in (
+        Refused,
+        Invalid,
+        WrongDimension,
+        TooLong,
+        NotFound,
+        Full,
+        InUse,
+        LogFull,
+        Busy,
+        FlashError,
+        Damage,
+        FormatError,
+        LinkError,
+        Archived,
+    ):
         if each.code == code:
             return each
     return QuipuError
 
 
 def exit_code(error: BaseException) -> int:
-    """Return the exit code for an error: 1 a command was refused or something is wrong with a log, 2 usage, 3 board or port
-    trouble."""
+    """Return the exit code for an error: 1 a command was refused or something is wrong with a log,
+    2 usage, 3 board or port trouble."""
     if isinstance(error, HostError):
         return error.exit_code
     return WRONG if isinstance(error, (Damage, FormatError, Mismatch, Refused)) else PORT

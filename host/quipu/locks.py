@@ -1,9 +1,10 @@
-"""Locks on files and folders: one process holds one, and it is let go when that process ends, however it ends.
+"""Locks on files and folders: one process holds one, and it is let go when that process ends,
+however it ends.
 
-Unix locks the file or the folder itself. Windows cannot open a folder: there a file in the temporary folder, named after the path, stands
-for it, so a lock keeps out other programs of this user on this machine, but nobody who reaches the folder over a network. A Python
-with neither fcntl nor msvcrt locks nothing: let one program at a time write there. Standard library only.
-"""
+Unix locks the file or the folder itself. Windows cannot open a folder: there a file in the
+temporary folder, named after the path, stands for it, so a lock keeps out other programs of this
+user on this machine, but nobody who reaches the folder over a network. A Python with neither fcntl
+nor msvcrt locks nothing: let one program at a time write there. Standard library only."""
 
 import contextlib
 import hashlib
@@ -35,7 +36,8 @@ class Lock:
 
 
 def take(path: str | os.PathLike[str]) -> Lock | None:
-    """Return a lock on a file or a folder, which must be there; None if another process holds it."""
+    """Return a lock on a file or a folder, which must be there; None if another process holds
+    it."""
     try:
         import fcntl
     except ImportError:

@@ -1,4 +1,5 @@
-"""Where the modules of the flat package went: importing one by its old name fails, and the error names the new one."""
+"""Where the modules of the flat package went: importing one by its old name fails, and the error
+names the new one."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -69,7 +70,9 @@ PLACES = {  # old name in quipu: new name in quipu
 class Signpost:
     """Finds nothing. Asked last, after every finder that could have found the module."""
 
-    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> None:
         package, _, name = fullname.rpartition(".")
         if package == "quipu" and name in PLACES:
             raise ModuleNotFoundError(f"{fullname} is now quipu.{PLACES[name]}", name=fullname)
@@ -82,7 +85,8 @@ def install() -> None:
 
 
 def attribute(name: str) -> NoReturn:
-    """The `__getattr__` of quipu. AttributeError, which names the new place of a module that moved."""
+    """The `__getattr__` of quipu. AttributeError, which names the new place of a module that
+    moved."""
     more = f": it is now quipu.{PLACES[name]}" if name in PLACES else ""
     raise AttributeError(f"module 'quipu' has no attribute {name!r}{more}", name=name)
 
@@ -90,10 +94,15 @@ def attribute(name: str) -> NoReturn:
 def within(room: str, names: Sequence[str]) -> Callable[[str], Any]:
     """Return the `__getattr__` of a room that has the name of a module that moved into it.
 
-    room: its name in quipu. names: what that module had in public. ImportError for these, which names the new module.
+    room: its name in quipu. names: what that module had in public. ImportError for these, which
+        names the new module.
     """
+
     def missing(name: str) -> Any:
         if name in names:
-            raise ImportError(f"quipu.{room}.{name} is now quipu.{PLACES[room]}.{name}", name=f"quipu.{room}")
+            raise ImportError(
+                f"quipu.{room}.{name} is now quipu.{PLACES[room]}.{name}", name=f"quipu.{room}"
+            )
         raise AttributeError(f"module 'quipu.{room}' has no attribute {name!r}", name=name)
+
     return missing

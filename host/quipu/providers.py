@@ -1,7 +1,7 @@
 """The fast hot loops of a laptop, for shared_kernel.primitives.use. Holds no state.
 
-They give the bytes that shared_kernel's plain-Python references give, only sooner. `Fast` needs the blake3 package alone;
-`Native` is there if host/native/fast.c was compiled when Quipu was installed.
+They give the bytes that shared_kernel's plain-Python references give, only sooner. `Fast` needs the
+blake3 package alone; `Native` is there if host/native/fast.c was compiled when Quipu was installed.
 """
 
 import zlib
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 
 class Fast:
-    """Hashes of the blake3 package. It has no interface to single chunks, so with `whole` set nothing asks for them."""
+    """Hashes of the blake3 package. It has no interface to single chunks, so with `whole` set
+    nothing asks for them."""
 
     name = "blake3 and zlib"
     whole = True  # hashing a whole arena takes less than one chunk in Python
@@ -33,7 +34,9 @@ class Fast:
         return zlib.crc32(data, seed)
 
     @staticmethod
-    def distances(words: "Words", first: int, stride: int, dim: int, count: int, query: "Words", out: "Words") -> None:
+    def distances(
+        words: "Words", first: int, stride: int, dim: int, count: int, query: "Words", out: "Words"
+    ) -> None:
         """See shared_kernel/distances.py."""
         try:
             signed = memoryview(words).cast("B").cast("i")  # type: ignore[arg-type]  # TypeError of Words
@@ -60,20 +63,34 @@ def native() -> Any:
         from .compiled import fast  # type: ignore[import-not-found, attr-defined, unused-ignore]  # there only once it is compiled
     except ImportError:
         return None
-    if getattr(fast, "seam", 0) != primitives.SEAM:  # compiled from another version's host/native/fast.c
+    # compiled from another version's host/native/fast.c
+    if getattr(fast, "seam", 0) != primitives.SEAM:
         return None
 
     class Native:
-        """One chunk at a time in C, so the state root is kept by its changed chunks; whole arenas go to the package."""
+        """One chunk at a time in C, so the state root is kept by its changed chunks; whole arenas
+        go to the package."""
 
         name = "C"
         whole = False
         hash, crc32 = staticmethod(fast.hash), staticmethod(zlib.crc32)
-        chunk_cv, parent_cv, copy = staticmethod(fast.chunk_cv), staticmethod(fast.parent_cv), staticmethod(fast.copy)
+        chunk_cv, parent_cv, copy = (
+            staticmethod(fast.chunk_cv),
+            staticmethod(fast.parent_cv),
+            staticmethod(fast.copy),
+        )
         nearest, climb = staticmethod(fast.nearest), staticmethod(fast.climb)
 
         @staticmethod
-        def distances(words: "Words", first: int, stride: int, dim: int, count: int, query: "Words", out: "Words") -> None:
+        def distances(
+            words: "Words",
+            first: int,
+            stride: int,
+            dim: int,
+            count: int,
+            query: "Words",
+            out: "Words",
+        ) -> None:
             try:
                 fast.distances(words, first, stride, dim, count, query, out)
             except TypeError:  # a plain list

@@ -1,7 +1,8 @@
-"""Where Quipu's own files lie: in the checkout that runs, or beside the installed package. The one place that knows; it reads none of them.
+"""Where Quipu's own files lie: in the checkout that runs, or beside the installed package. The one
+place that knows; it reads none of them.
 
-A wheel carries them in quipu/data, which host/wheel/payload.py fills. They are files and no archive's members: pip unpacks every wheel.
-Standard library only.
+A wheel carries them in quipu/data, which host/wheel/payload.py fills. They are files and no
+archive's members: pip unpacks every wheel. Standard library only.
 """
 
 import os
@@ -41,12 +42,14 @@ def kernel() -> Path:
 
 
 def modules() -> Path:
-    """Return the folder of the board's modules as .mpy, compiled when the wheel or sdist was made; a plain checkout has none."""
+    """Return the folder of the board's modules as .mpy, compiled when the wheel or sdist was made;
+    a plain checkout has none."""
     return _DATA / "mpy"
 
 
 def natives() -> Path:
-    """Return the folder of the native modules, compiled when the wheel or sdist was made; a plain checkout has none."""
+    """Return the folder of the native modules, compiled when the wheel or sdist was made; a plain
+    checkout has none."""
     return _DATA / "native"
 
 

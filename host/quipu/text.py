@@ -1,4 +1,5 @@
-"""Numbers, bytes, sizes and times as a person reads them, in one line of text. Knows no table and no page."""
+"""Numbers, bytes, sizes and times as a person reads them, in one line of text. Knows no table and
+no page."""
 
 import datetime
 import json
@@ -11,11 +12,15 @@ SHOWN_COMPONENTS = 3  # of a vector, in one line
 
 def plain(text: str) -> str:
     """Return text with everything that is not printable escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode()
+        for c in text
+    )
 
 
 def octets(data: Data, name: str) -> str:
-    """Return the bytes under `name` (see past/describe.py) quoted if they are printable text, else in hex."""
+    """Return the bytes under `name` (see past/describe.py) quoted if they are printable text, else
+    in hex."""
     text: str | None = data[name]
     if text is not None and text.isprintable():
         return json.dumps(text, ensure_ascii=False)
@@ -25,7 +30,13 @@ def octets(data: Data, name: str) -> str:
 def number(value: float) -> str:
     """Return a component of a vector with at most 4 decimals, a smaller one by its power of ten."""
     text = f"{value:.4f}" if abs(value) >= 0.00005 else f"{value:.1e}"
-    return text.rstrip("0").rstrip(".") if value % 1 and "e" not in text else text if value % 1 else str(int(value))
+    return (
+        text.rstrip("0").rstrip(".")
+        if value % 1 and "e" not in text
+        else text
+        if value % 1
+        else str(int(value))
+    )
 
 
 def vector(values: list[float | int]) -> str:

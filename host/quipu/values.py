@@ -1,7 +1,8 @@
-"""Numbers of a person's kind into Q16.16: the one door by which floats and decimals enter. No arithmetic beyond that.
+"""Numbers of a person's kind into Q16.16: the one door by which floats and decimals enter. No
+arithmetic beyond that.
 
-Exact until the one rounding (half away from zero), which shared_kernel.fixed does for every interpreter alike.
-"""
+Exact until the one rounding (half away from zero), which shared_kernel.fixed does for every
+interpreter alike."""
 
 from collections.abc import Iterable
 from operator import index
@@ -14,7 +15,8 @@ from shared_kernel.fixed import from_ratio, from_text
 def q16(x: Any) -> int:
     """Return a number as Q16.16: q16(1) and q16("1.0") are 65536.
 
-    x: int, float, Decimal, Fraction, anything with `as_integer_ratio`, or decimal text. Values beyond -32768 to 32767.99998
+    x: int, float, Decimal, Fraction, anything with `as_integer_ratio`, or decimal text. Values
+        beyond -32768 to 32767.99998
     are clamped. Invalid for NaN, infinity, booleans and what is no number.
     """
     if isinstance(x, str):
@@ -30,12 +32,17 @@ def q16(x: Any) -> int:
         except AttributeError:
             pass
         except (ValueError, OverflowError):  # what as_integer_ratio raises for NaN and for infinity
-            raise Invalid(f"{x!r} is not a finite number: Q16.16 has neither NaN nor infinity") from None
-    raise Invalid(f"{x!r} is not a number: expected an int, a float, a Decimal, a Fraction or decimal text")
+            raise Invalid(
+                f"{x!r} is not a finite number: Q16.16 has neither NaN nor infinity"
+            ) from None
+    raise Invalid(
+        f"{x!r} is not a number: expected an int, a float, a Decimal, a Fraction or decimal text"
+    )
 
 
 def vector(xs: Iterable[Any]) -> list[int]:
-    """Return numbers as Q16.16 integers, as insert and search take them. Invalid names the component that is no number."""
+    """Return numbers as Q16.16 integers, as insert and search take them. Invalid names the
+    component that is no number."""
     out = []
     for i, x in enumerate(xs):
         try:

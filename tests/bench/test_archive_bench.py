@@ -1,4 +1,5 @@
-"""The figures of archive.py on a small archive: what moves for a difference is just that, and no answer is far too slow or large."""
+"""The figures of archive.py on a small archive: what moves for a difference is just that, and no
+answer is far too slow or large."""
 
 import json
 
@@ -24,14 +25,25 @@ def test_what_moves_for_a_difference_is_little_more_than_the_difference(folder):
     for percent in (1, 50):
         share = found[f"sync of archives, {percent}% missing, % of the log"]
         assert 0.9 * percent < share < 1.15 * percent, (percent, share)
-        assert found[f"sync of archives, {percent}% missing, bytes"] == pytest.approx(size * share / 100)
+        assert found[f"sync of archives, {percent}% missing, bytes"] == pytest.approx(
+            size * share / 100
+        )
 
 
 def test_answers_come_in_time(folder):
-    """The targets for a million frames hold here too; the speed of the rebuild is held to a fifth, for a busy machine's sake."""
-    found = {**archive.step("moments", folder), **archive.step("history", folder), **archive.step("rebuild", folder)}
+    """The targets for a million frames hold here too; the speed of the rebuild is held to a fifth,
+    for a busy machine's sake."""
+    found = {
+        **archive.step("moments", folder),
+        **archive.step("history", folder),
+        **archive.step("rebuild", folder),
+    }
     assert found["frames"] == FRAMES
-    assert 0 < found["state at a random moment, median ms"] <= archive.LIMITS["state at a random moment, median ms"]
+    assert (
+        0
+        < found["state at a random moment, median ms"]
+        <= archive.LIMITS["state at a random moment, median ms"]
+    )
     assert found["index rebuild, frames/s"] >= archive.LIMITS["index rebuild, frames/s"] / 5
     history = f"history of {archive.LONG_VERSIONS} versions, median ms"
     assert 0 < found[history] <= 3 * archive.LIMITS[history]

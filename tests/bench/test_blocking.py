@@ -1,4 +1,5 @@
-"""A small run of the worst case of one insert, on the emulated Cortex-M4, with the log in a raw region and in files."""
+"""A small run of the worst case of one insert, on the emulated Cortex-M4, with the log in a raw
+region and in files."""
 
 import pytest
 

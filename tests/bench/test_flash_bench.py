@@ -1,4 +1,5 @@
-"""A small run of `make bench-flash`: the report is whole, its figures hang together, and the promises on wear and cost are kept."""
+"""A small run of `make bench-flash`: the report is whole, its figures hang together, and the
+promises on wear and cost are kept."""
 
 import json
 
@@ -18,14 +19,27 @@ def report():
 
 def test_the_report_has_every_row_and_every_figure(report):
     rows = {"quipu", *flash.ALTERNATIVES}
-    assert set(report["bytes_per_insert"]) == set(report["erases_per_1000"]) == set(report["wear_spread"]) == rows
-    run = {name: row for name, row in {"quipu": report["quipu"][USUAL], **report["alternatives"]}.items() if row}
-    assert set(run) >= rows - {"btree on littlefs"}, "only the btree may be missing, where MicroPython has none"
+    assert (
+        set(report["bytes_per_insert"])
+        == set(report["erases_per_1000"])
+        == set(report["wear_spread"])
+        == rows
+    )
+    run = {
+        name: row
+        for name, row in {"quipu": report["quipu"][USUAL], **report["alternatives"]}.items()
+        if row
+    }
+    assert set(run) >= rows - {"btree on littlefs"}, (
+        "only the btree may be missing, where MicroPython has none"
+    )
     for name, row in run.items():
         assert row["bytes_per_insert"] * row["inserts"] == pytest.approx(row["bytes_programmed"])
         assert row["erases_per_1000"] * row["inserts"] == pytest.approx(1000 * row["erases"])
         assert 1 <= row["wear_spread"] <= row["erases"], name
-        assert row["life"] == {str(each): each * row["inserts"] // row["most_erases"] for each in CYCLES}
+        assert row["life"] == {
+            str(each): each * row["inserts"] // row["most_erases"] for each in CYCLES
+        }
     assert run["quipu"]["inserts"] > 50_000
     assert json.loads(json.dumps(report)) == report
     text = flash.tables(report)
@@ -46,22 +60,42 @@ def test_wear_is_even_after_fifty_turns_snapshot_slots_included(report):
 
 
 def test_a_record_costs_a_fraction_of_a_json_line(report):
-    quipu, others = report["quipu"][USUAL], [row for name, row in report["alternatives"].items() if row and name != "quipu files"]
+    quipu, others = (
+        report["quipu"][USUAL],
+        [row for name, row in report["alternatives"].items() if row and name != "quipu files"],
+    )
     for row in others:
-        assert quipu["bytes_per_insert"] * 3 < row["bytes_per_insert"] and quipu["erases_per_1000"] * 3 < row["erases_per_1000"]
+        assert (
+            quipu["bytes_per_insert"] * 3 < row["bytes_per_insert"]
+            and quipu["erases_per_1000"] * 3 < row["erases_per_1000"]
+        )
 
 
-@pytest.mark.parametrize("name", [name for name, (_, sector, _, unit) in GEOMETRIES.items() if sector >= 4096 and unit <= SMALL_UNIT])
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name, (_, sector, _, unit) in GEOMETRIES.items()
+        if sector >= 4096 and unit <= SMALL_UNIT
+    ],
+)
 def test_appending_costs_hardly_more_than_the_frames(name):
     row = flash.appending(GEOMETRIES[name])
     assert row["frames"] >= 200 and row["slots"] == 0
     assert row["frame_bytes"] <= row["programmed"] and row["overhead"] <= MOST_OVERHEAD
 
 
-@pytest.mark.parametrize("name", [name for name, (*_, unit) in GEOMETRIES.items() if unit > SMALL_UNIT])
+@pytest.mark.parametrize(
+    "name", [name for name, (*_, unit) in GEOMETRIES.items() if unit > SMALL_UNIT]
+)
 def test_with_larger_units_a_frame_is_rounded_up_once(name):
-    row = flash.appending(GEOMETRIES[name])  # raises unless the flash counted exactly the padded frames
-    assert row["frame_bytes"] < row["programmed"] < row["frame_bytes"] + row["frames"] * GEOMETRIES[name][3]
+    # raises unless the flash counted exactly the padded frames
+    row = flash.appending(GEOMETRIES[name])
+    assert (
+        row["frame_bytes"]
+        < row["programmed"]
+        < row["frame_bytes"] + row["frames"] * GEOMETRIES[name][3]
+    )
 
 
 def test_the_flash_counts_every_byte():
@@ -71,7 +105,12 @@ def test_the_flash_counts_every_byte():
     counting.program(512 + 12, b"b" * 8)
     counting.program(512 + 20, b"c" * 4)
     counting.erase(1)
-    assert (counting.filled, counting.heads, counting.erases, counting.bytes_programmed) == ([12, 12], [12, 8], [0, 1], 24)
+    assert (counting.filled, counting.heads, counting.erases, counting.bytes_programmed) == (
+        [12, 12],
+        [12, 8],
+        [0, 1],
+        24,
+    )
     counting.count_anew()
     assert sum(counting.filled + counting.erases) == counting.bytes_programmed == 0
 

@@ -13,7 +13,8 @@ BOARD = "MPS2_AN386"
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory):
-    """The flash of a bare MPS2_AN386 with Quipu as .mpy and entropy for one genesis; no main.py, the log region blank."""
+    """The flash of a bare MPS2_AN386 with Quipu as .mpy and entropy for one genesis; no main.py,
+    the log region blank."""
     flash = tmp_path_factory.mktemp("template") / "flash.bin"
     with Emulator(BOARD, flash, frozen=False) as emulator:
         done = flash_board(emulator.port, main=None)
@@ -23,7 +24,9 @@ def template(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def copied(template, tmp_path_factory):
-    """A function that returns a new file: that flash, perhaps with more files on it, {path: contents}, or fewer (None)."""
+    """A function that returns a new file: that flash, perhaps with more files on it, {path:
+    contents}, or fewer (None)."""
+
     def copy(files=None):
         flash = tmp_path_factory.mktemp("copied") / "flash.bin"
         shutil.copy(template, flash)
@@ -37,7 +40,8 @@ def copied(template, tmp_path_factory):
 
 
 def place(emulator, files):
-    """Write files on a running board, or remove those whose contents are None; then reset it softly."""
+    """Write files on a running board, or remove those whose contents are None; then reset it
+    softly."""
     with deploy.opened(emulator.port) as repl:
         for path, content in files.items():
             if content is None:
@@ -49,7 +53,8 @@ def place(emulator, files):
 
 
 def blank_log(flash):
-    """Erase the log region of a flash whose board is off: a main.py may have begun a log when it was put there."""
+    """Erase the log region of a flash whose board is off: a main.py may have begun a log when it
+    was put there."""
     log = images.board_facts(BOARD)["log"]
     with flash.open("r+b") as file:
         file.seek(log["start"])
@@ -61,7 +66,9 @@ class CutError(Exception):
 
 
 def cut_half_way(emulator=None):
-    """Return a callback of progress (done, total) that ends what is under way past its half; with a board, by killing it."""
+    """Return a callback of progress (done, total) that ends what is under way past its half; with a
+    board, by killing it."""
+
     def cut(done, total):
         if done > total // 2:
             if emulator:

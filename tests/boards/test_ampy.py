@@ -1,5 +1,6 @@
-"""`quipu flash --tool ampy`: the real adafruit-ampy leaves on a board what mpremote does, in one session, whole or not at all; and its own
-errors, which `except Exception` does not catch, end in exit code 3 and a sentence, in time."""
+"""`quipu flash --tool ampy`: the real adafruit-ampy leaves on a board what mpremote does, in one
+session, whole or not at all; and its own errors, which `except Exception` does not catch, end in
+exit code 3 and a sentence, in time."""
 
 import json
 import sys
@@ -37,7 +38,12 @@ def emulator():
 
 @pytest.fixture
 def impatient(monkeypatch):
-    for name, value in (("_ENTER_TRIES", 2), ("_ENTER_S", WAIT_S), ("_READ_S", WAIT_S), ("_LEAVE_S", WAIT_S)):
+    for name, value in (
+        ("_ENTER_TRIES", 2),
+        ("_ENTER_S", WAIT_S),
+        ("_READ_S", WAIT_S),
+        ("_LEAVE_S", WAIT_S),
+    ):
         monkeypatch.setattr(repl_ampy, name, value)
 
 
@@ -56,29 +62,48 @@ def planned(repl, wanted):
 def test_a_board_holds_what_mpremote_would_have_put_there(emulator, capsys, monkeypatch):
     entered = []
     enter = pyboard.Pyboard.enter_raw_repl
-    monkeypatch.setattr(pyboard.Pyboard, "enter_raw_repl", lambda self: entered.append(self) or enter(self))
+    monkeypatch.setattr(
+        pyboard.Pyboard, "enter_raw_repl", lambda self: entered.append(self) or enter(self)
+    )
     compiled = deploy.files(images.board_facts(BOARD), images.mpy_cross())
-    monkeypatch.setattr(deploy, "files", lambda *more, **options: dict(compiled))  # once, not at each call
+    # once, not at each call
+    monkeypatch.setattr(deploy, "files", lambda *more, **options: dict(compiled))
 
     assert cli.main(["flash", emulator.port, "--tool", "ampy", "--dry-run", "--json"]) == 0
     todo = json.loads(capsys.readouterr().out)["plan"]
-    assert there(emulator) == {} and len(todo["write"]) > 40 and todo["bytes"] > 50_000 and len(entered) == 1
+    assert (
+        there(emulator) == {}
+        and len(todo["write"]) > 40
+        and todo["bytes"] > 50_000
+        and len(entered) == 1
+    )
 
     assert cli.main(["flash", emulator.port, "--tool", "ampy", "--json"]) == 0
     done = json.loads(capsys.readouterr().out)
-    assert done["plan"]["write"] == todo["write"] and done["info"]["board"].startswith(BOARD) and done["info"]["configured"]
+    assert (
+        done["plan"]["write"] == todo["write"]
+        and done["info"]["board"].startswith(BOARD)
+        and done["info"]["configured"]
+    )
     assert len(entered) == 2, "one soft reset for all the files"
 
     del entered[:]
     same = commands_boards.flash(emulator.port, None, main=False, dry_run=True)["plan"]
-    assert not entered and same["write"] == same["remove"] == [] and {*same["keep"], "/main.py"} == set(todo["write"])
+    assert (
+        not entered
+        and same["write"] == same["remove"] == []
+        and {*same["keep"], "/main.py"} == set(todo["write"])
+    )
     assert not [path for path in there(emulator) if path.endswith(flash.NEW)]
 
 
 def test_files_of_all_bytes_arrive(emulator):
     block = repl_ampy._BLOCK
     content = bytes(range(256)) * 17 + b"\x04\x03\r\n\x00'\"\\" * 9
-    files = {f"/bytes{i}": data for i, data in enumerate((content, b"", b"\x04", content[:block], content[: block + 1]))}
+    files = {
+        f"/bytes{i}": data
+        for i, data in enumerate((content, b"", b"\x04", content[:block], content[: block + 1]))
+    }
     heard = []
     with deploy.opened(emulator.port, AmpyRepl) as repl:
         flash.write(repl, files, lambda *told: heard.append(told))
@@ -86,7 +111,11 @@ def test_files_of_all_bytes_arrive(emulator):
         repl.run(flash._REMOVE % (list(files),), 10)
         with pytest.raises(DeviceError, match="ENOENT"):
             repl.read_file("/bytes0")
-    assert heard == sorted(heard) and len(heard) > len(files) and heard[-1] == (sum(map(len, files.values())),) * 2
+    assert (
+        heard == sorted(heard)
+        and len(heard) > len(files)
+        and heard[-1] == (sum(map(len, files.values())),) * 2
+    )
 
 
 def test_broken_off_the_old_files_stay_and_either_tool_completes_it(emulator):
@@ -101,7 +130,9 @@ def test_broken_off_the_old_files_stay_and_either_tool_completes_it(emulator):
     with quipu.connect(emulator.port) as board:
         assert board.info()["configured"]  # the old application
     now = there(emulator)
-    assert {path: now[path] for path in old} == old and set(now) - set(old) <= {path + flash.NEW for path in paths}
+    assert {path: now[path] for path in old} == old and set(now) - set(old) <= {
+        path + flash.NEW for path in paths
+    }
 
     with deploy.opened(emulator.port, AmpyRepl) as repl:
         rest = planned(repl, wanted)
@@ -116,8 +147,14 @@ def test_a_cable_pulled_anywhere_costs_the_same_command_again(emulator):
     old = there(emulator)
     paths = [f"/lib/quipu/{name}" for name in ("fourth.py", "fifth.py", "sixth.py")]
     wanted = {path: b"# pulled\n" * 400 for path in paths}
-    for allowed in (30, 900, 1_000_000):  # while it enters, while it asks, and below while it writes the second file
-        with pytest.raises(PortError), Cable(emulator.port, allowed) as cable, deploy.opened(cable.port, AmpyRepl) as repl:
+    # while it enters, while it asks, and below while it writes the second file
+    for allowed in (30, 900, 1_000_000):
+        with (
+            pytest.raises(PortError),
+            Cable(emulator.port, allowed) as cable,
+            deploy.opened(cable.port, AmpyRepl) as repl,
+        ):
+
             def pull(done, total, cable=cable):
                 if done > total // 3:
                     cable.left = 0
@@ -137,18 +174,30 @@ def test_a_cable_pulled_anywhere_costs_the_same_command_again(emulator):
 def test_what_arrives_wrong_is_not_switched_to(emulator, monkeypatch):
     old = there(emulator)
     encode = repl_ampy.b2a_base64
-    monkeypatch.setattr(repl_ampy, "b2a_base64", lambda data, **more: encode(bytes([data[0] ^ 1]) + data[1:], **more))
+    monkeypatch.setattr(
+        repl_ampy,
+        "b2a_base64",
+        lambda data, **more: encode(bytes([data[0] ^ 1]) + data[1:], **more),
+    )
     wanted = {"/main.py": b"print('other')\n"}
-    with pytest.raises(PortError, match=r"/main.py.new is not what was sent; the old files are in place"), \
-            deploy.opened(emulator.port, AmpyRepl) as repl:
+    with (
+        pytest.raises(
+            PortError, match=r"/main.py.new is not what was sent; the old files are in place"
+        ),
+        deploy.opened(emulator.port, AmpyRepl) as repl,
+    ):
         flash.carry_out(repl, planned(repl, wanted), wanted)
     now = there(emulator)
     assert now.pop("/main.py.new") and now == old
 
 
-@pytest.mark.parametrize(("code", "message"), [
-    ("while True:\n    pass", "timeout waiting for first EOF"), ("while True:\n    print('busy')", "talks on and on"),
-])
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("while True:\n    pass", "timeout waiting for first EOF"),
+        ("while True:\n    print('busy')", "talks on and on"),
+    ],
+)
 def test_a_program_that_does_not_end_is_given_up(emulator, impatient, code, message):
     start = time.monotonic()
     with pytest.raises(PortError, match=message), deploy.opened(emulator.port, AmpyRepl) as repl:
@@ -163,7 +212,8 @@ def test_a_wedged_board_ends_it(impatient, capsys, peer):
         start = time.monotonic()
         assert cli.main(["flash", wedged.port, "--tool", "ampy", "--json"]) == 3
         assert time.monotonic() - start < LIMIT_S
-    said = json.loads(capsys.readouterr().out)["error"]["message"]  # and nothing else, though ampy prints
+    # and nothing else, though ampy prints
+    said = json.loads(capsys.readouterr().out)["error"]["message"]
     assert said.startswith(f"{wedged.port}: ") and len(said.split()) > 6 and wedged.heard
     assert {"silent": "the board says nothing", "chatter": "talks on and on"}.get(peer, "") in said
 
@@ -187,5 +237,8 @@ def test_ampy_is_an_extra(monkeypatch, capsys):
 def test_what_ampy_cannot_do_is_refused(emulator, capsys):
     assert cli.main(["flash", emulator.port, "--tool", "ampy", "--erase-log"]) == 2
     assert "--erase-log reads the log over mpremote only" in capsys.readouterr().err
-    with pytest.raises(PortError, match="nothing to running code"), deploy.opened(emulator.port, AmpyRepl) as repl:
+    with (
+        pytest.raises(PortError, match="nothing to running code"),
+        deploy.opened(emulator.port, AmpyRepl) as repl,
+    ):
         repl.start("pass")

@@ -1,4 +1,5 @@
-"""What the kernel says to type checkers costs a board nothing: without its annotations each file compiles to the same bytes."""
+"""What the kernel says to type checkers costs a board nothing: without its annotations each file
+compiles to the same bytes."""
 
 import ast
 import pathlib
@@ -13,9 +14,11 @@ FOR_CHECKERS = "if 0:"
 
 
 def without_annotations(text):
-    """Return a file's text with no annotation left, and nothing under `if 0:`; lines and statements stay where they are."""
+    """Return a file's text with no annotation left, and nothing under `if 0:`; lines and statements
+    stay where they are."""
     tree = ast.parse(text)
-    lines = [line.encode() for line in text.splitlines(keepends=True)]  # the tree counts columns in bytes
+    # the tree counts columns in bytes
+    lines = [line.encode() for line in text.splitlines(keepends=True)]
     cuts = []  # line, from column, to column
     gone = set()
     for node in ast.walk(tree):
@@ -23,7 +26,13 @@ def without_annotations(text):
             gone.update(range(node.lineno + 1, node.end_lineno + 1))
             lines[node.lineno - 1] = b" " * node.col_offset + b"if 0: pass\n"
         elif isinstance(node, ast.arg) and node.annotation:
-            cuts.append((node.lineno, node.col_offset + len(node.arg.encode()), node.annotation.end_col_offset))
+            cuts.append(
+                (
+                    node.lineno,
+                    node.col_offset + len(node.arg.encode()),
+                    node.annotation.end_col_offset,
+                )
+            )
         elif isinstance(node, ast.AnnAssign):
             cuts.append((node.lineno, node.target.end_col_offset, node.annotation.end_col_offset))
         if isinstance(node, ast.FunctionDef) and node.returns:
@@ -42,7 +51,9 @@ def compiled(tmp_path_factory):
 
     def compile_(text):
         (folder / "file.py").write_text(text)
-        subprocess.run([compiler, "-s", "file.py", "-o", folder / "file.mpy", folder / "file.py"], check=True)
+        subprocess.run(
+            [compiler, "-s", "file.py", "-o", folder / "file.mpy", folder / "file.py"], check=True
+        )
         return (folder / "file.mpy").read_bytes()
 
     return compile_
@@ -52,7 +63,9 @@ def compiled(tmp_path_factory):
 def test_annotations_cost_no_byte(path, compiled):
     text = path.read_text()
     plain = without_annotations(text)
-    assert "->" not in "".join(line for line in plain.splitlines() if line.lstrip().startswith("def "))
+    assert "->" not in "".join(
+        line for line in plain.splitlines() if line.lstrip().startswith("def ")
+    )
     assert compiled(plain) == compiled(text)
 
 

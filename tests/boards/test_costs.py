@@ -1,5 +1,6 @@
-"""What Quipu costs a board, in instructions and bytes of heap. Instructions are counted by the emulator (one a virtual ns), the
-same each run; the emulation of the flash itself is taken off. The figures go to build/reports/costs.json.
+"""What Quipu costs a board, in instructions and bytes of heap. Instructions are counted by the
+emulator (one a virtual ns), the same each run; the emulation of the flash itself is taken off. The
+figures go to build/reports/costs.json.
 
     .venv/bin/python -m tests.boards.test_costs      finds the smallest heap with which everything works, by halving
 """
@@ -23,15 +24,19 @@ from tests.boards.conftest import blank_log
 from tests.boards.counting import COST
 
 BOARD = "MPS2_AN386"
-MOST_INSERT = 60_000  # instructions of a durable insert of 16 dimensions in native code, state root excluded
-# With which start, genesis, inserts, search, snapshot and sync work, modules as .mpy from littlefs. 120 to 122 were measured, once more
-# than 124 on a busy host; the goal is 96.
+# instructions of a durable insert of 16 dimensions in native code, state root excluded
+MOST_INSERT = 60_000
+# With which start, genesis, inserts, search, snapshot and sync work, modules as .mpy from littlefs.
+# 120 to 122 were measured, once more than 124 on a busy host; the goal is 96.
 HEAP_KIB = 136
 TOO_SMALL_KIB = 64
 LIMIT_S = 120
 
-# A configured board with 200 records; then what is measured, in instructions less those of the flash's emulation.
-SETUP = COST + """
+# A configured board with 200 records; then what is measured, in instructions less those of the
+# flash's emulation.
+SETUP = (
+    COST
+    + """
 import gc, micropython, quipu
 from shared_kernel import frames, kernel
 from shared_kernel.search import search
@@ -40,6 +45,7 @@ store = memory.store
 def vector(n): return [(n * 7919 + i * 104729) % 524288 - 262144 for i in range(16)]
 for n in range(200): memory.insert(vector(n), n & 3)
 """
+)
 INSERTS = """
 found = []
 for n in range(41):
@@ -161,26 +167,41 @@ def test_a_durable_insert(board, report):
     before = board.run(programs)[0].split()
     report["insert_instructions"] = median(board.run(INSERTS)[0])
     after = board.run(programs)[0].split()
-    assert int(after[1]) - int(before[1]) >= 82 <= int(after[0]) - int(before[0]), "each was a frame on the flash"
+    assert int(after[1]) - int(before[1]) >= 82 <= int(after[0]) - int(before[0]), (
+        "each was a frame on the flash"
+    )
     assert report["insert_instructions"] <= MOST_INSERT
 
 
 def test_a_state_root_after_one_insert(board, report):
     report["root_instructions"] = median(board.run(ROOTS)[0])
-    # Less than hashing the whole arena, a chunk of which takes 16 blocks of some 1,800 instructions.
+    # Less than hashing the whole arena, a chunk of which takes 16 blocks of some 1,800
+    # instructions.
     chunks = int(board.run("print(store.kernel.arena.chunks)")[0])
     assert report["root_instructions"] < chunks * 16 * 1800 // 2
 
 
 def test_a_search_of_256_records(board, report):
     report["search_instructions"] = median(board.run(SEARCHES)[0])
-    assert board.run("print(memory.search(vector(7), 10) == search(store.kernel, vector(7), 10))") == ["True"]
+    assert board.run(
+        "print(memory.search(vector(7), 10) == search(store.kernel, vector(7), 10))"
+    ) == ["True"]
 
 
 def test_applying_a_command_allocates_nothing(board):
     found = [line.split() for line in board.run(ALLOCATIONS)]
     assert found.pop() == ["allocates", "32"], "an allocation would be seen"
-    kinds = {"INSERT", "UPDATE", "DELETE", "CREATE_NODE", "DELETE_NODE", "CREATE_EDGE", "DELETE_EDGE", "PUT", "DELETE_KEY"}
+    kinds = {
+        "INSERT",
+        "UPDATE",
+        "DELETE",
+        "CREATE_NODE",
+        "DELETE_NODE",
+        "CREATE_EDGE",
+        "DELETE_EDGE",
+        "PUT",
+        "DELETE_KEY",
+    }
     assert {kind for kind, _ in found} == kinds
     assert [(kind, grown) for kind, grown in found if grown != "0"] == []
 
@@ -192,18 +213,27 @@ def test_the_heap_in_use(copied, report):
 
 
 def works(flash, kib, folder):
-    """Whether a board with so much heap starts, begins its log, and is told, asked, synced and verified over its port."""
+    """Whether a board with so much heap starts, begins its log, and is told, asked, synced and
+    verified over its port."""
     try:
-        with Emulator(BOARD, flash, frozen=False, heap=kib * 1024) as emulator, quipu.connect(emulator.port, 20) as board:
+        with (
+            Emulator(BOARD, flash, frozen=False, heap=kib * 1024) as emulator,
+            quipu.connect(emulator.port, 20) as board,
+        ):
             info = board.info()
-            assert list(info["config"].values()) and sum(info["config"].values()) == 16 + 256 + 64 + 128 + 32 + 16 + 16
+            assert (
+                list(info["config"].values())
+                and sum(info["config"].values()) == 16 + 256 + 64 + 128 + 32 + 16 + 16
+            )
             first = board.insert([1] * 16, 1, b"sixteen of bytes")
             node = board.create_node(1, first)
             board.create_edge(1, node, node)
             for i in range(100):
                 board.insert([i] * 16, i)
             board.put("k" * 24, b"sixteen of bytes")
-            assert board.search([1] * 16, 1)[0][1] == first and len(board.search([0] * 16, 10)) == 10
+            assert (
+                board.search([1] * 16, 1)[0][1] == first and len(board.search([0] * 16, 10)) == 10
+            )
             assert board.neighbourhood(node) == [(node, 0)]
             board.snapshot()
             board.sync(folder)

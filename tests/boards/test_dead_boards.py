@@ -1,4 +1,5 @@
-"""A board that died: what `quipu recover` makes of the file that was its flash is what the board had acknowledged."""
+"""A board that died: what `quipu recover` makes of the file that was its flash is what the board
+had acknowledged."""
 
 import pytest
 import quipu
@@ -23,7 +24,11 @@ def test_the_flash_of_a_killed_board_gives_all_that_it_acknowledged(tmp_path):
         told = board.info()
         emulator.kill()
     found = dump.recover(str(flash), str(tmp_path / "archive"), BOARD, None, None, None, None, None)
-    assert (found["exit_code"], found["frames"], found["verdict"]["verdict"]) == (0, told["seq"] - synced.seq, "match")
+    assert (found["exit_code"], found["frames"], found["verdict"]["verdict"]) == (
+        0,
+        told["seq"] - synced.seq,
+        "match",
+    )
     for key, name in (("seq", "seq"), ("chain_head", "head"), ("state_root", "root")):
         assert found["verdict"][key] == told[name]
     assert found["geometry"]["start"] == images.board_facts(BOARD)["log"]["start"]
@@ -61,7 +66,8 @@ def test_a_board_whose_log_is_damaged_serves_and_gives_everything_and_changes_no
     log = images.board_facts(BOARD)["log"]
     with flash.open("r+b") as file:
         data = file.read()
-        at = data.index(b"sixteen of bytes", data.index(b"sixteen of bytes", log["start"]) + 4096)  # in the ring's second sector
+        # in the ring's second sector
+        at = data.index(b"sixteen of bytes", data.index(b"sixteen of bytes", log["start"]) + 4096)
         file.seek(at)
         file.write(b"spoilt")
     image = flash.read_bytes()[log["start"] : log["start"] + log["size"]]
@@ -69,7 +75,12 @@ def test_a_board_whose_log_is_damaged_serves_and_gives_everything_and_changes_no
         info = board.info()
         assert "is missing" in info["damage"] or "breaks off" in info["damage"]
         assert 0 < info["seq"] < before["seq"] and info["log"] == before["log"]
-        for act in (lambda: board.insert([0] * 16), lambda: board.put("k", b"v"), board.checkpoint, board.snapshot):
+        for act in (
+            lambda: board.insert([0] * 16),
+            lambda: board.put("k", b"v"),
+            board.checkpoint,
+            board.snapshot,
+        ):
             with pytest.raises(Damage):
                 act()
         whole = b""
@@ -82,5 +93,9 @@ def test_a_board_whose_log_is_damaged_serves_and_gives_everything_and_changes_no
         emulator.kill()
     assert flash.read_bytes()[log["start"] : log["start"] + log["size"]] == image
     (tmp_path / "dump.bin").write_bytes(whole)
-    found = dump.recover(str(tmp_path / "dump.bin"), str(tmp_path / "archive"), None, None, None, None, None, None)
-    assert found["exit_code"] == 1 and found["frames"] > info["seq"] + 50, "what stands behind the damage is recovered too"
+    found = dump.recover(
+        str(tmp_path / "dump.bin"), str(tmp_path / "archive"), None, None, None, None, None, None
+    )
+    assert found["exit_code"] == 1 and found["frames"] > info["seq"] + 50, (
+        "what stands behind the damage is recovered too"
+    )

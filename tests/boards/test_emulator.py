@@ -1,4 +1,5 @@
-"""An emulated board behaves as the real one does that it stands for: prompt, files, flash, power cut, reset, serial port.
+"""An emulated board behaves as the real one does that it stands for: prompt, files, flash, power
+cut, reset, serial port.
 
 Nothing of Quipu runs here but the images: plain MicroPython, driven by mpremote.
 """
@@ -25,8 +26,8 @@ LIMIT_S = 30.0
 
 
 def connect(emulator):
-    # On a pty, mpremote looks at its time-outs only between reads, and without this one a read never returns; a short
-    # one would break its raw-paste handshake on a busy machine.
+    # On a pty, mpremote looks at its time-outs only between reads, and without this one a read
+    # never returns; a short one would break its raw-paste handshake on a busy machine.
     return SerialTransport(emulator.port, timeout=LIMIT_S)
 
 
@@ -41,7 +42,8 @@ class Prompt:
         return self
 
     def __exit__(self, *exc):
-        self.transport.serial.close()  # mpremote's own close() talks to the port, which a killed board has no more
+        # mpremote's own close() talks to the port, which a killed board has no more
+        self.transport.serial.close()
 
     def run(self, code):
         """Run code on the board; what it printed, without the last line's end."""
@@ -49,8 +51,13 @@ class Prompt:
 
 
 def mpremote(emulator, *arguments):
-    done = subprocess.run([sys.executable, "-m", "mpremote", "connect", emulator.port, *arguments], check=False,
-                          capture_output=True, text=True, timeout=LIMIT_S)
+    done = subprocess.run(
+        [sys.executable, "-m", "mpremote", "connect", emulator.port, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+    )
     assert done.returncode == 0, done.stderr or done.stdout
     return done.stdout
 
@@ -75,7 +82,9 @@ def emulator(request):
         yield running
 
 
-# ---------------------------------------------------------------------------------------------------- what it stands for
+# ----------------------------------------------------------------------------------------------------
+# what it stands for
+
 
 def test_all_four_cores_are_there():
     cpus = {images.emulation(board)["cpu"] for board in BOARDS}
@@ -85,21 +94,28 @@ def test_all_four_cores_are_there():
 def test_computes_and_says_which_board_it_is(emulator):
     with Prompt(emulator) as prompt:
         assert prompt.run("print(1 + 1)") == "2"
-        assert prompt.run("import sys; print(sys.implementation._machine)") == \
-            f"{emulator.board} with {emulator.emulation['cpu']}"
+        assert (
+            prompt.run("import sys; print(sys.implementation._machine)")
+            == f"{emulator.board} with {emulator.emulation['cpu']}"
+        )
         assert prompt.run("import sys; print(sys.path)") == "['', '.frozen', '/lib']"
 
 
 def test_compiles_for_its_own_core(emulator):
-    # A Cortex-M0 faults on ARMv7-M instructions, so this also tells that its emitter keeps to ARMv6-M.
+    # A Cortex-M0 faults on ARMv7-M instructions, so this also tells that its emitter keeps to
+    # ARMv6-M.
     with Prompt(emulator) as prompt:
-        prompt.run("@micropython.viper\ndef f(p: ptr32, n: int) -> int:\n"
-                   "  s = 0\n  i = 0\n  while i < n:\n    s = (s ^ p[i]) * 16777619\n    i += 1\n  return s")
+        prompt.run(
+            "@micropython.viper\ndef f(p: ptr32, n: int) -> int:\n"
+            "  s = 0\n  i = 0\n  while i < n:\n    s = (s ^ p[i]) * 16777619\n    i += 1\n  "
+            "return s"
+        )
         expected = 0
         for value in range(1000):
             expected = (expected ^ value) * 16777619 & 0xFFFFFFFF
-        assert prompt.run("from array import array; a = array('I', range(1000)); print(f(a, 1000) & 0xFFFFFFFF)") == \
-            str(expected)
+        assert prompt.run(
+            "from array import array; a = array('I', range(1000)); print(f(a, 1000) & 0xFFFFFFFF)"
+        ) == str(expected)
 
 
 def test_has_the_heap_it_says_or_the_one_it_is_given(emulator):
@@ -121,17 +137,25 @@ def test_unique_id_is_the_one_in_the_flash_file(emulator):
 def test_clock_runs_at_the_rate_of_the_wall(emulator):
     with Prompt(emulator) as prompt:
         started = time.monotonic()
-        measured = int(prompt.run("import time; t = time.ticks_ms(); time.sleep_ms(1500); "
-                                  "print(time.ticks_diff(time.ticks_ms(), t))"))
-        # A clock that loses the wraps of its counter, or has the wrong rate, is off by hundreds of milliseconds.
+        measured = int(
+            prompt.run(
+                "import time; t = time.ticks_ms(); time.sleep_ms(1500); "
+                "print(time.ticks_diff(time.ticks_ms(), t))"
+            )
+        )
+        # A clock that loses the wraps of its counter, or has the wrong rate, is off by hundreds of
+        # milliseconds.
         assert 1500 <= measured <= 1000 * (time.monotonic() - started) + 10
 
 
 def test_instructions_are_counted_exactly():
-    code = ("import emulated\n@micropython.viper\ndef f(n: int):\n  while n:\n    n -= 1\n"
-            "def count(n):\n  a = emulated.instructions(); f(n); return emulated.instructions() - a\n"
-            "def least(n): return min([count(n) for _ in range(7)])\n"  # an interrupt's are in some of them
-            "count(1); print(least(1000), least(20000))")
+    code = (
+        "import emulated\n@micropython.viper\ndef f(n: int):\n  while n:\n    n -= 1\n"
+        "def count(n):\n  a = emulated.instructions(); f(n); return emulated.instructions() - a\n"
+        # an interrupt's are in some of them
+        "def least(n): return min([count(n) for _ in range(7)])\n"
+        "count(1); print(least(1000), least(20000))"
+    )
     for board in BOARDS:
         counts = []
         for _ in range(2):
@@ -159,59 +183,109 @@ def test_waiting_costs_the_host_little(emulator):
         assert cpu_seconds() - asleep < 0.3, "the prompt keeps the processor busy"
 
 
-# ----------------------------------------------------------------------------------------------------------------- flash
+# -----------------------------------------------------------------------------------------------------------------
+# flash
+
 
 def test_new_flash_is_erased(emulator):
     with Prompt(emulator) as prompt:
-        assert prompt.run(LOG + "b = bytearray(262144); log.readblocks(0, b); print(b.count(b'\\xff'))") == "262144"
-        assert prompt.run("print([log.ioctl(op, 0) for op in (1, 2, 3, 4, 5)], log.ioctl(7, 0))") == \
-            "[0, 0, 0, 64, 4096] None"
+        assert (
+            prompt.run(
+                LOG + "b = bytearray(262144); log.readblocks(0, b); print(b.count(b'\\xff'))"
+            )
+            == "262144"
+        )
+        assert (
+            prompt.run("print([log.ioctl(op, 0) for op in (1, 2, 3, 4, 5)], log.ioctl(7, 0))")
+            == "[0, 0, 0, 64, 4096] None"
+        )
 
 
 def test_programming_only_clears_bits(emulator):
     with Prompt(emulator) as prompt:
-        prompt.run(LOG + "log.writeblocks(2, b'\\xf3\\xff\\x01', 5); log.writeblocks(2, b'\\x31\\x00\\x01', 5)\n"
-                   "b = bytearray(5)")
-        assert prompt.run("log.readblocks(2, b, 4); print(b)") == repr(bytearray(b"\xff\x31\x00\x01\xff"))
+        prompt.run(
+            LOG
+            + "log.writeblocks(2, b'\\xf3\\xff\\x01', 5); log.writeblocks(2, b'\\x31\\x00\\x01', "
+            "5)\n"
+            "b = bytearray(5)"
+        )
+        assert prompt.run("log.readblocks(2, b, 4); print(b)") == repr(
+            bytearray(b"\xff\x31\x00\x01\xff")
+        )
 
 
 @pytest.mark.parametrize("n", [1, 300])
 def test_a_bit_never_becomes_1_without_an_erase(emulator, n):
     with Prompt(emulator) as prompt:
-        prompt.run(LOG + f"n = {n}; log.writeblocks(0, b'\\xfe', 100 + n - 1)\n"
-                   "def program():\n  try: log.writeblocks(0, bytes(n - 1) + b'\\x01', 100)\n"
-                   "  except OSError as e: return e.errno\n"
-                   "def read():\n  b = bytearray(n); log.readblocks(0, b, 100); return b\n"
-                   "print(program(), read() == b'\\xff' * (n - 1) + b'\\xfe')")
-        assert prompt.run("print(program(), read() == b'\\xff' * (n - 1) + b'\\xfe')") == "5 True"  # 5: EIO
-        assert prompt.run("log.ioctl(6, 0); print(program(), read() == bytes(n - 1) + b'\\x01')") == "None True"
+        prompt.run(
+            LOG + f"n = {n}; log.writeblocks(0, b'\\xfe', 100 + n - 1)\n"
+            "def program():\n  try: log.writeblocks(0, bytes(n - 1) + b'\\x01', 100)\n"
+            "  except OSError as e: return e.errno\n"
+            "def read():\n  b = bytearray(n); log.readblocks(0, b, 100); return b\n"
+            "print(program(), read() == b'\\xff' * (n - 1) + b'\\xfe')"
+        )
+        # 5: EIO
+        assert prompt.run("print(program(), read() == b'\\xff' * (n - 1) + b'\\xfe')") == "5 True"
+        assert (
+            prompt.run("log.ioctl(6, 0); print(program(), read() == bytes(n - 1) + b'\\x01')")
+            == "None True"
+        )
 
 
 def test_erase_takes_one_sector_and_nothing_beside(emulator):
     with Prompt(emulator) as prompt:
-        prompt.run(LOG + "for i in range(3): log.writeblocks(i, bytes(4096))\nlog.ioctl(6, 1)\nb = bytearray(3 * 4096)")
-        assert prompt.run("log.readblocks(0, b); print(b == bytes(4096) + b'\\xff' * 4096 + bytes(4096))") == "True"
+        prompt.run(
+            LOG + "for i in range(3): log.writeblocks(i, bytes(4096))\nlog.ioctl(6, 1)\nb = "
+            "bytearray(3 * 4096)"
+        )
+        assert (
+            prompt.run(
+                "log.readblocks(0, b); print(b == bytes(4096) + b'\\xff' * 4096 + bytes(4096))"
+            )
+            == "True"
+        )
 
 
 def test_writing_whole_blocks_erases_first(emulator):
     with Prompt(emulator) as prompt:
-        prompt.run(LOG + "log.writeblocks(0, bytes(4096)); log.writeblocks(0, b'\\xaa' * 4096); b = bytearray(4096)")
+        prompt.run(
+            LOG + "log.writeblocks(0, bytes(4096)); log.writeblocks(0, b'\\xaa' * 4096); b = "
+            "bytearray(4096)"
+        )
         assert prompt.run("log.readblocks(0, b); print(b == b'\\xaa' * 4096)") == "True"
 
 
 def test_flash_counts_its_work(emulator):
     with Prompt(emulator) as prompt:
         assert prompt.run(LOG + "print(log.stats())") == "(0, 0, 0)"
-        prompt.run("log.writeblocks(0, bytes(10), 0); log.writeblocks(0, bytes(4096)); log.ioctl(6, 3)\n"
-                   "try: log.writeblocks(0, b'\\xff', 0)\nexcept OSError: pass")
+        prompt.run(
+            "log.writeblocks(0, bytes(10), 0); log.writeblocks(0, bytes(4096)); log.ioctl(6, 3)\n"
+            "try: log.writeblocks(0, b'\\xff', 0)\nexcept OSError: pass"
+        )
         assert prompt.run("print(log.stats())") == "(4106, 2, 2)"
-        assert prompt.run("s = emulated.stats(); open('/f', 'w').close(); t = emulated.stats(); print(t[1] > s[1])") == "True"
+        assert (
+            prompt.run(
+                "s = emulated.stats(); open('/f', 'w').close(); t = emulated.stats(); print(t[1] "
+                "> s[1])"
+            )
+            == "True"
+        )
 
 
-@pytest.mark.parametrize("call", ["readblocks(64, bytearray(1), 0)", "readblocks(63, bytearray(4097))",
-                                  "readblocks(-1, bytearray(1))", "writeblocks(64, bytes(4096))",
-                                  "writeblocks(63, bytes(2), 4095)", "writeblocks(0, bytes(1), -1)",
-                                  "writeblocks(0, bytes(10))", "ioctl(6, 64)", "ioctl(6, -1)"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "readblocks(64, bytearray(1), 0)",
+        "readblocks(63, bytearray(4097))",
+        "readblocks(-1, bytearray(1))",
+        "writeblocks(64, bytes(4096))",
+        "writeblocks(63, bytes(2), 4095)",
+        "writeblocks(0, bytes(1), -1)",
+        "writeblocks(0, bytes(10))",
+        "ioctl(6, 64)",
+        "ioctl(6, -1)",
+    ],
+)
 def test_flash_refuses_what_lies_outside(emulator, call):
     with Prompt(emulator) as prompt, pytest.raises(TransportExecError, match="EINVAL"):
         prompt.run(LOG + "log." + call)
@@ -223,18 +297,25 @@ def test_flash_refuses_to_be_made_outside(emulator, arguments):
         prompt.run(f"import emulated; emulated.Flash({arguments})")
 
 
-# ------------------------------------------------------------------------------------------------------------- power cut
+# -------------------------------------------------------------------------------------------------------------
+# power cut
+
 
 def test_flash_and_files_survive_a_kill(emulator):
     with Prompt(emulator) as prompt:
-        prompt.run(LOG + "log.writeblocks(0, b'carried far', 0)\n"
-                   "with open('/note.txt', 'w') as f: f.write('kept')")
+        prompt.run(
+            LOG + "log.writeblocks(0, b'carried far', 0)\n"
+            "with open('/note.txt', 'w') as f: f.write('kept')"
+        )
     emulator.kill()
     assert not emulator.running and emulator.port is None
     assert log_bytes(emulator, 12) == b"carried far\xff"
     emulator.start()
     with Prompt(emulator) as prompt:
-        assert prompt.run(LOG + "b = bytearray(11); log.readblocks(0, b); print(bytes(b))") == "b'carried far'"
+        assert (
+            prompt.run(LOG + "b = bytearray(11); log.readblocks(0, b); print(bytes(b))")
+            == "b'carried far'"
+        )
         assert prompt.run("print(open('/note.txt').read())") == "kept"
 
 
@@ -244,14 +325,17 @@ def test_every_program_that_returned_survives_a_kill_at_any_moment(emulator):
         with Prompt(emulator) as prompt:
             prompt.transport.exec_raw_no_follow(
                 LOG + "for s in range(64): log.ioctl(6, s)\n"
-                "for i in range(65536):\n  log.writeblocks(i >> 10, bytes((i & 255, i >> 8, 0xA5, 0)), (i & 1023) * 4)\n"
-                "  print(i)\n")
+                "for i in range(65536):\n  log.writeblocks(i >> 10, bytes((i & 255, i >> 8, 0xA5, "
+                "0)), (i & 1023) * 4)\n"
+                "  print(i)\n"
+            )
             until = rng.randrange(50, 400)
             prompt.transport.read_until(1, b"\n%d\r\n" % until, timeout=LIMIT_S)
             emulator.kill()
         written = log_bytes(emulator, 4 * (until + 1))
-        assert [written[at:at + 4] for at in range(0, len(written), 4)] == \
-            [bytes((i & 255, i >> 8, 0xA5, 0)) for i in range(until + 1)]
+        assert [written[at : at + 4] for at in range(0, len(written), 4)] == [
+            bytes((i & 255, i >> 8, 0xA5, 0)) for i in range(until + 1)
+        ]
         emulator.start()
 
 
@@ -259,11 +343,20 @@ def test_two_boards_share_nothing():
     for board in BOARDS:
         with Emulator(board, frozen=False) as one, Emulator(board, frozen=False) as other:
             with Prompt(one) as prompt:
-                mine = prompt.run(LOG + "import machine, os; log.writeblocks(0, b'mine', 0); open('/mine', 'w').close()\n"
-                                  "print(machine.unique_id(), os.listdir('/'))")
+                mine = prompt.run(
+                    LOG + "import machine, os; log.writeblocks(0, b'mine', 0); open('/mine', "
+                    "'w').close()\n"
+                    "print(machine.unique_id(), os.listdir('/'))"
+                )
             with Prompt(other) as prompt:
-                theirs = prompt.run(LOG + "import machine, os; print(machine.unique_id(), os.listdir('/'))")
-            assert mine.endswith("['mine']") and theirs.endswith("[]") and mine.split(" [")[0] != theirs.split(" [")[0]
+                theirs = prompt.run(
+                    LOG + "import machine, os; print(machine.unique_id(), os.listdir('/'))"
+                )
+            assert (
+                mine.endswith("['mine']")
+                and theirs.endswith("[]")
+                and mine.split(" [")[0] != theirs.split(" [")[0]
+            )
             assert (log_bytes(one, 4), log_bytes(other, 4)) == (b"mine", b"\xff" * 4)
 
 
@@ -277,7 +370,7 @@ def test_nothing_is_formatted_that_is_not_erased(emulator):
         assert prompt.run("import os; print(os.listdir('/'))") == "[]"
     # A single programmed bit makes it somebody's flash.
     emulator.kill()
-    assert emulator.flash.read_bytes()[:len(content)] == content
+    assert emulator.flash.read_bytes()[: len(content)] == content
     content[:] = b"\xff" * (len(content) - 1) + b"\xfe"
     with emulator.flash.open("r+b") as file:
         file.write(content)
@@ -285,7 +378,7 @@ def test_nothing_is_formatted_that_is_not_erased(emulator):
     with Prompt(emulator) as prompt:
         prompt.run("1")
     emulator.kill()
-    assert emulator.flash.read_bytes()[:len(content)] == content
+    assert emulator.flash.read_bytes()[: len(content)] == content
 
 
 def test_a_file_that_is_no_flash_is_refused_untouched(tmp_path):
@@ -317,9 +410,12 @@ def test_what_cannot_start_says_so(tmp_path):
 
 
 def test_the_board_dies_with_the_one_who_started_it(tmp_path):
-    code = (f"import sys, time\nsys.path.insert(0, {str(ROOT / 'host')!r})\nfrom quipu.build.emulator import Emulator\n"
-            f"e = Emulator({BOARDS[0]!r}, {str(tmp_path / 'flash')!r}, frozen=False)\ne.start()\n"
-            "print(e.pid, flush=True)\ntime.sleep(600)")
+    code = (
+        f"import sys, time\nsys.path.insert(0, {str(ROOT / 'host')!r})\nfrom quipu.build.emulator "
+        f"import Emulator\n"
+        f"e = Emulator({BOARDS[0]!r}, {str(tmp_path / 'flash')!r}, frozen=False)\ne.start()\n"
+        "print(e.pid, flush=True)\ntime.sleep(600)"
+    )
     starter = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     qemu = int(starter.stdout.readline())
     assert Path(f"/proc/{qemu}").exists()
@@ -336,7 +432,9 @@ def alive(pid):
         return False
 
 
-# ---------------------------------------------------------------------------------------------------- start and prompt
+# ----------------------------------------------------------------------------------------------------
+# start and prompt
+
 
 def test_mpremote_copies_and_lists_files(emulator, tmp_path):
     source = tmp_path / "data.bin"
@@ -349,7 +447,8 @@ def test_mpremote_copies_and_lists_files(emulator, tmp_path):
 
 
 def start_main(emulator, code):
-    """Put main.py on the board and start it by a power cycle; returns the serial port as bytes go."""
+    """Put main.py on the board and start it by a power cycle; returns the serial port as bytes
+    go."""
     with Prompt(emulator) as prompt:
         prompt.transport.fs_writefile("/main.py", code)
     emulator.restart()
@@ -368,7 +467,8 @@ def test_main_py_starts_and_ctrl_c_stops_it(emulator):
         assert b"soft reboot" in transport.read_until(1, b"application 42\r\n", timeout=LIMIT_S)
         port.write(b"\x03")
         transport.read_until(1, b">>> ", timeout=LIMIT_S)
-        # From the raw REPL it is one too, but main.py is not started: mpremote could not work otherwise.
+        # From the raw REPL it is one too, but main.py is not started: mpremote could not work
+        # otherwise.
         transport.enter_raw_repl(soft_reset=True)
         assert transport.exec("import sys; print('main' in globals(), 1 + 1)") == b"False 2\r\n"
     finally:
@@ -396,14 +496,17 @@ def test_machine_reset_boots_again(emulator):
         assert emulator.pid == pid and emulator.running
 
 
-# ------------------------------------------------------------------------------------------------------------ serial port
+# ------------------------------------------------------------------------------------------------------------
+# serial port
+
 
 def test_every_byte_goes_both_ways_unchanged(emulator):
     sent = bytes(range(256)) * 2
     with Prompt(emulator) as prompt:
         prompt.transport.exec_raw_no_follow(
             "import micropython, sys\nmicropython.kbd_intr(-1)\nprint('ready')\n"
-            f"data = sys.stdin.buffer.read({len(sent)})\nmicropython.kbd_intr(3)\nsys.stdout.buffer.write(data)\n")
+            f"data = sys.stdin.buffer.read({len(sent)})\nmicropython.kbd_intr(3)\nsys.stdout.buffer.write(data)\n"
+        )
         prompt.transport.read_until(1, b"ready\r\n", timeout=LIMIT_S)
         port = prompt.transport.serial
         port.write(sent)
@@ -415,7 +518,9 @@ def test_input_waits_for_a_board_that_does_not_read(emulator):
     sent = bytes(32 + i * 7 % 95 for i in range(6000))  # several times what the board can keep
     with Prompt(emulator) as prompt:
         prompt.transport.exec_raw_no_follow(
-            "import sys, time\nprint('ready')\ntime.sleep_ms(500)\nsys.stdout.buffer.write(sys.stdin.buffer.read(6000))\n")
+            "import sys, "
+            "time\nprint('ready')\ntime.sleep_ms(500)\nsys.stdout.buffer.write(sys.stdin.buffer.read(6000))\n"
+        )
         prompt.transport.read_until(1, b"ready\r\n", timeout=LIMIT_S)
         prompt.transport.serial.write(sent)
         out, error = prompt.transport.follow(timeout=LIMIT_S)
@@ -425,7 +530,8 @@ def test_input_waits_for_a_board_that_does_not_read(emulator):
 def test_output_waits_for_a_slow_reader(emulator):
     with Prompt(emulator) as prompt:
         prompt.transport.exec_raw_no_follow("for i in range(2000): print('%0100d' % i)\n")
-        time.sleep(0.7)  # meanwhile the board fills what the kernel keeps for the port, and has to stop
+        # meanwhile the board fills what the kernel keeps for the port, and has to stop
+        time.sleep(0.7)
         sent = b"".join(b"%0100d\r\n" % i for i in range(2000))
         port = prompt.transport.serial
         port.timeout = LIMIT_S
@@ -436,8 +542,10 @@ def test_poll_tells_whether_input_is_there(emulator):
     with Prompt(emulator) as prompt:
         prompt.transport.exec_raw_no_follow(
             "import select, sys, time\np = select.poll(); p.register(sys.stdin, select.POLLIN)\n"
-            "t = time.ticks_ms(); print(p.poll(200), 200 <= time.ticks_diff(time.ticks_ms(), t) < 5000)\n"
-            f"print(len(p.poll({int(LIMIT_S * 1000)})), sys.stdin.read(1))\n")
+            "t = time.ticks_ms(); print(p.poll(200), 200 <= time.ticks_diff(time.ticks_ms(), t) < "
+            "5000)\n"
+            f"print(len(p.poll({int(LIMIT_S * 1000)})), sys.stdin.read(1))\n"
+        )
         assert prompt.transport.read_until(1, b"\n", timeout=LIMIT_S) == b"[] True\r\n"
         prompt.transport.serial.write(b"x")
         assert prompt.transport.follow(timeout=LIMIT_S) == (b"1 x\r\n", b"")
@@ -445,15 +553,25 @@ def test_poll_tells_whether_input_is_there(emulator):
 
 def test_a_board_that_nobody_listens_to_goes_on(emulator):
     # Far more than the kernel keeps for the port; the flash tells when the board is through.
-    start_main(emulator, LOG.encode() + b"for i in range(4000): print('x' * 100)\nlog.writeblocks(0, b'done', 0)\n").close()
-    wait_until(lambda: log_bytes(emulator, 4) == b"done", "the board goes on when its output has no room")
+    start_main(
+        emulator,
+        LOG.encode() + b"for i in range(4000): print('x' * 100)\nlog.writeblocks(0, b'done', 0)\n",
+    ).close()
+    wait_until(
+        lambda: log_bytes(emulator, 4) == b"done", "the board goes on when its output has no room"
+    )
 
 
-# ---------------------------------------------------------------------------------------------------------------- images
+# ----------------------------------------------------------------------------------------------------------------
+# images
+
 
 def test_the_frozen_image_has_quipu_in_it_and_the_bare_one_has_not():
-    ask = "import sys\ntry:\n  import shared_kernel.const\n  from board_facts import FACTS\n  print(FACTS['name'])\n" \
-          "except ImportError as e: print(e)"
+    ask = (
+        "import sys\ntry:\n  import shared_kernel.const\n  from board_facts import FACTS\n  "
+        "print(FACTS['name'])\n"
+        "except ImportError as e: print(e)"
+    )
     for board in BOARDS:
         with Emulator(board) as frozen, Prompt(frozen) as prompt:
             assert prompt.run(ask) == board
@@ -474,7 +592,11 @@ def test_a_source_that_is_none_is_refused(tmp_path, monkeypatch):
         images.micropython_source()
     (tmp_path / "py").mkdir()
     (tmp_path / "py" / "mkenv.mk").touch()
-    (tmp_path / "py" / "mpconfig.h").write_text("".join(
-        f"#define MICROPY_VERSION_{part} {number}\n" for part, number in (("MAJOR", 1), ("MINOR", 21), ("MICRO", 9))))
+    (tmp_path / "py" / "mpconfig.h").write_text(
+        "".join(
+            f"#define MICROPY_VERSION_{part} {number}\n"
+            for part, number in (("MAJOR", 1), ("MINOR", 21), ("MICRO", 9))
+        )
+    )
     with pytest.raises(images.ImageError, match="1.21.9"):
         images.micropython_source()

@@ -1,5 +1,5 @@
-"""The applications of firmware/examples run on an emulated board, on real recordings and on made-up ones, until the laptop has
-synced and verified what they wrote."""
+"""The applications of firmware/examples run on an emulated board, on real recordings and on made-up
+ones, until the laptop has synced and verified what they wrote."""
 
 import json
 import struct
@@ -21,7 +21,8 @@ SOURCES = {f"/{path.name}": path.read_text() for path in EXAMPLES.glob("*.py")}
 PER_ACTIVITY = 2  # examples, and as many windows to name
 WAIT_S = 60
 
-# A sensor that replays a file of i32, six a sample; a watchdog that bites; and what both runs have in common.
+# A sensor that replays a file of i32, six a sample; a watchdog that bites; and what both runs have
+# in common.
 RECORDED = """
 import struct, time
 class Recorded:
@@ -94,15 +95,25 @@ def proved(board, archive):
 
 def expected_features(series):
     """The features by their definition, apart from the board's code."""
-    out = [each for c in series.channels for each in (sum(c) // len(c), sum(abs(x - sum(c) // len(c)) for x in c) // len(c))]
-    return out + [sum(abs(b - a) for a, b in zip(c, c[1:])) // (len(c) - 1) for c in series.channels[:4]]
+    out = [
+        each
+        for c in series.channels
+        for each in (sum(c) // len(c), sum(abs(x - sum(c) // len(c)) for x in c) // len(c))
+    ]
+    return out + [
+        sum(abs(b - a) for a, b in zip(c, c[1:])) // (len(c) - 1) for c in series.channels[:4]
+    ]
 
 
 def names(windows, known, far=4 << 32):
-    """The tag of each window: of what is nearest among `known`, (features, tag), which grows by every window that is near nothing."""
+    """The tag of each window: of what is nearest among `known`, (features, tag), which grows by
+    every window that is near nothing."""
     out = []
     for window in windows:
-        distance, i = min((sum((a - b) ** 2 for a, b in zip(window, each)), i) for i, (each, _) in enumerate(known))
+        distance, i = min(
+            (sum((a - b) ** 2 for a, b in zip(window, each)), i)
+            for i, (each, _) in enumerate(known)
+        )
         out.append(known[i][1] if distance <= far else 0)
         if distance > far:
             known.append((window, 0))
@@ -113,12 +124,20 @@ def names(windows, known, far=4 << 32):
 def test_real_motions_are_named_as_the_laptop_names_them(run, tmp_path):
     activities, training = read("TRAIN")
     _, unseen = read("TEST")
-    chosen = [[each for each in part if each.activity == name][:PER_ACTIVITY] for part in (training, unseen) for name in activities]
+    chosen = [
+        [each for each in part if each.activity == name][:PER_ACTIVITY]
+        for part in (training, unseen)
+        for name in activities
+    ]
     taught, asked = ([each for group in chosen[i : i + 4] for each in group] for i in (0, 4))
     tags = [activities.index(each.activity) + 1 for each in taught]
-    samples = b"".join(struct.pack("<6i", *values) for each in taught + asked for values in zip(*each.channels))
+    samples = b"".join(
+        struct.pack("<6i", *values) for each in taught + asked for values in zip(*each.channels)
+    )
     main = TAUGHT.format(module="imu_logger", tags=tags, run=run.format(windows=len(asked)))
-    emulator = started(tmp_path, SOURCES | {"/recorded.py": RECORDED, "/samples.bin": samples, "/main.py": main})
+    emulator = started(
+        tmp_path, SOURCES | {"/recorded.py": RECORDED, "/samples.bin": samples, "/main.py": main}
+    )
     with emulator, quipu.connect(emulator.port, timeout=30) as board:
         wait_for(board, "done")
         memory = proved(board, tmp_path / "archive")
@@ -162,7 +181,9 @@ while True:
         assert b"full" in said and full["records"] > 20
         with pytest.raises(quipu.errors.LogFull):
             board.put("x", b"1")
-        assert board.info()["records"] == full["records"], "recording has stopped, answering has not"
+        assert board.info()["records"] == full["records"], (
+            "recording has stopped, answering has not"
+        )
         proved(board, tmp_path / "archive")
         assert int(wait_for(board, "missed")) > 0
         memory = proved(board, tmp_path / "archive")
@@ -189,7 +210,9 @@ quipu.serve()
     with emulator, quipu.connect(emulator.port, timeout=30) as board:
         wait_for(board, "done")
         memory = proved(board, tmp_path / "archive")
-    assert memory.state().records.live() == 4, "two windows before the battery was low, two after it recovered"
+    assert memory.state().records.live() == 4, (
+        "two windows before the battery was low, two after it recovered"
+    )
     assert memory.get("battery_mv") == b"3299"
     assert len(memory.history("battery_mv").versions) == 1
 

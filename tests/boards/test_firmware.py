@@ -1,7 +1,8 @@
-"""The whole product on emulated boards: the laptop's verbs, over the serial port, on the real firmware, frozen and copied.
+"""The whole product on emulated boards: the laptop's verbs, over the serial port, on the real
+firmware, frozen and copied.
 
-Every verb is carried out on each board and on the plain model of tests/model.py; every refusal changes nothing at all.
-"""
+Every verb is carried out on each board and on the plain model of tests/model.py; every refusal
+changes nothing at all."""
 
 import json
 import math
@@ -42,10 +43,15 @@ from tests.boards.conftest import place
 from tests.model import Model, contents_of
 
 CONFIG = (4, 6, 5, 6, 4, 8, 8)  # small pools, so that each is soon full
-FROZEN, FROZEN_M0, COPIED = "frozen in an MPS2_AN386", "frozen in a MICROBIT_M0", "copied to an MPS2_AN386"
+FROZEN, FROZEN_M0, COPIED = (
+    "frozen in an MPS2_AN386",
+    "frozen in a MICROBIT_M0",
+    "copied to an MPS2_AN386",
+)
 BOARDS = (FROZEN, FROZEN_M0, COPIED)
 CAPACITIES = dict(zip(CONFIG_NAMES, CONFIG))
-NO_RANDOM = {"/lib/os.py": "from uos import *\ndel urandom\n"}  # stands in for the module; most ports have a generator
+# stands in for the module; most ports have a generator
+NO_RANDOM = {"/lib/os.py": "from uos import *\ndel urandom\n"}
 LOWEST, HIGHEST = -(2**31), 2**31 - 1
 TOKEN = bytes(8)
 
@@ -64,8 +70,8 @@ class Recorder:
 
 
 class Told:
-    """A running board that has been told the whole story. ids: of what it holds, and of what it held; model: what it must
-    hold; archive: synced at the end; verdict: verified then."""
+    """A running board that has been told the whole story. ids: of what it holds, and of what it
+    held; model: what it must hold; archive: synced at the end; verdict: verified then."""
 
     def __init__(self, emulator, archive, configured):
         self.emulator = emulator
@@ -78,7 +84,8 @@ class Told:
         self.story()
 
     def tell(self, verb, *args):
-        """Tell the board and the model one change; return its seq, which is the id of what it created."""
+        """Tell the board and the model one change; return its seq, which is the id of what it
+        created."""
         seq = getattr(self.board, verb)(*args)
         assert seq > self.last
         self.last = seq
@@ -96,25 +103,53 @@ class Told:
             assert self.board.info()["log"] == name.hex()
         assert self.board.info()["seq"] == 0
 
-        vectors = [[0, 1, -1, 65536], [LOWEST, HIGHEST, LOWEST, HIGHEST], [HIGHEST, LOWEST, HIGHEST, LOWEST], [7, 7, 7, 7], [0, 0, 0, 0]]
-        records = [tell("insert", vector, tag, b"metadata"[:size])
-                   for vector, tag, size in zip(vectors, (0, 0xFFFFFFFF, 3, 3, 3), (0, 8, 1, 7, 4))]
+        vectors = [
+            [0, 1, -1, 65536],
+            [LOWEST, HIGHEST, LOWEST, HIGHEST],
+            [HIGHEST, LOWEST, HIGHEST, LOWEST],
+            [7, 7, 7, 7],
+            [0, 0, 0, 0],
+        ]
+        records = [
+            tell("insert", vector, tag, b"metadata"[:size])
+            for vector, tag, size in zip(vectors, (0, 0xFFFFFFFF, 3, 3, 3), (0, 8, 1, 7, 4))
+        ]
         tell("update", records[0], 3)
         tell("update", records[1], None, b"other")
         tell("update", records[2], 0x80000000, b"")
-        nodes = [tell("create_node", 1, records[0]), tell("create_node", 2), tell("create_node", 0xFFFFFFFF, records[1]),
-                 tell("create_node", 2, records[0])]
-        edges = [tell("create_edge", kind, nodes[a], nodes[b])
-                 for kind, a, b in ((1, 0, 1), (2, 1, 2), (1, 2, 3), (1, 3, 0), (5, 0, 0), (1, 0, 2))]
+        nodes = [
+            tell("create_node", 1, records[0]),
+            tell("create_node", 2),
+            tell("create_node", 0xFFFFFFFF, records[1]),
+            tell("create_node", 2, records[0]),
+        ]
+        edges = [
+            tell("create_edge", kind, nodes[a], nodes[b])
+            for kind, a, b in ((1, 0, 1), (2, 1, 2), (1, 2, 3), (1, 3, 0), (5, 0, 0), (1, 0, 2))
+        ]
         assert self.board.edges_of(nodes[0]) == self.model.edges_of(nodes[0])
-        for key, value in (("a", b""), ("n" * 24, b"8 bytes."), (b"\0\xff", b"1"), ("a", b"later"), ("a", b"later"), ("b", b"2")):
+        for key, value in (
+            ("a", b""),
+            ("n" * 24, b"8 bytes."),
+            (b"\0\xff", b"1"),
+            ("a", b"later"),
+            ("a", b"later"),
+            ("b", b"2"),
+        ):
             tell("put", key, value)
         tell("delete_key", "b")
         tell("delete", records[4])
         tell("delete_edge", edges[5])
         tell("delete_node", nodes[3])  # and two edges with it
-        ids.update(record=records[2], referred=records[0], stale_record=records[4], node=nodes[0], stale_node=nodes[3],
-                   edge=edges[0], stale_edge=edges[5])
+        ids.update(
+            record=records[2],
+            referred=records[0],
+            stale_record=records[4],
+            node=nodes[0],
+            stale_node=nodes[3],
+            edge=edges[0],
+            stale_edge=edges[5],
+        )
         while len(self.model.records) < self.model.max_records:
             tell("insert", [9, 9, 9, len(self.model.records)])
         while len(self.model.nodes) < self.model.max_nodes:
@@ -133,7 +168,8 @@ class Told:
         self.verdict = quipu.verify(self.archive, self.board.board)
 
     def place(self):
-        """What may not change when a command is refused: seq, head and root, and every byte of the log region."""
+        """What may not change when a command is refused: seq, head and root, and every byte of the
+        log region."""
         log = self.emulator.facts["log"]
         with self.emulator.flash.open("rb") as file:
             file.seek(log["start"])
@@ -147,6 +183,7 @@ def told(copied, tmp_path_factory):
     """A function that returns the Told of a board's name; started and told on its first use."""
     there = {}
     with ExitStack() as stack:
+
         def get(name):
             if name not in there:
                 if name == COPIED:
@@ -154,9 +191,13 @@ def told(copied, tmp_path_factory):
                 else:
                     emulator = Emulator("MICROBIT_M0" if name == FROZEN_M0 else "MPS2_AN386")
                 stack.enter_context(emulator)
-                # Where a board has no randomness of its own and no file of it, the laptop must begin the log.
-                place(emulator, {"/quipu.json": json.dumps({**emulator.facts, "capacities": CAPACITIES})}
-                      | ({**NO_RANDOM, "/quipu.entropy": None} if name == COPIED else {}))
+                # Where a board has no randomness of its own and no file of it, the laptop must
+                # begin the log.
+                place(
+                    emulator,
+                    {"/quipu.json": json.dumps({**emulator.facts, "capacities": CAPACITIES})}
+                    | ({**NO_RANDOM, "/quipu.entropy": None} if name == COPIED else {}),
+                )
                 it = Told(emulator, tmp_path_factory.mktemp("told") / "archive", name != COPIED)
                 stack.callback(it.board.close)
                 there[name] = it
@@ -170,14 +211,21 @@ def each(request, told):
     return told(request.param)
 
 
-# -- what a board does ----------------------------------------------------------------------------------------------------
+# -- what a board does -----------------------------------------------------------------------------
 
 
 def test_the_log_proves_the_live_board(each):
     verdict, info = each.verdict, each.board.info()
-    assert verdict.verdict == "match" and verdict.exit_code == 0 and verdict.first_divergence is None
-    assert verdict.frames == verdict.seq + 1 > 40 and verdict.snapshots == 1 and verdict.checkpoints >= 2
-    assert verdict.seq >= verdict.live["seq"] - verdict.live["ahead"] == each.last + 2  # the sync's own clock and checkpoint
+    assert (
+        verdict.verdict == "match" and verdict.exit_code == 0 and verdict.first_divergence is None
+    )
+    assert (
+        verdict.frames == verdict.seq + 1 > 40
+        and verdict.snapshots == 1
+        and verdict.checkpoints >= 2
+    )
+    # the sync's own clock and checkpoint
+    assert verdict.seq >= verdict.live["seq"] - verdict.live["ahead"] == each.last + 2
     assert verdict.live["root"] == verdict.state_root == info["root"]
     assert verdict.live["head"] == verdict.chain_head == info["head"]
     assert info["board"].startswith(info["machine"].split()[0]) and verdict.board == info["board"]
@@ -186,7 +234,9 @@ def test_the_log_proves_the_live_board(each):
 
 def test_the_board_holds_what_it_was_told_and_nothing_else(each):
     expected = each.model.contents()
-    assert [len(expected[pool]) for pool in ("records", "nodes", "edges", "keys")] == list(CONFIG[1:5])
+    assert [len(expected[pool]) for pool in ("records", "nodes", "edges", "keys")] == list(
+        CONFIG[1:5]
+    )
     assert contents_of(quipu.state(each.archive)) == expected
     info = each.board.info()
     assert [info[pool] for pool in ("records", "nodes", "edges", "keys")] == list(CONFIG[1:5])
@@ -203,21 +253,32 @@ def test_every_question_is_answered_as_the_model_answers(each):
         assert board.edges_of(ident, 1) == model.edges_of(ident, into=False)
         assert board.edges_of(ident, 2) == model.edges_of(ident, out=False)
         for depth, kind in ((0, None), (1, None), (9, None), (9, 1), (9, 12345)):
-            assert board.neighbourhood(ident, depth, kind) == model.neighbourhood(ident, depth, kind)
-            assert board.neighbourhood(ident, depth, kind, 3) == model.neighbourhood(ident, depth, kind, True, True)
-            assert board.neighbourhood(ident, depth, kind, 2) == model.neighbourhood(ident, depth, kind, False, True)
+            assert board.neighbourhood(ident, depth, kind) == model.neighbourhood(
+                ident, depth, kind
+            )
+            assert board.neighbourhood(ident, depth, kind, 3) == model.neighbourhood(
+                ident, depth, kind, True, True
+            )
+            assert board.neighbourhood(ident, depth, kind, 2) == model.neighbourhood(
+                ident, depth, kind, False, True
+            )
     for ident, edge in model.edges.items():
         assert board.edge(ident) == edge
     for name, (seq, value) in model.keys.items():
-        assert board.get(name) == board.get_at(name, seq) == value and board.history(name).versions[0] == (seq, value)
+        assert board.get(name) == board.get_at(name, seq) == value and board.history(name).versions[
+            0
+        ] == (seq, value)
     for query in ([0, 0, 0, 0], [LOWEST, HIGHEST, LOWEST, HIGHEST], [9, 9, 9, 9]):
         for k, tag in ((1, None), (3, None), (128, None), (128, 3), (1, 4321)):
             found = board.search(query, k, tag)
             assert found == model.search(query, k, tag) and (found or tag == 4321)
-    with board.memory() as memory:  # a log that no sync has taken off the flash answers about its past too
+    # a log that no sync has taken off the flash answers about its past too
+    with board.memory() as memory:
         assert contents_of(memory.state()) == model.contents()
     assert board.state().root().hex() == board.info()["root"]
-    assert [row["id"] for row in board.query(Query("records", order=("id",)))] == sorted(model.records)
+    assert [row["id"] for row in board.query(Query("records", order=("id",)))] == sorted(
+        model.records
+    )
     ident = min(model.nodes)
     assert board.explain("node:%d" % ident)["frames"][0]["seq"] == ident
 
@@ -226,13 +287,20 @@ def test_log_and_snapshot_read_back_byte_by_byte(each):
     board = each.board
     archive = quipu.open_archive(each.archive)
     first = next(iter(archive.frames()))
-    assert board.frames(0, frames.NO_HEAD)[:len(first)] == first
+    assert board.frames(0, frames.NO_HEAD)[: len(first)] == first
     slot, header = board.snapshot_header()
     taken = archive.snapshot(each.snapshot)
-    assert taken[:len(header)] == header
+    assert taken[: len(header)] == header
     found = snapshot.decode(header)  # between it and the checkpoint, the frame that names it
-    assert found.seq == each.snapshot == each.checkpoint - 2 and len(taken) == len(header) + found.length
-    assert board.snapshot_data(slot, found.generation, 100, 50) == taken[len(header) + 100:][:50] != bytes(50)
+    assert (
+        found.seq == each.snapshot == each.checkpoint - 2
+        and len(taken) == len(header) + found.length
+    )
+    assert (
+        board.snapshot_data(slot, found.generation, 100, 50)
+        == taken[len(header) + 100 :][:50]
+        != bytes(50)
+    )
     assert board.read_region(0, 4) == b"QUP2"  # the first sector's record
     board.acknowledge(each.last)
     assert board.info()["acknowledged"] >= each.last
@@ -259,7 +327,7 @@ def test_the_same_commands_lead_to_the_same_root_on_every_board(told):
     assert other.root().hex() not in roots
 
 
-# -- what a board refuses -------------------------------------------------------------------------------------------------
+# -- what a board refuses --------------------------------------------------------------------------
 
 
 def raw(op, payload):
@@ -269,7 +337,10 @@ def raw(op, payload):
 
 REFUSALS = {
     "a vector of more dimensions": (WrongDimension, lambda board, ids: board.insert([1] * 5)),
-    "a vector of fewer dimensions": (WrongDimension, lambda board, ids: board.insert([1] * 3, 0, b"4444")),
+    "a vector of fewer dimensions": (
+        WrongDimension,
+        lambda board, ids: board.insert([1] * 3, 0, b"4444"),
+    ),
     "a vector of none": (WrongDimension, lambda board, ids: board.insert([])),
     "a vector longer than any frame": (TooLong, lambda board, ids: board.insert([1] * 100)),
     "a query of another dimension": (WrongDimension, lambda board, ids: board.search([1] * 5, 1)),
@@ -284,21 +355,39 @@ REFUSALS = {
     "an edge too many": (Full, lambda board, ids: board.create_edge(1, ids["node"], ids["node"])),
     "a key too many": (Full, lambda board, ids: board.put("one more", b"")),
     "a long name": (TooLong, lambda board, ids: board.put("n" * 25, b"")),
-    "a long name, past the host": (TooLong, raw(kernel.PUT, TOKEN + bytes((0, 0, 0, 0, 0, 25)) + b"n" * 25)),
+    "a long name, past the host": (
+        TooLong,
+        raw(kernel.PUT, TOKEN + bytes((0, 0, 0, 0, 0, 25)) + b"n" * 25),
+    ),
     "no name": (TooLong, raw(kernel.PUT, TOKEN + bytes(6))),
     "a long value": (TooLong, lambda board, ids: board.put("a", b"9 bytes..")),
     "reading a deleted record": (NotFound, lambda board, ids: board.record(ids["stale_record"])),
-    "updating a deleted record": (NotFound, lambda board, ids: board.update(ids["stale_record"], 1)),
+    "updating a deleted record": (
+        NotFound,
+        lambda board, ids: board.update(ids["stale_record"], 1),
+    ),
     "deleting a record twice": (NotFound, lambda board, ids: board.delete(ids["stale_record"])),
-    "a node for a deleted record": (NotFound, lambda board, ids: board.create_node(1, ids["stale_record"])),
+    "a node for a deleted record": (
+        NotFound,
+        lambda board, ids: board.create_node(1, ids["stale_record"]),
+    ),
     "deleting what a node refers to": (InUse, lambda board, ids: board.delete(ids["referred"])),
     "a record's id for a node": (NotFound, lambda board, ids: board.node(ids["record"])),
     "reading a deleted node": (NotFound, lambda board, ids: board.node(ids["stale_node"])),
     "deleting a node twice": (NotFound, lambda board, ids: board.delete_node(ids["stale_node"])),
-    "an edge from a deleted node": (NotFound, lambda board, ids: board.create_edge(1, ids["stale_node"], ids["node"])),
-    "an edge to a deleted node": (NotFound, lambda board, ids: board.create_edge(1, ids["node"], ids["stale_node"])),
+    "an edge from a deleted node": (
+        NotFound,
+        lambda board, ids: board.create_edge(1, ids["stale_node"], ids["node"]),
+    ),
+    "an edge to a deleted node": (
+        NotFound,
+        lambda board, ids: board.create_edge(1, ids["node"], ids["stale_node"]),
+    ),
     "the edges of a deleted node": (NotFound, lambda board, ids: board.edges_of(ids["stale_node"])),
-    "the neighbours of a deleted node": (NotFound, lambda board, ids: board.neighbourhood(ids["stale_node"], 2)),
+    "the neighbours of a deleted node": (
+        NotFound,
+        lambda board, ids: board.neighbourhood(ids["stale_node"], 2),
+    ),
     "reading a deleted edge": (NotFound, lambda board, ids: board.edge(ids["stale_edge"])),
     "deleting an edge twice": (NotFound, lambda board, ids: board.delete_edge(ids["stale_edge"])),
     "a deleted key": (NotFound, lambda board, ids: board.get("b")),
@@ -312,12 +401,21 @@ REFUSALS = {
     "a clock cut short": (Invalid, raw(requests.CLOCK, bytes(11))),
     "a clock too long": (Invalid, raw(requests.CLOCK, bytes(150))),
     "a question cut short": (QuipuError, raw(requests.RECORD, b"")),
-    "a search for more than an answer holds": (LinkError, lambda board, ids: board.search([0] * 4, 129)),
+    "a search for more than an answer holds": (
+        LinkError,
+        lambda board, ids: board.search([0] * 4, 129),
+    ),
     "a genesis over a log": (Invalid, lambda board, ids: board.configure(CONFIG)),
     "frames of another log": (LinkError, raw(requests.FRAMES, words_bytes((0,)) + bytes(16))),
     "frames after another history": (FormatError, lambda board, ids: board.frames(9, b"rewritten")),
-    "frames that are not written yet": (NotFound, lambda board, ids: board.frames(board.info()["seq"] + 2, bytes(8))),
-    "acknowledging what is not there": (Invalid, lambda board, ids: board.acknowledge(board.info()["seq"] + 2)),
+    "frames that are not written yet": (
+        NotFound,
+        lambda board, ids: board.frames(board.info()["seq"] + 2, bytes(8)),
+    ),
+    "acknowledging what is not there": (
+        Invalid,
+        lambda board, ids: board.acknowledge(board.info()["seq"] + 2),
+    ),
     "a snapshot that never was": (NotFound, lambda board, ids: board.snapshot_data(1, 99, 0, 10)),
 }
 
@@ -342,8 +440,16 @@ def test_a_change_changes_seq_head_root_and_flash(each):
 def test_noise_on_the_line_is_refused_and_the_next_request_answered(each):
     before = each.place()
     whole = encode_request(77, kernel.PUT, TOKEN + frames.put("a", b"noise"))
-    for noise in (whole[:-1], whole[:9] + b"?" + whole[10:], whole[1:], b"\x1e", b"\x1e#", b"\x1e#!", b"\x1e#" + b"A" * 300 + b"!",
-                  b"\xff\0 \r\n"):
+    for noise in (
+        whole[:-1],
+        whole[:9] + b"?" + whole[10:],
+        whole[1:],
+        b"\x1e",
+        b"\x1e#",
+        b"\x1e#!",
+        b"\x1e#" + b"A" * 300 + b"!",
+        b"\xff\0 \r\n",
+    ):
         each.board.link._write(noise)
         assert each.place() == before
     each.tell("put", "a", b"clear")
@@ -361,13 +467,30 @@ def test_a_blank_board_takes_only_a_genesis_that_fits():
         emulator = stack.enter_context(Emulator("MPS2_AN386"))
         place(emulator, NO_RANDOM)
         board = stack.enter_context(quipu.connect(emulator.port))
-        for error, act in ((NotFound, lambda: board.insert([0] * 4)), (NotFound, lambda: board.get("a")), (NotFound, board.checkpoint),
-                           (NotFound, lambda: board.sync("/nowhere")),
-                           (Invalid, lambda: board.link.request(kernel.INSERT, TOKEN + frames.insert([0] * 4), repeat=False)),
-                           (Invalid, lambda: board.configure((0, *CONFIG[1:]))),
-                           (Invalid, lambda: board.link.request(requests.CONFIGURE, words_bytes((0, *CONFIG[1:])) + bytes(17))),
-                           (Invalid, lambda: board.configure((4096, 1 << 20, 0, 0, 0, 0, 0))),
-                           (Invalid, lambda: board.link.request(requests.CONFIGURE, words_bytes(CONFIG) + bytes(1 + 15)))):
+        for error, act in (
+            (NotFound, lambda: board.insert([0] * 4)),
+            (NotFound, lambda: board.get("a")),
+            (NotFound, board.checkpoint),
+            (NotFound, lambda: board.sync("/nowhere")),
+            (
+                Invalid,
+                lambda: board.link.request(
+                    kernel.INSERT, TOKEN + frames.insert([0] * 4), repeat=False
+                ),
+            ),
+            (Invalid, lambda: board.configure((0, *CONFIG[1:]))),
+            (
+                Invalid,
+                lambda: board.link.request(
+                    requests.CONFIGURE, words_bytes((0, *CONFIG[1:])) + bytes(17)
+                ),
+            ),
+            (Invalid, lambda: board.configure((4096, 1 << 20, 0, 0, 0, 0, 0))),
+            (
+                Invalid,
+                lambda: board.link.request(requests.CONFIGURE, words_bytes(CONFIG) + bytes(1 + 15)),
+            ),
+        ):
             with pytest.raises(error):
                 act()
             assert blank() and not board.info()["configured"]
@@ -375,7 +498,7 @@ def test_a_blank_board_takes_only_a_genesis_that_fits():
         assert not blank() and board.insert([0] * 4) == 1
 
 
-# -- what verify and sync notice of a live board --------------------------------------------------------------------------
+# -- what verify and sync notice of a live board ---------------------------------------------------
 
 
 def test_a_board_that_went_another_way_is_named_with_the_seq(told, tmp_path):
@@ -391,7 +514,11 @@ def test_a_board_that_went_another_way_is_named_with_the_seq(told, tmp_path):
             if not ways:
                 board.sync(tmp_path / "archive")
                 assert quipu.verify(tmp_path / "archive", board).verdict == "match"
-                kept = {path: path.read_bytes() for path in (tmp_path / "archive").rglob("*") if path.is_file()}
+                kept = {
+                    path: path.read_bytes()
+                    for path in (tmp_path / "archive").rglob("*")
+                    if path.is_file()
+                }
                 ways.append(parting)
                 continue
             verdict = quipu.verify(tmp_path / "archive", board)
@@ -403,7 +530,11 @@ def test_a_board_that_went_another_way_is_named_with_the_seq(told, tmp_path):
                 board.sync(tmp_path / "archive")
             assert caught.value.seq == verdict.first_divergence["seq"]
             assert (board.info()["seq"], board.info()["root"]) == (before["seq"], before["root"])
-            assert kept == {path: path.read_bytes() for path in (tmp_path / "archive").rglob("*") if path.is_file()}
+            assert kept == {
+                path: path.read_bytes()
+                for path in (tmp_path / "archive").rglob("*")
+                if path.is_file()
+            }
 
 
 def test_a_bit_that_flips_in_a_boards_memory_is_noticed(told, tmp_path):
@@ -415,14 +546,20 @@ def test_a_bit_that_flips_in_a_boards_memory_is_noticed(told, tmp_path):
             assert quipu.verify(tmp_path / "archive", board).verdict == "match"
         with serial.Serial(emulator.port, 115200, timeout=1) as port:
             repl = Repl(port, emulator.port)
-            repl.run("arena = quipu.memory.store.kernel.arena\narena.touch(200)\narena.bytes[800] ^= 4", 10)
+            repl.run(
+                "arena = quipu.memory.store.kernel.arena\narena.touch(200)\narena.bytes[800] ^= 4",
+                10,
+            )
             repl.leave()
         with quipu.connect(emulator.port) as board:
             verdict = quipu.verify(tmp_path / "archive", board)
-            assert verdict.verdict == "mismatch" and verdict.first_divergence["what"] == "state root of the live board"
+            assert (
+                verdict.verdict == "mismatch"
+                and verdict.first_divergence["what"] == "state root of the live board"
+            )
 
 
-# -- a damaged log --------------------------------------------------------------------------------------------------------
+# -- a damaged log ---------------------------------------------------------------------------------
 
 
 def flip_a_bit(flash, at, frame, seed):
@@ -441,7 +578,8 @@ def rewrite_a_checkpoint(flash, at, frame, seed):
 def test_a_damaged_log_is_reported_and_takes_nothing_new_but_can_be_read(damage, tmp_path):
     with Emulator("MPS2_AN386", tmp_path / "flash.bin") as emulator:
         with quipu.connect(emulator.port) as board:
-            for i in range(50):  # within the last KiB it would look like a power cut, until an archive says otherwise
+            # within the last KiB it would look like a power cut, until an archive says otherwise
+            for i in range(50):
                 board.put("count", b"%d" % i)
                 if i == 5:
                     spoilt = board.checkpoint()
@@ -457,23 +595,29 @@ def test_a_damaged_log_is_reported_and_takes_nothing_new_but_can_be_read(damage,
         emulator.start()
         with quipu.connect(emulator.port) as board:
             info = board.info()
-            assert info["seq"] == spoilt - 1 and info["damage"], "it is known what stood before the damage"
+            assert info["seq"] == spoilt - 1 and info["damage"], (
+                "it is known what stood before the damage"
+            )
             assert board.get("count") == b"5"
             for change in (lambda: board.put("count", b"x"), board.checkpoint, board.snapshot):
                 with pytest.raises(Damage, match="damaged"):
                     change()
             verdict = quipu.verify(archive, board)
             assert verdict.verdict == "mismatch" and verdict.first_divergence["seq"] == spoilt
-        assert emulator.flash.read_bytes()[: emulator.emulation["flash"]["size"]] == flash[: emulator.emulation["flash"]["size"]], \
-            "nothing is written to a log that somebody may want to rescue"
+        assert (
+            emulator.flash.read_bytes()[: emulator.emulation["flash"]["size"]]
+            == flash[: emulator.emulation["flash"]["size"]]
+        ), "nothing is written to a log that somebody may want to rescue"
 
 
-# -- ports without Quipu --------------------------------------------------------------------------------------------------
+# -- ports without Quipu ---------------------------------------------------------------------------
 
 
 def test_a_board_with_other_firmware_is_told_apart_and_left_at_its_prompt():
     with Emulator("MPS2_AN386", frozen=False) as emulator:
-        with pytest.raises(PortError, match=r"MicroPython \S+ is here, but no Quipu .*flash it first"):
+        with pytest.raises(
+            PortError, match=r"MicroPython \S+ is here, but no Quipu .*flash it first"
+        ):
             quipu.connect(emulator.port)
         with serial.Serial(emulator.port, 115200, timeout=10) as port:
             port.write(b"print('still', 6 * 7)\r")

@@ -1,5 +1,6 @@
-"""`quipu flash` on a board that starts from a card, as stock firmware of boards with an SD card does: FAT at /sd, which is the current
-directory, and nothing at /. MicroPython's own FatFs on an emulated board, over blocks of its flash."""
+"""`quipu flash` on a board that starts from a card, as stock firmware of boards with an SD card
+does: FAT at /sd, which is the current directory, and nothing at /. MicroPython's own FatFs on an
+    emulated board, over blocks of its flash."""
 
 import json
 
@@ -18,8 +19,8 @@ BOARD = "MPS2_AN386"
 SECTOR, SIZE = 8192, 24 * 8192
 CARD_AT, CARD_SIZE = 1280 * 1024, 768 * 1024  # of the emulated flash, behind its raw log region
 
-# A card of blocks of 512 in sectors of 4096, which are read, changed and written again. It allocates nothing: MicroPython closes a file
-# that nobody holds any more while it collects garbage.
+# A card of blocks of 512 in sectors of 4096, which are read, changed and written again. It
+# allocates nothing: MicroPython closes a file that nobody holds any more while it collects garbage.
 CARD = f"""
 import emulated, micropython, os, sys
 @micropython.viper
@@ -43,7 +44,9 @@ class Card:
         return {CARD_SIZE // 512} if what == 4 else 512 if what == 5 else 0
 """
 # In place of the port's start-up. Whether a card is in, a file says.
-BOOT = CARD + """
+BOOT = (
+    CARD
+    + """
 there = "card" in os.listdir("/")
 os.umount("/")
 if there:
@@ -51,11 +54,15 @@ if there:
     os.chdir("/sd")
     sys.path[:] = ["", ".frozen", "/sd", "/sd/lib"]
 """
-INSERT = CARD + """
+)
+INSERT = (
+    CARD
+    + """
 os.VfsFat.mkfs(Card())
 os.mount(os.VfsLfs2(emulated.Flash(0, 1048576), progsize=256), "/")
 open("/card", "w").close()
 """
+)
 MAKE_FILE = f"""
 with open("/sd/quipu.log", "wb") as f:
     for _ in range({SIZE // 512}):
@@ -66,13 +73,18 @@ with open("/sd/quipu.log", "wb") as f:
 @pytest.fixture
 def facts(monkeypatch):
     own = images.board_facts(BOARD)
-    own.update(driver="fat", log={"path": "/sd/quipu.log", "size": SIZE}, geometry={"sector": SECTOR, "page": 512, "unit": 512})
+    own.update(
+        driver="fat",
+        log={"path": "/sd/quipu.log", "size": SIZE},
+        geometry={"sector": SECTOR, "page": 512, "unit": 512},
+    )
     monkeypatch.setattr(flash, "facts_for", lambda found, board: own)
     return own
 
 
 def prompt(emulator):
-    """Wait for the prompt of a board that restarts: an interrupt before it would be one of boot.py, which stands for what none reaches."""
+    """Wait for the prompt of a board that restarts: an interrupt before it would be one of boot.py,
+    which stands for what none reaches."""
     with serial.Serial(emulator.port, timeout=30) as port:
         port.write(b"\r")  # the first prompt may have passed
         assert port.read_until(b">>> ").endswith(b">>> ")
@@ -104,7 +116,10 @@ def started(emulator):
 def test_a_board_without_a_card_is_told_to_have_one(emulator, facts, capsys):
     assert cli.main(["flash", emulator.port]) == 3
     said = capsys.readouterr().err
-    assert f"nothing is mounted at /sd, and boards/{BOARD} keeps the log" in said and "put in a card with a FAT filesystem" in said
+    assert (
+        f"nothing is mounted at /sd, and boards/{BOARD} keeps the log" in said
+        and "put in a card with a FAT filesystem" in said
+    )
 
 
 def test_a_board_with_a_card_is_flashed_records_and_is_proved(emulator, facts, tmp_path, capsys):
@@ -113,12 +128,22 @@ def test_a_board_with_a_card_is_flashed_records_and_is_proved(emulator, facts, t
     assert cli.main(["flash", emulator.port]) == 3
     prompt(emulator)
     said = capsys.readouterr().err
-    assert f"/sd/quipu.log has 0 bytes and must have {SIZE:,}" in said and f"open('quipu.log', 'wb').write(b'\\xff' * {SIZE})" in said
+    assert (
+        f"/sd/quipu.log has 0 bytes and must have {SIZE:,}" in said
+        and f"open('quipu.log', 'wb').write(b'\\xff' * {SIZE})" in said
+    )
     on(emulator, MAKE_FILE)
 
     done = commands_boards.flash(emulator.port, None, main=False, dry_run=False)
-    assert all(path.startswith("/sd/") for path in done["plan"]["write"]) and "/sd/main.py" in done["plan"]["write"]
-    assert done["info"]["configured"] and done["info"]["sector"] * done["info"]["sectors"] == SIZE and done["info"]["unit"] == 512
+    assert (
+        all(path.startswith("/sd/") for path in done["plan"]["write"])
+        and "/sd/main.py" in done["plan"]["write"]
+    )
+    assert (
+        done["info"]["configured"]
+        and done["info"]["sector"] * done["info"]["sectors"] == SIZE
+        and done["info"]["unit"] == 512
+    )
     with quipu.connect(emulator.port) as board:
         seq = [board.put(b"mode", b"%d" % i) for i in range(20)][-1]
     emulator.kill()
@@ -131,13 +156,20 @@ def test_a_board_with_a_card_is_flashed_records_and_is_proved(emulator, facts, t
     assert again["write"] == [] and len(again["keep"]) > 40 and again["root"] == "/sd"
     started(emulator)
     attached = commands_boards.attach(emulator.port, str(tmp_path / "attached"))
-    assert attached["exit_code"] == 0 and attached["seq"] >= seq, "the board's own driver reads the card from outside"
+    assert attached["exit_code"] == 0 and attached["seq"] >= seq, (
+        "the board's own driver reads the card from outside"
+    )
 
     started(emulator)
     other = {**facts, "log": {**facts["log"], "size": SIZE - SECTOR}}
     with pytest.raises(PortError, match="quipu sync"), deploy.opened(emulator.port) as repl:
-        flash.plan(repl, flash.settled(repl, flash.probe(repl), other), other, ".mpy", {"/sd/quipu.json": json.dumps(other).encode()})
-
+        flash.plan(
+            repl,
+            flash.settled(repl, flash.probe(repl), other),
+            other,
+            ".mpy",
+            {"/sd/quipu.json": json.dumps(other).encode()},
+        )
 
 
 def test_a_firmware_with_quipu_in_it_is_left_as_it_is(capsys):
@@ -148,4 +180,8 @@ def test_a_firmware_with_quipu_in_it_is_left_as_it_is(capsys):
             assert f"is the image of {BOARD} with Quipu in it" in capsys.readouterr().err
         assert started(frozen)["log"] == log
         with deploy.opened(frozen.port) as repl:
-            assert flash.hashes(repl) == {} and repl.run("import quipu; print(quipu.__file__)", 10).strip() == b"quipu/__init__.py"
+            assert (
+                flash.hashes(repl) == {}
+                and repl.run("import quipu; print(quipu.__file__)", 10).strip()
+                == b"quipu/__init__.py"
+            )

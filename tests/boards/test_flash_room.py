@@ -1,4 +1,5 @@
-"""`quipu flash` where the filesystem cannot hold old and new files at once: it says so with numbers, and nothing goes without consent."""
+"""`quipu flash` where the filesystem cannot hold old and new files at once: it says so with
+numbers, and nothing goes without consent."""
 
 import json
 import os
@@ -20,7 +21,8 @@ LEFT = 30  # blocks of 4096 that a file of the user's leaves free: fewer than Qu
 def fill(emulator, left):
     """Let a file of the user's take all but so many blocks."""
     with deploy.opened(emulator.port) as repl:
-        repl.run(f"""
+        repl.run(
+            f"""
 import os
 try:
     os.remove("/mine.bin")
@@ -29,7 +31,9 @@ except OSError:
 with open("/mine.bin", "wb") as f:
     for _ in range(os.statvfs("/")[3] - {left} - 2):
         f.write(bytes(4096))
-""", 60)
+""",
+            60,
+        )
 
 
 def there(emulator):
@@ -47,13 +51,18 @@ def emulator(monkeypatch):
 
         def newer(found, facts, main):
             form, wanted = contents(found, facts, main)
-            return form, {path: content + b"\0" if path.endswith(".mpy") else content for path, content in wanted.items()}
+            return form, {
+                path: content + b"\0" if path.endswith(".mpy") else content
+                for path, content in wanted.items()
+            }
 
         monkeypatch.setattr(flash, "contents", newer)
         yield it
 
 
-def test_it_is_refused_with_numbers_agreed_to_and_completed_after_a_cut(emulator, monkeypatch, capsys):
+def test_it_is_refused_with_numbers_agreed_to_and_completed_after_a_cut(
+    emulator, monkeypatch, capsys
+):
     old = there(emulator)
     start = ["flash", emulator.port]
     monkeypatch.setattr("sys.stdin", open(os.devnull))  # nobody can be asked
@@ -62,7 +71,10 @@ def test_it_is_refused_with_numbers_agreed_to_and_completed_after_a_cut(emulator
     modules = [path for path in old if path.endswith(".mpy")]
     assert sorted(plan["first"]) == sorted(modules) and plan["need"] > plan["free"] > 0
     said = capsys.readouterr().err
-    assert f"do not fit at once: {plan['need']:,} bytes are to be written and {plan['free']:,} are free" in said
+    assert (
+        f"do not fit at once: {plan['need']:,} bytes are to be written and {plan['free']:,} are "
+        f"free" in said
+    )
     assert f"{len(modules)} old files can go first" in said and "say --yes" in said
     monkeypatch.setattr(commands_boards, "_asker", lambda: lambda question: False)
     assert cli.main(start) == 1 and "nothing was written" in capsys.readouterr().err
@@ -70,8 +82,14 @@ def test_it_is_refused_with_numbers_agreed_to_and_completed_after_a_cut(emulator
     carry_out = flash.carry_out
 
     asked = []
-    monkeypatch.setattr(commands_boards, "_asker", lambda: lambda question: asked.append(question) or True)
-    monkeypatch.setattr(flash, "carry_out", lambda repl, todo, wanted, progress: carry_out(repl, todo, wanted, cut_half_way(emulator)))
+    monkeypatch.setattr(
+        commands_boards, "_asker", lambda: lambda question: asked.append(question) or True
+    )
+    monkeypatch.setattr(
+        flash,
+        "carry_out",
+        lambda repl, todo, wanted, progress: carry_out(repl, todo, wanted, cut_half_way(emulator)),
+    )
     with pytest.raises(CutError):
         commands_boards.flash(emulator.port, None, main=False, dry_run=False)
     assert len(asked) == 1 and "Remove them first?" in asked[0]
@@ -88,7 +106,9 @@ def test_it_is_refused_with_numbers_agreed_to_and_completed_after_a_cut(emulator
         assert board.put(b"mode", b"run") > 0
 
 
-def test_where_even_without_the_old_files_there_is_no_room_nothing_goes(emulator, monkeypatch, capsys):
+def test_where_even_without_the_old_files_there_is_no_room_nothing_goes(
+    emulator, monkeypatch, capsys
+):
     old = there(emulator)
     contents = flash.contents
 

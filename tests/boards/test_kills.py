@@ -1,5 +1,5 @@
-"""A board whose power is cut at any moment loses nothing that it acknowledged, and has nothing half: some kills of the many that
-`make faults` makes (tests/faults/qemu_kills.py)."""
+"""A board whose power is cut at any moment loses nothing that it acknowledged, and has nothing
+half: some kills of the many that `make faults` makes (tests/faults/qemu_kills.py)."""
 
 import json
 
@@ -16,11 +16,16 @@ KILLS = 24
 
 
 def test_every_acknowledged_change_survives_every_cut(tmp_path):
-    # What is compared after each cut, `kill` has compared; here, that there was something to compare.
+    # What is compared after each cut, `kill` has compared; here, that there was something to
+    # compare.
     witness, rounds, archive, _ = kill(tmp_path, KILLS, SEED)
     first_seqs, snapshots, boots, cuts = zip(*rounds)
-    print(f"{KILLS} cuts, {len(witness.owed)} changes; what was under way was found whole {witness.found} times, not there "
-          f"{witness.lost} times; torn tails {cuts[-1]}; recycled up to seq {first_seqs[-1]}; snapshots of seq {snapshots[-1]}")
+    print(
+        f"{KILLS} cuts, {len(witness.owed)} changes; what was under way was found whole "
+        f"{witness.found} times, not there "
+        f"{witness.lost} times; torn tails {cuts[-1]}; recycled up to seq {first_seqs[-1]}; "
+        f"snapshots of seq {snapshots[-1]}"
+    )
     assert len(rounds) == KILLS + 1 and len(witness.owed) > 20 * KILLS
     assert witness.found + witness.lost > 0
     assert len(set(boots)) == KILLS + 1, "each round began with a boot"
@@ -30,10 +35,18 @@ def test_every_acknowledged_change_survives_every_cut(tmp_path):
 
 
 def test_a_lost_change_would_be_noticed(tmp_path):
-    # The mutation: the last acknowledged frame is wiped off the flash, as if it had been acknowledged before it was programmed.
+    # The mutation: the last acknowledged frame is wiped off the flash, as if it had been
+    # acknowledged before it was programmed.
     witness = Witness()
     with Emulator("MPS2_AN386", tmp_path / "flash.bin") as emulator:
-        place(emulator, {"/quipu.json": json.dumps({**emulator.facts, "capacities": dict(zip(CONFIG_NAMES, CONFIG))})})
+        place(
+            emulator,
+            {
+                "/quipu.json": json.dumps(
+                    {**emulator.facts, "capacities": dict(zip(CONFIG_NAMES, CONFIG))}
+                )
+            },
+        )
         with quipu.connect(emulator.port, timeout=30) as board:
             for i in range(9):
                 head = bytes.fromhex(board.info()["head"])
@@ -43,12 +56,16 @@ def test_a_lost_change_would_be_noticed(tmp_path):
         flash = emulator.flash.read_bytes()
         at = flash.index(frame, emulator.facts["log"]["start"])
         for wiped in (False, True):
-            emulator.flash.write_bytes(flash[:at] + b"\xff" * len(frame) + flash[at + len(frame):] if wiped else flash)
+            emulator.flash.write_bytes(
+                flash[:at] + b"\xff" * len(frame) + flash[at + len(frame) :] if wiped else flash
+            )
             emulator.start()
             archive = tmp_path / f"archive {wiped}"
             with quipu.connect(emulator.port, timeout=30) as board:
                 board.sync(archive)
-                assert quipu.verify(archive, board).verdict == "match", "the board itself cannot know"
+                assert quipu.verify(archive, board).verdict == "match", (
+                    "the board itself cannot know"
+                )
             if wiped:
                 with pytest.raises(AssertionError, match="an acknowledged change is gone"):
                     witness.check(archive)

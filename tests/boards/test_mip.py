@@ -1,4 +1,5 @@
-"""`mpremote mip install` of the checkout's package.json, served on loopback, makes a plain board one that records and verifies."""
+"""`mpremote mip install` of the checkout's package.json, served on loopback, makes a plain board
+one that records and verifies."""
 
 import functools
 import http.server
@@ -19,7 +20,9 @@ BOARD = "MPS2_AN386"
 @pytest.fixture
 def address():
     """Where the checkout is served."""
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=images.checkout_root())
+    handler = functools.partial(
+        http.server.SimpleHTTPRequestHandler, directory=images.checkout_root()
+    )
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -32,15 +35,35 @@ def test_the_package_names_every_file_of_the_boards_side():
     text = (images.checkout_root() / "package.json").read_text()
     assert text == mip.package(), "a file came or went: run `python host/quipu/build/mip.py`"
     named = {"/lib/" + place for place, _ in json.loads(text)["urls"]}
-    assert named == {path for path in deploy.files(images.board_facts(BOARD), native=False) if path.startswith("/lib/")}
+    assert named == {
+        path
+        for path in deploy.files(images.board_facts(BOARD), native=False)
+        if path.startswith("/lib/")
+    }
 
 
 def test_a_board_that_mip_installed_records_and_verifies(address, tmp_path):
     with Emulator(BOARD, frozen=False) as emulator:
         with deploy.opened(emulator.port) as repl:
             repl.make_folder("/lib")
-        done = subprocess.run([sys.executable, "-m", "mpremote", "connect", emulator.port, "mip", "install", "--target", "/lib",
-                               f"{address}/package.json"], check=False, capture_output=True, text=True, timeout=200)
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "mpremote",
+                "connect",
+                emulator.port,
+                "mip",
+                "install",
+                "--target",
+                "/lib",
+                f"{address}/package.json",
+            ],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=200,
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         with deploy.opened(emulator.port) as repl:
             repl.write_file("/quipu.json", json.dumps(images.board_facts(BOARD)).encode())

@@ -1,5 +1,6 @@
-"""History, queries, views and subscriptions on emulated boards: viper's `walk` and `follow` give what the plain ones give, and what the
-laptop changes is told and counted like what the application changes."""
+"""History, queries, views and subscriptions on emulated boards: viper's `walk` and `follow` give
+what the plain ones give, and what the laptop changes is told and counted like what the application
+changes."""
 
 import pytest
 import quipu
@@ -81,12 +82,18 @@ def test_viper_does_what_the_plain_functions_do(copied):
 
 
 def test_a_subscriber_hears_of_what_the_laptop_changes(copied):
-    with Emulator(BOARD, copied({"/main.py": MAIN}), frozen=False) as emulator, quipu.connect(emulator.port, 20) as board:
+    with (
+        Emulator(BOARD, copied({"/main.py": MAIN}), frozen=False) as emulator,
+        quipu.connect(emulator.port, 20) as board,
+    ):
         board.put("other", b"\x07")
         seq = board.put("temp", b"\x05")
         assert board.get("heard") == b"%d:temp:5" % seq
         again = board.put("t", b"\x02")
-        assert [value for _, value in board.history("heard").versions] == [b"%d:t:7" % again, b"%d:temp:5" % seq]
+        assert [value for _, value in board.history("heard").versions] == [
+            b"%d:t:7" % again,
+            b"%d:temp:5" % seq,
+        ]
         assert board.get_at("temp", seq) == b"\x05"
         with pytest.raises(NotFound):
             board.get_at("temp", seq - 1)

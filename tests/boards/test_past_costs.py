@@ -1,4 +1,5 @@
-"""What the past of a key and a running view cost a board, in instructions less those of the flash's emulation. The same each run."""
+"""What the past of a key and a running view cost a board, in instructions less those of the flash's
+emulation. The same each run."""
 
 import pytest
 
@@ -6,10 +7,13 @@ from tests.boards.counting import COST
 from tests.boards.test_costs import Prompt
 
 MOST_HISTORY = 300_000  # of 10 versions that stand close together, with viper
-MOST_SPREAD = 1_400_000  # of 10 versions in as many sectors: some 130,000 for each, whose blocks are read one by one
+# of 10 versions in as many sectors: some 130,000 for each, whose blocks are read one by one
+MOST_SPREAD = 1_400_000
 MOST_VIEW = 5_000  # of one view's update
 
-SETUP = COST + """
+SETUP = (
+    COST
+    + """
 import quipu
 from shared_kernel.query import Filter, KEYS, RECORDS
 memory = quipu.start()
@@ -19,6 +23,7 @@ for n in range(10):
     memory.put(b"mode", b"%d" % n)
     for i in range(60): memory.insert(vector(i)) if memory.store.kernel.records.live() < 200 else memory.put(b"other", b"%d" % i)
 """
+)
 # Ten versions, each in a sector of its own; then ten that follow each other.
 HISTORY = """
 found = memory.history(b"mode")

@@ -1,4 +1,5 @@
-"""A board uses native code only if it is right; otherwise it says why in `info`, and goes on with viper."""
+"""A board uses native code only if it is right; otherwise it says why in `info`, and goes on with
+viper."""
 
 import shutil
 import subprocess
@@ -17,14 +18,25 @@ SOURCE = images.checkout_root() / "firmware" / "native"
 
 
 def built(folder, arch="armv7m", line="", other=""):
-    """Return the native module, built in folder from a source in which `line` reads `other`; it must build."""
+    """Return the native module, built in folder from a source in which `line` reads `other`; it
+    must build."""
     for path in SOURCE.iterdir():
         shutil.copy(path, folder)
     source = folder / "quipu_native.c"
     text = source.read_text()
     source.write_text(mutate(text, line, other, source.name, c=True) if line else text)
-    done = subprocess.run(["make", "-C", folder, f"MPY_DIR={images.micropython_source()}", f"ARCH={arch}", f"PYTHON={sys.executable}"],
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [
+            "make",
+            "-C",
+            folder,
+            f"MPY_DIR={images.micropython_source()}",
+            f"ARCH={arch}",
+            f"PYTHON={sys.executable}",
+        ],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     return (folder / "quipu_native.mpy").read_bytes()
 
@@ -47,33 +59,58 @@ def test_without_native_code_viper_serves(copied):
     assert (found["provider"], found["native_refused"]) == ("viper", None)
 
 
-@pytest.mark.parametrize("line, other, why", (
-    ("#define SEAM (1)", "#define SEAM (2)", "it is of version 2, the kernel needs 1"),
-    ("cv[0] = a0 ^ c0;", "cv[0] = a0 + c0;", "its hash is wrong"),
-    ("    return ~crc;", "    return crc;", "its CRC-32 is wrong"),
-    ("        sum += each;\n    }\n    return sum;", "        sum += 2 * each;\n    }\n    return sum;", "its distance is wrong"),
-    ("if (++seq == 0) {", "if (seq == 0) {", "its scan of frames is wrong"),
-    ('mp_store_global(MP_QSTR_seam, MP_OBJ_NEW_SMALL_INT(SEAM));', "", "it is of version None, the kernel needs 1"),
-), ids=("another version", "hash", "CRC", "distance", "frames", "no version"))
+@pytest.mark.parametrize(
+    "line, other, why",
+    (
+        ("#define SEAM (1)", "#define SEAM (2)", "it is of version 2, the kernel needs 1"),
+        ("cv[0] = a0 ^ c0;", "cv[0] = a0 + c0;", "its hash is wrong"),
+        ("    return ~crc;", "    return crc;", "its CRC-32 is wrong"),
+        (
+            "        sum += each;\n    }\n    return sum;",
+            "        sum += 2 * each;\n    }\n    return sum;",
+            "its distance is wrong",
+        ),
+        ("if (++seq == 0) {", "if (seq == 0) {", "its scan of frames is wrong"),
+        (
+            "mp_store_global(MP_QSTR_seam, MP_OBJ_NEW_SMALL_INT(SEAM));",
+            "",
+            "it is of version None, the kernel needs 1",
+        ),
+    ),
+    ids=("another version", "hash", "CRC", "distance", "frames", "no version"),
+)
 def test_native_code_that_is_wrong_is_refused(copied, tmp_path, line, other, why):
-    found = asked(copied({"/main.py": deploy.MAIN, deploy.NATIVE: built(tmp_path, line=line, other=other)}))
+    found = asked(
+        copied({"/main.py": deploy.MAIN, deploy.NATIVE: built(tmp_path, line=line, other=other)})
+    )
     assert (found["provider"], found["native_refused"]) == ("viper", why)
 
 
-@pytest.mark.parametrize("content", (
-    pytest.param(lambda right: bytes((right[0], right[1], (9 << 2) | right[2] & 3)) + right[3:], id="another architecture"),
-    pytest.param(lambda right: bytes((right[0], 5)) + right[2:], id="another version of .mpy"),
-    pytest.param(lambda right: b"M", id="cut short"),
-    pytest.param(lambda right: b"", id="empty"),
-))
+@pytest.mark.parametrize(
+    "content",
+    (
+        pytest.param(
+            lambda right: bytes((right[0], right[1], (9 << 2) | right[2] & 3)) + right[3:],
+            id="another architecture",
+        ),
+        pytest.param(lambda right: bytes((right[0], 5)) + right[2:], id="another version of .mpy"),
+        pytest.param(lambda right: b"M", id="cut short"),
+        pytest.param(lambda right: b"", id="empty"),
+    ),
+)
 def test_a_file_that_cannot_be_loaded_is_refused(copied, tmp_path, content):
     found = asked(copied({"/main.py": deploy.MAIN, deploy.NATIVE: content(built(tmp_path))}))
     assert found["provider"] == "viper" and "Error" in found["native_refused"]
 
 
 def test_only_what_a_board_can_run_is_chosen_for_it():
-    assert natives.arch_of(6 | 3 << 8 | 7 << 10) == "armv7emsp" and natives.SERVES["armv7emsp"] == "armv7m"
-    assert natives.arch_of(6 | 2 << 8 | 7 << 10) is None, "MicroPython 1.22 loads native code of another sub-version"
+    assert (
+        natives.arch_of(6 | 3 << 8 | 7 << 10) == "armv7emsp"
+        and natives.SERVES["armv7emsp"] == "armv7m"
+    )
+    assert natives.arch_of(6 | 2 << 8 | 7 << 10) is None, (
+        "MicroPython 1.22 loads native code of another sub-version"
+    )
     assert natives.arch_of(6 | 3 << 8 | 10 << 10) is None, "Xtensa"
     assert natives.find("xtensawin") is None
     for arch in ("armv6m", "armv7m"):

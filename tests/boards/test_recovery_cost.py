@@ -1,4 +1,5 @@
-"""What it costs a board to recover a log of its whole region: instructions for each replayed frame, and no heap that grows."""
+"""What it costs a board to recover a log of its whole region: instructions for each replayed frame,
+and no heap that grows."""
 
 import pytest
 from quipu.build import images
@@ -11,7 +12,9 @@ from tests.boards.test_costs import BOARD, Prompt
 from tests.flashsim import FlashSim
 
 MOST_REPLAY = 130_000  # instructions of recovery for a frame after the newest snapshot, viper only
-MOST_GARBAGE = 1024  # bytes that a frame's turn leaves for the collector; 16 KiB where a checkpoint has the root computed
+# bytes that a frame's turn leaves for the collector; 16 KiB where a checkpoint has the root
+# computed
+MOST_GARBAGE = 1024
 
 MOUNT = """
 import emulated, gc, os
@@ -36,7 +39,8 @@ b = emulated.instructions(); g = emulated.flash_instructions()
 print(found.replay.seq, max(each.seq for each in found.slots if each), b - a - (g - f))
 print(found.replay.kernel.root().hex())
 """
-# `next` is called once a frame: what the heap has grown by from one call to the next, nothing being collected.
+# `next` is called once a frame: what the heap has grown by from one call to the next, nothing being
+# collected.
 GARBAGE = """
 from array import array
 marks = array('I', bytes(4 * 140))
@@ -64,7 +68,8 @@ for k in (0, 70): print([marks[k + i + 1] - marks[k + i] for i in range(69)])
 
 
 def life():
-    """Return (flash, Store) of a region as the board's, filled until the log takes no more, its newest snapshot at its middle."""
+    """Return (flash, Store) of a region as the board's, filled until the log takes no more, its
+    newest snapshot at its middle."""
     facts = images.board_facts(BOARD)
     geometry = facts["geometry"]
     sim = FlashSim(facts["log"]["size"] // geometry["sector"], **geometry)
@@ -82,8 +87,12 @@ def life():
         if len(ids) == 256:
             store.execute([(kernel.DELETE, frames.ident(ids.pop(0)), None)])
         vector = [(n * 7919 + i * 104729) % 524288 - 262144 for i in range(16)]
-        found = store.execute([(kernel.INSERT, frames.insert(vector, n & 3, b"sixteen of bytes"), None),
-                               (kernel.PUT, frames.put(b"key%d" % (n % 20), b"%012d" % n), None)])
+        found = store.execute(
+            [
+                (kernel.INSERT, frames.insert(vector, n & 3, b"sixteen of bytes"), None),
+                (kernel.PUT, frames.put(b"key%d" % (n % 20), b"%012d" % n), None),
+            ]
+        )
         if any(isinstance(each, LogFull) for each in found):
             return sim, store
         ids.append(found[0])
@@ -121,6 +130,7 @@ def test_a_frame_leaves_no_more_than_a_constant(recovered):
     early, late = [sorted(int(each) for each in line.strip("[]").split(",")) for line in lines]
     # of the run with the snapshot's end, the frames before it are read too
     assert seq - covered <= int(count) < seq - covered + 100 and len(early) == len(late) == 69
-    for grown in early, late:  # frames are read some 1 KiB at a time: the first of a run pays for all of it
+    # frames are read some 1 KiB at a time: the first of a run pays for all of it
+    for grown in early, late:
         assert 0 < sum(grown) <= MOST_GARBAGE * len(grown) and grown[-1] <= 16 * MOST_GARBAGE
     assert sum(late) <= sum(early) + 64 * len(early), "it grows with the log"

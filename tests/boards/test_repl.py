@@ -1,7 +1,8 @@
-"""One serial port serves a person, mpremote, the application's prints and the laptop, one after the other and all at once.
+"""One serial port serves a person, mpremote, the application's prints and the laptop, one after the
+other and all at once.
 
-On an emulated board with Quipu copied onto it and a main.py of its own, which records and prints without being asked.
-"""
+On an emulated board with Quipu copied onto it and a main.py of its own, which records and prints
+without being asked."""
 
 import random
 import re
@@ -19,8 +20,9 @@ from shared_kernel import requests
 BOARD = "MPS2_AN386"
 LIMIT_S = 30
 PROMPT = b">>> "
-# Records and prints all the time, from the moment on that the laptop puts the key "go": so that none of its lines comes before
-# somebody listens. A line names the key's value that is durable when it is printed.
+# Records and prints all the time, from the moment on that the laptop puts the key "go": so that
+# none of its lines comes before somebody listens. A line names the key's value that is durable when
+# it is printed.
 APPLICATION = """
 import quipu
 memory = quipu.start()
@@ -78,15 +80,20 @@ class Person:
 
 
 def mpremote(emulator, *arguments):
-    done = subprocess.run([sys.executable, "-m", "mpremote", "connect", emulator.port, *arguments], check=False,
-                          capture_output=True, text=True, timeout=LIMIT_S)
+    done = subprocess.run(
+        [sys.executable, "-m", "mpremote", "connect", emulator.port, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+    )
     assert done.returncode == 0, done.stderr or done.stdout
     return done.stdout
 
 
 def numbers_of(output):
-    """Return the numbers of the lines that an application printed: nothing else, each whole, each after the one before. The last
-    may be cut short by the port's closing."""
+    """Return the numbers of the lines that an application printed: nothing else, each whole, each
+    after the one before. The last may be cut short by the port's closing."""
     lines = b"".join(output).split(b"\r\n")
     numbers = []
     for i, line in enumerate(lines[:-1]):
@@ -137,7 +144,9 @@ def test_a_recording_application_is_asked_synced_and_searched_while_it_goes_on(r
             goes_on(board, put + 6)
             assert int(board.get("n")) > n
     numbers = numbers_of(output)
-    assert numbers[0] == 1 and numbers[-1] >= n > 20, "every line came, from the first on, and only they"
+    assert numbers[0] == 1 and numbers[-1] >= n > 20, (
+        "every line came, from the first on, and only they"
+    )
 
 
 def test_ctrl_c_reaches_the_application_and_what_it_recorded_stays(running, tmp_path):
@@ -154,7 +163,9 @@ def test_ctrl_c_reaches_the_application_and_what_it_recorded_stays(running, tmp_
             assert b"KeyboardInterrupt" in said and said.count(PROMPT) == 1
             printed = int(person.type(b"n").split()[-2])
             kept = int(person.type(b"int(memory.get('n'))").split()[-2])
-            assert printed <= kept <= printed + 1, "the write under way is there, whole, or it is not"
+            assert printed <= kept <= printed + 1, (
+                "the write under way is there, whole, or it is not"
+            )
             person.type(b"n = int(memory.get('n'))")
             person.port.write(b"run()\r")
             person.until(b"run()\r\n")
@@ -162,7 +173,11 @@ def test_ctrl_c_reaches_the_application_and_what_it_recorded_stays(running, tmp_
     with quipu.connect(running.port, LIMIT_S) as board:
         board.sync(tmp_path / "archive")
         verdict = quipu.verify(tmp_path / "archive", board)
-        assert verdict.verdict == "match" and verdict.live["ahead"] == 0 and verdict.frames > printed > 12
+        assert (
+            verdict.verdict == "match"
+            and verdict.live["ahead"] == 0
+            and verdict.frames > printed > 12
+        )
 
 
 def test_mpremote_works_after_an_application_and_quipu_after_mpremote(running, tmp_path):

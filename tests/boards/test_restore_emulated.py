@@ -1,4 +1,5 @@
-"""The fleet story on emulated boards: a Cortex-M4's state goes onto a Cortex-M7, whose power is cut while it comes; both logs verify."""
+"""The fleet story on emulated boards: a Cortex-M4's state goes onto a Cortex-M7, whose power is cut
+while it comes; both logs verify."""
 
 import random
 import threading
@@ -19,11 +20,19 @@ DIM = 16
 def first(tmp_path_factory):
     """(archive of the Cortex-M4, its verdict, what it answers to a search)"""
     folder = tmp_path_factory.mktemp("first")
-    with Emulator("MPS2_AN386", folder / "a.bin") as emulator, quipu.connect(emulator.port, timeout=30) as board:
+    with (
+        Emulator("MPS2_AN386", folder / "a.bin") as emulator,
+        quipu.connect(emulator.port, timeout=30) as board,
+    ):
         if not board.info()["configured"]:
             board.configure((DIM, 64, 16, 16, 8, 16, 16))
         for i in range(12):
-            board.create_node(1, board.insert([(i * 7919 + j * 104729) % 524288 for j in range(DIM)], i & 3, b"m%d" % i))
+            board.create_node(
+                1,
+                board.insert(
+                    [(i * 7919 + j * 104729) % 524288 for j in range(DIM)], i & 3, b"m%d" % i
+                ),
+            )
         board.put("made", b"here")
         board.sync(folder / "archive")
         verdict = quipu.verify(folder / "archive", board)
@@ -38,7 +47,9 @@ def test_a_cortex_m7_takes_over_from_a_cortex_m4_over_power_cuts(first, tmp_path
     blank = whole = 0
     with Emulator("MPS2_AN500", tmp_path / "b.bin") as emulator:
         for kill in range(KILLS):
-            cutter = threading.Timer(rng.uniform(0.2, LONGEST_S * (kill + 1) / KILLS), emulator.kill)
+            cutter = threading.Timer(
+                rng.uniform(0.2, LONGEST_S * (kill + 1) / KILLS), emulator.kill
+            )
             cutter.start()
             try:
                 with quipu.connect(emulator.port, timeout=30) as board:
@@ -54,7 +65,10 @@ def test_a_cortex_m7_takes_over_from_a_cortex_m4_over_power_cuts(first, tmp_path
                 info = board.info()
                 assert info["damage"] is None
                 if info["configured"] and info["first_seq"]:
-                    assert info["root"] == verdict.state_root and board.search([99999] * DIM, 5) == answer
+                    assert (
+                        info["root"] == verdict.state_root
+                        and board.search([99999] * DIM, 5) == answer
+                    )
                     whole += 1
                 else:
                     assert not info.get("records")
@@ -67,7 +81,11 @@ def test_a_cortex_m7_takes_over_from_a_cortex_m4_over_power_cuts(first, tmp_path
             assert board.insert([1] * DIM) > verdict.seq + 1
             board.sync(tmp_path / "b")
             second = quipu.verify(tmp_path / "b", board, origins=[archive])
-    assert second.verdict == "match" and second.origin["archive"] == str(archive) and second.live["ahead"] == 0
+    assert (
+        second.verdict == "match"
+        and second.origin["archive"] == str(archive)
+        and second.live["ahead"] == 0
+    )
     assert quipu.verify(archive).verdict == "match"
 
 
@@ -83,8 +101,14 @@ def test_a_board_migrates_itself_and_starts_again_with_the_new_capacities(tmp_pa
         emulator.start()
         with quipu.connect(emulator.port, timeout=30) as board:
             info = board.info()
-            assert (info["config"]["records"], info["config"]["keys"], info["damage"]) == (records + 100, 9, None)
+            assert (info["config"]["records"], info["config"]["keys"], info["damage"]) == (
+                records + 100,
+                9,
+                None,
+            )
             assert board.record(record) == (3, [5] * DIM, b"kept")
             board.put("on", b"1")
             board.sync(tmp_path / "new")
-            assert quipu.verify(tmp_path / "new", board, origins=[tmp_path / "old"]).verdict == "match"
+            assert (
+                quipu.verify(tmp_path / "new", board, origins=[tmp_path / "old"]).verdict == "match"
+            )

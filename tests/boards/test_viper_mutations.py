@@ -1,4 +1,5 @@
-"""What test_viper.py promises of distances and the nearest can fail: each line of the assembler, changed, turns a test red."""
+"""What test_viper.py promises of distances and the nearest can fail: each line of the assembler,
+changed, turns a test red."""
 
 import shutil
 
@@ -15,15 +16,35 @@ MUTATIONS = (
     (M4, "    bvs(WIDE)\n", "", test_viper.test_distances_at_the_edge_of_saturation),
     (M4, "    blt(SATURATE)\n", "", test_viper.test_distances_at_the_edge_of_saturation),
     (M4, "    add(r4, r4, r5)\n", "", test_viper.test_distances_at_the_edge_of_saturation),
-    (M0, "    adc(r3, r5)\n    bcs(SATURATE)\n", "    adc(r3, r5)\n", test_viper.test_distances_at_the_edge_of_saturation),
+    (
+        M0,
+        "    adc(r3, r5)\n    bcs(SATURATE)\n",
+        "    adc(r3, r5)\n",
+        test_viper.test_distances_at_the_edge_of_saturation,
+    ),
     (M0, "    bpl(MORE)\n", "    b(MORE)\n", test_viper.test_distances_at_the_edge_of_saturation),
     (M0, "    bge(ABOVE)\n", "    bcs(ABOVE)\n", test_viper.test_distances),
     (M4, "    cmp(r1, 0)\n    beq(NEXT_SLOT)\n", "", test_viper.test_search),
-    (M4, "    bne(NEXT_SLOT)\n    label(ANY_TAG)\n", "    label(ANY_TAG)\n", test_viper.test_search),
+    (
+        M4,
+        "    bne(NEXT_SLOT)\n    label(ANY_TAG)\n",
+        "    label(ANY_TAG)\n",
+        test_viper.test_search,
+    ),
     (M4, "    ldr(r1, [r7, _ROW])\n", "", test_viper.test_search),
     (M4, "    ldr(r2, [r7, _PER])\n", "", test_viper.test_search),
-    (M4, "    cmp(r7, r3)\n    bcc(AFTER)\n", "    cmp(r7, r3)\n    bls(AFTER)\n", test_viper.test_search),
-    (M4, "    cmp(r7, r2)\n    bcc(AFTER)\n", "    cmp(r7, r2)\n    blt(AFTER)\n", test_viper.test_search),
+    (
+        M4,
+        "    cmp(r7, r3)\n    bcc(AFTER)\n",
+        "    cmp(r7, r3)\n    bls(AFTER)\n",
+        test_viper.test_search,
+    ),
+    (
+        M4,
+        "    cmp(r7, r2)\n    bcc(AFTER)\n",
+        "    cmp(r7, r2)\n    blt(AFTER)\n",
+        test_viper.test_search,
+    ),
     (M4, "    cmp(r7, r5)\n    bcc(AFTER)\n", "    cmp(r7, r5)\n", test_viper.test_search),
 )
 

@@ -1,5 +1,6 @@
-"""Boards that chatter, echo, fall silent, answer by halves or vanish end every verb with exit code 3 and a sentence, in time; and a cable
-that is pulled anywhere costs nothing but the same command again."""
+"""Boards that chatter, echo, fall silent, answer by halves or vanish end every verb with exit code
+3 and a sentence, in time; and a cable that is pulled anywhere costs nothing but the same command
+again."""
 
 import binascii
 import io
@@ -34,8 +35,9 @@ REQUEST = re.compile(rb"\x1e#([^!]+)!")
 
 
 class Peer:
-    """A pty with somebody at its far end. says: a function of what has just come, which returns what to send (None: go away); it is called
-    every few ms with b"" too. A context manager; port: what to open."""
+    """A pty with somebody at its far end. says: a function of what has just come, which returns
+    what to send (None: go away); it is called every few ms with b"" too. A context manager; port:
+    what to open."""
 
     def __init__(self, says):
         self.says = says
@@ -85,8 +87,14 @@ def half(came):
     return out
 
 
-PEERS = {"chatter": lambda came: b"temperature 21.5\r\n" * 9, "silent": lambda came: b"", "echo": lambda came: came, "half": half,
-         "prompts": lambda came: b">>> " * 9, "vanish": lambda came: None if came else b""}
+PEERS = {
+    "chatter": lambda came: b"temperature 21.5\r\n" * 9,
+    "silent": lambda came: b"",
+    "echo": lambda came: came,
+    "half": half,
+    "prompts": lambda came: b">>> " * 9,
+    "vanish": lambda came: None if came else b"",
+}
 
 
 @pytest.fixture
@@ -97,8 +105,18 @@ def impatient(monkeypatch):
     monkeypatch.setattr("quipu.board.repl._LEAVE_S", WAIT_S)
 
 
-@pytest.mark.parametrize("verb", [("info",), ("put", "k", "v"), ("sync", "--archive", "A"), ("flash-map",), ("flash",),
-                                  ("attach", "--archive", "A")], ids=lambda verb: verb[0])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ("info",),
+        ("put", "k", "v"),
+        ("sync", "--archive", "A"),
+        ("flash-map",),
+        ("flash",),
+        ("attach", "--archive", "A"),
+    ],
+    ids=lambda verb: verb[0],
+)
 @pytest.mark.parametrize("peer", PEERS)
 def test_a_wedged_board_ends_every_verb(impatient, tmp_path, monkeypatch, capsys, peer, verb):
     monkeypatch.chdir(tmp_path)
@@ -107,12 +125,18 @@ def test_a_wedged_board_ends_every_verb(impatient, tmp_path, monkeypatch, capsys
         assert cli.main([verb[0], wedged.port, *verb[1:]]) == 3
         assert time.monotonic() - start < LIMIT_S
     out, said = capsys.readouterr()
-    assert said.startswith(f"quipu: {wedged.port}: ") and len(said.split()) > 6 and wedged.heard and not out
+    assert (
+        said.startswith(f"quipu: {wedged.port}: ")
+        and len(said.split()) > 6
+        and wedged.heard
+        and not out
+    )
     assert not (tmp_path / "A").exists()
 
 
 class Cable(Peer):
-    """A pty joined to a board's port; pulled once `allowed` bytes have passed, both ways together."""
+    """A pty joined to a board's port; pulled once `allowed` bytes have passed, both ways
+    together."""
 
     def __init__(self, port, allowed):
         self.line = serial.Serial(port, timeout=0)
@@ -141,7 +165,10 @@ def test_a_cable_pulled_anywhere_in_a_sync(tmp_path):
         pulled = 0
         for allowed in range(40, 6000, 180):
             try:
-                with Cable(unix.port, allowed) as cable, quipu.connect(cable.port, timeout=2) as board:
+                with (
+                    Cable(unix.port, allowed) as cable,
+                    quipu.connect(cable.port, timeout=2) as board,
+                ):
                     board.sync(tmp_path / "archive")
                     break
             except PortError as error:

@@ -1,17 +1,36 @@
-"""small/commands.txt: every command and every refusal, in few enough vectors for a Cortex-M0 in plain Python."""
+"""small/commands.txt: every command and every refusal, in few enough vectors for a Cortex-M0 in
+plain Python."""
 
 from shared_kernel.errors import FormatError, InUse, Invalid, NotFound, TooLong, WrongDimension
-from tests.conformance.encoding import BOOT, CHECKPOINT, MAX, MIN, TOP, hashed, insert, put, recrc, to_hex, u32s, update
+from tests.conformance.encoding import (
+    BOOT,
+    CHECKPOINT,
+    MAX,
+    MIN,
+    TOP,
+    hashed,
+    insert,
+    put,
+    recrc,
+    to_hex,
+    u32s,
+    update,
+)
 from tests.conformance.walk import ALL, Walk
 from tests.conformance.world import File, World
 
 # Sums of squares of 2^63 - 2, 2^63 - 1 and 2^63, as the squares of seven differences and two more.
-EDGE_OF_SATURATION = [(3037000499, 76996, 377, 25, 5, 3, 1) + rest for rest in ((0, 0), (1, 0), (1, 1))]
+EDGE_OF_SATURATION = [
+    (3037000499, 76996, 377, 25, 5, 3, 1) + rest for rest in ((0, 0), (1, 0), (1, 1))
+]
 
 
 def commands():
     """small/commands.txt"""
-    file = File("Every command and every refusal, on states of a few KiB; ids, capacity, queries, the chain of frames.")
+    file = File(
+        "Every command and every refusal, on states of a few KiB; ids, capacity, queries, the "
+        "chain of frames."
+    )
     refusals(file)
     capacity(file)
     queries(file)
@@ -29,39 +48,83 @@ def refusals(file):
     world.create_edge(9, 2, 3)  # 4
     world.put(b"key", b"value")  # 5
     world.root()
-    for config in ((0, 1, 1, 1, 1, 1, 1), (4097, 1, 1, 1, 1, 1, 1), (1, 2**20 + 1, 1, 1, 1, 1, 1), (1, -1, 1, 1, 1, 1, 1),
-                   (1, 1, 1, 2**20 + 1, 1, 1, 1), (1, 1, 1, 1, 1, 256, 1), (1, 1, 1, 1, 1, 1, 4097), (1,) * 6,
-                   (1,) * 8):
+    for config in (
+        (0, 1, 1, 1, 1, 1, 1),
+        (4097, 1, 1, 1, 1, 1, 1),
+        (1, 2**20 + 1, 1, 1, 1, 1, 1),
+        (1, -1, 1, 1, 1, 1, 1),
+        (1, 1, 1, 2**20 + 1, 1, 1, 1),
+        (1, 1, 1, 1, 1, 256, 1),
+        (1, 1, 1, 1, 1, 1, 4097),
+        (1,) * 6,
+        (1,) * 8,
+    ):
         file.ask("config " + " ".join(str(each) for each in config), Invalid)
     for verb, payload, error in (
-        ("insert", b"", Invalid), ("insert", insert([])[:5], Invalid), ("insert", insert([]), WrongDimension),
-        ("insert", insert([1]), WrongDimension), ("insert", insert([1], 5, b"meta"), WrongDimension),
-        ("insert", insert([1, 2, 3]), WrongDimension), ("insert", b"\2\1" + insert([1, 2])[2:], WrongDimension),
-        ("insert", insert([1, 2])[:-1], Invalid), ("insert", insert([1, 2], 5, b"abcd"), TooLong),
-        ("update", update(1, 6)[:8], Invalid), ("update", u32s(1, 6) + b"\0", Invalid), ("update", u32s(1, 6) + b"\4", Invalid),
-        ("update", u32s(1, 6) + b"\2", Invalid), ("update", u32s(1, 6) + b"\1x", Invalid),
+        ("insert", b"", Invalid),
+        ("insert", insert([])[:5], Invalid),
+        ("insert", insert([]), WrongDimension),
+        ("insert", insert([1]), WrongDimension),
+        ("insert", insert([1], 5, b"meta"), WrongDimension),
+        ("insert", insert([1, 2, 3]), WrongDimension),
+        ("insert", b"\2\1" + insert([1, 2])[2:], WrongDimension),
+        ("insert", insert([1, 2])[:-1], Invalid),
+        ("insert", insert([1, 2], 5, b"abcd"), TooLong),
+        ("update", update(1, 6)[:8], Invalid),
+        ("update", u32s(1, 6) + b"\0", Invalid),
+        ("update", u32s(1, 6) + b"\4", Invalid),
+        ("update", u32s(1, 6) + b"\2", Invalid),
+        ("update", u32s(1, 6) + b"\1x", Invalid),
         ("update", update(1, 6, b"abcd"), TooLong),
-        ("update", update(2, 6), NotFound), ("update", update(0, 6), NotFound), ("update", update(TOP, 6), NotFound),
-        ("delete", b"", Invalid), ("delete", u32s(1)[:3], Invalid), ("delete", u32s(1) + b"\0", Invalid),
+        ("update", update(2, 6), NotFound),
+        ("update", update(0, 6), NotFound),
+        ("update", update(TOP, 6), NotFound),
+        ("delete", b"", Invalid),
+        ("delete", u32s(1)[:3], Invalid),
+        ("delete", u32s(1) + b"\0", Invalid),
         ("delete", u32s(1), InUse),
-        ("delete", u32s(0), NotFound), ("delete", u32s(2), NotFound), ("delete", u32s(2**31 + 1), NotFound),
-        ("create-node", u32s(1), Invalid), ("create-node", u32s(1, 1) + b"\0", Invalid), ("create-node", u32s(1, 3), NotFound),
-        ("delete-node", b"\1", Invalid), ("delete-node", u32s(1), NotFound), ("delete-node", u32s(2, 0), Invalid),
-        ("create-edge", u32s(1, 2), Invalid), ("create-edge", u32s(1, 2, 3) + b"\0", Invalid),
-        ("create-edge", u32s(1, 2, 4), NotFound), ("create-edge", u32s(1, 0, 2), NotFound),
+        ("delete", u32s(0), NotFound),
+        ("delete", u32s(2), NotFound),
+        ("delete", u32s(2**31 + 1), NotFound),
+        ("create-node", u32s(1), Invalid),
+        ("create-node", u32s(1, 1) + b"\0", Invalid),
+        ("create-node", u32s(1, 3), NotFound),
+        ("delete-node", b"\1", Invalid),
+        ("delete-node", u32s(1), NotFound),
+        ("delete-node", u32s(2, 0), Invalid),
+        ("create-edge", u32s(1, 2), Invalid),
+        ("create-edge", u32s(1, 2, 3) + b"\0", Invalid),
+        ("create-edge", u32s(1, 2, 4), NotFound),
+        ("create-edge", u32s(1, 0, 2), NotFound),
         ("create-edge", u32s(1, 1, 2), NotFound),
-        ("delete-edge", u32s(4)[:2], Invalid), ("delete-edge", u32s(5), NotFound), ("delete-edge", u32s(0), NotFound),
-        ("put", u32s(0) + b"\0", Invalid), ("put", put(b"", b"v"), TooLong), ("put", put(b"n" * 25, b""), TooLong),
-        ("put", u32s(0) + b"\0\5abcd", TooLong), ("put", u32s(0) + b"\0\xffabcd", TooLong),
+        ("delete-edge", u32s(4)[:2], Invalid),
+        ("delete-edge", u32s(5), NotFound),
+        ("delete-edge", u32s(0), NotFound),
+        ("put", u32s(0) + b"\0", Invalid),
+        ("put", put(b"", b"v"), TooLong),
+        ("put", put(b"n" * 25, b""), TooLong),
+        ("put", u32s(0) + b"\0\5abcd", TooLong),
+        ("put", u32s(0) + b"\0\xffabcd", TooLong),
         ("put", put(b"new", b"value+"), TooLong),
-        ("put", put(b"new", b"v", 5), Invalid), ("put", put(b"key", b"v", 0), Invalid), ("put", put(b"key", b"v", 6), Invalid),
-        ("put", put(b"key", b"v", 5 + 2**31), Invalid), ("put", u32s(0) + b"\1\3new", Invalid),
-        ("put", u32s(5) + b"\2\3key", Invalid), ("put", u32s(5) + b"\1\3keyv", Invalid),
-        ("delete-key", u32s(5)[:3], Invalid), ("delete-key", u32s(5), TooLong), ("delete-key", u32s(0) + b"n" * 25, TooLong),
-        ("delete-key", u32s(0) + b"ke", NotFound), ("delete-key", u32s(0) + b"keyy", NotFound),
+        ("put", put(b"new", b"v", 5), Invalid),
+        ("put", put(b"key", b"v", 0), Invalid),
+        ("put", put(b"key", b"v", 6), Invalid),
+        ("put", put(b"key", b"v", 5 + 2**31), Invalid),
+        ("put", u32s(0) + b"\1\3new", Invalid),
+        ("put", u32s(5) + b"\2\3key", Invalid),
+        ("put", u32s(5) + b"\1\3keyv", Invalid),
+        ("delete-key", u32s(5)[:3], Invalid),
+        ("delete-key", u32s(5), TooLong),
+        ("delete-key", u32s(0) + b"n" * 25, TooLong),
+        ("delete-key", u32s(0) + b"ke", NotFound),
+        ("delete-key", u32s(0) + b"keyy", NotFound),
         ("delete-key", u32s(4) + b"key", Invalid),
-        ("unknown 0", b"", Invalid), ("unknown 19", u32s(1), Invalid), ("unknown 22", b"", Invalid), ("unknown 30", b"", Invalid),
-        ("unknown 63", b"", Invalid), ("unknown 3", bytes(32), Invalid),
+        ("unknown 0", b"", Invalid),
+        ("unknown 19", u32s(1), Invalid),
+        ("unknown 22", b"", Invalid),
+        ("unknown 30", b"", Invalid),
+        ("unknown 63", b"", Invalid),
+        ("unknown 3", bytes(32), Invalid),
     ):
         world.give(verb, payload, error)
     world.arena()
@@ -84,7 +147,9 @@ def refusals(file):
 
 
 def capacity(file):
-    file.section("Full pools; freed slots are used again, the last freed first; a stale id stays stale.")
+    file.section(
+        "Full pools; freed slots are used again, the last freed first; a stale id stays stale."
+    )
     world = World(file, (1, 3, 3, 4, 3, 0, 0))
     for i in range(4):
         world.insert([i])
@@ -181,7 +246,15 @@ def queries(file):
         world.create_node(i)
     for i in range(1, 9):
         world.create_edge(i % 3, i, i % 8 + 1)
-    for origin, target, kind in ((1, 5, 0), (5, 1, 1), (3, 3, 2), (3, 3, 2), (2, 7, 0), (2, 7, 0), (8, 4, 1)):
+    for origin, target, kind in (
+        (1, 5, 0),
+        (5, 1, 1),
+        (3, 3, 2),
+        (3, 3, 2),
+        (2, 7, 0),
+        (2, 7, 0),
+        (8, 4, 1),
+    ):
         world.create_edge(kind, origin, target)
     for depth in (0, 1, 2, 3, 100):
         for directions in (1, 2, 3):
@@ -195,7 +268,9 @@ def queries(file):
 
 
 def changed_chunks(file):
-    file.section("The root after each command, while only a few chunks change: pools lie across chunks here.")
+    file.section(
+        "The root after each command, while only a few chunks change: pools lie across chunks here."
+    )
     world = World(file, (58, 9, 20, 30, 16, 4, 20))
     for i in range(9):
         world.insert([i] * 58, i)
@@ -208,8 +283,24 @@ def changed_chunks(file):
         world.put(b"key %d" % i, b"value")
     world.root()
     # With this seed every touch() of the kernel is needed for one of the roots.
-    walk = Walk(world, 12, ("insert", "update", "delete", "create_node", "delete_node", "create_edge", "create_edge",
-                            "delete_edge", "delete_edge", "put", "put_same", "delete_key"))
+    walk = Walk(
+        world,
+        12,
+        (
+            "insert",
+            "update",
+            "delete",
+            "create_node",
+            "delete_node",
+            "create_edge",
+            "create_edge",
+            "delete_edge",
+            "delete_edge",
+            "put",
+            "put_same",
+            "delete_key",
+        ),
+    )
     walk.NAMES = (b"key 0", b"key 1", b"key 4", b"key 9", b"key 11")
     walk.go(45, root=1, chain=99, question=99)
     world.arena()
@@ -228,8 +319,13 @@ def walk(file):
     header = world.snapshot(3, 7)
     world.snapshot(TOP, 2**30)
     file.ask("header " + header.hex(), "%d 3 7 %d" % (world.seq, world.kernel.arena.size))
-    for broken in (header[:-1], b"", header[:8] + bytes((header[8] ^ 1,)) + header[9:], b"q" + header[1:],
-                   recrc(header[:4] + u32s(2) + header[8:])):
+    for broken in (
+        header[:-1],
+        b"",
+        header[:8] + bytes((header[8] ^ 1,)) + header[9:],
+        b"q" + header[1:],
+        recrc(header[:4] + u32s(2) + header[8:]),
+    ):
         file.ask("header " + to_hex(broken), FormatError)
     world.reload()
     Walk(world, 3, ALL).go(20, root=20, chain=20, question=5)

@@ -1,5 +1,5 @@
-"""The bytes that vectors expect, made with struct, zlib and the blake3 package only. Never imports the kernel, which is
-what these bytes are held against.
+"""The bytes that vectors expect, made with struct, zlib and the blake3 package only. Never imports
+the kernel, which is what these bytes are held against.
 """
 
 import struct
@@ -7,8 +7,17 @@ import zlib
 
 from blake3 import blake3
 
-KINDS = {"insert": 0x10, "update": 0x11, "delete": 0x12, "create-node": 0x14, "delete-node": 0x15, "create-edge": 0x18,
-         "delete-edge": 0x19, "put": 0x1C, "delete-key": 0x1D}
+KINDS = {
+    "insert": 0x10,
+    "update": 0x11,
+    "delete": 0x12,
+    "create-node": 0x14,
+    "delete-node": 0x15,
+    "create-edge": 0x18,
+    "delete-edge": 0x19,
+    "put": 0x1C,
+    "delete-key": 0x1D,
+}
 GENESIS, BOOT, CHECKPOINT, CLOCK, TOKEN = 0x01, 0x02, 0x03, 0x84, 0x40
 MAX, MIN, TOP = 2**31 - 1, -(2**31), 2**32 - 1  # of an i32, and of a u32
 

@@ -45,13 +45,23 @@ def replay():
         file.ask("step " + whole.hex(), "%d %d" % (log["checkpoints"], log["boots"]))
 
     def parts(whole, what, seq=None):
-        file.ask("step " + to_hex(whole), "mismatch %d %s" % (log["seq"] + 1 if seq is None else seq, what))
+        file.ask(
+            "step " + to_hex(whole),
+            "mismatch %d %s" % (log["seq"] + 1 if seq is None else seq, what),
+        )
 
     file.section("A genesis, or not.")
     origin = bytes(32) + u32s(41) + bytes(96)
     whole = begin()
     file.ask("replay")
-    for broken in (b"", whole[:-1], whole + b"\0", whole[:-1] + b"\0", frame(0x10, whole[12:-4], 0, 0, 0), b"\2" + whole[1:]):
+    for broken in (
+        b"",
+        whole[:-1],
+        whole + b"\0",
+        whole[:-1] + b"\0",
+        frame(0x10, whole[12:-4], 0, 0, 0),
+        b"\2" + whole[1:],
+    ):
         parts(broken, "first frame", 0)
     parts(begin(rules=2), "genesis", 0)
     parts(frame(GENESIS, whole[12:-5], 0, 0, 0), "genesis", 0)
@@ -103,7 +113,10 @@ def replay():
     parts(made(CLOCK, bytes(11)), "clock frame's payload")
     file.ask("head", log["head"].hex())
 
-    file.section("Frames that change no state: boot, checkpoint, clock, and a type of the future that may be skipped.")
+    file.section(
+        "Frames that change no state: boot, checkpoint, clock, and a type of the future that may "
+        "be skipped."
+    )
     log["boots"] = 1
     passes(made(BOOT, u32s(1) + log["head"] + u32s(17, 5)))
     log["checkpoints"] = 1

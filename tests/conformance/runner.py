@@ -1,12 +1,13 @@
-"""Runs conformance vectors, line by line, on whatever interpreter runs this: CPython 3.10+ and MicroPython 1.22+ alike.
+"""Runs conformance vectors, line by line, on whatever interpreter runs this: CPython 3.10+ and
+MicroPython 1.22+ alike.
 
-Imports only shared_kernel; never chooses a provider of hot loops (the caller does, with primitives.use) and never computes
-what a vector expects.
+Imports only shared_kernel; never chooses a provider of hot loops (the caller does, with
+primitives.use) and never computes what a vector expects.
 
-A file of vectors is text. A line is `question = answer`, or a question alone where there is nothing to answer; `#` begins a
-comment; the last line, `end N`, says how many lines there were. What each question means stands at its method below. Binary
-data is hex, `-` if empty; vectors are `1,-2,3`; `refused N` is the answer where the kernel raises the error of code N.
-"""
+A file of vectors is text. A line is `question = answer`, or a question alone where there is nothing
+to answer; `#` begins a comment; the last line, `end N`, says how many lines there were. What each
+question means stands at its method below. Binary data is hex, `-` if empty; vectors are `1,-2,3`;
+`refused N` is the answer where the kernel raises the error of code N."""
 
 import gc
 import sys
@@ -16,13 +17,22 @@ from shared_kernel.config import check_config
 from shared_kernel.errors import Mismatch, QuipuError
 from shared_kernel.replay import Replay
 
-COMMANDS = {"insert": kernel.INSERT, "update": kernel.UPDATE, "delete": kernel.DELETE, "create-node": kernel.CREATE_NODE,
-            "delete-node": kernel.DELETE_NODE, "create-edge": kernel.CREATE_EDGE, "delete-edge": kernel.DELETE_EDGE,
-            "put": kernel.PUT, "delete-key": kernel.DELETE_KEY}
+COMMANDS = {
+    "insert": kernel.INSERT,
+    "update": kernel.UPDATE,
+    "delete": kernel.DELETE,
+    "create-node": kernel.CREATE_NODE,
+    "delete-node": kernel.DELETE_NODE,
+    "create-edge": kernel.CREATE_EDGE,
+    "delete-edge": kernel.DELETE_EDGE,
+    "put": kernel.PUT,
+    "delete-key": kernel.DELETE_KEY,
+}
 
 
 class Disagreement(Exception):
-    """This machine answers otherwise than the vectors, or the file is not whole. line: its number, from 1."""
+    """This machine answers otherwise than the vectors, or the file is not whole. line: its number,
+    from 1."""
 
     def __init__(self, line, text):
         super().__init__("line %d: %s" % (line, text))
@@ -30,8 +40,8 @@ class Disagreement(Exception):
 
 
 def run(lines):
-    """Run the vectors in an iterable of lines; return (how many there were, the last state root as hex, or "-" if there was no
-    state). Disagreement at the first that differs."""
+    """Run the vectors in an iterable of lines; return (how many there were, the last state root as
+    hex, or "-" if there was no state). Disagreement at the first that differs."""
     machine = Machine()
     count = number = 0
     ended = False
@@ -55,7 +65,8 @@ def run(lines):
             found = "mismatch %d %s" % (e.seq, e.what)
         except QuipuError as e:
             found = "refused %d" % e.code
-        except Exception as e:  # MemoryError and what nobody thought of: the line is worth more than the trace
+        except Exception as e:
+            # MemoryError and what nobody thought of: the line is worth more than the trace
             found = "%s: %s" % (type(e).__name__, e)
         if found != expected:
             raise Disagreement(number, "%s: expected %s, found %s" % (question, expected, found))
@@ -66,10 +77,12 @@ def run(lines):
 
 
 def report(paths):
-    """Run files of vectors, and print what ran them and then, for each, its path, how many vectors agreed and the last root, or
-    where it stopped: what run.py reads."""
+    """Run files of vectors, and print what ran them and then, for each, its path, how many vectors
+    agreed and the last root, or where it stopped: what run.py reads."""
     version = ".".join([str(each) for each in sys.implementation.version[:3]])
-    print("conformance runtime", sys.implementation.name, version, primitives.name.replace(" ", "-"))
+    print(
+        "conformance runtime", sys.implementation.name, version, primitives.name.replace(" ", "-")
+    )
     for path in paths:
         gc.collect()
         try:
@@ -97,7 +110,8 @@ def optional(text):
 
 
 class Machine:
-    """What the vectors so far have made: a kernel, the chain of the frames sealed for it, or a replay."""
+    """What the vectors so far have made: a kernel, the chain of the frames sealed for it, or a
+    replay."""
 
     def __init__(self):
         self.kernel = None
@@ -126,7 +140,7 @@ class Machine:
         gc.collect()
         self.kernel = kernel.Kernel(config)
 
-    # -- state and log ------------------------------------------------------------------------------------------------
+    # -- state and log -----------------------------------------------------------------------------
 
     def ask_config(self, *config):
         """An empty state of this configuration, and no log: how many KiB its arena has."""
@@ -134,8 +148,11 @@ class Machine:
         return str(self.kernel.arena.chunks)
 
     def ask_genesis(self, config, entropy, policy, identity):
-        """An empty state, and a log that begins with this genesis; from here on commands are sealed: the frame."""
-        payload = genesis.encode(numbers(config), unhex(entropy), unhex(identity).decode(), int(policy))
+        """An empty state, and a log that begins with this genesis; from here on commands are
+        sealed: the frame."""
+        payload = genesis.encode(
+            numbers(config), unhex(entropy), unhex(identity).decode(), int(policy)
+        )
         decoded = genesis.Genesis(payload)
         self.begin(decoded.config)
         self.sealed = frames.frame(frames.GENESIS, payload, 0, 0, 0)
@@ -202,7 +219,11 @@ class Machine:
     def ask_arena(self, _):
         """BLAKE3 of the whole arena, and that the root equals it."""
         whole = primitives.hash(self.kernel.arena.bytes)
-        return whole.hex() if whole == self.kernel.root() else "%s, but the root is %s" % (whole.hex(), self.root())
+        return (
+            whole.hex()
+            if whole == self.kernel.root()
+            else "%s, but the root is %s" % (whole.hex(), self.root())
+        )
 
     def ask_reload(self, _):
         """Go on with a copy of the arena, as after a restart from a snapshot: the state root."""
@@ -213,8 +234,15 @@ class Machine:
 
     def ask_snapshot(self, boot, generation):
         """The header of a snapshot taken now."""
-        header = snapshot.Header(self.seq, int(boot), int(generation), self.kernel.arena.size, self.name, self.head,
-                                 self.kernel.root()).encode()
+        header = snapshot.Header(
+            self.seq,
+            int(boot),
+            int(generation),
+            self.kernel.arena.size,
+            self.name,
+            self.head,
+            self.kernel.root(),
+        ).encode()
         again = snapshot.decode(header).encode()
         return header.hex() if again == header else "decodes to " + again.hex()
 
@@ -233,15 +261,26 @@ class Machine:
         """Replay one frame: how many checkpoints were compared, and the boot number."""
         replay = self.replay
         replay.step(unhex(frame))
-        self.kernel, self.seq, self.head, self.name = replay.kernel, replay.seq, replay.head, replay.name
+        self.kernel, self.seq, self.head, self.name = (
+            replay.kernel,
+            replay.seq,
+            replay.head,
+            replay.name,
+        )
         return "%d %d" % (replay.checkpoints, replay.boot)
 
-    # -- what the state holds -----------------------------------------------------------------------------------------
+    # -- what the state holds ----------------------------------------------------------------------
 
     def ask_counts(self, _):
         """Seq of the last change, live records, nodes, edges, keys."""
         k = self.kernel
-        return "%d %d %d %d %d" % (k.seq(), k.records.live(), k.nodes.live(), k.edges.live(), k.keys.live())
+        return "%d %d %d %d %d" % (
+            k.seq(),
+            k.records.live(),
+            k.nodes.live(),
+            k.edges.live(),
+            k.keys.live(),
+        )
 
     def ask_record(self, ident):
         """Tag, vector, metadata."""
@@ -268,14 +307,21 @@ class Machine:
 
     def ask_edges(self, node, directions):
         """The ids of a node's edges."""
-        return ",".join([str(each) for each in graph.edges_of(self.kernel, int(node), int(directions))]) or "-"
+        return (
+            ",".join(
+                [str(each) for each in graph.edges_of(self.kernel, int(node), int(directions))]
+            )
+            or "-"
+        )
 
     def ask_near(self, node, depth, kind, directions):
         """The neighbourhood of a node: id:distance each."""
-        found = graph.neighbourhood(self.kernel, int(node), int(depth), optional(kind), int(directions))
+        found = graph.neighbourhood(
+            self.kernel, int(node), int(depth), optional(kind), int(directions)
+        )
         return ",".join(["%d:%d" % each for each in found])
 
-    # -- arithmetic ---------------------------------------------------------------------------------------------------
+    # -- arithmetic --------------------------------------------------------------------------------
 
     def ask_add(self, a, b):
         return str(fixed.add(int(a), int(b)))
@@ -305,15 +351,20 @@ class Machine:
         text = fixed.to_text(int(n))
         return text if fixed.from_text(text) == int(n) else text + " is another number"
 
-    # -- payloads, and the functions of a provider --------------------------------------------------------------------
+    # -- payloads, and the functions of a provider -------------------------------------------------
 
     def ask_payload(self, verb, *given):
-        """The payload that frames.py makes: of an insert (vector, tag, metadata), an update (id, tag, metadata), a put (name,
-        value, previous write), a deleted key (name, previous write), a clock or a boot frame."""
+        """The payload that frames.py makes: of an insert (vector, tag, metadata), an update (id,
+        tag, metadata), a put (name, value, previous write), a deleted key (name, previous write), a
+        clock or a boot frame."""
         if verb == "insert":
             return to_hex(frames.insert(numbers(given[0]), int(given[1]), unhex(given[2])))
         if verb == "update":
-            return to_hex(frames.update(int(given[0]), optional(given[1]), None if given[2] == "-" else unhex(given[2])))
+            return to_hex(
+                frames.update(
+                    int(given[0]), optional(given[1]), None if given[2] == "-" else unhex(given[2])
+                )
+            )
         if verb == "put":
             return to_hex(frames.put(unhex(given[0]), unhex(given[1]), int(given[2])))
         if verb == "delete-key":
@@ -323,7 +374,8 @@ class Machine:
         return to_hex(frames.boot(int(given[0]), unhex(given[1]), int(given[2])))
 
     def pattern(self, at, size):
-        """Return size bytes, from an address that is no multiple of 4 if `at` is none, for the provider's functions."""
+        """Return size bytes, from an address that is no multiple of 4 if `at` is none, for the
+        provider's functions."""
         if self.data is None:
             self.data = bytearray(8200)  # no list: it would take eight times the memory
             for i in range(8200):

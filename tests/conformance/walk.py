@@ -4,7 +4,8 @@ from tests.conformance.encoding import CLOCK, MAX, MIN, TOP, u32s
 
 
 class Pick:
-    """Numbers from a seed, the same on every machine: pick(n) is 0 to n - 1. (Knuth's MMIX generator, its upper bits.)"""
+    """Numbers from a seed, the same on every machine: pick(n) is 0 to n - 1. (Knuth's MMIX
+    generator, its upper bits.)"""
 
     def __init__(self, seed):
         self.state = seed
@@ -18,9 +19,21 @@ class Pick:
 
 
 class Walk:
-    """Commands and questions drawn by chance over a World, and what is looked at after every so many."""
+    """Commands and questions drawn by chance over a World, and what is looked at after every so
+    many."""
 
-    NAMES = (b"a", b"b", b"temperature", b"\0", b"\0\0", "é".encode(), b"n" * 24, b"n" * 23 + b"m", b"x-axis", b"y-axis")
+    NAMES = (
+        b"a",
+        b"b",
+        b"temperature",
+        b"\0",
+        b"\0\0",
+        "é".encode(),
+        b"n" * 24,
+        b"n" * 23 + b"m",
+        b"x-axis",
+        b"y-axis",
+    )
     NUMBERS = (0, 1, 2, 3, 3, 7, 2**30, 2**31, TOP)
 
     def __init__(self, world, seed, verbs):
@@ -30,8 +43,8 @@ class Walk:
         self.verbs = verbs
 
     def go(self, steps, root, chain, question):
-        """Take steps: every root-th is followed by the state root, every chain-th by frame and head, every question-th by a
-        question."""
+        """Take steps: every root-th is followed by the state root, every chain-th by frame and
+        head, every question-th by a question."""
         for step in range(1, steps + 1):
             getattr(self, self.pick.of(self.verbs))()
             if not step % root:
@@ -42,7 +55,8 @@ class Walk:
                 self.question()
 
     def ident(self, label):
-        """Mostly one that is there; else one that was, 0, the next seq, the greatest u32, or an id of another kind."""
+        """Mostly one that is there; else one that was, 0, the next seq, the greatest u32, or an id
+        of another kind."""
         world = self.world
         n = self.pick(12)
         live = sorted(getattr(world.model, label + "s"))
@@ -76,7 +90,7 @@ class Walk:
             return b"k%d" % self.pick(2 * self.world.config[4] + 1)
         return self.pick.of(self.NAMES)
 
-    # -- commands -----------------------------------------------------------------------------------------------------
+    # -- commands ----------------------------------------------------------------------------------
 
     def insert(self):
         vector = self.vector() if self.pick(20) else self.vector()[:-1]
@@ -85,13 +99,17 @@ class Walk:
     def update(self):
         which = 1 + self.pick(3)
         tag = self.pick.of(self.NUMBERS) if which & 1 else None
-        self.world.update(self.ident("record"), tag, self.bytes_up_to(self.world.max_meta) if which & 2 else None)
+        self.world.update(
+            self.ident("record"), tag, self.bytes_up_to(self.world.max_meta) if which & 2 else None
+        )
 
     def delete(self):
         self.world.delete(self.ident("record"))
 
     def create_node(self):
-        self.world.create_node(self.pick.of(self.NUMBERS), self.ident("record") if self.pick(3) else 0)
+        self.world.create_node(
+            self.pick.of(self.NUMBERS), self.ident("record") if self.pick(3) else 0
+        )
 
     def delete_node(self):
         self.world.delete_node(self.ident("node"))
@@ -121,23 +139,40 @@ class Walk:
         self.world.log_only(CLOCK, u32s(self.pick(2**31) * 2 + 1, 0x197, self.pick(1000)))
 
     def tick(self):
-        self.world.at_tick(self.pick.of((self.pick(100000), 2**30 + self.pick(2**30), TOP - self.pick(1000))))
+        self.world.at_tick(
+            self.pick.of((self.pick(100000), 2**30 + self.pick(2**30), TOP - self.pick(1000)))
+        )
 
-    # -- questions ----------------------------------------------------------------------------------------------------
+    # -- questions ---------------------------------------------------------------------------------
 
     def question(self):
-        self.pick.of((self.ask_search, self.ask_search, self.ask_near, self.ask_near, self.ask_edges, self.ask_key,
-                      self.ask_thing))()
+        self.pick.of(
+            (
+                self.ask_search,
+                self.ask_search,
+                self.ask_near,
+                self.ask_near,
+                self.ask_edges,
+                self.ask_key,
+                self.ask_thing,
+            )
+        )()
 
     def ask_search(self):
         world = self.world
         query = self.vector()
         if world.model.records and self.pick(3) == 0:  # one that is there: distance 0
             query = list(world.model.records[self.pick.of(sorted(world.model.records))][1])
-        world.search(query, self.pick.of((1, 1, 3, 10, 1000)), self.pick.of((None, None, None, *self.NUMBERS)))
+        world.search(
+            query,
+            self.pick.of((1, 1, 3, 10, 1000)),
+            self.pick.of((None, None, None, *self.NUMBERS)),
+        )
 
     def ask_near(self):
-        self.world.near(self.ident("node"), self.pick(5), self.pick.of((None, None, 3, 7)), 1 + self.pick(3))
+        self.world.near(
+            self.ident("node"), self.pick(5), self.pick.of((None, None, 3, 7)), 1 + self.pick(3)
+        )
 
     def ask_edges(self):
         self.world.edges(self.ident("node"), 1 + self.pick(3))
@@ -150,5 +185,23 @@ class Walk:
         self.world.look(what, self.ident(what))
 
 
-ALL = ("insert", "insert", "insert", "update", "delete", "create_node", "create_node", "delete_node", "create_edge",
-       "create_edge", "create_edge", "delete_edge", "put", "put", "put_same", "delete_key", "clock", "tick")
+ALL = (
+    "insert",
+    "insert",
+    "insert",
+    "update",
+    "delete",
+    "create_node",
+    "create_node",
+    "delete_node",
+    "create_edge",
+    "create_edge",
+    "create_edge",
+    "delete_edge",
+    "put",
+    "put",
+    "put_same",
+    "delete_key",
+    "clock",
+    "tick",
+)

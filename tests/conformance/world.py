@@ -1,10 +1,23 @@
-"""A file of vectors, and a state whose commands and answers become its lines. Never decides what to ask."""
+"""A file of vectors, and a state whose commands and answers become its lines. Never decides what to
+ask."""
 
 import zlib
 
 from shared_kernel.errors import NotFound, Refused, TooLong
 from shared_kernel.kernel import Kernel
-from tests.conformance.encoding import GENESIS, KINDS, commas, frame, genesis_payload, hashed, insert, put, to_hex, u32s, update
+from tests.conformance.encoding import (
+    GENESIS,
+    KINDS,
+    commas,
+    frame,
+    genesis_payload,
+    hashed,
+    insert,
+    put,
+    to_hex,
+    u32s,
+    update,
+)
 from tests.model import Model
 
 
@@ -12,7 +25,10 @@ class File:
     """The lines of one file of vectors."""
 
     def __init__(self, purpose):
-        self.lines = ["# " + purpose, "# Made by tests/conformance/generate.py; what the lines mean is said in runner.py."]
+        self.lines = [
+            "# " + purpose,
+            "# Made by tests/conformance/generate.py; what the lines mean is said in runner.py.",
+        ]
         self.count = 0
 
     def section(self, title):
@@ -47,14 +63,19 @@ class World:
             whole = frame(GENESIS, genesis_payload(config, entropy, 1, identity), 0, 0, 0)
             self.sealed = whole
             self.name = self.head = hashed(bytes(32) + whole)
-            file.ask("genesis %s %s 1 %s" % (commas(config), entropy.hex(), identity.hex()), whole.hex())
+            file.ask(
+                "genesis %s %s 1 %s" % (commas(config), entropy.hex(), identity.hex()), whole.hex()
+            )
         else:
-            file.ask("config " + " ".join(str(each) for each in config), str(self.kernel.arena.chunks))
+            file.ask(
+                "config " + " ".join(str(each) for each in config), str(self.kernel.arena.chunks)
+            )
 
-    # -- commands -----------------------------------------------------------------------------------------------------
+    # -- commands ----------------------------------------------------------------------------------
 
     def give(self, verb, payload, told):
-        """Give a command to both. told: tells the model, given a seq; or the class of the refusal. Return whether it passed."""
+        """Give a command to both. told: tells the model, given a seq; or the class of the refusal.
+        Return whether it passed."""
         seq = self.seq + 1
         expected = None
         if isinstance(told, type):
@@ -70,7 +91,9 @@ class World:
             self.kernel.check(kind, payload, 0, len(payload))
         except Refused as e:
             found = type(e)
-        assert found is expected, f"{verb} {payload.hex()}: the kernel says {found}, expected {expected}"
+        assert found is expected, (
+            f"{verb} {payload.hex()}: the kernel says {found}, expected {expected}"
+        )
         if expected is None:
             self.kernel.apply(kind, payload, 0, len(payload), seq)
             self.seq = seq
@@ -84,24 +107,36 @@ class World:
             self.head = hashed(self.head + self.sealed)
 
     def insert(self, vector, tag=0, meta=b""):
-        if self.give("insert", insert(vector, tag, meta), lambda seq: self.model.insert(seq, vector, tag, meta)):
+        if self.give(
+            "insert",
+            insert(vector, tag, meta),
+            lambda seq: self.model.insert(seq, vector, tag, meta),
+        ):
             self.ids["record"].append(self.seq)
 
     def update(self, ident, tag=None, meta=None):
-        self.give("update", update(ident, tag, meta), lambda seq: self.model.update(seq, ident, tag, meta))
+        self.give(
+            "update", update(ident, tag, meta), lambda seq: self.model.update(seq, ident, tag, meta)
+        )
 
     def delete(self, ident):
         self.give("delete", u32s(ident), lambda seq: self.model.delete(seq, ident))
 
     def create_node(self, kind, record=0):
-        if self.give("create-node", u32s(kind, record), lambda seq: self.model.create_node(seq, kind, record)):
+        if self.give(
+            "create-node", u32s(kind, record), lambda seq: self.model.create_node(seq, kind, record)
+        ):
             self.ids["node"].append(self.seq)
 
     def delete_node(self, ident):
         self.give("delete-node", u32s(ident), lambda seq: self.model.delete_node(seq, ident))
 
     def create_edge(self, kind, origin, target):
-        if self.give("create-edge", u32s(kind, origin, target), lambda seq: self.model.create_edge(seq, kind, origin, target)):
+        if self.give(
+            "create-edge",
+            u32s(kind, origin, target),
+            lambda seq: self.model.create_edge(seq, kind, origin, target),
+        ):
             self.ids["edge"].append(self.seq)
 
     def delete_edge(self, ident):
@@ -109,16 +144,24 @@ class World:
 
     def put(self, name, value, prev=None):
         prev = self.last_write(name) if prev is None else prev
-        if self.give("put", put(name, value, prev), lambda seq: self.model.put(seq, name, value, prev)):
+        if self.give(
+            "put", put(name, value, prev), lambda seq: self.model.put(seq, name, value, prev)
+        ):
             self.names.append(name)
 
     def put_same(self, name, prev=None):
         prev = self.last_write(name) if prev is None else prev
-        self.give("put", u32s(prev) + bytes((1, len(name))) + name, lambda seq: self.model.put_same(seq, name, prev))
+        self.give(
+            "put",
+            u32s(prev) + bytes((1, len(name))) + name,
+            lambda seq: self.model.put_same(seq, name, prev),
+        )
 
     def delete_key(self, name, prev=None):
         prev = self.last_write(name) if prev is None else prev
-        self.give("delete-key", u32s(prev) + name, lambda seq: self.model.delete_key(seq, name, prev))
+        self.give(
+            "delete-key", u32s(prev) + name, lambda seq: self.model.delete_key(seq, name, prev)
+        )
 
     def last_write(self, name):
         return self.model.keys[name][0] if name in self.model.keys else 0
@@ -137,7 +180,7 @@ class World:
         self.tick = tick
         self.file.ask("tick %d" % tick)
 
-    # -- questions ----------------------------------------------------------------------------------------------------
+    # -- questions ---------------------------------------------------------------------------------
 
     def ask(self, question, answer):
         """answer: a function; it may raise a refusal."""
@@ -164,27 +207,46 @@ class World:
 
     def snapshot(self, boot, generation):
         root = hashed(self.kernel.arena.bytes)
-        header = (b"QSNP" + u32s(1, self.seq, boot, generation, self.kernel.arena.size) + self.name + self.head + root)
+        header = (
+            b"QSNP"
+            + u32s(1, self.seq, boot, generation, self.kernel.arena.size)
+            + self.name
+            + self.head
+            + root
+        )
         header += u32s(zlib.crc32(header))
         self.file.ask(f"snapshot {boot} {generation}", header.hex())
         return header
 
     def counts(self):
         m = self.model
-        self.file.ask("counts", "%d %d %d %d %d" % (m.seq, len(m.records), len(m.nodes), len(m.edges), len(m.keys)))
+        self.file.ask(
+            "counts",
+            "%d %d %d %d %d" % (m.seq, len(m.records), len(m.nodes), len(m.edges), len(m.keys)),
+        )
 
     def search(self, query, k, tag=None):
-        self.ask("search %s %d %s" % (commas(query), k, "-" if tag is None else tag),
-                 lambda: ",".join("%d:%d" % each for each in self.model.search(query, k, tag)) or "-")
+        self.ask(
+            "search %s %d %s" % (commas(query), k, "-" if tag is None else tag),
+            lambda: ",".join("%d:%d" % each for each in self.model.search(query, k, tag)) or "-",
+        )
 
     def edges(self, node, directions=3):
-        self.ask(f"edges {node} {directions}",
-                 lambda: commas(self.model.edges_of(node, bool(directions & 1), bool(directions & 2))))
+        self.ask(
+            f"edges {node} {directions}",
+            lambda: commas(self.model.edges_of(node, bool(directions & 1), bool(directions & 2))),
+        )
 
     def near(self, node, depth, kind=None, directions=1):
-        self.ask("near %d %d %s %d" % (node, depth, "-" if kind is None else kind, directions),
-                 lambda: ",".join("%d:%d" % each for each in self.model.neighbourhood(
-                     node, depth, kind, bool(directions & 1), bool(directions & 2))))
+        self.ask(
+            "near %d %d %s %d" % (node, depth, "-" if kind is None else kind, directions),
+            lambda: ",".join(
+                "%d:%d" % each
+                for each in self.model.neighbourhood(
+                    node, depth, kind, bool(directions & 1), bool(directions & 2)
+                )
+            ),
+        )
 
     def look(self, what, ident):
         def answer():

@@ -1,5 +1,5 @@
-"""Images of flash regions for the tests of the page: lives with power cuts, units that read either way, and what rots; and what
-shared_kernel.recovery finds in each. Chance comes from seeds only."""
+"""Images of flash regions for the tests of the page: lives with power cuts, units that read either
+way, and what rots; and what shared_kernel.recovery finds in each. Chance comes from seeds only."""
 
 import copy
 import functools
@@ -32,7 +32,14 @@ from tests.faults.harness import Run as Life
 from tests.flashsim import Chance, FlashSim, PowerCut, SimulatorError
 from tests.model import Model
 
-GEOMETRIES = [(14, 1024, 256, 4), (22, 1024, 256, 8), (12, 4096, 256, 4), (20, 512, 256, 8), (14, 2048, 512, 32), (11, 1024, 256, 1)]
+GEOMETRIES = [
+    (14, 1024, 256, 4),
+    (22, 1024, 256, 8),
+    (12, 4096, 256, 4),
+    (20, 512, 256, 8),
+    (14, 2048, 512, 32),
+    (11, 1024, 256, 1),
+]
 CRAFTED = (24, 4096, 256, 4)
 W = 320  # bytes of one program call under CONFIG
 
@@ -56,23 +63,45 @@ def by_kernel(geometry, data):
     replay = found.replay
     if replay is None:
         return "blank"
-    return (replay.seq, replay.head, replay.kernel.root(), replay.boot, found.order, found.pile, found.certain, found.acked, found.bad,
-            [size for _, size in found.cuts])
+    return (
+        replay.seq,
+        replay.head,
+        replay.kernel.root(),
+        replay.boot,
+        found.order,
+        found.pile,
+        found.certain,
+        found.acked,
+        found.bad,
+        [size for _, size in found.cuts],
+    )
 
 
 def by_page(reader, geometry, data):
-    """Return what a reader of the page (tools/flash_reader.py) makes of an image, in the same form."""
+    """Return what a reader of the page (tools/flash_reader.py) makes of an image, in the same
+    form."""
     here = reader.Image(data, geometry[1], geometry[3]).read()
     if here.damage:
         return "damage"
     if here.blank:
         return "blank"
-    return (here.seq, here.head, here.root, here.boot, here.order, here.pile, here.certain, here.acked, here.bad,
-            [size for _, size in here.cuts])
+    return (
+        here.seq,
+        here.head,
+        here.root,
+        here.boot,
+        here.order,
+        here.pile,
+        here.certain,
+        here.acked,
+        here.bad,
+        [size for _, size in here.cuts],
+    )
 
 
 def resolved(sim):
-    """Return the flash as it reads, and with its half-programmed units all as before and all as after."""
+    """Return the flash as it reads, and with its half-programmed units all as before and all as
+    after."""
     out = [bytes(sim.bytes)]
     for way in (0, 1) if sim.torn else ():
         data = bytearray(sim.bytes)
@@ -83,7 +112,8 @@ def resolved(sim):
 
 
 def spoilt(data, sector, chance):
-    """Return an image with flipped bits, a sector in part erased or all over weak, or a sector copied onto another."""
+    """Return an image with flipped bits, a sector in part erased or all over weak, or a sector
+    copied onto another."""
     data, below = bytearray(data), chance.below
     kind = below(6)
     if kind < 3:
@@ -105,7 +135,8 @@ def spoilt(data, sector, chance):
 
 
 def lives(geometry, seed, how_many):
-    """Yield the flash after each of so many lives of a board, each ended by a power cut, often within the boot."""
+    """Yield the flash after each of so many lives of a board, each ended by a power cut, often
+    within the boot."""
     chance = Chance(seed)
     sim, clock = FlashSim(*geometry, seed=seed), Clock(seed)
     sim.flicker = chance.below(2) == 0
@@ -121,14 +152,17 @@ def lives(geometry, seed, how_many):
                 for asked, seq in zip(action[1], result) if action[0] == "execute" else ():
                     if isinstance(seq, int):
                         asked[3](model, seq)
-        except (PowerCut, QuipuError, SimulatorError):  # what the store may not do, tests/faults holds
+        except (PowerCut, QuipuError, SimulatorError):
+            # what the store may not do, tests/faults holds
             pass
         sim.power_on()
         yield sim
 
 
 def puts(store, count=1):
-    return [store.execute([(PUT, put("name", b"%d" % (store.seq % 1000)), None)]) for _ in range(count)]
+    return [
+        store.execute([(PUT, put("name", b"%d" % (store.seq % 1000)), None)]) for _ in range(count)
+    ]
 
 
 def begun(geometry, config=CONFIG):
@@ -151,10 +185,13 @@ def filled(geometry):
 
 
 def piled(sim, count):
-    """Return the flash after so many boots in a row whose runs got no further than the boot frame, and erased nothing of the pile."""
+    """Return the flash after so many boots in a row whose runs got no further than the boot frame,
+    and erased nothing of the pile."""
     for _ in range(count):
         store = mount(sim, Clock(3))
-        store.region.flash = Stubborn(sim, [store.region.sector_of(each) for each in store.found.pile])
+        store.region.flash = Stubborn(
+            sim, [store.region.sector_of(each) for each in store.found.pile]
+        )
         try:
             puts(store)
         except PowerCut:
@@ -163,7 +200,8 @@ def piled(sim, count):
 
 
 class Stubborn:
-    """A flash on which the power goes when one of some sectors is to be erased, or a checkpoint to be programmed."""
+    """A flash on which the power goes when one of some sectors is to be erased, or a checkpoint to
+    be programmed."""
 
     def __init__(self, sim, sectors):
         self.sim, self.kept = sim, sectors
@@ -201,8 +239,11 @@ def crafted(geometry):
     run.acked = store.seq + 5
     yield rewritten(sim, run)
     data, region = bytearray(sim.bytes), store.region
-    last = next(each for each in range(store.address - region.unit, 0, -region.unit) if data[each] == 1)
-    data[store.address : store.address + store.address - last] = data[last : store.address]  # the last frame once more
+    last = next(
+        each for each in range(store.address - region.unit, 0, -region.unit) if data[each] == 1
+    )
+    # the last frame once more
+    data[store.address : store.address + store.address - last] = data[last : store.address]
     yield bytes(data)
     data = bytearray(sim.bytes)  # a header that was copied to another place, and is lost at its own
     at, free = region.header_at(store.number), region.sectors - 1
@@ -232,7 +273,11 @@ def crafted(geometry):
     yield bytes(sim.bytes)
     yield from unfinished(geometry)
     yield from erased(geometry)
-    for sim in (piled(born(geometry)[0], 1), piled(begun(geometry)[0], 1), piled(filled(geometry)[0], 2)):
+    for sim in (
+        piled(born(geometry)[0], 1),
+        piled(begun(geometry)[0], 1),
+        piled(filled(geometry)[0], 2),
+    ):
         yield from unheld(sim)
     yield from behind(geometry)
     yield from acknowledged(geometry)
@@ -249,7 +294,8 @@ def born(geometry):
 
 
 def laid(data, address, *parts):
-    """Return an image in which each of these parts stands behind the one before it, from an address on, padded to 4 bytes."""
+    """Return an image in which each of these parts stands behind the one before it, from an address
+    on, padded to 4 bytes."""
     data = bytearray(data)
     for each in parts:
         data[address : address + len(each)] = each
@@ -267,7 +313,11 @@ def unfinished(geometry):
     done = at + region.header_size
     undone = laid(sim.bytes, done, b"\xff" * 8)
     address = store.address
-    for data in (undone, laid(undone, done + 5, b"\xfe"), laid(sim.bytes, mark_at(region, other), BEGUN)):
+    for data in (
+        undone,
+        laid(undone, done + 5, b"\xfe"),
+        laid(sim.bytes, mark_at(region, other), BEGUN),
+    ):
         yield data
         for place in (address, address // 4096 * 4096 + 4095):
             yield laid(data, place, b"\0")  # the genesis is not all that stands in its sector
@@ -277,8 +327,8 @@ def unfinished(geometry):
 
 
 def chains(geometry):
-    """Yield logs whose last run goes on from itself, from a run like it or of another log, or bears another chain head; and one whose
-    header begins with a byte that cannot be read."""
+    """Yield logs whose last run goes on from itself, from a run like it or of another log, or bears
+    another chain head; and one whose header begins with a byte that cannot be read."""
     sim, store = begun(geometry)
     yield laid(sim.bytes, store.region.header_at(store.number), b"\0")
     number = store.number
@@ -301,12 +351,17 @@ def chains(geometry):
 
 
 def torn_marks(geometry):
-    """Yield flashes on which nothing stands but some of the bits of a genesis's mark, and perhaps others."""
+    """Yield flashes on which nothing stands but some of the bits of a genesis's mark, and perhaps
+    others."""
     region = Region(FlashSim(*geometry))
     blank = b"\xff" * (geometry[0] * geometry[1])
     torn = bytes(each | 0x0D for each in BEGUN)
     one, other = (mark_at(region, each) for each in candidates(region))
-    for data in (laid(blank, one, torn), laid(blank, other, torn), laid(laid(blank, one, torn), other, torn)):
+    for data in (
+        laid(blank, one, torn),
+        laid(blank, other, torn),
+        laid(laid(blank, one, torn), other, torn),
+    ):
         yield data
         for place in (one - 1, one + 8, one + region.pad(8), other + 9, 0):
             yield laid(data, place, b"\xfe")
@@ -316,15 +371,22 @@ def torn_marks(geometry):
 
 
 def erased(geometry):
-    """Yield logs with the mark of an erasing: of them, of another one, of an earlier end, at another place."""
+    """Yield logs with the mark of an erasing: of them, of another one, of an earlier end, at
+    another place."""
     sim, store = begun(geometry)
     region, data = store.region, bytes(sim.bytes)
     at = region.slot_sectors * region.sector + region.record_size
     gone = laid(data, region.ring() * region.sector, b"\xff" * (geometry[1] * 8))
     for number, prev, first, name in (
-        (NONE - 1, NONE, store.seq + 1, store.name), (NONE - 1, 3, store.seq + 9, store.name), (NONE - 1, NONE, store.seq, store.name),
-        (NONE - 1, NONE, store.seq + 1, b"another " * 4), (NONE - 2, NONE, store.seq + 1, store.name)):
-        mark = Run(number, prev, first, 0, store.boot, 0, 0, False, name, store.head, [], 0).encode()
+        (NONE - 1, NONE, store.seq + 1, store.name),
+        (NONE - 1, 3, store.seq + 9, store.name),
+        (NONE - 1, NONE, store.seq, store.name),
+        (NONE - 1, NONE, store.seq + 1, b"another " * 4),
+        (NONE - 2, NONE, store.seq + 1, store.name),
+    ):
+        mark = Run(
+            number, prev, first, 0, store.boot, 0, 0, False, name, store.head, [], 0
+        ).encode()
         for each in (data, gone):
             yield laid(each, at, mark)
             yield laid(each, at + region.header_size, mark)
@@ -334,7 +396,8 @@ def erased(geometry):
 
 
 def unheld(sim):
-    """Yield images of a boot's run that does not hold: with what its boot may leave that promised nothing, and with more."""
+    """Yield images of a boot's run that does not hold: with what its boot may leave that promised
+    nothing, and with more."""
     region, data = Region(sim), bytes(sim.bytes)
     region.read_layout()
     number = region.numbers()[0][0]
@@ -346,7 +409,8 @@ def unheld(sim):
     data = laid(data, at + 20, b"\0")  # its boot frame is torn
     due, end = run.first + run.repeats, region.frames_at(number) + run.span
     yield data
-    yield laid(data, behind, frame(CHECKPOINT, bytes(32), due + 1, 0, key))  # and yet its checkpoint reads as whole
+    # and yet its checkpoint reads as whole
+    yield laid(data, behind, frame(CHECKPOINT, bytes(32), due + 1, 0, key))
     for place in (end - 1, end, end + 3, region.block_end(end) - 1):
         yield laid(data, place, b"\0")
     for seq in (due + 1, due + 2):
@@ -364,7 +428,8 @@ def unheld(sim):
 
 
 def behind(geometry):
-    """Yield what may stand behind the log's end: frames at the places where they are looked for, and at others."""
+    """Yield what may stand behind the log's end: frames at the places where they are looked for,
+    and at others."""
     sim, store = begun(geometry)
     data, region, key = bytes(sim.bytes), store.region, seed(store.name)
     at, limit, due = store.address, store.limit, store.seq + 1
@@ -388,7 +453,8 @@ def behind(geometry):
     while full.limit - full.address > 200:
         puts(full)
     room, due = full.limit - full.address, full.seq + 1
-    for size in (room, room + 4, room - 4):  # with padding, what is left of the block, and a unit more and less
+    # with padding, what is left of the block, and a unit more and less
+    for size in (room, room + 4, room - 4):
         for more in (0, 1):
             each = frame(0x87, bytes(size - 16 - 3 * more), due, 0, key)
             yield laid(full.region.flash.bytes, full.limit, each)
@@ -397,14 +463,25 @@ def behind(geometry):
         if at + count < limit:
             yield laid(data, at, bytes(count))
     lost = begun(geometry)[1]
-    rotten = bytearray(lost.region.flash.bytes)  # neither copy of a header can be read, in a sector that is free
+    # neither copy of a header can be read, in a sector that is free
+    rotten = bytearray(lost.region.flash.bytes)
     start = (region.sectors - 3) * region.sector + region.record_size
     frames_at = start + 2 * region.header_size
     for first in (0x54, 0, 0x53):
         rotten[start] = first
         boots = frame(BOOT, bytes(44), lost.seq + 1, 0, key)
-        roots = [frame(kind, bytes(32), lost.seq + more, 0, key) for kind, more in ((CHECKPOINT, 2), (CHECKPOINT, 1), (0x87, 2), (CHECKPOINT, 3))]
-        for parts in ((boots,), (boots, roots[0]), (roots[1],), (boots, roots[2]), (boots, roots[0], roots[3]), (made(3), made(lost.seq + 1))):
+        roots = [
+            frame(kind, bytes(32), lost.seq + more, 0, key)
+            for kind, more in ((CHECKPOINT, 2), (CHECKPOINT, 1), (0x87, 2), (CHECKPOINT, 3))
+        ]
+        for parts in (
+            (boots,),
+            (boots, roots[0]),
+            (roots[1],),
+            (boots, roots[2]),
+            (boots, roots[0], roots[3]),
+            (made(3), made(lost.seq + 1)),
+        ):
             yield laid(rotten, frames_at, *parts)
     run = Run(0, NONE, 0, 0, 0, 0, 0, False, store.name, store.head, [], 0)
     run.number = 7 * region.turn + 5  # a header that fits, but leads elsewhere, is none
@@ -412,16 +489,25 @@ def behind(geometry):
 
 
 def acknowledged(geometry):
-    """Yield logs that say in a frame what the laptop has: of all, of more than there is, in too few bytes."""
+    """Yield logs that say in a frame what the laptop has: of all, of more than there is, in too few
+    bytes."""
     sim, store = begun(geometry)
-    for payload in ((store.seq + 1).to_bytes(4, "little"), (store.seq + 9).to_bytes(4, "little"), b"", b"\1\2\3"):
+    for payload in (
+        (store.seq + 1).to_bytes(4, "little"),
+        (store.seq + 9).to_bytes(4, "little"),
+        b"",
+        b"\1\2\3",
+    ):
         for kind in (ACKNOWLEDGED, ACKNOWLEDGED | TOKEN):
             payload = bytes(8) * (kind > 0xC0) + payload
-            yield laid(sim.bytes, store.address, frame(kind, payload, store.seq + 1, 0, seed(store.name)))
+            yield laid(
+                sim.bytes, store.address, frame(kind, payload, store.seq + 1, 0, seed(store.name))
+            )
 
 
 def snapshots(geometry):
-    """Yield logs with two snapshots of which one or both are rotten, past the end, or alike in number."""
+    """Yield logs with two snapshots of which one or both are rotten, past the end, or alike in
+    number."""
     sim, store = begun(geometry)
     store.take_snapshot()
     puts(store, 5)
@@ -439,15 +525,25 @@ def snapshots(geometry):
     yield laid(data, at + size, b"\0")
     yield laid(data, at + size, b"\0" * (pad + 8))
     yield laid(laid(data, at + 60, b"\0"), places[1 - newer] + 60, b"\0")
-    for field, value in (("seq", store.seq), ("seq", store.seq + 1), ("seq", 0), ("generation", store.slots[1 - newer].generation),
-                         ("generation", 0), ("head", bytes(32)), ("name", bytes(32)), ("length", size + 1024), ("root", bytes(32))):
+    for field, value in (
+        ("seq", store.seq),
+        ("seq", store.seq + 1),
+        ("seq", 0),
+        ("generation", store.slots[1 - newer].generation),
+        ("generation", 0),
+        ("head", bytes(32)),
+        ("name", bytes(32)),
+        ("length", size + 1024),
+        ("root", bytes(32)),
+    ):
         header = copy.copy(store.slots[newer])
         setattr(header, field, value)
         yield laid(data, at + size, header.encode(), header.encode())
 
 
 def followed(geometry):
-    """Return the flash with two runs that follow, each of one group: the first one's second group could not be programmed."""
+    """Return the flash with two runs that follow, each of one group: the first one's second group
+    could not be programmed."""
     sim, store = filled(geometry)
     number = store.number
     while store.number == number:
@@ -459,7 +555,8 @@ def followed(geometry):
 
 
 def twice(geometry):
-    """Return the image of a pile's run of which a copy, as a newer run, stands in the next block of its sector."""
+    """Return the image of a pile's run of which a copy, as a newer run, stands in the next block of
+    its sector."""
     sim = piled(filled(geometry)[0], 1)
     region, data = Region(sim), bytearray(sim.bytes)
     region.read_layout()
@@ -467,14 +564,17 @@ def twice(geometry):
     run, end = region.run(number), region.block_end(region.frames_at(number))
     size = end - region.frames_at(number)
     run.number += 1
-    data[region.frames_at(number + 1) : region.frames_at(number + 1) + size] = data[region.frames_at(number) : end]
+    data[region.frames_at(number + 1) : region.frames_at(number + 1) + size] = data[
+        region.frames_at(number) : end
+    ]
     sim.bytes[:] = data
     return rewritten(sim, run)
 
 
 def a_run_in_a_record(geometry):
-    """Return the flash whose last command is an insert that begins a block and has a run's header, and a frame of that, where the second
-    copy of the block's header would be. It would void three acknowledged commands."""
+    """Return the flash whose last command is an insert that begins a block and has a run's header,
+    and a frame of that, where the second copy of the block's header would be. It would void three
+    acknowledged commands."""
     sim, store = begun(geometry, (140, 8, 2, 2, 4, 4, 16))
     region = store.region
     early, head = store.seq + 1, store.head
@@ -482,13 +582,33 @@ def a_run_in_a_record(geometry):
     while store.limit - store.address >= 580 or store.limit == store.end:
         puts(store)
     at = store.limit
-    number = store.number - store.number % region.blocks + at % region.sector // region.block + region.turn
-    run = Run(number, store.number, early, 0, store.boot, 0, 0, False, store.name, head, [], 64).encode()
+    number = (
+        store.number
+        - store.number % region.blocks
+        + at % region.sector // region.block
+        + region.turn
+    )
+    run = Run(
+        number, store.number, early, 0, store.boot, 0, 0, False, store.name, head, [], 64
+    ).encode()
     inside = frame(CLOCK, clock(0, 0), early, 0, seed(store.name))
     body = bytearray(18 + 560)
     for place, each in ((region.header_size, run), (2 * region.header_size, inside)):
         body[place : place + len(each)] = each
-    store.execute([(INSERT, insert([int.from_bytes(body[i : i + 4], "little", signed=True) for i in range(18, 578, 4)]), None)])
+    store.execute(
+        [
+            (
+                INSERT,
+                insert(
+                    [
+                        int.from_bytes(body[i : i + 4], "little", signed=True)
+                        for i in range(18, 578, 4)
+                    ]
+                ),
+                None,
+            )
+        ]
+    )
     assert bytes(sim.bytes[at : at + 2]) == b"\1\x10" and run in sim.bytes[at : at + 700]
     return sim
 
@@ -504,7 +624,8 @@ def flashes(number, geometry, count=4):
 
 
 def readings(sim, most=4):
-    """Yield the image for each way in which the half-programmed units may read, up to `most` of them each its own way."""
+    """Yield the image for each way in which the half-programmed units may read, up to `most` of
+    them each its own way."""
     torn = sorted(sim.torn)
     for way in range(1 << min(len(torn), most)):
         data = bytearray(sim.bytes)
@@ -517,7 +638,9 @@ def readings(sim, most=4):
 def images():
     """Return [(geometry, image, what the kernel makes of it)]."""
     found = [(CRAFTED, each) for each in crafted(CRAFTED)]
-    found += [(geometry, each) for geometry in (CRAFTED, GEOMETRIES[4]) for each in torn_marks(geometry)]
+    found += [
+        (geometry, each) for geometry in (CRAFTED, GEOMETRIES[4]) for each in torn_marks(geometry)
+    ]
     for number, geometry in enumerate(GEOMETRIES):
         chance = Chance(number)
         for sim in flashes(number, geometry):

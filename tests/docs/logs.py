@@ -1,4 +1,5 @@
-"""Logs for the tests of the page: written with the kernel and the frame codec, at random or with every type of frame."""
+"""Logs for the tests of the page: written with the kernel and the frame codec, at random or with
+every type of frame."""
 
 import random
 
@@ -9,7 +10,17 @@ from shared_kernel import kernel as k
 from shared_kernel.errors import Refused
 from shared_kernel.frame_names import is_command
 
-COMMANDS = (k.INSERT, k.UPDATE, k.DELETE, k.CREATE_NODE, k.DELETE_NODE, k.CREATE_EDGE, k.DELETE_EDGE, k.PUT, k.DELETE_KEY)
+COMMANDS = (
+    k.INSERT,
+    k.UPDATE,
+    k.DELETE,
+    k.CREATE_NODE,
+    k.DELETE_NODE,
+    k.CREATE_EDGE,
+    k.DELETE_EDGE,
+    k.PUT,
+    k.DELETE_KEY,
+)
 
 
 def b3(data):
@@ -17,7 +28,8 @@ def b3(data):
 
 
 class Log:
-    """A log being written. frames, heads, roots: of each frame; kernel: the state after the last."""
+    """A log being written. frames, heads, roots: of each frame; kernel: the state after the
+    last."""
 
     def __init__(self, config, origin=None, base=None):
         payload = genesis.encode(config, bytes(range(16)), "bräd", frames.STOP, origin)
@@ -30,10 +42,13 @@ class Log:
 
     def make(self, kind, payload, token=b""):
         kind |= frames.TOKEN if token else 0
-        return frames.frame(kind, token + payload, self.seq + 1, 7 * self.seq, frames.seed(self.heads[0]))
+        return frames.frame(
+            kind, token + payload, self.seq + 1, 7 * self.seq, frames.seed(self.heads[0])
+        )
 
     def add(self, kind, payload, token=b""):
-        """Append a frame and return its seq; Refused, and nothing done, if it is a command that the state does not allow."""
+        """Append a frame and return its seq; Refused, and nothing done, if it is a command that the
+        state does not allow."""
         frame = self.make(kind, payload, token)
         if is_command(kind):
             self.kernel.check(kind, payload, 0, len(payload))
@@ -69,7 +84,9 @@ class Wanderer:
         """Mostly one that is there."""
         pool = getattr(self.log.kernel, label + "s")
         live = [each for each in self.ids[label][-40:] if pool.find(each)]
-        return self.random.choice(live if live and self.random.random() < 0.8 else self.ids[label][-8:])
+        return self.random.choice(
+            live if live and self.random.random() < 0.8 else self.ids[label][-8:]
+        )
 
     def prev(self, name):
         try:
@@ -81,19 +98,38 @@ class Wanderer:
     def draw(self):
         """Return (kind, payload)."""
         r, config = self.random, self.log.kernel.config()
-        kind = r.choice(COMMANDS + (k.INSERT, k.CREATE_NODE, k.CREATE_NODE, k.CREATE_EDGE, k.CREATE_EDGE, k.PUT))
+        kind = r.choice(
+            COMMANDS + (k.INSERT, k.CREATE_NODE, k.CREATE_NODE, k.CREATE_EDGE, k.CREATE_EDGE, k.PUT)
+        )
         if kind == k.INSERT:
-            vector = [r.choice((0, 1, -1, 2**31 - 1, -(2**31), r.randrange(-(2**31), 2**31))) for _ in range(config[0])]
+            vector = [
+                r.choice((0, 1, -1, 2**31 - 1, -(2**31), r.randrange(-(2**31), 2**31)))
+                for _ in range(config[0])
+            ]
             return kind, frames.insert(vector, r.randrange(3), self.some(config[5]))
         if kind == k.UPDATE:
             tag, meta = r.choice((None, 9, 2**32 - 1)), self.some(config[5])
-            return kind, frames.update(self.ident("record"), tag, meta if tag is None or r.random() < 0.5 else None)
+            return kind, frames.update(
+                self.ident("record"), tag, meta if tag is None or r.random() < 0.5 else None
+            )
         if kind == k.CREATE_NODE:
-            return kind, frames.create_node(r.randrange(4), self.ident("record") if r.random() < 0.7 else 0)
+            return kind, frames.create_node(
+                r.randrange(4), self.ident("record") if r.random() < 0.7 else 0
+            )
         if kind == k.CREATE_EDGE:
             return kind, frames.create_edge(r.randrange(4), self.ident("node"), self.ident("node"))
         if kind in (k.PUT, k.DELETE_KEY):
-            name = r.choice((b"a", b"b", b"\0", b"\0\0", b"n" * 24, b"n" * 23 + b"m", b"key-%d" % r.randrange(20)))
+            name = r.choice(
+                (
+                    b"a",
+                    b"b",
+                    b"\0",
+                    b"\0\0",
+                    b"n" * 24,
+                    b"n" * 23 + b"m",
+                    b"key-%d" % r.randrange(20),
+                )
+            )
             if kind == k.DELETE_KEY:
                 return kind, frames.delete_key(name, self.prev(name))
             if r.random() < 0.3:
@@ -131,8 +167,9 @@ class Wanderer:
 
 
 def every_type():
-    """Return a Log with every type of frame, with tokens and without; each command is followed by a checkpoint, so that what
-    it changes is proved, and a boot frame ends it, so that the whole chain is."""
+    """Return a Log with every type of frame, with tokens and without; each command is followed by a
+    checkpoint, so that what it changes is proved, and a boot frame ends it, so that the whole chain
+    is."""
     log = Log((2, 4, 4, 6, 3, 5, 7))
     log.boot()
 

@@ -26,8 +26,14 @@ def test_every_public_name_has_a_section(name):
     assert f"\n## {name}\n" in PAGE.read_text()
 
 
-@pytest.mark.parametrize("old, new", [
-    ("LostAnswer", "NoAnswer"), ("allow_gap: bool = False", "allow_gap: bool = True"), ("\n## vector\n", "\n")])
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        ("LostAnswer", "NoAnswer"),
+        ("allow_gap: bool = False", "allow_gap: bool = True"),
+        ("\n## vector\n", "\n"),
+    ],
+)
 def test_a_page_that_says_something_else_is_noticed(old, new, tmp_path):
     text = PAGE.read_text()
     assert old in text

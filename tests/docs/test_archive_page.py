@@ -1,5 +1,5 @@
-"""docs/format.md's "Archive" and "How to verify a log", where a reader of the page alone could not know what holds: verify does what
-the page says."""
+"""docs/format.md's "Archive" and "How to verify a log", where a reader of the page alone could not
+know what holds: verify does what the page says."""
 
 import json
 import shutil
@@ -21,7 +21,8 @@ ORIGIN = (b"o" * 32, 9, b"h" * 32, b"r" * 32)
 
 
 def write(path, log, parts=None, note=True):
-    """Write a log's frames into an archive. parts: [(first, last)] of the segments, as indexes into log.frames; None: all."""
+    """Write a log's frames into an archive. parts: [(first, last)] of the segments, as indexes into
+    log.frames; None: all."""
     first = log.seq + 1 - len(log.frames)
     archive = None
     for low, high in parts or [(0, len(log.frames) - 1)]:
@@ -43,7 +44,9 @@ def snapshot_at(log, archive, seq, boots):
     replay = Replay()
     for each in log.frames[: seq + 1]:
         replay.step(each)
-    archive.add_snapshot(seq, snapshot_file.save(replay.kernel, seq, boots, 1, log.heads[0], log.heads[seq]))
+    archive.add_snapshot(
+        seq, snapshot_file.save(replay.kernel, seq, boots, 1, log.heads[0], log.heads[seq])
+    )
 
 
 def said(path, **named):
@@ -56,14 +59,27 @@ def test_a_whole_log_matches(tmp_path):
     write(tmp_path / "a", log)
     found = verify(tmp_path / "a")
     assert (found.verdict, found.seq, found.chain_head, found.state_root) == (
-        "match", log.seq, log.heads[-1].hex(), log.roots[-1].hex())
+        "match",
+        log.seq,
+        log.heads[-1].hex(),
+        log.roots[-1].hex(),
+    )
 
 
-@pytest.mark.parametrize("name, data, verdict", [
-    ("frames/._0000000000.log", b"x" * 4096, "match"), ("frames/0000000000 (copy).log", b"x", "match"),
-    ("frames/.DS_Store", b"x", "match"), ("frames/0000000003.part", b"x", "match"), ("frames/0000000003.log", b"", "match"),
-    ("frames/0000000003.log", b"x", "mismatch"), ("snapshots/._0000000006.snap", b"x", "match"),
-    ("snapshots/0000000006 (conflicted copy).snap", b"x", "match"), ("snapshots/0000000006.snap", b"x", "mismatch")])
+@pytest.mark.parametrize(
+    "name, data, verdict",
+    [
+        ("frames/._0000000000.log", b"x" * 4096, "match"),
+        ("frames/0000000000 (copy).log", b"x", "match"),
+        ("frames/.DS_Store", b"x", "match"),
+        ("frames/0000000003.part", b"x", "match"),
+        ("frames/0000000003.log", b"", "match"),
+        ("frames/0000000003.log", b"x", "mismatch"),
+        ("snapshots/._0000000006.snap", b"x", "match"),
+        ("snapshots/0000000006 (conflicted copy).snap", b"x", "match"),
+        ("snapshots/0000000006.snap", b"x", "mismatch"),
+    ],
+)
 def test_only_files_with_the_name_of_a_segment_or_a_snapshot_count(name, data, verdict, tmp_path):
     write(tmp_path / "a", every_type())
     (tmp_path / "a" / name).write_bytes(data)
@@ -99,7 +115,8 @@ def test_upper_case_is_no_hexadecimal_digit(tmp_path):
 
 def test_a_gap_needs_a_snapshot_behind_it_and_takes_the_boot_number_from_it(tmp_path):
     log = every_type()
-    half = next(i for i, each in enumerate(log.frames) if i > 10 and each[1] == frames.BOOT)  # the second boot
+    # the second boot
+    half = next(i for i, each in enumerate(log.frames) if i > 10 and each[1] == frames.BOOT)
     archive = write(tmp_path / "a", log, [(0, 5), (half - 4, log.seq)])
     assert said(tmp_path / "a") == ("mismatch", "snapshot")  # no state at the end
     for wrong in (0, 3):
@@ -107,8 +124,16 @@ def test_a_gap_needs_a_snapshot_behind_it_and_takes_the_boot_number_from_it(tmp_
         assert said(tmp_path / "a") == ("mismatch", "boot number")
     snapshot_at(log, archive, half + 1, 2)
     found = verify(tmp_path / "a")
-    assert (found.verdict, found.gaps, found.exit_code, found.boots) == ("gap", [[6, half - 5]], 1, log.boots + 1)
-    assert found.state_root == log.roots[-1].hex() and verify(tmp_path / "a", allow_gap=True).exit_code == 0
+    assert (found.verdict, found.gaps, found.exit_code, found.boots) == (
+        "gap",
+        [[6, half - 5]],
+        1,
+        log.boots + 1,
+    )
+    assert (
+        found.state_root == log.roots[-1].hex()
+        and verify(tmp_path / "a", allow_gap=True).exit_code == 0
+    )
     snapshot_at(log, archive, 8, 1)  # of a seq that is missing
     assert said(tmp_path / "a") == ("mismatch", "snapshot")
 
@@ -139,14 +164,19 @@ def test_a_continuations_seq_is_the_old_one_plus_one_even_without_its_base(tmp_p
         log.heads[0] = b3(bytes(32) + log.frames[0])
         log.seq = seq
         write(tmp_path / str(seq), log, note=False)
-        assert said(tmp_path / str(seq)) == ("mismatch", what)  # the first: nothing says what the state at the end is
+        # the first: nothing says what the state at the end is
+        assert said(tmp_path / str(seq)) == ("mismatch", what)
 
 
 @pytest.mark.parametrize("length", [64, 65])
 def test_an_identity_of_more_than_64_bytes_is_broken(length):
     payload = Log(CONFIG).frames[0][12:61] + bytes([length]) + b"x" * length
     frame = frames.frame(frames.GENESIS, payload, 0, 0, 0)
-    for act, given, error in ((Verifier().step, frame, Broken), (Replay().step, frame, Mismatch), (Genesis, payload, FormatError)):
+    for act, given, error in (
+        (Verifier().step, frame, Broken),
+        (Replay().step, frame, Mismatch),
+        (Genesis, payload, FormatError),
+    ):
         if length == 64:
             act(given)
         else:
@@ -154,17 +184,42 @@ def test_an_identity_of_more_than_64_bytes_is_broken(length):
                 act(given)
 
 
-@pytest.mark.parametrize("alter, verdict, what", [
-    (lambda path: None, "match", None),
-    (lambda path: (path / "note.json").unlink(), "match", None),
-    (lambda path: more(path / "snapshots" / "0000000008.snap"), "mismatch", "snapshot"),
-    (lambda path: altered(path / "archive.json", lambda facts: facts.update(more=1)), "mismatch", "archive.json"),
-    (lambda path: altered(path / "note.json", lambda facts: facts.update(more=1)), "mismatch", "note.json"),
-    (lambda path: altered(path / "archive.json", lambda facts: facts.update(format=2)), "mismatch", "archive.json's format"),
-    (lambda path: altered(path / "archive.json", lambda facts: facts["segments"].reverse()), "mismatch", "archive.json's segments"),
-    (lambda path: altered(path / "archive.json", lambda facts: facts["segments"][1].update(first=5)), "mismatch", None),
-    (lambda path: (path / "frames" / "0000000006.log").unlink(), "mismatch", "frames"),
-])
+@pytest.mark.parametrize(
+    "alter, verdict, what",
+    [
+        (lambda path: None, "match", None),
+        (lambda path: (path / "note.json").unlink(), "match", None),
+        (lambda path: more(path / "snapshots" / "0000000008.snap"), "mismatch", "snapshot"),
+        (
+            lambda path: altered(path / "archive.json", lambda facts: facts.update(more=1)),
+            "mismatch",
+            "archive.json",
+        ),
+        (
+            lambda path: altered(path / "note.json", lambda facts: facts.update(more=1)),
+            "mismatch",
+            "note.json",
+        ),
+        (
+            lambda path: altered(path / "archive.json", lambda facts: facts.update(format=2)),
+            "mismatch",
+            "archive.json's format",
+        ),
+        (
+            lambda path: altered(path / "archive.json", lambda facts: facts["segments"].reverse()),
+            "mismatch",
+            "archive.json's segments",
+        ),
+        (
+            lambda path: altered(
+                path / "archive.json", lambda facts: facts["segments"][1].update(first=5)
+            ),
+            "mismatch",
+            None,
+        ),
+        (lambda path: (path / "frames" / "0000000006.log").unlink(), "mismatch", "frames"),
+    ],
+)
 def test_what_else_an_archive_may_be(alter, verdict, what, tmp_path):
     log = every_type()
     archive = write(tmp_path / "a", log, [(0, 5), (6, log.seq)])

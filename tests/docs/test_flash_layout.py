@@ -1,5 +1,6 @@
-"""docs/format.md on flash: what a Store leaves there is read by the page's description alone, over power cuts, retries and
-rotation, and must be what the Store and its recovery say. tests/docs/test_same_reading.py does so for images of every kind."""
+"""docs/format.md on flash: what a Store leaves there is read by the page's description alone, over
+power cuts, retries and rotation, and must be what the Store and its recovery say.
+tests/docs/test_same_reading.py does so for images of every kind."""
 
 import random
 
@@ -41,7 +42,9 @@ class Board:
         ids = self.wanderer.ids
         for _ in range(groups):
             drawn = [self.wanderer.draw() for _ in range(self.random.randrange(1, 5))]
-            for (kind, _), seq in zip(drawn, self.store.execute([(*each, None) for each in drawn]), strict=True):
+            for (kind, _), seq in zip(
+                drawn, self.store.execute([(*each, None) for each in drawn]), strict=True
+            ):
                 label = {k.INSERT: "record", k.CREATE_NODE: "node", k.CREATE_EDGE: "edge"}.get(kind)
                 if label and isinstance(seq, int):
                     ids[label].append(seq)
@@ -83,12 +86,22 @@ class Board:
         assert image.damage is None and not image.blank
         found = list(image.frames())
         first = image.chain[0].first
-        assert [seq for seq, _ in found] == list(range(first, len(self.kept))) and [frame for _, frame in found] == self.kept[first:]
+        assert [seq for seq, _ in found] == list(range(first, len(self.kept))) and [
+            frame for _, frame in found
+        ] == self.kept[first:]
         mine = recover(self.store.region)
         root = self.store.kernel.root()
         assert (image.seq, image.head, image.root) == (self.store.seq, self.store.head, root)
-        assert (image.seq, image.head, image.root) == (mine.replay.seq, mine.replay.head, mine.replay.kernel.root())
-        assert (image.extent_.end, image.slot_sectors, image.order) == (mine.end, self.store.region.slot_sectors, mine.order)
+        assert (image.seq, image.head, image.root) == (
+            mine.replay.seq,
+            mine.replay.head,
+            mine.replay.kernel.root(),
+        )
+        assert (image.extent_.end, image.slot_sectors, image.order) == (
+            mine.end,
+            self.store.region.slot_sectors,
+            mine.order,
+        )
         snapshots = self.snapshots(image)
         assert len(snapshots) == sum(each is not None for each in self.store.slots)
         if first == 0:
@@ -170,14 +183,24 @@ def test_a_boots_run_repeats_the_last_group_and_goes_on_behind_it():
         assert run.first + run.repeats == image.extent(old).due and run.repeats and not run.follows
         frames_of = dict((seq, frame) for seq, _, frame in image.extent(run).frames)
         assert frames_of[run.first + run.repeats][1] == frames.BOOT
-        assert all(frames_of[seq] == frame for seq, _, frame in image.extent(old).frames if seq >= run.first)
+        assert all(
+            frames_of[seq] == frame
+            for seq, _, frame in image.extent(old).frames
+            if seq >= run.first
+        )
 
 
 def test_a_boot_frame_of_another_head_is_damage_to_both():
     board = Board(GEOMETRIES[0])
     board.work(2)
     store = board.store
-    boot = frames.frame(frames.BOOT, frames.boot(store.boot + 1, b3(b"another"), 0), store.seq + 1, 0, frames.seed(store.name))
+    boot = frames.frame(
+        frames.BOOT,
+        frames.boot(store.boot + 1, b3(b"another"), 0),
+        store.seq + 1,
+        0,
+        frames.seed(store.name),
+    )
     board.flash.bytes[store.address : store.address + len(boot)] = boot
     assert "chain head" in board.image().damage and "chain head" in recover(store.region).damage
 
@@ -189,7 +212,8 @@ def test_missing_frames_on_flash_are_damage_to_both():
     image = board.image()
     number = image.order[2]
     places = [image.place(number) + 2 * image.header_size + 5]  # a frame
-    places.append((image.place(number) + 9, image.place(number) + image.header_size + 9))  # both copies of a header
+    # both copies of a header
+    places.append((image.place(number) + 9, image.place(number) + image.header_size + 9))
     for each in places:
         for address in (each,) if isinstance(each, int) else each:
             board.flash.flip(address, 2)

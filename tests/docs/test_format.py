@@ -1,5 +1,6 @@
-"""docs/format.md says what the code does: its example is regenerated, its tables are compared with the code's constants, and a
-verifier written from the page alone reaches what the kernel reaches, and notices what has been altered."""
+"""docs/format.md says what the code does: its example is regenerated, its tables are compared with
+the code's constants, and a verifier written from the page alone reaches what the kernel reaches,
+and notices what has been altered."""
 
 import copy
 import re
@@ -9,7 +10,18 @@ import zlib
 
 import pytest
 
-from shared_kernel import errors, frames, genesis, link, region, requests, run, snapshot, snapshot_file, store
+from shared_kernel import (
+    errors,
+    frames,
+    genesis,
+    link,
+    region,
+    requests,
+    run,
+    snapshot,
+    snapshot_file,
+    store,
+)
 from shared_kernel import kernel as k
 from shared_kernel.arena import RULES, layout
 from shared_kernel.config import CONFIG_LIMITS, CONFIG_NAMES
@@ -45,15 +57,21 @@ class Blank:
         self.sector, self.page, self.unit = sector, max(256, unit), unit
 
 
-# -- the page ---------------------------------------------------------------------------------------------------------
+# -- the page --------------------------------------------------------------------------------------
 
 
 def rows(heading):
     """Return the cells of the tables that stand under a heading."""
     text = PAGE.split("\n%s\n" % heading, 1)[1]
     text = re.split(r"\n#+ ", text, maxsplit=1)[0]
-    found = [re.split(r"(?<!\\)\|", line)[1:-1] for line in text.split("\n") if line.startswith("|")]
-    return [[cell.strip().replace("\\|", "|") for cell in row] for row in found if not set(row[0]) <= set("-")]
+    found = [
+        re.split(r"(?<!\\)\|", line)[1:-1] for line in text.split("\n") if line.startswith("|")
+    ]
+    return [
+        [cell.strip().replace("\\|", "|") for cell in row]
+        for row in found
+        if not set(row[0]) <= set("-")
+    ]
 
 
 def test_the_worked_example_is_what_the_code_makes():
@@ -80,26 +98,49 @@ def test_the_example_as_printed_proves_itself():
 
 
 def test_the_tables_hold_the_codes_numbers():
-    assert {int(row[0], 16): row[1] for row in rows("## Frames") if row[0].startswith("0x")} == NAMES
-    for kind, row in {int(row[0], 16): row for row in rows("## Frames") if row[0].startswith("0x")}.items():
+    assert {
+        int(row[0], 16): row[1] for row in rows("## Frames") if row[0].startswith("0x")
+    } == NAMES
+    for kind, row in {
+        int(row[0], 16): row for row in rows("## Frames") if row[0].startswith("0x")
+    }.items():
         assert row[2] == ("command" if is_command(kind) else "log-only")
         assert re.search(r"\n### 0x%02x " % kind, PAGE), "no section on type 0x%02x" % kind
-    found = {row[1]: int(row[0], 16) for row in rows("### Requests") if re.fullmatch("0x..", row[0])}
+    found = {
+        row[1]: int(row[0], 16) for row in rows("### Requests") if re.fullmatch("0x..", row[0])
+    }
     assert found == {name: number for name, number in vars(requests).items() if name.isupper()}
     found = {int(row[0]): row[1] for row in rows("### Status")[2:]}
-    assert found == {each.code: each.__name__ for each in vars(errors).values()
-                     if isinstance(each, type) and each is not Mismatch}
+    assert found == {
+        each.code: each.__name__
+        for each in vars(errors).values()
+        if isinstance(each, type) and each is not Mismatch
+    }
     limits = [row for row in rows("## Limits") if row[0].isdigit()]
     assert [(row[1].strip("`"), row[2]) for row in limits] == [
-        (name, "%d to %d" % limit) for name, limit in zip(CONFIG_NAMES, CONFIG_LIMITS, strict=True)]
-    magics = {re.search("bytes `(....)`", row[3])[1]: int(row[3].split(",")[0], 16)
-              for row in map(lambda line: line.strip("|").split("|"), PAGE.split("\n")) if len(row) == 4 and "bytes `Q" in row[3]}
+        (name, "%d to %d" % limit) for name, limit in zip(CONFIG_NAMES, CONFIG_LIMITS, strict=True)
+    ]
+    magics = {
+        re.search("bytes `(....)`", row[3])[1]: int(row[3].split(",")[0], 16)
+        for row in map(lambda line: line.strip("|").split("|"), PAGE.split("\n"))
+        if len(row) == 4 and "bytes `Q" in row[3]
+    }
     assert magics == {"QUPA": 0x41505551, "QSNP": snapshot.MAGIC, "QUP2": region.RECORD_MAGIC}
     for magic, number in magics.items():
         assert number.to_bytes(4, "little") == magic.encode()
     versions = {row[0].split(" (")[0]: int(row[1]) for row in rows("## Conventions")[1:]}
-    assert versions == {"rules": RULES, "frame": frames.VERSION, "link protocol": link.PROTOCOL, "archive": 1, "flash region": 2}
-    assert "| 0 | 1 | magic | 0x%02x, `R` |" % run.MAGIC in PAGE and b"R"[0] == run.MAGIC and run.HEADER == 104
+    assert versions == {
+        "rules": RULES,
+        "frame": frames.VERSION,
+        "link protocol": link.PROTOCOL,
+        "archive": 1,
+        "flash region": 2,
+    }
+    assert (
+        "| 0 | 1 | magic | 0x%02x, `R` |" % run.MAGIC in PAGE
+        and b"R"[0] == run.MAGIC
+        and run.HEADER == 104
+    )
     assert "`%s`" % genesis.BEGUN.decode() in PAGE and "`%s`" % genesis.DONE.decode() in PAGE
     assert (frames.MORE << 24, frames.CONTINUES << 24) == (1 << 31, 1 << 30)
 
@@ -114,8 +155,15 @@ def test_the_pages_formulas_are_the_codes():
             for sector in (512, 1024, 2048, 4096, 65536, 131072):
                 here = region.Region(Blank(sector, unit))
                 pad = here.pad
-                need = max(min(1024, sector), pad(20) + 2 * pad(104) + max(pad(264), pad(largest) + pad(60)))
-                blocks = [n for n in range(1, 257) if sector % n == 0 and sector // n % unit == 0 and sector // n >= need]
+                need = max(
+                    min(1024, sector),
+                    pad(20) + 2 * pad(104) + max(pad(264), pad(largest) + pad(60)),
+                )
+                blocks = [
+                    n
+                    for n in range(1, 257)
+                    if sector % n == 0 and sector // n % unit == 0 and sector // n >= need
+                ]
                 size = 1024 * layout(config)[1]
                 slot = -(-(size + 2 * pad(124)) // (sector - pad(20)))
                 if blocks and here.sectors >= 2 * slot + 3:
@@ -123,25 +171,43 @@ def test_the_pages_formulas_are_the_codes():
                 else:
                     with pytest.raises(errors.Invalid):
                         genesis.need_layout(here, config)
-    assert store.CHECKPOINT_EVERY == 64 and store.REBASE == 2**29 - 1 and store._TICKS_MASK == 2**30 - 1
-    identity = genesis.encode(CONFIGS[0], bytes(16), "x" * 99, origin=(bytes(32), 0, bytes(32), bytes(32), bytes(32)))
+    assert (
+        store.CHECKPOINT_EVERY == 64
+        and store.REBASE == 2**29 - 1
+        and store._TICKS_MASK == 2**30 - 1
+    )
+    identity = genesis.encode(
+        CONFIGS[0], bytes(16), "x" * 99, origin=(bytes(32), 0, bytes(32), bytes(32), bytes(32))
+    )
     assert 16 + len(identity) == 262 <= genesis.LARGEST
 
 
 def test_the_verifier_imports_nothing_of_the_project():
     for each in (verifier.__file__, flash_reader.__file__):
         found = re.findall(r"^(?:import|from) (\w+(?:\.\w+)*)", open(each).read(), re.M)
-        assert found and set(found) <= {"argparse", "pathlib", "struct", "sys", "typing", "zlib", "blake3", "tools.verifier"}
+        assert found and set(found) <= {
+            "argparse",
+            "pathlib",
+            "struct",
+            "sys",
+            "typing",
+            "zlib",
+            "blake3",
+            "tools.verifier",
+        }
 
 
 def test_every_link_of_the_page_leads_somewhere():
-    anchors = [re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in re.findall(r"^#+ (.*)$", PAGE, re.M)]
+    anchors = [
+        re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-")
+        for each in re.findall(r"^#+ (.*)$", PAGE, re.M)
+    ]
     assert len(anchors) == len(set(anchors)) > 20
     for each in re.findall(r"\]\(#([^)]*)\)", PAGE):
         assert each in anchors
 
 
-# -- the verifier and the kernel --------------------------------------------------------------------------------------
+# -- the verifier and the kernel -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=str)
@@ -149,7 +215,9 @@ def test_where_slots_lie(config):
     pools, size = verifier.plan(config)
     assert size == 1024 * layout(config)[1]
     kernel = k.Kernel(config)
-    for mine, (offsets, words) in zip((kernel.records, kernel.nodes, kernel.edges, kernel.keys), pools, strict=True):
+    for mine, (offsets, words) in zip(
+        (kernel.records, kernel.nodes, kernel.edges, kernel.keys), pools, strict=True
+    ):
         assert [4 * mine.at(i) for i in range(mine.capacity)] == offsets
         assert mine.stride == words
 
@@ -174,7 +242,11 @@ def test_the_verifier_reaches_what_replay_reaches(config, seed):
             replay.step(frame)
             check.step(frame)
             assert check.state.arena == replay.kernel.arena.bytes, "seq %d" % log.seq
-    assert (check.seq, check.head, b3(check.state.arena)) == (replay.seq, replay.head, replay.kernel.root()) == log.end()
+    assert (
+        (check.seq, check.head, b3(check.state.arena))
+        == (replay.seq, replay.head, replay.kernel.root())
+        == log.end()
+    )
     assert check.checkpoints == replay.checkpoints > 0 and check.boot == replay.boot > 0
     assert refusals > 20 and (log.seq > 100 or not any(config[1:]))
     assert verify(b"".join(log.frames)) == log.end()
@@ -220,7 +292,11 @@ def test_the_verifier_follows_a_continuation():
     replay.kernel.arena.load(base.arena)
     for each in new.frames:
         replay.step(each)
-    assert verify(b"".join(new.frames), base=copy.deepcopy(base)) == (replay.seq, replay.head, replay.kernel.root()) == new.end()
+    assert (
+        verify(b"".join(new.frames), base=copy.deepcopy(base))
+        == (replay.seq, replay.head, replay.kernel.root())
+        == new.end()
+    )
     base.arena[200] ^= 1
     for each in (None, base):
         with pytest.raises(Broken):
@@ -257,7 +333,11 @@ def wrong_frames(log):
         (frames.CLOCK, bytes(11), b""),
         (frames.CLOCK, bytes(13), b""),
         (frames.CLOCK, b"", b"a token."),
-        (0x00, b"", b""), (0x05, b"", b""), (0x0F, bytes(12), b"a token."), (0x13, bytes(4), b""), (0x3F, bytes(8), b""),
+        (0x00, b"", b""),
+        (0x05, b"", b""),
+        (0x0F, bytes(12), b"a token."),
+        (0x13, bytes(4), b""),
+        (0x3F, bytes(8), b""),
         (k.UPDATE, log.two.to_bytes(4, "little") + bytes((0, 0, 0, 0, 0)), b""),
         (k.UPDATE, log.two.to_bytes(4, "little") + bytes((1, 0, 0, 0, 4)), b""),
         (k.UPDATE, log.two.to_bytes(4, "little") + bytes((1, 0, 0, 0, 2)), b""),
@@ -292,22 +372,44 @@ def test_what_may_not_come_next_is_refused_by_both():
 def test_the_verifier_as_a_program(tmp_path):
     log = every_type()
     (tmp_path / "log").write_bytes(b"".join(log.frames))
-    done = subprocess.run([sys.executable, verifier.__file__, tmp_path / "log"], capture_output=True, text=True, check=True)
-    assert done.stdout == "seq %d\nhead %s\nroot %s\n" % (log.seq, log.heads[-1].hex(), log.roots[-1].hex())
+    done = subprocess.run(
+        [sys.executable, verifier.__file__, tmp_path / "log"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "seq %d\nhead %s\nroot %s\n" % (
+        log.seq,
+        log.heads[-1].hex(),
+        log.roots[-1].hex(),
+    )
 
 
 def program(*arguments):
-    return subprocess.run([sys.executable, verifier.__file__, *map(str, arguments)], capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, verifier.__file__, *map(str, arguments)], capture_output=True, text=True
+    )
 
 
 def test_the_verifier_as_a_program_reads_a_flash_image(tmp_path):
     made = example.Example()
-    end = "seq %d\nhead %s\nroot %s\n" % (made.log[-1][4], made.heads[-1].hex(), made.roots()[-1].hex())
-    said = "region at 0x%x: 8 sectors of 2048 bytes, program unit 8\nlog " + made.heads[0].hex() + ", from seq 0 on\n" + end
+    end = "seq %d\nhead %s\nroot %s\n" % (
+        made.log[-1][4],
+        made.heads[-1].hex(),
+        made.roots()[-1].hex(),
+    )
+    said = (
+        "region at 0x%x: 8 sectors of 2048 bytes, program unit 8\nlog "
+        + made.heads[0].hex()
+        + ", from seq 0 on\n"
+        + end
+    )
     (tmp_path / "image").write_bytes(made.flash.data)
     done = program(tmp_path / "image")
     assert (done.returncode, done.stdout) == (0, said % 0), done.stderr
-    (tmp_path / "dump").write_bytes(b"\xff" * 0x1000 + bytes(range(256)) * 8 + made.flash.data + bytes(2048))
+    (tmp_path / "dump").write_bytes(
+        b"\xff" * 0x1000 + bytes(range(256)) * 8 + made.flash.data + bytes(2048)
+    )
     assert program(tmp_path / "dump").stdout == said % 0x1800
     given = ("--start", "0x1800", "--size", 8 * 2048, "--sector", 2048, "--unit", 8)
     assert program(tmp_path / "dump", *given).stdout == said % 0x1800
@@ -321,7 +423,7 @@ def test_the_verifier_as_a_program_reads_a_flash_image(tmp_path):
     assert done.returncode == 1 and done.stdout.startswith("broken: a region of 8 sectors")
 
 
-# -- mutations --------------------------------------------------------------------------------------------------------
+# -- mutations -------------------------------------------------------------------------------------
 
 
 def flips(data, start=0, end=None):
@@ -402,12 +504,19 @@ def test_a_dropped_repeated_or_swapped_frame_is_noticed():
     log = every_type()
     n = len(log.frames)
     for i in range(n):
-        for changed in (log.frames[:i] + log.frames[i + 1 :], log.frames[:i] + [log.frames[i]] + log.frames[i:],
-                        log.frames[:i] + log.frames[i + 1 : i + 2] + [log.frames[i]] + log.frames[i + 2 :]):
+        for changed in (
+            log.frames[:i] + log.frames[i + 1 :],
+            log.frames[:i] + [log.frames[i]] + log.frames[i:],
+            log.frames[:i] + log.frames[i + 1 : i + 2] + [log.frames[i]] + log.frames[i + 2 :],
+        ):
             if changed == log.frames:  # there is none to swap with
                 continue
             if changed == log.frames[:-1]:
-                assert verify(b"".join(changed)) == (log.seq - 1, log.heads[-2], log.roots[-2]) != log.end()
+                assert (
+                    verify(b"".join(changed))
+                    == (log.seq - 1, log.heads[-2], log.roots[-2])
+                    != log.end()
+                )
                 continue
             with pytest.raises(Broken):
                 verify(b"".join(changed))

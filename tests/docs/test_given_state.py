@@ -1,4 +1,5 @@
-"""docs/format.md's "Marks", against the project: at every cut of a restore and of an erasing the page's reader says what the store does."""
+"""docs/format.md's "Marks", against the project: at every cut of a restore and of an erasing the
+page's reader says what the store does."""
 
 import struct
 
@@ -44,7 +45,11 @@ def test_at_every_cut_of_a_restore_the_page_says_blank_where_the_store_does():
     for sim, place in cuts(start, trace):
         store = mount(sim, Clock(2))
         here = image(sim)
-        assert (here.damage, here.blank, here.seq) == (store.damage, store.name is None, store.seq), place
+        assert (here.damage, here.blank, here.seq) == (
+            store.damage,
+            store.name is None,
+            store.seq,
+        ), place
         agreed[here.blank] += 1
     assert agreed[True] > 100 and agreed[False] >= 1
 
@@ -62,10 +67,19 @@ def test_at_every_cut_of_an_erasing_the_mark_is_where_the_page_says():
     for cut, place in cuts(start, trace):
         store = mount(cut, Clock(2))
         here = image(cut)
-        assert (here.damage, here.blank, here.seq) == (store.damage, store.name is None, store.seq), place
+        assert (here.damage, here.blank, here.seq) == (
+            store.damage,
+            store.name is None,
+            store.seq,
+        ), place
         mark = here.record(slot) and here.header(slot * here.sector + here.record_size)
         if mark:
             marked += 1
-            assert (mark.number, mark.name, mark.head, mark.first) == (0xFFFFFFFE, name, head, seq + 1)
+            assert (mark.number, mark.name, mark.head, mark.first) == (
+                0xFFFFFFFE,
+                name,
+                head,
+                seq + 1,
+            )
         assert here.blank == bool(mark)
     assert marked > 20

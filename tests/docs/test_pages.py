@@ -1,4 +1,5 @@
-"""Every document: its links lead somewhere; the files, make targets and verbs that it names exist; the glossary has each word once."""
+"""Every document: its links lead somewhere; the files, make targets and verbs that it names exist;
+the glossary has each word once."""
 
 import re
 import shutil
@@ -49,7 +50,9 @@ def test_every_link_leads_somewhere(page):
 
 def test_a_link_that_leads_nowhere_is_noticed(tmp_path, monkeypatch):
     (tmp_path / "there.md").write_text("# There\n")
-    (tmp_path / "page.md").write_text("[a](there.md#there) [b](there.md#gone) [c](gone.md) [d](#gone)\n\n# Here\n")
+    (tmp_path / "page.md").write_text(
+        "[a](there.md#there) [b](there.md#gone) [c](gone.md) [d](#gone)\n\n# Here\n"
+    )
     monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
     assert broken("page.md") == [("there.md", "gone"), ("gone.md", ""), ("", "gone")]
 
@@ -57,24 +60,37 @@ def test_a_link_that_leads_nowhere_is_noticed(tmp_path, monkeypatch):
 def paths(page):
     """Return the files and folders of the repository that a page names in code."""
     folders = "boards|docs|firmware|host|shared_kernel|tests|tools|bench"
-    return {each.rstrip("/") for each in re.findall(rf"`((?:{folders})/[\w./-]*)`", FENCED.sub("", text(page)))}
+    return {
+        each.rstrip("/")
+        for each in re.findall(rf"`((?:{folders})/[\w./-]*)`", FENCED.sub("", text(page)))
+    }
 
 
 def in_its_room(path):
-    """Return whether the rooms of host/quipu, where the documents say that the host's files are, are not there yet."""
-    return path.startswith(("host/quipu/", "bench")) and not (ROOT / "host" / "quipu" / "cli").is_dir()
+    """Return whether the rooms of host/quipu, where the documents say that the host's files are,
+    are not there yet."""
+    return (
+        path.startswith(("host/quipu/", "bench")) and not (ROOT / "host" / "quipu" / "cli").is_dir()
+    )
 
 
 @pytest.mark.parametrize("page", NAMES)
 def test_every_file_that_it_names_is_there(page):
     made = {"host/quipu/compiled", "host/quipu/data"}
-    missing = [each for each in paths(page) - made if not (ROOT / each).exists() and "NAME" not in each and not in_its_room(each)]
+    missing = [
+        each
+        for each in paths(page) - made
+        if not (ROOT / each).exists() and "NAME" not in each and not in_its_room(each)
+    ]
     assert not missing
 
 
 @pytest.mark.parametrize("page", NAMES)
 def test_every_module_that_it_runs_is_there(page):
-    modules = [each.replace(".", "/") for each in re.findall(r"python -m ((?:tests|bench|tools)[\w.]*\w)", text(page))]
+    modules = [
+        each.replace(".", "/")
+        for each in re.findall(r"python -m ((?:tests|bench|tools)[\w.]*\w)", text(page))
+    ]
     assert not [each for each in modules if not (ROOT / f"{each}.py").exists()]
 
 
@@ -82,15 +98,28 @@ def test_every_module_that_it_runs_is_there(page):
 def test_every_make_target_that_it_names_is_there(page):
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
     named = set(re.findall(r"`make ([a-z-]+)", text(page)))
-    named |= {target for block in FENCED.findall(text(page)) for target in re.findall(r"^make ([a-z-]+)", block, re.M)}
+    named |= {
+        target
+        for block in FENCED.findall(text(page))
+        for target in re.findall(r"^make ([a-z-]+)", block, re.M)
+    }
     assert named <= targets, named - targets
 
 
 def test_every_verb_that_a_document_names_is_there():
-    helped = subprocess.run([Path(sys.executable).parent / "quipu", "--help"], capture_output=True, text=True, check=True).stdout
+    helped = subprocess.run(
+        [Path(sys.executable).parent / "quipu", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     verbs = set(re.findall(r"^  ([a-z][a-z-]*)  ", helped, re.M))
     assert len(verbs) > 30
-    named = {verb for page in NAMES for verb in re.findall(r"(?:^|`|\$ )quipu ([a-z][a-z-]*)", text(page), re.M)}
+    named = {
+        verb
+        for page in NAMES
+        for verb in re.findall(r"(?:^|`|\$ )quipu ([a-z][a-z-]*)", text(page), re.M)
+    }
     assert "sync" in named and named <= verbs, named - verbs
 
 
@@ -105,7 +134,10 @@ def test_every_document_is_in_the_index_and_in_the_site():
     site = text("mkdocs.yml")
     for page in NAMES:
         name = page.removeprefix("docs/")
-        assert name in ("index.md", "README.md") or f"]({'../' if name == page else ''}{name})" in text("docs/index.md"), page
+        assert name in (
+            "index.md",
+            "README.md",
+        ) or f"]({'../' if name == page else ''}{name})" in text("docs/index.md"), page
         assert re.search(rf": {re.escape(name.lower())}$", site, re.M), page
 
 
@@ -118,15 +150,24 @@ def test_the_glossary_has_each_word_once_in_order():
 
 
 def built(folder):
-    """Build the site of the documents in folder with the command of `make docs`; return its exit code and what it printed."""
-    command = re.search(r"^docs: .*\n\t(.*)", text("Makefile"), re.M)[1].replace("$(BIN)/mkdocs", f"{sys.executable} -m mkdocs")
+    """Build the site of the documents in folder with the command of `make docs`; return its exit
+    code and what it printed."""
+    command = re.search(r"^docs: .*\n\t(.*)", text("Makefile"), re.M)[1].replace(
+        "$(BIN)/mkdocs", f"{sys.executable} -m mkdocs"
+    )
     done = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True)
     return done.returncode, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("added, said", [
-    ("", "Documentation built"), ("[gone](gone.md)", "gone.md"), ("[gone](boards.md#gone)", "#gone"),
-    ("[a file of the code](../Makefile)", "Makefile")])
+@pytest.mark.parametrize(
+    "added, said",
+    [
+        ("", "Documentation built"),
+        ("[gone](gone.md)", "gone.md"),
+        ("[gone](boards.md#gone)", "#gone"),
+        ("[a file of the code](../Makefile)", "Makefile"),
+    ],
+)
 def test_the_site_is_built_unless_a_link_leads_nowhere(added, said, tmp_path):
     pytest.importorskip("mkdocs")
     for each in (*ROOT.glob("*.md"), ROOT / "LICENSE", ROOT / "mkdocs.yml"):

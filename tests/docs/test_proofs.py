@@ -22,19 +22,26 @@ def vectors(files):
     return sum(int(path.read_text().rsplit("end ", 1)[1]) for path in VECTORS.glob(files))
 
 
-@pytest.mark.parametrize("said, count", [
-    ("%s vectors", vectors("*/*.txt")), ("%s of them on Cortex-M", vectors("small/*.txt")),
-    ("random walks over %s configurations", len(test_kernel.CONFIGS)),
-    ("exhaustive for %s small geometries", len(EXHAUSTIVE)), ("random for %s larger ones", len(sweep.GEOMETRIES) - len(EXHAUSTIVE)),
-    ("%s kills in `make test`", test_kills.KILLS),
-    ("%s decoders", len(fuzz.TARGETS)), ("%s examples each", test_fuzz.EXAMPLES),
-    ("%s images in each run", len(images.images())), ("one at a time | %s rules", len(test_same_reading.MUTATIONS)),
-    ("`tests/kernel/test_mutations.py` | %s |", len(test_mutations.MUTATIONS)),
-    ("`tests/faults/test_breakages.py` | %s |", len(test_breakages.BREAKAGES)),
-    ("`tests/host/test_past_mutations.py` | %s |", len(test_past_mutations.MUTATIONS)),
-    ("`tests/boards/test_native_mutations.py` | %s |", len(test_native_mutations.MUTATIONS)),
-    ("`tests/boards/test_viper_mutations.py` | %s |", len(test_viper_mutations.MUTATIONS)),
-])
+@pytest.mark.parametrize(
+    "said, count",
+    [
+        ("%s vectors", vectors("*/*.txt")),
+        ("%s of them on Cortex-M", vectors("small/*.txt")),
+        ("random walks over %s configurations", len(test_kernel.CONFIGS)),
+        ("exhaustive for %s small geometries", len(EXHAUSTIVE)),
+        ("random for %s larger ones", len(sweep.GEOMETRIES) - len(EXHAUSTIVE)),
+        ("%s kills in `make test`", test_kills.KILLS),
+        ("%s decoders", len(fuzz.TARGETS)),
+        ("%s examples each", test_fuzz.EXAMPLES),
+        ("%s images in each run", len(images.images())),
+        ("one at a time | %s rules", len(test_same_reading.MUTATIONS)),
+        ("`tests/kernel/test_mutations.py` | %s |", len(test_mutations.MUTATIONS)),
+        ("`tests/faults/test_breakages.py` | %s |", len(test_breakages.BREAKAGES)),
+        ("`tests/host/test_past_mutations.py` | %s |", len(test_past_mutations.MUTATIONS)),
+        ("`tests/boards/test_native_mutations.py` | %s |", len(test_native_mutations.MUTATIONS)),
+        ("`tests/boards/test_viper_mutations.py` | %s |", len(test_viper_mutations.MUTATIONS)),
+    ],
+)
 def test_the_page_counts_as_the_tests_do(said, count):
     found = re.search(re.escape(said).replace("%s", r"([\d,]+)"), PAGE)
     assert found, said

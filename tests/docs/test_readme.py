@@ -1,4 +1,5 @@
-"""The README keeps its promises: short, its status first, its commands those of CI, its two examples run as they stand."""
+"""The README keeps its promises: short, its status first, its commands those of CI, its two
+examples run as they stand."""
 
 import re
 from pathlib import Path
@@ -24,7 +25,13 @@ def test_it_is_short_and_says_in_its_first_screen_that_no_real_board_ran_it():
     lines = PAGE.splitlines()
     assert len(lines) <= LONGEST
     first = "\n".join(lines[:SCREEN])
-    for said in ("never run on real hardware", "emulated", "docs/path.svg", "\nmake demo", "\nmake test"):
+    for said in (
+        "never run on real hardware",
+        "emulated",
+        "docs/path.svg",
+        "\nmake demo",
+        "\nmake test",
+    ):
         assert said in first, said
 
 
@@ -40,7 +47,8 @@ def test_it_says_where_a_pulled_frame_is_checked_and_where_a_verb_is_added():
 
 
 def test_its_examples_run_as_they_stand(tmp_path, monkeypatch, capsys):
-    """The board's example is /main.py of an emulated board; the laptop's then talks to that board."""
+    """The board's example is /main.py of an emulated board; the laptop's then talks to that
+    board."""
     monkeypatch.chdir(tmp_path)
     on_board, on_laptop = example("On the board"), example("On the laptop")
     assert all(len(each.splitlines()) <= 12 for each in (on_board, on_laptop))
@@ -61,4 +69,7 @@ def test_the_picture_is_whole_and_says_what_it_shows():
     drawn = ElementTree.parse(ROOT / "docs" / "path.svg").getroot()
     words = " ".join(drawn.itertext())
     assert drawn.tag.endswith("}svg")
-    assert all(said in words for said in ("The path from board to verdict", "sync", "archive", "replay", "verdict"))
+    assert all(
+        said in words
+        for said in ("The path from board to verdict", "sync", "archive", "replay", "verdict")
+    )

@@ -1,8 +1,9 @@
-"""The tour of docs/tour.md, carried out: every line of it that begins with "$ " is run, in order, in one folder, and its output compared.
+"""The tour of docs/tour.md, carried out: every line of it that begins with "$ " is run, in order,
+in one folder, and its output compared.
 
-`python -m tests.docs.tour` writes what was printed into the page. A block of the page is part of the tour if it begins with "$ ".
-`quipu emulate` goes on until the tour ends, `quipu watch` until nothing new comes for some seconds; all else runs in bash.
-"""
+`python -m tests.docs.tour` writes what was printed into the page. A block of the page is part of
+the tour if it begins with "$ ". `quipu emulate` goes on until the tour ends, `quipu watch` until
+nothing new comes for some seconds; all else runs in bash."""
 
 import os
 import re
@@ -18,18 +19,27 @@ PAGE = ROOT / "docs" / "tour.md"
 BLOCK = re.compile(r"(?<=\n```\n)(?:\$ .*?)(?=^```$)", re.S | re.M)
 QUIET_S, LONGEST_S = 5, 300
 
-# What differs from run to run: hashes and names, wall times, times on the board, hence the wire's share and a table's widths; and
-# with each change of the firmware: its size.
-VARIES = [(re.compile(r"\b[0-9a-f]{16,64}\b"), "<hex>"), (re.compile(r"(expected|found) +[0-9a-f]{8}\b"), r"\1 <CRC>"),
-          (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)? UTC"), "<time>"),
-          (re.compile(r"± \d+ ms"), "± <n> ms"), (re.compile(r"\b\d+\.\d{3}\b"), "<seconds>"),
-          (re.compile(r"[\d.]+ bytes on the wire"), "<n> bytes on the wire"), (re.compile(r"\.html, \d+ bytes"), ".html, <n> bytes"),
-          (re.compile(r"\d+ files, [\d,]+ bytes sent"), "<n> files"), (re.compile(r"[\d,]+ bytes needed, [\d,]+ free"), "<n> bytes"),
-          (re.compile(r"[\d.]+ KiB (used, |free$)", re.M), r"<n> KiB \1"), (re.compile(r"[─━═]+"), "─"), (re.compile(r"[ \t]+"), " ")]
+# What differs from run to run: hashes and names, wall times, times on the board, hence the wire's
+# share and a table's widths; and with each change of the firmware: its size.
+VARIES = [
+    (re.compile(r"\b[0-9a-f]{16,64}\b"), "<hex>"),
+    (re.compile(r"(expected|found) +[0-9a-f]{8}\b"), r"\1 <CRC>"),
+    (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)? UTC"), "<time>"),
+    (re.compile(r"± \d+ ms"), "± <n> ms"),
+    (re.compile(r"\b\d+\.\d{3}\b"), "<seconds>"),
+    (re.compile(r"[\d.]+ bytes on the wire"), "<n> bytes on the wire"),
+    (re.compile(r"\.html, \d+ bytes"), ".html, <n> bytes"),
+    (re.compile(r"\d+ files, [\d,]+ bytes sent"), "<n> files"),
+    (re.compile(r"[\d,]+ bytes needed, [\d,]+ free"), "<n> bytes"),
+    (re.compile(r"[\d.]+ KiB (used, |free$)", re.M), r"<n> KiB \1"),
+    (re.compile(r"[─━═]+"), "─"),
+    (re.compile(r"[ \t]+"), " "),
+]
 
 
 def commands(block):
-    """Return [(command, output)] of a block: a command is a line that begins with "$ ", and those behind a backslash."""
+    """Return [(command, output)] of a block: a command is a line that begins with "$ ", and those
+    behind a backslash."""
     found = []
     for line in block.splitlines():
         if line.startswith("$ "):
@@ -42,7 +52,8 @@ def commands(block):
 
 
 def interruptible():
-    """Let Ctrl-C end this process: a shell's background job, which may have started the tests, ignores it, and so would its children."""
+    """Let Ctrl-C end this process: a shell's background job, which may have started the tests,
+    ignores it, and so would its children."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -54,14 +65,20 @@ def masked(text):
 
 
 class Tour:
-    """One run of the tour in `folder`. The page's ports stand for those that the emulated boards really get, in their order."""
+    """One run of the tour in `folder`. The page's ports stand for those that the emulated boards
+    really get, in their order."""
 
     def __init__(self, folder):
         self.folder = folder
         self.ports = {}  # as printed on the page: as it is
         self.running = []
-        self.environment = dict(os.environ, PATH="%s:%s" % (Path(sys.executable).parent, os.environ["PATH"]), COLUMNS="100",
-                                TZ="UTC", LC_ALL="C.UTF-8")
+        self.environment = dict(
+            os.environ,
+            PATH="%s:%s" % (Path(sys.executable).parent, os.environ["PATH"]),
+            COLUMNS="100",
+            TZ="UTC",
+            LC_ALL="C.UTF-8",
+        )
 
     def close(self):
         for each in self.running:
@@ -70,11 +87,19 @@ class Tour:
 
     def start(self, command):
         with (self.folder / "stderr").open("ab") as errors:
-            return subprocess.Popen(command.split(), cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, stderr=errors,
-                                    text=True, preexec_fn=interruptible)
+            return subprocess.Popen(
+                command.split(),
+                cwd=self.folder,
+                env=self.environment,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                preexec_fn=interruptible,
+            )
 
     def emulate(self, command):
-        """Start a board, whose port the page calls /dev/pts/3, the next one's 4; return what it printed."""
+        """Start a board, whose port the page calls /dev/pts/3, the next one's 4; return what it
+        printed."""
         board = self.start(command)
         self.running.append(board)
         lines = []
@@ -83,7 +108,9 @@ class Tour:
             if not lines[-1]:
                 raise RuntimeError("%s: %s" % (command, (self.folder / "stderr").read_text()))
         output = "".join(lines)
-        self.ports["/dev/pts/%d" % (3 + len(self.ports))] = re.search(r"/dev/pts/\d+", output).group()
+        self.ports["/dev/pts/%d" % (3 + len(self.ports))] = re.search(
+            r"/dev/pts/\d+", output
+        ).group()
         return output
 
     def watch(self, command):
@@ -109,7 +136,8 @@ class Tour:
         return "\n".join(lines)
 
     def run(self, command):
-        """Carry a command of the page out; return what it printed, on both streams, in the page's terms."""
+        """Carry a command of the page out; return what it printed, on both streams, in the page's
+        terms."""
         real = command
         for i, shown in enumerate(self.ports):
             real = real.replace(shown, "<port %d>" % i)
@@ -120,8 +148,15 @@ class Tour:
         elif command.startswith("quipu watch "):
             output = self.watch(real)
         else:
-            done = subprocess.run(["bash", "-c", real], cwd=self.folder, env=self.environment, stdout=subprocess.PIPE,
-                                  stderr=subprocess.STDOUT, text=True, timeout=LONGEST_S)
+            done = subprocess.run(
+                ["bash", "-c", real],
+                cwd=self.folder,
+                env=self.environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=LONGEST_S,
+            )
             output = done.stdout
         for i, port in enumerate(self.ports.values()):
             output = output.replace(port, "<port %d>" % i)
@@ -142,12 +177,17 @@ def carried_out(text, folder):
 
 
 def rewritten(text, folder):
-    """Return the page with the output of now; what only differs as from run to run too, so that the page is of one run."""
+    """Return the page with the output of now; what only differs as from run to run too, so that the
+    page is of one run."""
     tour = Tour(folder)
 
     def block(match):
-        return "".join("$ %s\n%s" % (command, output + "\n" if output else "")
-                       for command, output in ((command, tour.run(command)) for command, _ in commands(match.group())))
+        return "".join(
+            "$ %s\n%s" % (command, output + "\n" if output else "")
+            for command, output in (
+                (command, tour.run(command)) for command, _ in commands(match.group())
+            )
+        )
 
     try:
         return BLOCK.sub(block, text)

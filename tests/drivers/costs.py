@@ -1,10 +1,11 @@
-"""What appends to files on littlefs cost by the sizes of page and sector: the table of docs/drivers.md. Runs under MicroPython only.
+"""What appends to files on littlefs cost by the sizes of page and sector: the table of
+docs/drivers.md. Runs under MicroPython only.
 
     MICROPYPATH=.:firmware build/micropython-unix -X heapsize=64M tests/drivers/costs.py
 
-Each row: 1,500 appends of 96 bytes with FilesFlash, on 16 sectors taken in turn and erased before they are used again, in a
-filesystem of 128 blocks of 4096 on a counting flash. Counts: the same at each run.
-"""
+Each row: 1,500 appends of 96 bytes with FilesFlash, on 16 sectors taken in turn and erased before
+they are used again, in a filesystem of 128 blocks of 4096 on a counting flash. Counts: the same at
+each run."""
 
 import vfs
 from quipu.files_flash import FilesFlash
@@ -40,7 +41,8 @@ def cost(kind, progsize, page, pages):
         if at % sector == 0:
             flash.erase(at // sector)
         data, done = bytes([i & 127]) * SIZE, 0
-        while done < SIZE:  # as Region programs: never across a page, and a frame never across a sector
+        # as Region programs: never across a page, and a frame never across a sector
+        while done < SIZE:
             n = min(SIZE - done, page - (at + done) % page)
             flash.program(at + done, data[done : done + n])
             done += n
@@ -56,11 +58,20 @@ def cost(kind, progsize, page, pages):
 
 
 def main():
-    print("| progsize | page x pages | directory for each sector: bytes, erases a write | one flat directory: bytes, erases a write |")
+    print(
+        "| progsize | page x pages | directory for each sector: bytes, erases a write | one flat "
+        "directory: bytes, erases a write |"
+    )
     print("|---|---|---|---|")
     for progsize, page, pages in ROWS:
-        print("| %d | %d x %d | %d, %.3f | %d, %.3f |" % ((progsize, page, pages)
-              + cost(FilesFlash, progsize, page, pages) + cost(Flat, progsize, page, pages)))
+        print(
+            "| %d | %d x %d | %d, %.3f | %d, %.3f |"
+            % (
+                (progsize, page, pages)
+                + cost(FilesFlash, progsize, page, pages)
+                + cost(Flat, progsize, page, pages)
+            )
+        )
 
 
 main()

@@ -1,8 +1,10 @@
-"""The store over FatFlash over MicroPython's own VfsFat over a card in RAM, cut at writes of blocks. Runs under MicroPython only;
-prints how many blocks a run wrote, how many sectors it opened, and how many cuts were survived.
+"""The store over FatFlash over MicroPython's own VfsFat over a card in RAM, cut at writes of
+blocks. Runs under MicroPython only; prints how many blocks a run wrote, how many sectors it opened,
+and how many cuts were survived.
 
-A cut leaves the block in hand as it was, as it should be, in part, or as noise; a breakage that writes less than whole blocks, or
-flushes, is found out because the card counts writes outside of the file.
+A cut leaves the block in hand as it was, as it should be, in part, or as noise; a breakage that
+writes less than whole blocks, or flushes, is found out because the card counts writes outside of
+the file.
 
     micropython fat_card.py SEED ACTIONS EVERY [BREAKAGE]
 """
@@ -24,8 +26,9 @@ PATH = "/f/quipu.log"
 
 
 class Card:
-    """A card's blocks. writes: counted; cut_at: the write in which the power goes; file: (first block, block after the last) that
-    may be written, once known; failing: the number of writes to refuse."""
+    """A card's blocks. writes: counted; cut_at: the write in which the power goes; file: (first
+    block, block after the last) that may be written, once known; failing: the number of writes to
+    refuse."""
 
     def __init__(self, seed):
         self.bytes = bytearray(BLOCKS * BLOCK)
@@ -50,7 +53,10 @@ class Card:
 
     def write(self, block, data):
         if self.file and not self.file[0] <= block < self.file[1]:
-            raise AssertionError("block %d is not the file's: its directory or FAT is written while the log is in use" % block)
+            raise AssertionError(
+                "block %d is not the file's: its directory or FAT is written while the log is in "
+                "use" % block
+            )
         at = block * BLOCK
         if self.writes == self.cut_at:
             n, kind = self.chance.below(BLOCK + 1), self.chance.below(5)
@@ -93,7 +99,11 @@ class Small(FatFlash):
 
 
 def facts(size=SECTORS * SECTOR, sector=SECTOR):
-    return {"driver": "fat", "log": {"path": PATH, "size": size}, "geometry": {"sector": sector, "page": BLOCK, "unit": BLOCK}}
+    return {
+        "driver": "fat",
+        "log": {"path": PATH, "size": size},
+        "geometry": {"sector": sector, "page": BLOCK, "unit": BLOCK},
+    }
 
 
 def mount(card):
@@ -116,7 +126,9 @@ def new_card(seed, size=SECTORS * SECTOR):
             f.write(b"\xff" * BLOCK)
     mount(card)
     first = card.bytes.find(b"\xff" * BLOCK) // BLOCK
-    assert card.bytes[first * BLOCK : first * BLOCK + size] == b"\xff" * size, "the file is in one piece"
+    assert card.bytes[first * BLOCK : first * BLOCK + size] == b"\xff" * size, (
+        "the file is in one piece"
+    )
     card.file = first, first + size // BLOCK
     return card
 
@@ -173,15 +185,22 @@ def rules():
     refused("not whole sectors", facts(size=0))
     refused("has 131072 bytes, the log needs 139264", facts(size=(SECTORS + 1) * SECTOR))
     flash = startup.open_flash(facts())
-    for act, args in ((flash.program, (0, b"short")), (flash.program, (256, bytes(BLOCK))), (flash.erase, (SECTORS,)),
-                      (flash.erase, (-1,)), (flash.program, (SECTORS * SECTOR, bytes(BLOCK))),
-                      (flash.read, (SECTORS * SECTOR - 1, bytearray(2)))):
+    for act, args in (
+        (flash.program, (0, b"short")),
+        (flash.program, (256, bytes(BLOCK))),
+        (flash.erase, (SECTORS,)),
+        (flash.erase, (-1,)),
+        (flash.program, (SECTORS * SECTOR, bytes(BLOCK))),
+        (flash.read, (SECTORS * SECTOR - 1, bytearray(2))),
+    ):
         try:
             act(*args)
         except OSError:
             continue
         raise AssertionError("not refused: %r" % (args,))
-    assert card.bytes[card.file[0] * BLOCK : card.file[1] * BLOCK] == b"\xff" * (SECTORS * SECTOR), "nothing was written"
+    assert card.bytes[card.file[0] * BLOCK : card.file[1] * BLOCK] == b"\xff" * (
+        SECTORS * SECTOR
+    ), "nothing was written"
     card.failing = 1
     try:
         flash.program(0, bytes(BLOCK))
@@ -202,7 +221,12 @@ def main(seed, actions, every, breakage=None):
     kind = {None: FatFlash, "flushing": Flushing, "small": Small}[breakage]
     seed, actions, every = int(seed), int(actions), int(every)
     total, opened = run(new_card(seed), kind, seed, actions, None)
-    cuts = sum([run(new_card(seed + cut), kind, seed, actions, cut) for cut in range(every // 2, total, every)])
+    cuts = sum(
+        [
+            run(new_card(seed + cut), kind, seed, actions, cut)
+            for cut in range(every // 2, total, every)
+        ]
+    )
     print(total, opened, cuts)
 
 

@@ -1,5 +1,5 @@
-"""A filesystem that others fill up while the log records: the log has its room since its genesis, and goes on. Runs under MicroPython
-only; prints how often there was no room, and the last seq.
+"""A filesystem that others fill up while the log records: the log has its room since its genesis,
+and goes on. Runs under MicroPython only; prints how often there was no room, and the last seq.
 
     micropython files_full.py ROUNDS
 """

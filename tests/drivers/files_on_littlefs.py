@@ -1,7 +1,9 @@
-"""The store over FilesFlash over MicroPython's own littlefs over a simulated NOR flash, cut again and again about every EVERY steps of
-that flash. Runs under MicroPython only; prints the last seq, how many sectors were opened, actions with a snapshot at hand, and cuts.
+"""The store over FilesFlash over MicroPython's own littlefs over a simulated NOR flash, cut again
+and again about every EVERY steps of that flash. Runs under MicroPython only; prints the last seq,
+how many sectors were opened, actions with a snapshot at hand, and cuts.
 
-The simulated part lets a unit be programmed twice (from 1 to 0): after a cut littlefs programs again what reads blank.
+The simulated part lets a unit be programmed twice (from 1 to 0): after a cut littlefs programs
+again what reads blank.
 
     micropython files_on_littlefs.py PROGSIZE PAGE SECTOR SEED ACTIONS EVERY [BREAKAGE]
 """
@@ -20,7 +22,8 @@ EIO = 5
 
 
 class Device(BlockDevice):
-    """A block device that a power cut takes from its filesystem: files that are still open in RAM reach nothing any more."""
+    """A block device that a power cut takes from its filesystem: files that are still open in RAM
+    reach nothing any more."""
 
     gone = False
 
@@ -35,7 +38,8 @@ class Device(BlockDevice):
 
 
 class Late(FilesFlash):
-    """A breakage: programs that stay in RAM until the next one, so what was acknowledged is not on flash."""
+    """A breakage: programs that stay in RAM until the next one, so what was acknowledged is not on
+    flash."""
 
     held = None
 
@@ -76,8 +80,9 @@ def main(progsize, page, sector, seed, actions, every, breakage=None):
     geometry = int(progsize), int(page), int(sector)
     seed, actions, every = int(seed), int(actions), int(every)
     sim = FlashSim(BLOCKS, BLOCK, 256, 4, write_once=False, seed=seed)
-    # After a cut littlefs looks whether the next program size of bytes is still blank. That is a NOR page where it mounts with 256;
-    # with 32 it relies on words being programmed in order, as the ports that mount so (nrf) do.
+    # After a cut littlefs looks whether the next program size of bytes is still blank. That is a
+    # NOR page where it mounts with 256; with 32 it relies on words being programmed in order, as
+    # the ports that mount so (nrf) do.
     sim.in_order = geometry[0] < 256
     flash, device = flash_on(sim, kind, *geometry, fresh=True)
     witness, clock, chance = Witness(), Clock(seed), Chance(seed)

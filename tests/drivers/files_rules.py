@@ -1,4 +1,5 @@
-"""What FilesFlash promises, on MicroPython's littlefs: reads, programs, erases, and what it refuses. Runs under MicroPython only."""
+"""What FilesFlash promises, on MicroPython's littlefs: reads, programs, erases, and what it
+refuses. Runs under MicroPython only."""
 
 import os
 
@@ -22,15 +23,22 @@ def refused(error, words, act, *args):
     raise AssertionError("not refused: %r" % (args,))
 
 
-for args, words in (((1536 * 4 + 1, 1536, 256), "do not divide"), ((1536 * 4, 1500, 256), "do not divide"),
-                    ((0, 1536, 256), "do not divide"), ((1536 * 4, 128, 256), "do not divide"),
-                    ((4096, 4096, 1024), "up to 512 inline; the page is 1024"), ((1536 * 40, 1536, 256), "needs 82 more blocks")):
+for args, words in (
+    ((1536 * 4 + 1, 1536, 256), "do not divide"),
+    ((1536 * 4, 1500, 256), "do not divide"),
+    ((0, 1536, 256), "do not divide"),
+    ((1536 * 4, 128, 256), "do not divide"),
+    ((4096, 4096, 1024), "up to 512 inline; the page is 1024"),
+    ((1536 * 40, 1536, 256), "needs 82 more blocks"),
+):
     refused(ValueError, words, FilesFlash, "/f/log", *args)
 refused(OSError, "ENOENT", FilesFlash, "/f/none/log", 1536, 1536, 256)
 flash = FilesFlash("/f/log", 1536 * 4, 1536, 256)
 everything = bytearray(1536 * 4)
 flash.read(0, everything)
-assert everything == b"\xff" * len(everything) and os.listdir("/f") == [], "opening and reading write nothing"
+assert everything == b"\xff" * len(everything) and os.listdir("/f") == [], (
+    "opening and reading write nothing"
+)
 
 flash.program(1536 + 256 + 10, b"later")
 flash.program(1536 + 256 + 2, b"first")  # a snapshot is programmed in any order
@@ -46,7 +54,13 @@ assert part == b"\xff\xffendnext\xff", part
 flash.erase(1)
 flash.read(0, everything)
 assert everything == b"\xff" * (1536 * 2) + b"next" + b"\xff" * (1536 * 2 - 4)
-for act, args in ((flash.program, (250, b"over a page")), (flash.program, (1536 * 4, b"x")), (flash.program, (-1, b"x")),
-                  (flash.read, (1536 * 4 - 1, bytearray(2))), (flash.erase, (4,)), (flash.erase, (-1,))):
+for act, args in (
+    (flash.program, (250, b"over a page")),
+    (flash.program, (1536 * 4, b"x")),
+    (flash.program, (-1, b"x")),
+    (flash.read, (1536 * 4 - 1, bytearray(2))),
+    (flash.erase, (4,)),
+    (flash.erase, (-1,)),
+):
     refused(OSError, "5", act, *args)
 print("ok")

@@ -1,6 +1,7 @@
-"""The whole store over a port's driver over a fake of that port's API over a simulated part, opened by the board's facts: genesis,
-commands, rotation, snapshots, and what is refused, with the power cut again and again in the middle of programs and erases. Runs under
-MicroPython only; prints the last seq, how many sectors were opened, actions with a snapshot at hand, and cuts survived.
+"""The whole store over a port's driver over a fake of that port's API over a simulated part, opened
+by the board's facts: genesis, commands, rotation, snapshots, and what is refused, with the power
+cut again and again in the middle of programs and erases. Runs under MicroPython only; prints the
+last seq, how many sectors were opened, actions with a snapshot at hand, and cuts survived.
 
     micropython ports_store.py DRIVER ACTIONS EVERY [BREAKAGE]
 """
@@ -19,9 +20,18 @@ START, SECTORS = 48 * nor.SECTOR, 8  # the filesystem ends where the log begins
 
 def facts(driver, start=START, size=SECTORS * nor.SECTOR, end=nor.SIZE):
     base = 0x08000000 if driver == "stm32" else 0
-    return {"driver": driver, "log": {"start": base + start, "size": size},
-            "flash": {"size": base + end, "spi": 1, "select": 5, "baudrate": 1000000, "jedec": "ef4013"},
-            "geometry": {"sector": 4096, "page": 256, "unit": 4}}
+    return {
+        "driver": driver,
+        "log": {"start": base + start, "size": size},
+        "flash": {
+            "size": base + end,
+            "spi": 1,
+            "select": 5,
+            "baudrate": 1000000,
+            "jedec": "ef4013",
+        },
+        "geometry": {"sector": 4096, "page": 256, "unit": 4},
+    }
 
 
 def unpadded(self, address, data):
@@ -61,8 +71,15 @@ def rules(driver, breakage):
         refused("not within", facts(driver, start=15 * nor.SECTOR))
         refused("not within", facts(driver, end=START + nor.SECTOR))
         refused("overlaps the filesystem", facts(driver, start=31 * nor.SECTOR))
-        for name, value, words in (("ECC", True, "has ECC"), ("UNIT", 8, "this chip has page 256, unit 8"),
-                                   ("sector", lambda address: (address, 131072), "has 131072 bytes; geometry.sector is 4096")):
+        for name, value, words in (
+            ("ECC", True, "has ECC"),
+            ("UNIT", 8, "this chip has page 256, unit 8"),
+            (
+                "sector",
+                lambda address: (address, 131072),
+                "has 131072 bytes; geometry.sector is 4096",
+            ),
+        ):
             right = getattr(quipu_flash, name)
             setattr(quipu_flash, name, value)
             refused(words, facts(driver))
@@ -97,7 +114,8 @@ def broken(breakage):
 
 
 def rewrite(self, address, data):
-    """A breakage: the sector is read, erased and written again, as pyb.Flash and internal flash of the SAMD51 do."""
+    """A breakage: the sector is read, erased and written again, as pyb.Flash and internal flash of
+    the SAMD51 do."""
     sector = address // self.sector
     whole = bytearray(self.sector)
     self.read(sector * self.sector, whole)
@@ -106,7 +124,8 @@ def rewrite(self, address, data):
 
 
 def lifetime(driver, actions, every):
-    """Record, with the power cut about every so many steps of the part; return (seq, sectors opened, snapshots, cuts)."""
+    """Record, with the power cut about every so many steps of the part; return (seq, sectors
+    opened, snapshots, cuts)."""
     around = nor.contents(0, START), nor.contents(START + SECTORS * nor.SECTOR)
     witness, clock, chance = Witness(), Clock(1), Chance(2)
     application = Application(Chance(1))
@@ -124,7 +143,9 @@ def lifetime(driver, actions, every):
         snapshots += any(store.slots)
     nor.chip.power_on()
     witness.booted(mount_chip(driver, clock))
-    assert around == (nor.contents(0, START), nor.contents(START + SECTORS * nor.SECTOR)), "something outside the region was changed"
+    assert around == (nor.contents(0, START), nor.contents(START + SECTORS * nor.SECTOR)), (
+        "something outside the region was changed"
+    )
     return store.seq, store.top // store.region.blocks, snapshots, nor.chip.cuts
 
 

@@ -1,6 +1,7 @@
-"""Case 32: an image with Quipu in it on a part whose flash another firmware's filesystem fills, the log's region too. Nothing but the
-eraser, which a person has agreed to, may change a byte. Runs under MicroPython only; READER and ERASER: files with the code that the
-laptop sends (host/quipu/install/attach.py, erase.py).
+"""Case 32: an image with Quipu in it on a part whose flash another firmware's filesystem fills, the
+log's region too. Nothing but the eraser, which a person has agreed to, may change a byte. Runs
+under MicroPython only; READER and ERASER: files with the code that the laptop sends
+(host/quipu/install/attach.py, erase.py).
 
     micropython stock_files.py DRIVER READER ERASER [BREAKAGE]
 """
@@ -16,9 +17,21 @@ from shared_kernel.kernel import PUT
 from shared_kernel.store import command
 
 START, SECTORS = 48 * nor.SECTOR, 24
-FACTS = {"name": "FAKE", "driver": None, "log": {"start": START, "size": SECTORS * nor.SECTOR},
-         "geometry": {"sector": 4096, "page": 256, "unit": 4},
-         "capacities": {"dim": 2, "records": 7, "nodes": 5, "edges": 6, "keys": 4, "meta_bytes": 3, "value_bytes": 5}}
+FACTS = {
+    "name": "FAKE",
+    "driver": None,
+    "log": {"start": START, "size": SECTORS * nor.SECTOR},
+    "geometry": {"sector": 4096, "page": 256, "unit": 4},
+    "capacities": {
+        "dim": 2,
+        "records": 7,
+        "nodes": 5,
+        "edges": 6,
+        "keys": 4,
+        "meta_bytes": 3,
+        "value_bytes": 5,
+    },
+}
 
 
 class Os:
@@ -64,14 +77,29 @@ def main(driver, reader, eraser, breakage=None):
     assert nor.contents() == files, "the start changed the flash"
     said = report.info(memory, 240)
     assert said["configured"] is False and said["format"] == 2, said
-    assert "holds something else than a log: sector 0 begins with 6c6974746c656673" in said["damage"], said["damage"]
+    assert (
+        "holds something else than a log: sector 0 begins with 6c6974746c656673" in said["damage"]
+    ), said["damage"]
     store = memory.store
     config = [2, 7, 5, 6, 4, 3, 5]
     refused(Damage, "is not blank", memory.configure, config, bytes(16))
     refused(Damage, "takes nothing new", command, store, PUT, frames.put("a", b"b"))
     refused(Damage, "takes nothing new", store.take_snapshot)
-    refused(Damage, "is not blank", store.call, continuation.begin, store, config, bytes(16), "t", 0, (bytes(32), 1) + (bytes(32),) * 3)
-    refused(Damage, "takes nothing new", store.call, continuation.erase, store, bytes(32), bytes(32))
+    refused(
+        Damage,
+        "is not blank",
+        store.call,
+        continuation.begin,
+        store,
+        config,
+        bytes(16),
+        "t",
+        0,
+        (bytes(32), 1) + (bytes(32),) * 3,
+    )
+    refused(
+        Damage, "takes nothing new", store.call, continuation.erase, store, bytes(32), bytes(32)
+    )
 
     sys.modules["quipu.startup"].board_facts = lambda: FACTS
     names = {}
@@ -80,7 +108,9 @@ def main(driver, reader, eraser, breakage=None):
     assert nor.contents() == files
     names["erase"]()
     start = START + SECTORS * nor.SECTOR
-    assert nor.contents(0, START) == files[:START] and nor.contents(start) == files[start:], "something outside the region was changed"
+    assert nor.contents(0, START) == files[:START] and nor.contents(start) == files[start:], (
+        "something outside the region was changed"
+    )
     said = report.info(startup.open_memory(FACTS), 240)
     assert said["configured"] and said["damage"] is None and said["seq"] == 0
     print("done")

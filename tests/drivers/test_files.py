@@ -1,4 +1,5 @@
-"""The log in files on littlefs: its rules, and power cuts at steps of the flash underneath, under MicroPython's own littlefs."""
+"""The log in files on littlefs: its rules, and power cuts at steps of the flash underneath, under
+MicroPython's own littlefs."""
 
 import os
 import subprocess
@@ -9,8 +10,13 @@ from quipu.build import images
 
 def run(name, *args):
     env = {**os.environ, "MICROPYPATH": ".:firmware:.frozen"}
-    return subprocess.run([images.unix_port(), "-X", "heapsize=64M", "tests/drivers/" + name, *map(str, args)], capture_output=True,
-                          text=True, timeout=300, env=env)
+    return subprocess.run(
+        [images.unix_port(), "-X", "heapsize=64M", "tests/drivers/" + name, *map(str, args)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=env,
+    )
 
 
 def test_rules():
@@ -31,8 +37,11 @@ def test_a_filesystem_that_others_fill_does_not_stop_the_log():
 def test_every_acknowledged_command_survives_a_cut(work):
     done = run("files_on_littlefs.py", *work)
     assert done.returncode == 0 and not done.stderr, done.stdout + done.stderr
-    seq, opened, snapshots, cuts = map(int, done.stdout.splitlines()[-1].split())  # before it: files of lost mounts that cannot close
-    assert seq and opened > 24 and snapshots > 0, "the ring of 12 sectors, slots included, was turned, and snapshots were taken"
+    # before it: files of lost mounts that cannot close
+    seq, opened, snapshots, cuts = map(int, done.stdout.splitlines()[-1].split())
+    assert seq and opened > 24 and snapshots > 0, (
+        "the ring of 12 sectors, slots included, was turned, and snapshots were taken"
+    )
     assert cuts > 30
 
 

@@ -1,4 +1,5 @@
-"""Flipped bits and bad sectors, one after the other: what came of each. Prints and writes nothing. (Power cuts: sweep.py.)"""
+"""Flipped bits and bad sectors, one after the other: what came of each. Prints and writes nothing.
+(Power cuts: sweep.py.)"""
 
 import functools
 
@@ -8,18 +9,37 @@ from shared_kernel.kernel import u32
 from shared_kernel.reader import LogReader
 from shared_kernel.run import HEADER as RUN_HEADER
 from shared_kernel.snapshot import HEADER
-from tests.faults.harness import Application, Chance, Clock, Run, Witness, genesis, mount, slot_holds, slots_hold
+from tests.faults.harness import (
+    Application,
+    Chance,
+    Clock,
+    Run,
+    Witness,
+    genesis,
+    mount,
+    slot_holds,
+    slots_hold,
+)
 from tests.faults.sweep import KINDS, HalfApplied, LostAcked, collected
 from tests.flashsim import FlashSim
 
-# sectors, sector, page, unit, acknowledges: a log from its genesis on, and one that came round its ring
+# sectors, sector, page, unit, acknowledges: a log from its genesis on, and one that came round its
+# ring
 IMAGES = {"young": (16, 1024, 256, 4, False), "turned": (14, 512, 256, 8, True)}
-MODES = [("raise", None), ("nothing", None), ("wrong", None), (None, "raise"), (None, "nothing"), (None, "wrong"),
-         ("raise", "raise"), ("nothing", "nothing")]
+MODES = [
+    ("raise", None),
+    ("nothing", None),
+    ("wrong", None),
+    (None, "raise"),
+    (None, "nothing"),
+    (None, "wrong"),
+    ("raise", "raise"),
+    ("nothing", "nothing"),
+]
 SECTORS, SECTOR, PAGE, UNIT = 14, 512, 256, 8  # two slots of 3 and a ring of 8
 
 
-# -- flipped bits ---------------------------------------------------------------------------------------------------------
+# -- flipped bits ----------------------------------------------------------------------------------
 
 
 def pull(store, seq):
@@ -38,12 +58,18 @@ def pull(store, seq):
 
 @functools.lru_cache(2)
 def image(name):
-    """Return (flash, history, store, frames) of a log with every type of frame, both snapshots, and frames that neither covers; history:
-    see Witness."""
+    """Return (flash, history, store, frames) of a log with every type of frame, both snapshots, and
+    frames that neither covers; history: see Witness."""
     sectors, sector, page, unit, acknowledges = IMAGES[name]
     history = {}
-    run = Run(FlashSim(sectors, sector, page, unit, seed=6), 6, 100, acknowledges=acknowledges, history=history,
-              turns=acknowledges)
+    run = Run(
+        FlashSim(sectors, sector, page, unit, seed=6),
+        6,
+        100,
+        acknowledges=acknowledges,
+        history=history,
+        turns=acknowledges,
+    )
     application = Application(Chance(7), acknowledges)
     wanted = KINDS - {GENESIS} if acknowledges else KINDS
     store = mount(run.sim, Clock(7))
@@ -53,15 +79,21 @@ def image(name):
         again.read_frames(again.seq + 1, b"")  # its boot may take the oldest sector
         frames = pull(store, again.first().first)
         late = frames[-5:]  # covered by no snapshot, and repeated by no boot
-        if (again.booted and all(store.slots) and wanted <= {each[1] & ~0x40 for each in frames} and all(each[1] != BOOT for each in late)
-                and store.seq > max(each.seq for each in store.slots) + len(late)):
+        if (
+            again.booted
+            and all(store.slots)
+            and wanted <= {each[1] & ~0x40 for each in frames}
+            and all(each[1] != BOOT for each in late)
+            and store.seq > max(each.seq for each in store.slots) + len(late)
+        ):
             return run.sim, history, mount(run.sim, Clock(1)), frames
         run.witness.act(store, application.action(run.witness.model))
     raise AssertionError("the image %s never holds both snapshots and every type of frame" % name)
 
 
 def place_of(name, address):
-    """Return what stands at an address: "record", "header", "frame", "unused", "newer snapshot" or "older snapshot"."""
+    """Return what stands at an address: "record", "header", "frame", "unused", "newer snapshot" or
+    "older snapshot"."""
     _, _, store, _ = image(name)
     region = store.region
     sector, offset = divmod(address, region.sector)
@@ -72,7 +104,11 @@ def place_of(name, address):
         inside = sector % region.slot_sectors * region.body + offset - region.record_size
         if inside >= store.kernel.arena.size:
             copy = (inside - store.kernel.arena.size) % region.pad(HEADER)
-            return "header" if inside < store.kernel.arena.size + 2 * region.pad(HEADER) and copy < HEADER else "unused"
+            return (
+                "header"
+                if inside < store.kernel.arena.size + 2 * region.pad(HEADER) and copy < HEADER
+                else "unused"
+            )
         return "newer snapshot" if slot == store.newest_snapshot()[0] else "older snapshot"
     for number in store.order:
         at = address - region.header_at(number)
@@ -100,9 +136,10 @@ def frame_bytes(name):
 
 
 def flipped(name, address, bit):
-    """Flip a bit, boot, pull the log and both snapshots. Return how it showed: "damage", "cut", "refused", "other snapshot" (the boot
-    passed one over), "pull" (the boot had no need of it) or "not at all"; HalfApplied or LostAcked where it leads to another state
-    or log that is called good."""
+    """Flip a bit, boot, pull the log and both snapshots. Return how it showed: "damage", "cut",
+    "refused", "other snapshot" (the boot passed one over), "pull" (the boot had no need of it) or
+    "not at all"; HalfApplied or LostAcked where it leads to another state or log that is called
+    good."""
     sim, history, clean, frames = image(name)
     sim = sim.clone(address)
     sim.flip(address, bit)
@@ -121,7 +158,9 @@ def flipped(name, address, bit):
     if store.cuts != clean.cuts:
         return "cut"
     if store.seq != clean.seq:
-        raise LostAcked("seq %d is called the last, not %d, without a word" % (store.seq, clean.seq))
+        raise LostAcked(
+            "seq %d is called the last, not %d, without a word" % (store.seq, clean.seq)
+        )
     if not all(store.slots):
         return "other snapshot"
     try:
@@ -131,7 +170,9 @@ def flipped(name, address, bit):
     except (QuipuError, AssertionError):
         return "pull"
     known, rest = found[: len(frames)], found[len(frames) :]  # the boot that was read wrote its own
-    if known != frames[: len(known)] or any(each[1] not in (BOOT, CHECKPOINT, SNAPSHOT) for each in rest):
+    if known != frames[: len(known)] or any(
+        each[1] not in (BOOT, CHECKPOINT, SNAPSHOT) for each in rest
+    ):
         raise HalfApplied("the host is given other frames")
     if len(known) < len(frames):
         raise LostAcked("the host is given %d frames of %d" % (len(known), len(frames)))
@@ -139,8 +180,9 @@ def flipped(name, address, bit):
 
 
 def flips(name, k=0, parts=1, thin=1):
-    """Flip one bit of each byte of an image: of the k-th of `parts`, of one byte in `thin`. Return counts by place and how it showed,
-    and the list of Failures: a flip in a frame or a snapshot that nothing shows is one."""
+    """Flip one bit of each byte of an image: of the k-th of `parts`, of one byte in `thin`. Return
+    counts by place and how it showed, and the list of Failures: a flip in a frame or a snapshot
+    that nothing shows is one."""
     failures, classes = [], {}
     chance = Chance(k)
     addresses = range(0, len(image(name)[0].bytes), thin)[k::parts]
@@ -149,17 +191,26 @@ def flips(name, k=0, parts=1, thin=1):
         with collected(failures, "FLIP=%s:0x%x:%d" % (name, address, bit)):
             place, how = place_of(name, address), flipped(name, address, bit)
             classes[place + ": " + how] = classes.get(place + ": " + how, 0) + 1
-            assert how != "not at all" or place in ("record", "header", "unused"), "a flip in a %s goes unnoticed" % place
-            assert how == "not at all" or place != "header", "a flip in one copy of a header: %s" % how
-    return {"tried": len(addresses), "survived": len(addresses) - len(failures), "classes": classes}, failures
+            assert how != "not at all" or place in ("record", "header", "unused"), (
+                "a flip in a %s goes unnoticed" % place
+            )
+            assert how == "not at all" or place != "header", (
+                "a flip in one copy of a header: %s" % how
+            )
+    return {
+        "tried": len(addresses),
+        "survived": len(addresses) - len(failures),
+        "classes": classes,
+    }, failures
 
 
-# -- bad sectors ----------------------------------------------------------------------------------------------------------
+# -- bad sectors -----------------------------------------------------------------------------------
 
 
 def life(sim, seed, actions, bad, mode, when):
-    """Work for so many actions; from the one numbered `when` on, sector `bad` is stuck as `mode` says. Return (commands that found
-    the log full although the host had acknowledged all of it, calls that failed)."""
+    """Work for so many actions; from the one numbered `when` on, sector `bad` is stuck as `mode`
+    says. Return (commands that found the log full although the host had acknowledged all of it,
+    calls that failed)."""
     witness, clock = Witness(), Clock(seed)
     store = mount(sim, clock)
     witness.act(store, genesis())
@@ -173,7 +224,8 @@ def life(sim, seed, actions, bad, mode, when):
             try:
                 result = witness.act(store, action)
                 if action[0] == "execute" and any([isinstance(each, LogFull) for each in result]):
-                    witness.act(store, ("acknowledge", 0))  # the host was late: it comes now, and what was refused is asked again
+                    # the host was late: it comes now, and what was refused is asked again
+                    witness.act(store, ("acknowledge", 0))
                     again = witness.act(store, ("execute", [application.command(witness.model)]))
                     full += isinstance(again[0], LogFull)
                 break
@@ -192,7 +244,8 @@ def life(sim, seed, actions, bad, mode, when):
 
 
 def bad_sector(sector, when):
-    """Let a sector go bad in every mode after `when` actions. Return the figures, and the list of Failures."""
+    """Let a sector go bad in every mode after `when` actions. Return the figures, and the list of
+    Failures."""
     failures = []
     full = failed = 0
     for mode in MODES:
@@ -202,11 +255,17 @@ def bad_sector(sector, when):
             each = life(sim, seed, 130, sector, mode, when)
             full, failed = full + each[0], failed + each[1]
             assert sector < 6 or not each[0], "one bad sector of 8 fills a log that is acknowledged"
-    return {"tried": len(MODES), "survived": len(MODES) - len(failures), "found_full": full, "calls_failed": failed}, failures
+    return {
+        "tried": len(MODES),
+        "survived": len(MODES) - len(failures),
+        "found_full": full,
+        "calls_failed": failed,
+    }, failures
 
 
 def worn(seed):
-    """Let every sector bear only so many erases. When the log takes no more, all that was acknowledged is still there."""
+    """Let every sector bear only so many erases. When the log takes no more, all that was
+    acknowledged is still there."""
     failures = []
     taken = 0
     for mode in (("raise", "raise"), ("nothing", "nothing"), (None, "raise")):
@@ -224,7 +283,9 @@ def worn(seed):
                 try:
                     result = witness.act(store, action)
                     taken += 1
-                    refused += action[0] == "execute" and any([isinstance(each, LogFull) for each in result])
+                    refused += action[0] == "execute" and any(
+                        [isinstance(each, LogFull) for each in result]
+                    )
                 except (FlashError, OSError):
                     refused += 1
                     witness.booted(store)

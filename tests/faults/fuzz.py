@@ -1,8 +1,10 @@
-"""Every decoder that reads flash, link or archive bytes, each as a function of any bytes at all: TARGETS.
+"""Every decoder that reads flash, link or archive bytes, each as a function of any bytes at all:
+TARGETS.
 
-A target returns, or raises an error of the project's own (QuipuError): anything else is a finding. The bytes tell how to spoil
-something valid (`spoil`), for bytes of pure chance never get past the first check; check sums can be made good again, to come to
-what stands behind them. tests/faults/test_fuzz.py feeds the targets from hypothesis; as a program this file feeds one of
+A target returns, or raises an error of the project's own (QuipuError): anything else is a finding.
+The bytes tell how to spoil something valid (`spoil`), for bytes of pure chance never get past the
+first check; check sums can be made good again, to come to what stands behind them.
+tests/faults/test_fuzz.py feeds the targets from hypothesis; as a program this file feeds one of
 them to atheris for as long as wanted:
 
     python tests/faults/fuzz.py TARGET [options of libFuzzer, such as -max_total_time=60]
@@ -41,7 +43,8 @@ PIECE = 6  # bytes that tell of one edit
 
 
 def spoil(valid, how):
-    """Return valid bytes, edited as `how` tells, PIECE bytes an edit: what to do, where (3), how much, with what. No edits: as it was."""
+    """Return valid bytes, edited as `how` tells, PIECE bytes an edit: what to do, where (3), how
+    much, with what. No edits: as it was."""
     out = bytearray(valid)
     for i in range(0, len(how) - PIECE + 1, PIECE):
         what, n, value = how[i] % 6, how[i + 4], how[i + 5]
@@ -61,12 +64,13 @@ def spoil(valid, how):
     return bytes(out)
 
 
-# -- frames and snapshots ---------------------------------------------------------------------------------------------------------
+# -- frames and snapshots --------------------------------------------------------------------------
 
 
 @functools.lru_cache(1)
 def parts():
-    """Return (genesis frame, frames after it, whole snapshot), of the log that never came round its ring."""
+    """Return (genesis frame, frames after it, whole snapshot), of the log that never came round its
+    ring."""
     _, _, store, log = image("young")
     slot, header = store.newest_snapshot()
     arena = bytearray(header.length)
@@ -99,7 +103,8 @@ def first_frame(data):
 
 
 def small_kernel(config):
-    """A Kernel, unless its arena would be larger than any board's: that a genesis may ask for, and a laptop must give."""
+    """A Kernel, unless its arena would be larger than any board's: that a genesis may ask for, and
+    a laptop must give."""
     if config[0] * config[1] + config[2] + config[3] + config[4] * (10 + config[6]) > 100000:
         raise QuipuError("too large for this test")
     return Kernel(config)
@@ -115,7 +120,9 @@ def command(data):
 
 
 def snapshot_header(data):
-    snapshot.decode(sealed(bytearray(spoil(parts()[2][: snapshot.HEADER], data[1:])), data, snapshot.HEADER))
+    snapshot.decode(
+        sealed(bytearray(spoil(parts()[2][: snapshot.HEADER], data[1:])), data, snapshot.HEADER)
+    )
 
 
 def whole_snapshot(data):
@@ -128,17 +135,19 @@ def whole_snapshot(data):
 
 
 def sealed(data, how, end):
-    """Return data, with the CRC-32 in the last four of its first `end` bytes made good if the first byte of `how` is odd."""
+    """Return data, with the CRC-32 in the last four of its first `end` bytes made good if the first
+    byte of `how` is odd."""
     if how and how[0] & 1 and len(data) >= end:
         put_u32(data, end - 4, primitives.crc32(data[: end - 4], 0))
     return data
 
 
-# -- flash ----------------------------------------------------------------------------------------------------------------------
+# -- flash -----------------------------------------------------------------------------------------
 
 
 def spoiled_flash(data):
-    """Return a FlashSim with an image that was spoiled, its length kept; the records' CRCs may be good all the same."""
+    """Return a FlashSim with an image that was spoiled, its length kept; the records' CRCs may be
+    good all the same."""
     sim = image(("young", "turned")[data[0] & 1 if data else 0])[0]
     size = len(sim.bytes)
     spoiled = bytearray((spoil(sim.bytes, data[1:]) + b"\xff" * size)[:size])
@@ -150,7 +159,9 @@ def spoiled_flash(data):
         for number in range(clean.turn):
             for at in (clean.header_at(number), clean.header_at(number) + clean.header_size):
                 if spoiled[at] == MAGIC:
-                    put_u32(spoiled, at + HEADER - 4, primitives.crc32(spoiled[at : at + HEADER - 4], 0))
+                    put_u32(
+                        spoiled, at + HEADER - 4, primitives.crc32(spoiled[at : at + HEADER - 4], 0)
+                    )
     return FlashSim(sim.sectors, sim.sector, sim.page, sim.unit, image=bytes(spoiled))
 
 
@@ -196,19 +207,25 @@ def dump(data):
     Found(flash_image.locate(raw))
 
 
-# -- link -----------------------------------------------------------------------------------------------------------------------
+# -- link ------------------------------------------------------------------------------------------
 
 
 def requests(data):
-    """What a board receives: spoiled requests among anything, and one whole request that must come through after it."""
+    """What a board receives: spoiled requests among anything, and one whole request that must come
+    through after it."""
     reader = link.RequestReader(240)
-    stream = spoil(encode_request(1, 0x10, bytes(60)) + b"print(1)\r\n" + encode_request(2, 0x90, b"more"), data)
+    stream = spoil(
+        encode_request(1, 0x10, bytes(60)) + b"print(1)\r\n" + encode_request(2, 0x90, b"more"),
+        data,
+    )
     for each in stream + encode_request(3, 0x11, b"whole"):
         try:
             got = reader.feed(each)
         except LinkError:
             got = None
-    assert got and (got[0], got[1], bytes(got[2])) == (3, 0x11, b"whole"), "a whole request is passed over"
+    assert got and (got[0], got[1], bytes(got[2])) == (3, 0x11, b"whole"), (
+        "a whole request is passed over"
+    )
 
 
 class Output(bytearray):
@@ -217,7 +234,8 @@ class Output(bytearray):
 
 
 def answers(data):
-    """What a laptop receives: spoiled answers among an application's output, in pieces; nothing of the output is lost."""
+    """What a laptop receives: spoiled answers among an application's output, in pieces; nothing of
+    the output is lost."""
     wire = Output()
     link.answer(wire, 1, 0, bytes(100))
     wire += b"an application prints\x1eQ"
@@ -235,10 +253,12 @@ def answers(data):
             break
         got += reader.give_up()
     assert not reader.waiting()
-    assert len(output) + sum(10 + len(each.payload) for each in got) == len(stream), "bytes got lost, or came twice"
+    assert len(output) + sum(10 + len(each.payload) for each in got) == len(stream), (
+        "bytes got lost, or came twice"
+    )
 
 
-# -- archives -------------------------------------------------------------------------------------------------------------------
+# -- archives --------------------------------------------------------------------------------------
 
 
 @functools.lru_cache(1)
@@ -250,7 +270,8 @@ def template():
 
 
 def archive(data):
-    """`verify` of an archive of which one file was spoiled: archive.json, note.json, frames or a snapshot."""
+    """`verify` of an archive of which one file was spoiled: archive.json, note.json, frames or a
+    snapshot."""
     source = Path(template().name) / "archive"
     files = sorted(each for each in source.rglob("*") if each.is_file())
     with tempfile.TemporaryDirectory() as folder:
@@ -264,13 +285,30 @@ def archive(data):
             assert verdict.verdict in ("match", "gap", "mismatch")
             if not same and verdict.verdict == "match":  # spaces in JSON change nothing
                 assert file.suffix == ".json", "%s was altered, and matches" % file.name
-                assert json.loads(file.read_bytes()) == json.loads((source / file.relative_to(there)).read_bytes())
+                assert json.loads(file.read_bytes()) == json.loads(
+                    (source / file.relative_to(there)).read_bytes()
+                )
             with quipu.open_archive(there) as opened:
                 opened.scan()
 
 
-TARGETS = {each.__name__: each for each in (frame, first_frame, command, snapshot_header, whole_snapshot, boot, log_reader, records,
-                                            dump, requests, answers, archive)}
+TARGETS = {
+    each.__name__: each
+    for each in (
+        frame,
+        first_frame,
+        command,
+        snapshot_header,
+        whole_snapshot,
+        boot,
+        log_reader,
+        records,
+        dump,
+        requests,
+        answers,
+        archive,
+    )
+}
 
 
 def tame(target, data):
@@ -286,7 +324,10 @@ def main():
     try:
         import atheris
     except ImportError:
-        print("atheris is not installed here: `pip install atheris` (it needs Linux or macOS); until then nothing is fuzzed")
+        print(
+            "atheris is not installed here: `pip install atheris` (it needs Linux or macOS); "
+            "until then nothing is fuzzed"
+        )
         return 0
     if len(sys.argv) < 2 or sys.argv[1] not in TARGETS:
         print("usage: fuzz.py TARGET [libFuzzer options], with a target of %s" % ", ".join(TARGETS))

@@ -1,14 +1,27 @@
-"""A store on a simulated flash, and a witness that knows what it owes: every acknowledged command, each whole, in order.
+"""A store on a simulated flash, and a witness that knows what it owes: every acknowledged command,
+each whole, in order.
 
-The witness holds the plain model of tests/model.py, which each acknowledged command is told, and an independent replay of the
-frames that the store hands out; after every call and every boot all three must agree: model, replay, and the store's own
-state. Chance comes from seeds only.
+The witness holds the plain model of tests/model.py, which each acknowledged command is told, and an
+independent replay of the frames that the store hands out; after every call and every boot all three
+must agree: model, replay, and the store's own state. Chance comes from seeds only.
 """
 
 from shared_kernel import frames, primitives
 from shared_kernel.config import check_config
 from shared_kernel.errors import FlashError, LogFull, Refused
-from shared_kernel.kernel import CREATE_EDGE, CREATE_NODE, DELETE, DELETE_EDGE, DELETE_KEY, DELETE_NODE, INSERT, PUT, UPDATE, Kernel, u32
+from shared_kernel.kernel import (
+    CREATE_EDGE,
+    CREATE_NODE,
+    DELETE,
+    DELETE_EDGE,
+    DELETE_KEY,
+    DELETE_NODE,
+    INSERT,
+    PUT,
+    UPDATE,
+    Kernel,
+    u32,
+)
 from shared_kernel.reader import LogReader, frame_of
 from shared_kernel.replay import Replay
 from shared_kernel.snapshot import HEADER
@@ -26,7 +39,8 @@ class LostAcked(AssertionError):
 
 
 class HalfApplied(AssertionError):
-    """Something is there that is no whole command that was asked for: a state that never was, or frames of nobody."""
+    """Something is there that is no whole command that was asked for: a state that never was, or
+    frames of nobody."""
 
 
 class Clock:
@@ -43,8 +57,9 @@ class Clock:
 
 
 class Application:
-    """What an application and a host do with a store, drawn by chance from what the model holds. `action()` returns one of
-    ("execute", [(kind, payload, token, told)]), ("clock",), ("checkpoint",), ("snapshot",), ("acknowledge", how far back)."""
+    """What an application and a host do with a store, drawn by chance from what the model holds.
+    `action()` returns one of ("execute", [(kind, payload, token, told)]), ("clock",),
+    ("checkpoint",), ("snapshot",), ("acknowledge", how far back)."""
 
     def __init__(self, chance, acknowledges=True):
         self.chance = chance
@@ -60,7 +75,10 @@ class Application:
             return ("snapshot",)
         if n < 7 and self.acknowledges:
             return ("acknowledge", self.chance.below(6))
-        return ("execute", [self.command(model) for _ in range(1 + self.chance.below(3) * self.chance.below(3))])
+        return (
+            "execute",
+            [self.command(model) for _ in range(1 + self.chance.below(3) * self.chance.below(3))],
+        )
 
     def pick(self, things, else_=99):
         """Mostly one of things, sometimes what is not there."""
@@ -73,32 +91,79 @@ class Application:
         token = bytes([below(256) for _ in range(8)]) if below(4) == 0 else None
         n = below(16)
         if n < 4:
-            vector, tag, meta = [below(1 << 20) - (1 << 19) for _ in range(m.dim)], below(9), bytes([below(256)] * below(5))
-            return (INSERT, frames.insert(vector, tag, meta), token, lambda m, seq: m.insert(seq, vector, tag, meta))
+            vector, tag, meta = (
+                [below(1 << 20) - (1 << 19) for _ in range(m.dim)],
+                below(9),
+                bytes([below(256)] * below(5)),
+            )
+            return (
+                INSERT,
+                frames.insert(vector, tag, meta),
+                token,
+                lambda m, seq: m.insert(seq, vector, tag, meta),
+            )
         if n == 4:
-            ident, tag, meta = self.pick(sorted(m.records)), below(1 << 16), b"xyz"[: below(4)] if below(2) else None
-            return (UPDATE, frames.update(ident, tag, meta), token, lambda m, seq: m.update(seq, ident, tag, meta))
+            ident, tag, meta = (
+                self.pick(sorted(m.records)),
+                below(1 << 16),
+                b"xyz"[: below(4)] if below(2) else None,
+            )
+            return (
+                UPDATE,
+                frames.update(ident, tag, meta),
+                token,
+                lambda m, seq: m.update(seq, ident, tag, meta),
+            )
         if n == 5:
             ident = self.pick(sorted(m.records))
             return (DELETE, frames.ident(ident), token, lambda m, seq: m.delete(seq, ident))
         if n < 8:
             kind, record = below(5), self.pick(sorted(m.records), 0)
-            return (CREATE_NODE, frames.create_node(kind, record), token, lambda m, seq: m.create_node(seq, kind, record))
+            return (
+                CREATE_NODE,
+                frames.create_node(kind, record),
+                token,
+                lambda m, seq: m.create_node(seq, kind, record),
+            )
         if n == 8:
             ident = self.pick(sorted(m.nodes))
-            return (DELETE_NODE, frames.ident(ident), token, lambda m, seq: m.delete_node(seq, ident))
+            return (
+                DELETE_NODE,
+                frames.ident(ident),
+                token,
+                lambda m, seq: m.delete_node(seq, ident),
+            )
         if n < 11:
             kind, origin, target = below(5), self.pick(sorted(m.nodes)), self.pick(sorted(m.nodes))
-            return (CREATE_EDGE, frames.create_edge(kind, origin, target), token,
-                    lambda m, seq: m.create_edge(seq, kind, origin, target))
+            return (
+                CREATE_EDGE,
+                frames.create_edge(kind, origin, target),
+                token,
+                lambda m, seq: m.create_edge(seq, kind, origin, target),
+            )
         if n == 11:
             ident = self.pick(sorted(m.edges))
-            return (DELETE_EDGE, frames.ident(ident), token, lambda m, seq: m.delete_edge(seq, ident))
+            return (
+                DELETE_EDGE,
+                frames.ident(ident),
+                token,
+                lambda m, seq: m.delete_edge(seq, ident),
+            )
         name = NAMES[below(len(NAMES))]
         if n == 15:
-            return (DELETE_KEY, frames.delete_key(name), token, lambda m, seq: m.delete_key(seq, name, last(m, name)))
+            return (
+                DELETE_KEY,
+                frames.delete_key(name),
+                token,
+                lambda m, seq: m.delete_key(seq, name, last(m, name)),
+            )
         value = b"valuev"[: below(3) * 3]
-        return (PUT, frames.put(name, value), token, lambda m, seq: m.put(seq, name, value, last(m, name)))
+        return (
+            PUT,
+            frames.put(name, value),
+            token,
+            lambda m, seq: m.put(seq, name, value, last(m, name)),
+        )
 
 
 def last(model, name):
@@ -137,24 +202,30 @@ def perform(store, action):
 
 
 def same(kind, found, asked):
-    """Return whether a frame's payload is what was asked for, apart from what the store fills in."""
+    """Return whether a frame's payload is what was asked for, apart from what the store fills
+    in."""
     if kind == DELETE_KEY:
         return found[4:] == asked[4:]
     if kind == PUT:
-        return found[5 : 6 + found[5]] == asked[5 : 6 + asked[5]] and (found[4] == 1 or found[6:] == asked[6:])
+        return found[5 : 6 + found[5]] == asked[5 : 6 + asked[5]] and (
+            found[4] == 1 or found[6:] == asked[6:]
+        )
     return found == asked
 
 
 class Witness:
-    """What a store owes. model: None before the genesis. pending: the action that was never acknowledged, or None. acted: how
-    many commands of the last action found room in the log. history, if a dict: (chain head, arena) after each seq."""
+    """What a store owes. model: None before the genesis. pending: the action that was never
+    acknowledged, or None. acted: how many commands of the last action found room in the log.
+    history, if a dict: (chain head, arena) after each seq."""
 
     def __init__(self, history=None):
         self.history = history
         self.model = None
         self.replay = Replay()
         self.pending = None
-        self.open = []  # commands that were never acknowledged, and may stand where the store reads but may not promise
+        # commands that were never acknowledged, and may stand where the store reads but may not
+        # promise
+        self.open = []
         self.acted = self.acked = 0
         self.kinds = set()  # types of the frames so far
 
@@ -164,8 +235,12 @@ class Witness:
         if self.model:
             m = Model(self.model.config)
             m.seq = self.model.seq
-            m.records, m.nodes, m.edges, m.keys = (dict(self.model.records), dict(self.model.nodes), dict(self.model.edges),
-                                                   dict(self.model.keys))
+            m.records, m.nodes, m.edges, m.keys = (
+                dict(self.model.records),
+                dict(self.model.nodes),
+                dict(self.model.edges),
+                dict(self.model.keys),
+            )
             new.model = m
             r = self.replay
             kernel = Kernel(m.config)
@@ -174,7 +249,8 @@ class Witness:
         return new
 
     def _host_has(self, action):
-        """The host has what it is about to acknowledge, whether or not the board comes to write that down."""
+        """The host has what it is about to acknowledge, whether or not the board comes to write
+        that down."""
         if action and action[0] == "acknowledge" and self.replay.seq is not None:
             self.acked = max(self.acked, self.replay.seq + 1 - action[1])
 
@@ -184,15 +260,24 @@ class Witness:
         self._host_has(action)
         result = perform(store, action)
         found = self._settled(store, self.pull(store))
-        self.acted = 1 if action[0] != "execute" else len([each for each in result if not isinstance(each, LogFull)])
+        self.acted = (
+            1
+            if action[0] != "execute"
+            else len([each for each in result if not isinstance(each, LogFull)])
+        )
         commands = []
         if action[0] == "configure":
             self.model = Model(check_config(action[1]))
         if action[0] == "execute":
             assert len(result) == len(action[1])
             for (kind, _, token, told), seq in zip(action[1], result):
-                if isinstance(seq, LogFull) or isinstance(seq, Refused) and store.certain() < store.seq:
-                    continue  # in the latter case judged by a state that the model does not have yet
+                if (
+                    isinstance(seq, LogFull)
+                    or isinstance(seq, Refused)
+                    and store.certain() < store.seq
+                ):
+                    # in the latter case judged by a state that the model does not have yet
+                    continue
                 refusal = seq
                 try:
                     told(self.model, seq if isinstance(seq, int) else 1)
@@ -210,10 +295,15 @@ class Witness:
         return result
 
     def booted(self, store):
-        """After a power cut: all that was acknowledged is there, and of the call in hand the first commands, each whole."""
+        """After a power cut: all that was acknowledged is there, and of the call in hand the first
+        commands, each whole."""
         self._host_has(self.pending)
         store.call(lambda: None)  # if the last call failed, the store reads its flash again
-        if store.damage and self.replay.seq is not None and (store.seq is None or store.seq < self.replay.seq):
+        if (
+            store.damage
+            and self.replay.seq is not None
+            and (store.seq is None or store.seq < self.replay.seq)
+        ):
             raise LostAcked("seq %d was acknowledged, but: %s" % (self.replay.seq, store.damage))
         assert store.damage is None, store.damage
         if self.model is None:
@@ -223,7 +313,9 @@ class Witness:
         if store.kernel is None:
             raise LostAcked("an acknowledged log is gone")
         if self.replay.seq is not None and store.seq < self.replay.seq:
-            raise LostAcked("seq %d was acknowledged, but %d is the last" % (self.replay.seq, store.seq))
+            raise LostAcked(
+                "seq %d was acknowledged, but %d is the last" % (self.replay.seq, store.seq)
+            )
         if self.pending and self.pending[0] == "execute":
             self.open += self.pending[1]
         got = self._settled(store, self.pull(store))
@@ -233,7 +325,8 @@ class Witness:
         self.agree(store)
 
     def _settled(self, store, got):
-        """Tell the model of the commands in got that were asked for but never acknowledged; return the rest of got."""
+        """Tell the model of the commands in got that were asked for but never acknowledged; return
+        the rest of got."""
         left = list(self.open)
         while left and got:  # in order; what was refused is left out
             kind, payload, token, told = left.pop(0)
@@ -248,10 +341,14 @@ class Witness:
         return got
 
     def pull(self, store):
-        """Read the frames that are new, replay them, and return (seq, kind, token, payload) of the commands."""
+        """Read the frames that are new, replay them, and return (seq, kind, token, payload) of the
+        commands."""
         got = []
-        tries = 40  # half-programmed units may hide a frame from one reading and show it to the next
-        seq, head = (0, bytes(32)) if self.replay.seq is None else (self.replay.seq + 1, self.replay.head)
+        # half-programmed units may hide a frame from one reading and show it to the next
+        tries = 40
+        seq, head = (
+            (0, bytes(32)) if self.replay.seq is None else (self.replay.seq + 1, self.replay.head)
+        )
         while True:
             data = bytes(store.read_frames(seq, head))
             if not data:
@@ -265,7 +362,10 @@ class Witness:
                 frame = data[at:end]
                 self.replay.step(frame)
                 if self.history is not None:
-                    self.history[self.replay.seq] = self.replay.head, bytes(self.replay.kernel.arena.bytes)
+                    self.history[self.replay.seq] = (
+                        self.replay.head,
+                        bytes(self.replay.kernel.arena.bytes),
+                    )
                 kind = frame[1]
                 self.kinds.add(kind & ~frames.TOKEN)
                 if 0x10 <= kind & 0x3F and kind < 0x80:
@@ -277,8 +377,10 @@ class Witness:
         return got
 
     def _uncertain(self, store):
-        """Return a replay that has gone on to what a store reads but may not promise: the log is full, and has no room for a boot's run."""
-        for _ in range(40):  # half-programmed units may hide a frame from one reading and show it to the next
+        """Return a replay that has gone on to what a store reads but may not promise: the log is
+        full, and has no room for a boot's run."""
+        # half-programmed units may hide a frame from one reading and show it to the next
+        for _ in range(40):
             new = self.clone().replay
             reader = LogReader(store.region, store.order, store.seed, bytearray(2048), 0)
             reader.seek(min(new.seq + 1, store.seq))
@@ -306,7 +408,8 @@ class Witness:
 
 
 def slots_hold(store):
-    """Assert that the newest snapshot which the store counts on is whole on flash. (Of the older one, recovery checks only the
+    """Assert that the newest snapshot which the store counts on is whole on flash. (Of the older
+    one, recovery checks only the
     header: an erase that was cut may have left just that. The next snapshot goes there.)"""
     slot_holds(store, store.newest_snapshot()[0])
 
@@ -316,14 +419,19 @@ def slot_holds(store, slot):
     header = store.slots[slot]
     arena = bytearray(header.length)
     store.region.slot_read(slot, 0, arena)
-    assert primitives.hash(arena) == header.root, "the snapshot in slot %d is not what its header says" % slot
+    assert primitives.hash(arena) == header.root, (
+        "the snapshot in slot %d is not what its header says" % slot
+    )
     raw = bytearray(HEADER)
     for at in (0, store.region.pad(HEADER)):
         store.region.slot_read(slot, header.length + at, raw)
         if bytes(raw) == header.encode():
             return
-    # Half programmed, it may have read whole at the boot and torn now: then nothing may rest on it yet.
-    assert store.region.flash.flicker and slot != store.proved, "the snapshot in slot %d has no header" % slot
+    # Half programmed, it may have read whole at the boot and torn now: then nothing may rest on it
+    # yet.
+    assert store.region.flash.flicker and slot != store.proved, (
+        "the snapshot in slot %d has no header" % slot
+    )
 
 
 def mount(sim, clock):
@@ -340,14 +448,18 @@ def genesis(config=CONFIG, policy=0):
 
 
 class Run:
-    """A workload recorded as the flash saw it, so that a cut at any step of it can be made afterwards.
+    """A workload recorded as the flash saw it, so that a cut at any step of it can be made
+    afterwards.
 
-    start: the flash before; trace: its programs and erases; marks: (how many of them, what was owed by then), one before each
-    action; `pending` of a mark's witness is the action that follows. It goes on until there were `actions` of them and the log
-    came `turns` times round its ring.
+    start: the flash before; trace: its programs and erases; marks: (how many of them, what was owed
+        by then), one before each
+    action; `pending` of a mark's witness is the action that follows. It goes on until there were
+    `actions` of them and the log came `turns` times round its ring.
     """
 
-    def __init__(self, sim, seed, actions, policy=0, config=CONFIG, acknowledges=True, history=None, turns=0):
+    def __init__(
+        self, sim, seed, actions, policy=0, config=CONFIG, acknowledges=True, history=None, turns=0
+    ):
         self.start = sim.clone(seed)
         self.sim = sim
         sim.trace = self.trace = []
@@ -362,7 +474,11 @@ class Run:
             mark.pending = action
             self.marks.append((len(self.trace), mark))
             result = witness.act(store, action)
-            if isinstance(result, LogFull) or action[0] == "execute" and any(isinstance(each, LogFull) for each in result):
+            if (
+                isinstance(result, LogFull)
+                or action[0] == "execute"
+                and any(isinstance(each, LogFull) for each in result)
+            ):
                 self.refused += 1
                 assert not turns or self.refused < 1000, "the log is full and stays so"
         self.marks.append((len(self.trace), witness.clone()))
@@ -371,11 +487,15 @@ class Run:
     def steps(self):
         """Return (index in the trace, step within) of every place where the power can be cut."""
         unit = self.start.unit
-        return [(i, step) for i, (_, data) in enumerate(self.trace)
-                for step in range(ERASE_STEPS if data is None else len(data) // unit)]
+        return [
+            (i, step)
+            for i, (_, data) in enumerate(self.trace)
+            for step in range(ERASE_STEPS if data is None else len(data) // unit)
+        ]
 
     def cuts(self, chosen):
-        """Yield (flash, witness, place) for each of the chosen places, ascending: the flash as the cut there leaves it."""
+        """Yield (flash, witness, place) for each of the chosen places, ascending: the flash as the
+        cut there leaves it."""
         base = self.start.clone(0)
         mark = done = 0
         for i, step in chosen:
@@ -403,8 +523,9 @@ def do(sim, op):
 
 
 def live_on(sim, witness, seed, actions=6, cuts=2):
-    """Boot, check, go on with commands, cut again within them, and so on, half of the times within the recovery first; at last
-    everything is acknowledged, a snapshot is taken and a last boot checked. Returns how many cuts there were."""
+    """Boot, check, go on with commands, cut again within them, and so on, half of the times within
+    the recovery first; at last everything is acknowledged, a snapshot is taken and a last boot
+    checked. Returns how many cuts there were."""
     chance = Chance(seed)
     clock = Clock(seed)
     application = Application(chance)

@@ -1,12 +1,13 @@
-"""Power cuts under a log in files: the driver for littlefs on MicroPython's own littlefs, on a block device that dies at any
-program or erase. Runs under MicroPython only; prints one line for each life, `seed tried survived turns failure`.
+"""Power cuts under a log in files: the driver for littlefs on MicroPython's own littlefs, on a
+block device that dies at any program or erase. Runs under MicroPython only; prints one line for
+each life, `seed tried survived turns failure`.
 
     micropython tests/faults/on_littlefs.py FIRST_SEED SEEDS CUTS [broken]
 
 broken: small groups are acknowledged before they are programmed; every life must fail then.
 
-A life goes from cut to cut: boot, check, commands until the power goes, again, on one filesystem that is never made anew.
-"""
+A life goes from cut to cut: boot, check, commands until the power goes, again, on one filesystem
+that is never made anew."""
 
 import os
 import sys
@@ -28,8 +29,9 @@ CUT = PowerCut()  # made here: a file that is closed by the garbage collection c
 
 
 class Disk:
-    """A block device in RAM, of erase blocks. cut_at: the step (a program or an erase) at which the power goes; then nothing works any
-    more. A block that is being programmed is left with the first bytes of it, one that is being erased with old and blank ones.
+    """A block device in RAM, of erase blocks. cut_at: the step (a program or an erase) at which the
+    power goes; then nothing works any more. A block that is being programmed is left with the first
+    bytes of it, one that is being erased with old and blank ones.
     gone: a later mount has taken its place; files that are still open in RAM reach nothing."""
 
     def __init__(self, data, chance):
@@ -86,7 +88,8 @@ class Disk:
 
 
 class Life:
-    """The flash that the store sees, with what the harness asks of a simulated one: `forbidden` reaches down to the block device."""
+    """The flash that the store sees, with what the harness asks of a simulated one: `forbidden`
+    reaches down to the block device."""
 
     def __init__(self, chance):
         self.chance = chance
@@ -95,7 +98,8 @@ class Life:
         self.power_on()
 
     def power_on(self):
-        """Mount the filesystem as the cut left it. The device is a new one: what is left of the old mount can never reach it."""
+        """Mount the filesystem as the cut left it. The device is a new one: what is left of the old
+        mount can never reach it."""
         try:
             os.umount(ROOT)
         except (OSError, PowerCut):
@@ -130,7 +134,11 @@ def live(seed, cuts):
         life.disk.cut_at = chance.below(chance.below(3) * 100 + 20)
         try:
             while True:
-                attempt(witness, store, application.action(witness.model) if witness.model else genesis())
+                attempt(
+                    witness,
+                    store,
+                    application.action(witness.model) if witness.model else genesis(),
+                )
         except PowerCut:
             done += 1
             life.power_on()

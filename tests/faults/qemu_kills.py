@@ -1,10 +1,11 @@
-"""An emulated board is killed at moments of chance, and switched on again: what it must still hold, and does. Prints nothing.
+"""An emulated board is killed at moments of chance, and switched on again: what it must still hold,
+and does. Prints nothing.
 
-Each round the laptop tells a board changes, one at a time, and SIGKILLs the emulator at a moment of its own while one is under
-way; the flash file is kept. After each cut the log must hold exactly the acknowledged frames, perhaps the one under way, whole,
-and what the store itself adds; the state must be that of the plain model told the same; and the live board's root must equal
-the replay of the pulled log. The region is small, so that sectors and snapshots turn over meanwhile.
-"""
+Each round the laptop tells a board changes, one at a time, and SIGKILLs the emulator at a moment of
+its own while one is under way; the flash file is kept. After each cut the log must hold exactly the
+acknowledged frames, perhaps the one under way, whole, and what the store itself adds; the state
+must be that of the plain model told the same; and the live board's root must equal the replay of
+the pulled log. The region is small, so that sectors and snapshots turn over meanwhile."""
 
 import json
 import mmap
@@ -28,15 +29,17 @@ from tests.model import Model, contents_of
 BOARD = "MPS2_AN386"
 CONFIG = (4, 24, 8, 12, 6, 8, 12)
 LOG_BYTES = 32 * 1024
-# Half of the cuts come some time within the next change, which takes about 4 ms from request to answer; the other half at
-# some write to the flash that the host sees in the file, or some µs after it.
+# Half of the cuts come some time within the next change, which takes about 4 ms from request to
+# answer; the other half at some write to the flash that the host sees in the file, or some µs after
+# it.
 MOMENT_S = 0.006
 WRITES = 12
 AFTER_S = 0.0005
 
 
 class Witness:
-    """What a board owes: each change that it acknowledged, by its seq, and the one that was under way."""
+    """What a board owes: each change that it acknowledged, by its seq, and the one that was under
+    way."""
 
     def __init__(self):
         self.owed = {}  # seq: (verb, args)
@@ -60,12 +63,16 @@ class Witness:
         getattr(self.model, verb)(seq, *args)
 
     def check(self, archive):
-        """Compare an archive, pulled after a cut, with what is owed; then nothing is under way any more."""
+        """Compare an archive, pulled after a cut, with what is owed; then nothing is under way any
+        more."""
         stood = {}
         for frame in quipu.open_archive(archive).frames():
             if 0x10 <= frame[1] & 0x3F < 0x40 and not frame[1] & frames.SKIPPABLE:
                 stood[kernel.u32(frame, 4)] = frame[1] & 0x3F
-        kinds = {verb: getattr(kernel, verb.upper()) for verb in ("insert", "delete", "put", "create_node", "create_edge")}
+        kinds = {
+            verb: getattr(kernel, verb.upper())
+            for verb in ("insert", "delete", "put", "create_node", "create_edge")
+        }
         if not {seq: kinds[verb] for seq, (verb, _) in self.owed.items()}.items() <= stood.items():
             raise LostAcked("an acknowledged change is gone")
         more = sorted(stood.keys() - self.owed.keys())
@@ -90,7 +97,9 @@ def some_change(rng, model):
     nodes = list(model.nodes)
     n = rng.randrange(10)
     if len(records) == model.max_records or n == 0 and records:
-        free = [each for each in records if all(each != record for _, record in model.nodes.values())]
+        free = [
+            each for each in records if all(each != record for _, record in model.nodes.values())
+        ]
         return ("delete", rng.choice(free))
     if n == 1 and records and len(nodes) < model.max_nodes:
         return ("create_node", rng.randrange(3), rng.choice(records))
@@ -98,7 +107,12 @@ def some_change(rng, model):
         return ("create_edge", rng.randrange(3), rng.choice(nodes), rng.choice(nodes))
     if n < 6:
         return ("put", b"key %d" % rng.randrange(model.max_keys), rng.randbytes(rng.randrange(13)))
-    return ("insert", [rng.randrange(-(2**31), 2**31) for _ in range(4)], rng.randrange(4), rng.randbytes(rng.randrange(9)))
+    return (
+        "insert",
+        [rng.randrange(-(2**31), 2**31) for _ in range(4)],
+        rng.randrange(4),
+        rng.randbytes(rng.randrange(9)),
+    )
 
 
 def cut_at_a_moment(emulator, rng):
@@ -107,12 +121,16 @@ def cut_at_a_moment(emulator, rng):
 
 
 def cut_at_a_write(emulator, rng):
-    """Return a thread that will kill the emulator when its log region has changed some times, the number drawn by chance."""
+    """Return a thread that will kill the emulator when its log region has changed some times, the
+    number drawn by chance."""
     writes, after = rng.randrange(1, WRITES), rng.uniform(0, AFTER_S)
     pid, log = emulator.pid, emulator.facts["log"]["start"]
 
     def watch():
-        with emulator.flash.open("rb") as file, mmap.mmap(file.fileno(), log + LOG_BYTES, prot=mmap.PROT_READ) as flash:
+        with (
+            emulator.flash.open("rb") as file,
+            mmap.mmap(file.fileno(), log + LOG_BYTES, prot=mmap.PROT_READ) as flash,
+        ):
             for _ in range(writes):
                 now = flash[log:]
                 while flash[log:] == now:
@@ -127,8 +145,9 @@ def cut_at_a_write(emulator, rng):
 
 
 class Survived(NamedTuple):
-    """What came of the kills. rounds: for each boot (first seq, seqs of the snapshots, boots so far, torn tails so far); archive: the
-    folder it was pulled to, in the end; boot_s: seconds from power on to the first answer, of each round but the first."""
+    """What came of the kills. rounds: for each boot (first seq, seqs of the snapshots, boots so
+    far, torn tails so far); archive: the folder it was pulled to, in the end; boot_s: seconds from
+    power on to the first answer, of each round but the first."""
 
     witness: Witness
     rounds: list
@@ -137,13 +156,21 @@ class Survived(NamedTuple):
 
 
 def kill(folder, kills, seed):
-    """Kill a board so many times, checking after each; what is wrong is raised. Return what came of it, as Survived."""
+    """Kill a board so many times, checking after each; what is wrong is raised. Return what came of
+    it, as Survived."""
     rng = random.Random(seed)
     emulator = Emulator(BOARD, folder / "flash.bin")
-    facts = {**emulator.facts, "log": {**emulator.facts["log"], "size": LOG_BYTES}, "capacities": dict(zip(CONFIG_NAMES, CONFIG))}
+    facts = {
+        **emulator.facts,
+        "log": {**emulator.facts["log"], "size": LOG_BYTES},
+        "capacities": dict(zip(CONFIG_NAMES, CONFIG)),
+    }
     survived = Survived(Witness(), [], folder / "archive", [])
     with emulator:
-        place(emulator, {"/quipu.json": json.dumps(facts), "/main.py": "import quipu\nquipu.serve()\n"})
+        place(
+            emulator,
+            {"/quipu.json": json.dumps(facts), "/main.py": "import quipu\nquipu.serve()\n"},
+        )
         while True:
             began = time.monotonic()
             with quipu.connect(emulator.port, timeout=30) as board:
@@ -151,7 +178,12 @@ def kill(folder, kills, seed):
                 _check(board, survived)
                 if len(survived.rounds) > kills:
                     return survived
-                _work(board, survived.witness, rng, rng.choice((cut_at_a_moment, cut_at_a_write))(emulator, rng))
+                _work(
+                    board,
+                    survived.witness,
+                    rng,
+                    rng.choice((cut_at_a_moment, cut_at_a_write))(emulator, rng),
+                )
             assert not emulator.running
             emulator.start()
 

@@ -1,12 +1,13 @@
-"""A soak: long lives of logs in random worlds, with every fault that the simulator knows, one after another and together.
+"""A soak: long lives of logs in random worlds, with every fault that the simulator knows, one after
+another and together.
 
     python tests/faults/soak.py [--seconds N] [--jobs N] [--seed N]      worlds from that seed on; --world SEED: one again
 
-A world is a geometry, a program unit of 1 to 32 bytes, a configuration, a policy and a kind of flash. Its log turns its ring TURNS
-times at least, while the power is cut (several boots in a row, within recovery too), a sector dies, Ctrl-C and MemoryError come
-between any two bytecodes, a callback calls the store from within, and copies of the flash lose a bit. After each of these all
-that was acknowledged must be there; when they end the log must take commands again.
-"""
+A world is a geometry, a program unit of 1 to 32 bytes, a configuration, a policy and a kind of
+flash. Its log turns its ring TURNS times at least, while the power is cut (several boots in a row,
+within recovery too), a sector dies, Ctrl-C and MemoryError come between any two bytecodes, a
+callback calls the store from within, and copies of the flash lose a bit. After each of these all
+that was acknowledged must be there; when they end the log must take commands again."""
 
 import argparse
 import multiprocessing
@@ -92,8 +93,18 @@ class World:
         while True:
             unit = chance.choice((1, 2, 4, 8, 16, 32))
             sector = chance.choice((512, 1024, 2048, 4096))
-            page = chance.choice([each for each in (64, 128, 256, 512, 1024) if unit <= each <= sector])
-            self.config = (chance.choice((1, 2, 5)), chance.choice((2, 7)), 5, 6, 4, chance.choice((3, 40)), chance.choice((5, 30)))
+            page = chance.choice(
+                [each for each in (64, 128, 256, 512, 1024) if unit <= each <= sector]
+            )
+            self.config = (
+                chance.choice((1, 2, 5)),
+                chance.choice((2, 7)),
+                5,
+                6,
+                4,
+                chance.choice((3, 40)),
+                chance.choice((5, 30)),
+            )
             region = Region(FlashSim(64, sector, page, unit))
             try:
                 slot, _ = need_layout(region, check_config(self.config))
@@ -113,13 +124,35 @@ class World:
         self.clock = Clock(seed)
         self.witness = Witness()
         self.application = Application(Chance(seed), self.acknowledges)
-        self.done = {"boots": 0, "cuts": 0, "interrupts": 0, "again": 0, "dead": 0, "rot": 0, "turns": 0, "actions": 0, "full": 0}
+        self.done = {
+            "boots": 0,
+            "cuts": 0,
+            "interrupts": 0,
+            "again": 0,
+            "dead": 0,
+            "rot": 0,
+            "turns": 0,
+            "actions": 0,
+            "full": 0,
+        }
         self.store = None
 
     def __str__(self):
         s = self.sim
-        return "world %d: %d sectors of %d (ring %d), page %d, unit %d, %s, policy %d, config %r" % (
-            self.seed, s.sectors, s.sector, self.ring, s.page, s.unit, self.kind, self.policy, self.config)
+        return (
+            "world %d: %d sectors of %d (ring %d), page %d, unit %d, %s, policy %d, config %r"
+            % (
+                self.seed,
+                s.sectors,
+                s.sector,
+                self.ring,
+                s.page,
+                s.unit,
+                self.kind,
+                self.policy,
+                self.config,
+            )
+        )
 
     def boot(self):
         self.clock.store = None
@@ -147,7 +180,11 @@ class World:
                 if not left:
                     raise
         self.done["actions"] += 1
-        if isinstance(result, LogFull) or action[0] == "execute" and any(isinstance(each, LogFull) for each in result):
+        if (
+            isinstance(result, LogFull)
+            or action[0] == "execute"
+            and any(isinstance(each, LogFull) for each in result)
+        ):
             self.done["full"] += 1
             if self.acknowledges:
                 self.witness.act(self.store, ("acknowledge", 0))
@@ -200,7 +237,8 @@ class World:
             self.boot()
 
     def rot(self):
-        """One bit of a copy of the flash is flipped: said, or nothing is lost but what one program call may."""
+        """One bit of a copy of the flash is flipped: said, or nothing is lost but what one program
+        call may."""
         sim = self.sim.clone(self.chance.randrange(1 << 30))
         sim.flicker = sim.ecc = False
         sim.torn.clear()
@@ -216,15 +254,29 @@ class World:
         self.done["rot"] += 1
         after = Store(sim, self.clock)
         if after.damage is None and (after.seq is None or after.seq < owed):
-            if not 0 <= end - address <= frames.span(check_config(self.config), sim.unit) + 3 * before.region.header_size:
-                raise LostAcked("a flipped bit at 0x%x loses seq %d to %d in silence" % (address, after.seq or -1, owed))
+            if (
+                not 0
+                <= end - address
+                <= frames.span(check_config(self.config), sim.unit) + 3 * before.region.header_size
+            ):
+                raise LostAcked(
+                    "a flipped bit at 0x%x loses seq %d to %d in silence"
+                    % (address, after.seq or -1, owed)
+                )
 
     def die(self):
         """A sector of the ring takes nothing any more."""
         if len(self.sim.stuck) < (2 if self.ring >= 8 else 1 if self.ring >= 5 else 0):
             first = self.sim.sectors - self.ring
             self.sim.stuck[self.chance.randrange(first, self.sim.sectors)] = self.chance.choice(
-                (("raise", "raise"), ("nothing", None), (None, "raise"), ("wrong", None), ("raise", None)))
+                (
+                    ("raise", "raise"),
+                    ("nothing", None),
+                    (None, "raise"),
+                    ("wrong", None),
+                    ("raise", None),
+                )
+            )
             self.done["dead"] += 1
 
     def turns(self):
@@ -279,7 +331,12 @@ def one(seed, until=1e18):
         return str(world), world.done, None
     except (Exception, SimulatorError, PowerCut) as e:
         world.sim.power_on()
-        return str(world), world.done, "%s: %s\n%s" % (type(e).__name__, e, "".join(traceback.format_tb(e.__traceback__)[-6:]))
+        return (
+            str(world),
+            world.done,
+            "%s: %s\n%s"
+            % (type(e).__name__, e, "".join(traceback.format_tb(e.__traceback__)[-6:])),
+        )
 
 
 def _work(arguments):
@@ -289,7 +346,8 @@ def _work(arguments):
 
 
 def soak(seconds, jobs=2, seed=0):
-    """Live worlds for that long. Return (how many, sums of what was done, [(world, what went wrong)])."""
+    """Live worlds for that long. Return (how many, sums of what was done, [(world, what went
+    wrong)])."""
     until = time.monotonic() + seconds
     worlds, total, wrong = 0, {}, []
     with multiprocessing.get_context("fork").Pool(jobs) as pool:
@@ -330,7 +388,10 @@ def main(arguments=None):
     worlds, total, wrong = soak(options.seconds, options.jobs, options.seed)
     for what, failed in wrong[:20]:
         print("%s\n    %s" % (what, failed.replace("\n", "\n    ")))
-    print("%s: %d worlds, %d of them wrong, %r" % ("FAILED" if wrong else "SURVIVED", worlds, len(wrong), total))
+    print(
+        "%s: %d worlds, %d of them wrong, %r"
+        % ("FAILED" if wrong else "SURVIVED", worlds, len(wrong), total)
+    )
     return 1 if wrong or not worlds else 0
 
 

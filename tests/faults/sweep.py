@@ -1,10 +1,11 @@
-"""Power cuts over whole lives of a log: where they are made, and what came of them. Prints and writes nothing.
+"""Power cuts over whole lives of a log: where they are made, and what came of them. Prints and
+writes nothing.
 
-A life is a seeded workload on one geometry that takes the log at least TURNS times round its ring, with every command, groups,
-checkpoints, clocks, snapshots and acknowledgements. A cut is named GEOMETRY:SEED:INDEX:STEP: the index of the program or
-erase in the life's trace, and the program unit or erase step within it. After it the store boots (cut again within the
-recovery), is checked, goes on, is cut again, and so on: harness.live_on.
-"""
+A life is a seeded workload on one geometry that takes the log at least TURNS times round its ring,
+with every command, groups, checkpoints, clocks, snapshots and acknowledgements. A cut is named
+GEOMETRY:SEED:INDEX:STEP: the index of the program or erase in the life's trace, and the program
+unit or erase step within it. After it the store boots (cut again within the recovery), is checked,
+goes on, is cut again, and so on: harness.live_on."""
 
 import contextlib
 import functools
@@ -18,9 +19,23 @@ from tests.flashsim import FlashSim, PowerCut, SimulatorError
 
 TURNS = 3
 HANG_S = 60  # no cut takes a second
-LONG = (200, 7, 5, 6, 4, 200, 200)  # frames of some hundred bytes: large sectors fill in fewer commands
-KINDS = {frames.GENESIS, frames.BOOT, frames.CHECKPOINT, frames.CLOCK, kernel.INSERT, kernel.UPDATE, kernel.DELETE,
-         kernel.CREATE_NODE, kernel.DELETE_NODE, kernel.CREATE_EDGE, kernel.DELETE_EDGE, kernel.PUT, kernel.DELETE_KEY}
+# frames of some hundred bytes: large sectors fill in fewer commands
+LONG = (200, 7, 5, 6, 4, 200, 200)
+KINDS = {
+    frames.GENESIS,
+    frames.BOOT,
+    frames.CHECKPOINT,
+    frames.CLOCK,
+    kernel.INSERT,
+    kernel.UPDATE,
+    kernel.DELETE,
+    kernel.CREATE_NODE,
+    kernel.DELETE_NODE,
+    kernel.CREATE_EDGE,
+    kernel.DELETE_EDGE,
+    kernel.PUT,
+    kernel.DELETE_KEY,
+}
 
 
 class Geometry(NamedTuple):
@@ -34,7 +49,8 @@ class Geometry(NamedTuple):
     config: tuple = CONFIG
 
 
-# Exhaustive where sectors have up to 1 KiB and units 4 bytes or more; named by sector, sectors and unit.
+# Exhaustive where sectors have up to 1 KiB and units 4 bytes or more; named by sector, sectors and
+# unit.
 GEOMETRIES = {
     "512x9u1": Geometry(512, 9, 256, 1, 5000),
     "1024x7u2": Geometry(1024, 7, 64, 2, 5000),
@@ -68,9 +84,12 @@ def life(name, seed):
     more = {each: mode(seed)[each] for each in ("policy", "acknowledges") if each in mode(seed)}
     run = Run(sim, seed, 120, config=g.config, turns=TURNS, **more)
     store = run.store
-    missing = (KINDS | {frames.SNAPSHOT}) - run.witness.kinds - {frames.BOOT}  # a boot comes with the first cut
+    # a boot comes with the first cut
+    missing = (KINDS | {frames.SNAPSHOT}) - run.witness.kinds - {frames.BOOT}
     assert not missing, "a life without frames of types %s" % sorted(missing)
-    assert min(run.sim.erases[store.region.ring() :]) >= TURNS, "the log did not come %d times round its ring" % TURNS
+    assert min(run.sim.erases[store.region.ring() :]) >= TURNS, (
+        "the log did not come %d times round its ring" % TURNS
+    )
     assert store.newest_snapshot()[1].generation > TURNS, "too few snapshots"
     return run
 
@@ -79,11 +98,16 @@ def places(name, seed):
     """Return the places (index, step) of a life's cuts, ascending."""
     found = life(name, seed).steps()
     sample = GEOMETRIES[name].sample
-    return sorted(random.Random(seed).sample(found, sample)) if sample and sample < len(found) else found
+    return (
+        sorted(random.Random(seed).sample(found, sample))
+        if sample and sample < len(found)
+        else found
+    )
 
 
 class Failure(NamedTuple):
-    """kind: "lost_acked", "half_applied" or "other"; where: how to make it again; what: the error."""
+    """kind: "lost_acked", "half_applied" or "other"; where: how to make it again; what: the
+    error."""
 
     kind: str
     where: str
@@ -92,8 +116,16 @@ class Failure(NamedTuple):
 
 def failure(error, where):
     """Return the Failure that an error means."""
-    kind = "lost_acked" if isinstance(error, LostAcked) else "half_applied" if isinstance(error, HalfApplied) else "other"
-    return Failure(kind, where, "%s: %s" % (type(error).__name__, " ".join(str(error).split())[:300]))
+    kind = (
+        "lost_acked"
+        if isinstance(error, LostAcked)
+        else "half_applied"
+        if isinstance(error, HalfApplied)
+        else "other"
+    )
+    return Failure(
+        kind, where, "%s: %s" % (type(error).__name__, " ".join(str(error).split())[:300])
+    )
 
 
 def hung(*_):
@@ -121,7 +153,8 @@ def go_on(seed, sim, witness, place):
 
 
 def part(name, seed, k=0, parts=1, thin=1):
-    """Make the k-th of `parts` parts of a life's cuts, one in `thin` of them. Return the figures, and the list of Failures."""
+    """Make the k-th of `parts` parts of a life's cuts, one in `thin` of them. Return the figures,
+    and the list of Failures."""
     failures = []
     with collected(failures, "life %s:%d" % (name, seed)):
         run = life(name, seed)
@@ -136,13 +169,19 @@ def part(name, seed, k=0, parts=1, thin=1):
         tried += sim.cuts
         survived += sim.cuts - (len(failures) - before)
     store = run.store
-    return {"tried": tried, "survived": survived, "places": len(chosen), "steps": len(run.steps()),
-            "turns": min(run.sim.erases[store.region.ring() :]), "snapshots": store.newest_snapshot()[1].generation}, failures
+    return {
+        "tried": tried,
+        "survived": survived,
+        "places": len(chosen),
+        "steps": len(run.steps()),
+        "turns": min(run.sim.erases[store.region.ring() :]),
+        "snapshots": store.newest_snapshot()[1].generation,
+    }, failures
 
 
 def one(cut):
-    """Make the one cut of that name again and return how many there were; what fails is raised. ValueError if no cut has that
-    name."""
+    """Make the one cut of that name again and return how many there were; what fails is raised.
+    ValueError if no cut has that name."""
     try:
         name, seed, i, step = cut.split(":")
         place = int(i), int(step)
@@ -150,8 +189,10 @@ def one(cut):
         if place not in run.steps():
             raise ValueError
     except (KeyError, ValueError):
-        raise ValueError("%r names no cut: expected GEOMETRY:SEED:INDEX:STEP with a geometry of %s, and a step of its life"
-                         % (cut, ", ".join(GEOMETRIES))) from None
+        raise ValueError(
+            "%r names no cut: expected GEOMETRY:SEED:INDEX:STEP with a geometry of %s, and a step "
+            "of its life" % (cut, ", ".join(GEOMETRIES))
+        ) from None
     ((sim, witness, _),) = run.cuts([place])
     go_on(int(seed), sim, witness, place)
     return sim.cuts

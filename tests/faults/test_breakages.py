@@ -1,4 +1,5 @@
-"""Deliberate one-line breakages of the store, and the fault runs that must turn red for each. What no run notices is not tested."""
+"""Deliberate one-line breakages of the store, and the fault runs that must turn red for each. What
+no run notices is not tested."""
 
 import inspect
 import random
@@ -11,7 +12,19 @@ from shared_kernel.errors import FlashError, FormatError
 from shared_kernel.kernel import INSERT, PUT, Kernel, put_u32
 from shared_kernel.replay import Replay
 from shared_kernel.snapshot import HEADER, decode
-from tests.faults.harness import Application, Chance, Clock, Run, Witness, attempt, genesis, live_on, mount, perform, slots_hold
+from tests.faults.harness import (
+    Application,
+    Chance,
+    Clock,
+    Run,
+    Witness,
+    attempt,
+    genesis,
+    live_on,
+    mount,
+    perform,
+    slots_hold,
+)
 from tests.faults.test_flips import flip_all
 from tests.flashsim import ERASE_STEPS, FlashSim, PowerCut, SimulatorError
 from tests.mutate import mutate
@@ -19,7 +32,7 @@ from tests.mutate import mutate
 Region, LogReader, Saver, Store = region.Region, reader.LogReader, saver.Saver, store.Store
 
 
-# -- fault runs: each passes on the store as it is ----------------------------------------------------------------------------
+# -- fault runs: each passes on the store as it is -------------------------------------------------
 
 
 def cuts():
@@ -30,7 +43,8 @@ def cuts():
 
 
 def flickering(first="after", then="before"):
-    """What a cut left half programmed reads one way at the next boots, which are cut too, and another way later."""
+    """What a cut left half programmed reads one way at the next boots, which are cut too, and
+    another way later."""
     run = Run(FlashSim(12, 1024, 256, 4, seed=4), 4, 80)
     for sim, witness, place in run.cuts(run.steps()[::9]):
         for number in range(1 + place[0] % 3):
@@ -40,7 +54,11 @@ def flickering(first="after", then="before"):
             sim.cut_after(place[1] * 31 % 130)
             try:
                 for _ in range(4):
-                    action = Application(Chance(place[0] + number)).action(witness.model) if witness.model else genesis()
+                    action = (
+                        Application(Chance(place[0] + number)).action(witness.model)
+                        if witness.model
+                        else genesis()
+                    )
                     attempt(witness, here, action)
             except PowerCut:
                 pass
@@ -65,23 +83,45 @@ def groups():
             again.execute([(PUT, frames.put("k", b"%0150d" % n), None) for n in (1, 2, 3)])
         except PowerCut:
             flash.power_on()
-        assert mount(flash, Clock(3)).ask(Kernel.key, b"k")[1] in (b"before", b"%0150d" % 3), "a part of a group counts"
+        assert mount(flash, Clock(3)).ask(Kernel.key, b"k")[1] in (b"before", b"%0150d" % 3), (
+            "a part of a group counts"
+        )
 
 
 def content():
-    """A record that holds, where the second copy of a run's header stands in a later block, the header of a newer run."""
+    """A record that holds, where the second copy of a run's header stands in a later block, the
+    header of a newer run."""
     sim = FlashSim(12, 4096, 256, 4, seed=5)
     here = mount(sim, Clock(1))
     here.configure((150, 2, 5, 6, 4, 3, 5), b"sixteen of chaos", "test/1")
     where = here.region
     while here.limit == here.end or here.limit - here.address >= 628:
         here.execute([(PUT, frames.put("k", b"v"), None)])
-    number = here.order[-1] - here.order[-1] % where.blocks + here.limit % where.sector // where.block
+    number = (
+        here.order[-1] - here.order[-1] % where.blocks + here.limit % where.sector // where.block
+    )
     assert where.header_at(number) == here.limit
-    header = run.Run(number, here.order[-1], here.seq + 1, 0, 0, 0, 0, False, here.name, here.head, [], 64).encode()
+    header = run.Run(
+        number, here.order[-1], here.seq + 1, 0, 0, 0, 0, False, here.name, here.head, [], 64
+    ).encode()
     header += frames.frame(PUT, frames.put("k", b"w"), here.seq + 1, 0, here.seed)
-    vector = bytes(where.header_size - 18) + header + bytes(600 - where.header_size + 18 - len(header))
-    here.execute([(INSERT, frames.insert([int.from_bytes(vector[i : i + 4], "little", signed=True) for i in range(0, 600, 4)]), None)])
+    vector = (
+        bytes(where.header_size - 18) + header + bytes(600 - where.header_size + 18 - len(header))
+    )
+    here.execute(
+        [
+            (
+                INSERT,
+                frames.insert(
+                    [
+                        int.from_bytes(vector[i : i + 4], "little", signed=True)
+                        for i in range(0, 600, 4)
+                    ]
+                ),
+                None,
+            )
+        ]
+    )
     assert mount(sim, Clock(2)).head == here.head, "what a record holds is taken for a run"
 
 
@@ -126,12 +166,14 @@ def full_cuts():
 
 
 def torn_and_full():
-    """The last sector that commands may take is cut in: no boot has room for its run, so what may read otherwise later is not handed
-    out."""
+    """The last sector that commands may take is cut in: no boot has room for its run, so what may
+    read otherwise later is not handed out."""
     run = Run(FlashSim(15, 512, 256, 4, seed=3), 3, 80, acknowledges=False)
     assert run.refused > 10 and run.store.free_sectors() == run.store.reserve() == 3
     start = run.store.region.ring() * 512
-    opened = max(i for i, (address, data) in enumerate(run.trace) if data is None and address * 512 >= start)
+    opened = max(
+        i for i, (address, data) in enumerate(run.trace) if data is None and address * 512 >= start
+    )
     handed = 0
     for sim, witness, _ in run.cuts([(i, step) for i, step in run.steps() if i > opened]):
         for flicker in ("after", "before", "after"):
@@ -149,7 +191,8 @@ def reserve():
 
 
 def after_boot_frame(sim):
-    """Return how many steps a boot's writes take up to the end of its boot frame; None if it has no room for one."""
+    """Return how many steps a boot's writes take up to the end of its boot frame; None if it has no
+    room for one."""
     flash = sim.clone(3)
     flash.flicker = sim.flicker
     here = mount(flash, Clock(2))
@@ -163,12 +206,18 @@ def after_boot_frame(sim):
 
 
 def piles():
-    """Boots cut around the end of their boot frame, one after the other, in a log that is almost full."""
+    """Boots cut around the end of their boot frame, one after the other, in a log that is almost
+    full."""
     deepest = 0
     for seed in range(12):
         chance = Chance(seed)
         run = Run(FlashSim(22, 512, 256, 4, seed=seed % 5), seed % 5, 12, acknowledges=False)
-        sim, witness, here, application = run.sim, run.witness, run.store, Application(chance, False)
+        sim, witness, here, application = (
+            run.sim,
+            run.witness,
+            run.store,
+            Application(chance, False),
+        )
         while here.free_sectors() > here.reserve() + 1 + chance.below(3):
             attempt(witness, here, application.action(witness.model))
         for _ in range(8):
@@ -178,7 +227,10 @@ def piles():
                 break
             here = mount(sim, Clock(2))
             deepest = max(deepest, len(here.found.pile))
-            sim.cut_after(steps + (chance.below(9) if chance.below(4) else -1), ("all", "some", None)[chance.below(3)])
+            sim.cut_after(
+                steps + (chance.below(9) if chance.below(4) else -1),
+                ("all", "some", None)[chance.below(3)],
+            )
             try:
                 witness.booted(here)
                 for _ in range(3):
@@ -194,21 +246,26 @@ def piles():
 
 
 def behind():
-    """Behind a frame that flipped stands a whole later group, or more than one program call: that is no cut."""
+    """Behind a frame that flipped stands a whole later group, or more than one program call: that
+    is no cut."""
     sim = FlashSim(12, 4096, 256, 4, seed=5)
     here = mount(sim, Clock(1))
     here.configure((2, 7, 5, 6, 4, 3, 5), b"sixteen of chaos", "test/1")
     address = here.address
     for n in range(20):
         here.execute([(PUT, frames.put("k", b"%d" % n), None)])
-        for byte in range(20) if n == 19 else (16,) if n else ():  # the flip may be in what says how long the frame is
+        # the flip may be in what says how long the frame is
+        for byte in range(20) if n == 19 else (16,) if n else ():
             flipped = sim.clone(n)
             flipped.flip(address + byte, 1)
-            assert mount(flipped, Clock(1)).damage, "byte %d of a frame with %d groups behind it" % (byte, n)
+            assert mount(flipped, Clock(1)).damage, (
+                "byte %d of a frame with %d groups behind it" % (byte, n)
+            )
 
 
 def failed_programs():
-    """A sector whose programs fail is left at once, within the call: the caller never hears of it."""
+    """A sector whose programs fail is left at once, within the call: the caller never hears of
+    it."""
     for sector, sectors in ((1024, 14), (4096, 10)):
         sim = FlashSim(sectors, sector, 256, 4, seed=5)
         witness = Witness()
@@ -222,15 +279,25 @@ def failed_programs():
                     while here.room() < 300:
                         witness.act(here, ("execute", [application.command(witness.model)]))
                     sim.stuck = {here.region.sector_of(here.order[-1]): (mode, None)}
-                witness.act(here, ("execute", [application.command(witness.model) for _ in range(1 + n % 3)]))
+                witness.act(
+                    here,
+                    ("execute", [application.command(witness.model) for _ in range(1 + n % 3)]),
+                )
         assert len(here.bad) == 3
         witness.booted(mount(sim, Clock(2)))
 
 
 def slow_snapshots(ring=3):
-    """A small ring and an arena of many chunks, all acknowledged: only the snapshots hold the log back."""
+    """A small ring and an arena of many chunks, all acknowledged: only the snapshots hold the log
+    back."""
     config = (2, 200, 100, 100, 40, 3, 5)
-    sim = FlashSim(2 * Region(FlashSim(1, 1024, 256, 4)).slot_size(CHUNK * layout(config)[1]) + ring, 1024, 256, 4, seed=5)
+    sim = FlashSim(
+        2 * Region(FlashSim(1, 1024, 256, 4)).slot_size(CHUNK * layout(config)[1]) + ring,
+        1024,
+        256,
+        4,
+        seed=5,
+    )
     witness = Witness()
     here = mount(sim, Clock(5))
     witness.act(here, genesis(config))
@@ -241,7 +308,8 @@ def slow_snapshots(ring=3):
         if here.saver is None:
             covered[0] = min(slot.seq + 1 if slot else 0 for slot in here.slots)
             for slot in here.slots:
-                if slot and slot.generation == here.taken:  # this boot's, in a log that has no room to name it
+                # this boot's, in a log that has no room to name it
+                if slot and slot.generation == here.taken:
                     covered[0] = max(covered[0], slot.seq + 1)
 
     def saver():
@@ -250,7 +318,9 @@ def slow_snapshots(ring=3):
 
     def recycle(sector):
         both()
-        if sector >= here.region.ring() and sector in [here.region.sector_of(each) for each in here.region.numbers()[0]]:
+        if sector >= here.region.ring() and sector in [
+            here.region.sector_of(each) for each in here.region.numbers()[0]
+        ]:
             end = here.first().first  # the sector is off the list by now
             assert covered[0] >= end, "recycled what two snapshots do not cover"
         erase(sector)
@@ -273,7 +343,8 @@ def few_sectors():
 
 
 def moving_snapshots():
-    """A ring wide enough for snapshots that are taken step by step while commands change the chunks."""
+    """A ring wide enough for snapshots that are taken step by step while commands change the
+    chunks."""
     slow_snapshots(12)
 
 
@@ -293,12 +364,15 @@ def snapshots_cut():
                     header = decode(data[at:])
                 except FormatError:
                     continue
-                assert primitives.hash(data[:size]) == header.root, "slot %d has a header, but not the arena to it" % slot
+                assert primitives.hash(data[:size]) == header.root, (
+                    "slot %d has a header, but not the arena to it" % slot
+                )
     assert len(places) > 300
 
 
 def snapshots_that_read_well_once():
-    """A snapshot's header whose last unit a cut left half programmed is there at a boot, which takes two more, and gone later."""
+    """A snapshot's header whose last unit a cut left half programmed is there at a boot, which
+    takes two more, and gone later."""
     base = Run(FlashSim(14, 512, 256, 4, seed=2), 2, 100)
     gone = 0
     for n in range(40):
@@ -354,7 +428,8 @@ def bad_chunk():
 
 
 def half_erased():
-    """A sector that was being recycled keeps its record, or that and its run's header, and reads blank after it."""
+    """A sector that was being recycled keeps its record, or that and its run's header, and reads
+    blank after it."""
     run = Run(FlashSim(12, 512, 256, 4, seed=3), 3, 220)
     assert run.store._spent()
     for keep in (0, 20, 124, 228, 300):
@@ -378,7 +453,10 @@ def transient():
     application = Application(Chance(1))
     for i in range(40):
         if i % 5 == 4:
-            witness.pending = action = ("execute", [application.command(witness.model) for _ in range(3)])
+            witness.pending = action = (
+                "execute",
+                [application.command(witness.model) for _ in range(3)],
+            )
             sim.stuck = {each: ("raise", "raise") for each in range(12)}
             try:
                 perform(here, action)
@@ -390,19 +468,28 @@ def transient():
 
 
 def rotted_snapshots():
-    """With each slot's newest snapshot spoiled, the other one and the frames after it lead to the same state."""
+    """With each slot's newest snapshot spoiled, the other one and the frames after it lead to the
+    same state."""
     run = Run(FlashSim(14, 512, 256, 4, seed=4), 4, 60)
     application = Application(Chance(4))
     for _ in range(60):
         run.witness.act(run.store, application.action(run.witness.model))
         if all(run.store.slots):
             spoiled = run.sim.clone(1)
-            spoiled.flip(run.store.newest_snapshot()[0] * run.store.region.slot_sectors * 512 + 100, 1)
+            spoiled.flip(
+                run.store.newest_snapshot()[0] * run.store.region.slot_sectors * 512 + 100, 1
+            )
             run.witness.clone().booted(mount(spoiled, Clock(1)))
 
 
 def bad_sectors():
-    for mode in (("nothing", None), ("wrong", None), ("raise", None), (None, "nothing"), (None, "raise")):
+    for mode in (
+        ("nothing", None),
+        ("wrong", None),
+        ("raise", None),
+        (None, "nothing"),
+        (None, "raise"),
+    ):
         for bad in range(0, 14):
             sim = FlashSim(14, 512, 256, 8, seed=bad)
             witness, clock = Witness(), Clock(bad)
@@ -444,7 +531,9 @@ def headers():
             sim = run.sim.clone(byte)
             sim.flip(at + byte, byte % 8)
             again = mount(sim, Clock(1))
-            assert (again.damage, again.head, again.order) == (None, here.head, here.order), "one copy of a header is all it takes"
+            assert (again.damage, again.head, again.order) == (None, here.head, here.order), (
+                "one copy of a header is all it takes"
+            )
 
 
 def reseal(sim, address, seed):
@@ -496,11 +585,12 @@ def resealed_before_a_snapshot():
     assert mount(sim, Clock(7)).damage, "an altered frame passes"
 
 
-# -- breakages ----------------------------------------------------------------------------------------------------------------
+# -- breakages -------------------------------------------------------------------------------------
 
 
 def rewrite(m, owner, name, *pairs):
-    """Put new text in place of old, for each pair, in the source of a function of a module, or of a method of a class."""
+    """Put new text in place of old, for each pair, in the source of a function of a module, or of a
+    method of a class."""
     source = inspect.cleandoc("\n" + inspect.getsource(getattr(owner, name)))
     for old, new in pairs:
         source = mutate(source, old, new, name)
@@ -514,7 +604,16 @@ def skip_frame_crc(m):
 
 
 def skip_header_crc(m):
-    rewrite(m, run, "is_whole", ("\n            and primitives.crc32(memoryview(data)[: HEADER - 4], 0) == u32(data, HEADER - 4)", ""))
+    rewrite(
+        m,
+        run,
+        "is_whole",
+        (
+            "\n            and primitives.crc32(memoryview(data)[: HEADER - 4], 0) == u32(data, "
+            "HEADER - 4)",
+            "",
+        ),
+    )
     m.setattr(region, "is_whole", run.is_whole)
 
 
@@ -523,8 +622,13 @@ def one_copy_of_a_header(m):
 
 
 def a_header_anywhere(m):
-    rewrite(m, Region, "_header", ("if first & 1 and first != MAGIC | 1 or not first:", "if first == 0xFF or not first:"),
-            ("if not whole and not first & 1:", "if not whole:"))
+    rewrite(
+        m,
+        Region,
+        "_header",
+        ("if first & 1 and first != MAGIC | 1 or not first:", "if first == 0xFF or not first:"),
+        ("if not whole and not first & 1:", "if not whole:"),
+    )
 
 
 def skip_readback(m):
@@ -550,23 +654,45 @@ def recycle_before_the_snapshot(m):
 
 
 def recycle_with_one_snapshot(m):
-    m.setattr(Store, "_recyclable", lambda self, end: self.acked >= end and any(
-        slot and slot.seq + 1 >= end for slot in self.slots))
+    m.setattr(
+        Store,
+        "_recyclable",
+        lambda self, end: (
+            self.acked >= end and any(slot and slot.seq + 1 >= end for slot in self.slots)
+        ),
+    )
 
 
 def recycle_without_an_acknowledgement(m):
-    m.setattr(Store, "_recyclable", lambda self, end: all(slot and slot.seq + 1 >= end for slot in self.slots))
+    m.setattr(
+        Store,
+        "_recyclable",
+        lambda self, end: all(slot and slot.seq + 1 >= end for slot in self.slots),
+    )
 
 
 def forget_the_acknowledged_seq(m):
-    m.setattr(Store, "_next_run", lambda self, first, head, take=Store._next_run: (
-        setattr(self, "acked", first), take(self, first, head)))
+    m.setattr(
+        Store,
+        "_next_run",
+        lambda self, first, head, take=Store._next_run: (
+            setattr(self, "acked", first),
+            take(self, first, head),
+        ),
+    )
 
 
 def snapshot_header_first(m):
-    """Commit before payload. (A frame's commit is the CRC over all of it: there the order of programming cannot matter.)"""
-    m.setattr(Saver, "begin", lambda self, header, begin=Saver.begin: (
-        begin(self, header), self.region.slot_program(self.slot, self.arena.size, header.encode())))
+    """Commit before payload. (A frame's commit is the CRC over all of it: there the order of
+    programming cannot matter.)"""
+    m.setattr(
+        Saver,
+        "begin",
+        lambda self, header, begin=Saver.begin: (
+            begin(self, header),
+            self.region.slot_program(self.slot, self.arena.size, header.encode()),
+        ),
+    )
     m.setattr(Saver, "commit", lambda self: None if self.failed else self.header)
 
 
@@ -575,12 +701,22 @@ def snapshot_in_the_newer_slot(m):
 
 
 def forget_before_write(m):
-    m.setattr(Saver, "begin", lambda self, header, begin=Saver.begin: (
-        begin(self, header), setattr(self.arena, "before_write", lambda chunk: None)))
+    m.setattr(
+        Saver,
+        "begin",
+        lambda self, header, begin=Saver.begin: (
+            begin(self, header),
+            setattr(self.arena, "before_write", lambda chunk: None),
+        ),
+    )
 
 
 def trust_a_snapshot_that_failed(m):
-    m.setattr(Saver, "commit", lambda self, commit=Saver.commit: (setattr(self, "failed", False), commit(self))[1])
+    m.setattr(
+        Saver,
+        "commit",
+        lambda self, commit=Saver.commit: (setattr(self, "failed", False), commit(self))[1],
+    )
 
 
 def trust_a_snapshot_unhashed(m):
@@ -605,7 +741,12 @@ def count_on_a_snapshot_without_a_name(m):
 
 
 def read_on_past_the_next_run(m):
-    rewrite(m, LogReader, "next", ("while self.until == self.seq:", "while self.until == self.seq and not self._here():"))
+    rewrite(
+        m,
+        LogReader,
+        "next",
+        ("while self.until == self.seq:", "while self.until == self.seq and not self._here():"),
+    )
 
 
 def ignore_the_headers_head(m):
@@ -617,8 +758,16 @@ def ignore_the_snapshots_head(m):
 
 
 def ignore_the_boot_frames_head(m):
-    m.setattr(Replay, "_log_only", lambda self, kind, seq, payload, step=Replay._log_only: step(
-        self, kind, seq, payload if kind != 2 else bytes(payload[:4]) + self.head + bytes(payload[36:])))
+    m.setattr(
+        Replay,
+        "_log_only",
+        lambda self, kind, seq, payload, step=Replay._log_only: step(
+            self,
+            kind,
+            seq,
+            payload if kind != 2 else bytes(payload[:4]) + self.head + bytes(payload[36:]),
+        ),
+    )
 
 
 def trust_a_length(m):
@@ -634,15 +783,34 @@ def trust_a_length(m):
 
 
 def go_on_inside_a_torn_tail(m):
-    rewrite(m, settle, "_blocks_of", ("used = region.used_end(start, start + region.sector) - start", "used = store.found.end - start"))
+    rewrite(
+        m,
+        settle,
+        "_blocks_of",
+        (
+            "used = region.used_end(start, start + region.sector) - start",
+            "used = store.found.end - start",
+        ),
+    )
 
 
 def no_boot_frame(m):
-    m.setattr(Store, "_take", lambda self, found, take=Store._take: (setattr(found, "fresh", found.replay is not None), take(self, found)))
+    m.setattr(
+        Store,
+        "_take",
+        lambda self, found, take=Store._take: (
+            setattr(found, "fresh", found.replay is not None),
+            take(self, found),
+        ),
+    )
 
 
 def repeat_nothing(m):
-    m.setattr(settle, "_tail", lambda store, tail=settle._tail: ([], False) if store.found.intact else tail(store))
+    m.setattr(
+        settle,
+        "_tail",
+        lambda store, tail=settle._tail: ([], False) if store.found.intact else tail(store),
+    )
 
 
 def carry_nothing(m):
@@ -659,7 +827,9 @@ def ignore_what_stands_behind(m):
 
 
 def ignore_what_stands_behind_the_end(m):
-    rewrite(m, recovery, "_check_end", ("size > span(replay.kernel.config(), region.unit)", "False"))
+    rewrite(
+        m, recovery, "_check_end", ("size > span(replay.kernel.config(), region.unit)", "False")
+    )
 
 
 def keep_a_half_erased_run(m):
@@ -681,14 +851,20 @@ def all_is_certain(m):
 def trust_an_erase_record(m):
     def erase(self, sector, base=0, erase=Region.erase):
         start = sector * self.sector
-        if not self.record(sector) or not self.is_blank(start + self.record_size, start + self.sector):
+        if not self.record(sector) or not self.is_blank(
+            start + self.record_size, start + self.sector
+        ):
             erase(self, sector, base)
 
     m.setattr(Region, "erase", erase)
 
 
 def retry_with_the_wrong_head(m):
-    m.setattr(Store, "_next_run", lambda self, first, head, take=Store._next_run: take(self, self.seq + 1, self.head))
+    m.setattr(
+        Store,
+        "_next_run",
+        lambda self, first, head, take=Store._next_run: take(self, self.seq + 1, self.head),
+    )
 
 
 def no_retry_in_the_next_sector(m):
@@ -702,8 +878,13 @@ def no_retry_in_the_next_sector(m):
 
 
 def no_rebuild_after_a_failure(m):
-    m.setattr(Store, "_rebuild", lambda self, rebuild=Store._rebuild: (
-        setattr(self, "busy", False) if self.kernel else rebuild(self)))
+    m.setattr(
+        Store,
+        "_rebuild",
+        lambda self, rebuild=Store._rebuild: (
+            setattr(self, "busy", False) if self.kernel else rebuild(self)
+        ),
+    )
 
 
 def change_the_state_before_the_check(m):
@@ -718,8 +899,14 @@ def change_the_state_before_the_check(m):
 
 
 def write_while_recovering(m):
-    m.setattr(recovery, "_check_end", lambda found, reader, end=recovery._check_end: (end(found, reader), found.region.program(
-        found.end, b"\0" * found.region.unit)))
+    m.setattr(
+        recovery,
+        "_check_end",
+        lambda found, reader, end=recovery._check_end: (
+            end(found, reader),
+            found.region.program(found.end, b"\0" * found.region.unit),
+        ),
+    )
 
 
 def frames_out_of_order(m):
@@ -729,26 +916,54 @@ def frames_out_of_order(m):
 
 
 # Each with the run that must notice it.
-BREAKAGES = [(skip_frame_crc, cuts), (skip_header_crc, headers), (one_copy_of_a_header, headers), (a_header_anywhere, content),
-             (trust_a_length, flips), (ignore_what_stands_behind, behind), (ignore_what_stands_behind_the_end, behind),
-             (trust_a_group_without_its_end, groups), (read_on_past_the_next_run, flickering), (repeat_nothing, flickering),
-             (carry_nothing, piles),
-             (skip_readback, bad_sectors), (no_retry_in_the_next_sector, failed_programs), (retry_with_the_wrong_head, failed_programs),
-             (trust_a_snapshot_that_failed, bad_chunk), (no_rebuild_after_a_failure, transient),
-             (acknowledge_before_program, rotation), (change_the_state_before_the_check, rotation),
-             (write_while_recovering, rotation), (frames_out_of_order, rotation), (forget_before_write, moving_snapshots),
-             (recycle_without_an_acknowledgement, full), (forget_the_acknowledged_seq, full),
-             (no_reserve, reserve), (all_is_certain, torn_and_full), (no_snapshot_of_a_full_log, full_cuts),
-             (recycle_before_the_snapshot, slow_snapshots), (recycle_with_one_snapshot, few_sectors),
-             (snapshot_in_the_newer_slot, snapshots_that_read_well_once), (snapshot_header_first, snapshots_cut),
-             (count_on_a_snapshot_without_a_name, snapshots_that_read_well_once),
-             (trust_a_snapshot_unhashed, rotted_snapshots), (no_boot_frame, cuts), (go_on_inside_a_torn_tail, cuts),
-             (trust_an_erase_record, half_erased), (keep_a_half_erased_run, half_erased),
-             (ignore_the_boot_frames_head, resealed), (ignore_the_headers_head, resealed_before_a_sector),
-             (ignore_the_snapshots_head, resealed_before_a_snapshot)]
+BREAKAGES = [
+    (skip_frame_crc, cuts),
+    (skip_header_crc, headers),
+    (one_copy_of_a_header, headers),
+    (a_header_anywhere, content),
+    (trust_a_length, flips),
+    (ignore_what_stands_behind, behind),
+    (ignore_what_stands_behind_the_end, behind),
+    (trust_a_group_without_its_end, groups),
+    (read_on_past_the_next_run, flickering),
+    (repeat_nothing, flickering),
+    (carry_nothing, piles),
+    (skip_readback, bad_sectors),
+    (no_retry_in_the_next_sector, failed_programs),
+    (retry_with_the_wrong_head, failed_programs),
+    (trust_a_snapshot_that_failed, bad_chunk),
+    (no_rebuild_after_a_failure, transient),
+    (acknowledge_before_program, rotation),
+    (change_the_state_before_the_check, rotation),
+    (write_while_recovering, rotation),
+    (frames_out_of_order, rotation),
+    (forget_before_write, moving_snapshots),
+    (recycle_without_an_acknowledgement, full),
+    (forget_the_acknowledged_seq, full),
+    (no_reserve, reserve),
+    (all_is_certain, torn_and_full),
+    (no_snapshot_of_a_full_log, full_cuts),
+    (recycle_before_the_snapshot, slow_snapshots),
+    (recycle_with_one_snapshot, few_sectors),
+    (snapshot_in_the_newer_slot, snapshots_that_read_well_once),
+    (snapshot_header_first, snapshots_cut),
+    (count_on_a_snapshot_without_a_name, snapshots_that_read_well_once),
+    (trust_a_snapshot_unhashed, rotted_snapshots),
+    (no_boot_frame, cuts),
+    (go_on_inside_a_torn_tail, cuts),
+    (trust_an_erase_record, half_erased),
+    (keep_a_half_erased_run, half_erased),
+    (ignore_the_boot_frames_head, resealed),
+    (ignore_the_headers_head, resealed_before_a_sector),
+    (ignore_the_snapshots_head, resealed_before_a_snapshot),
+]
 
 
-@pytest.mark.parametrize("run", sorted({run for _, run in BREAKAGES}, key=lambda run: run.__name__), ids=lambda run: run.__name__)
+@pytest.mark.parametrize(
+    "run",
+    sorted({run for _, run in BREAKAGES}, key=lambda run: run.__name__),
+    ids=lambda run: run.__name__,
+)
 def test_the_store_as_it_is_survives(run):
     run()
 

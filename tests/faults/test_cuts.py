@@ -1,16 +1,35 @@
-"""Power cuts: after every program unit and within every erase. All that was acknowledged is there, of the call in hand its first
-commands or none, each whole; and the store goes on, through further cuts."""
+"""Power cuts: after every program unit and within every erase. All that was acknowledged is there,
+of the call in hand its first commands or none, each whole; and the store goes on, through further
+cuts."""
 
 import random
 
 import pytest
 
-from tests.faults.harness import Application, Chance, Clock, Run, Witness, attempt, do, genesis, live_on, mount
+from tests.faults.harness import (
+    Application,
+    Chance,
+    Clock,
+    Run,
+    Witness,
+    attempt,
+    do,
+    genesis,
+    live_on,
+    mount,
+)
 from tests.flashsim import FlashSim, PowerCut
 
 # unit, sector, sectors, page
 SMALL = [(1, 512, 9, 256), (4, 1024, 7, 256), (8, 512, 12, 512), (32, 1024, 8, 256)]
-LARGE = [(1, 512, 24, 256), (4, 1024, 12, 256), (16, 4096, 7, 256), (32, 1024, 12, 1024), (2, 512, 16, 64), (8, 16384, 5, 256)]
+LARGE = [
+    (1, 512, 24, 256),
+    (4, 1024, 12, 256),
+    (16, 4096, 7, 256),
+    (32, 1024, 12, 1024),
+    (2, 512, 16, 64),
+    (8, 16384, 5, 256),
+]
 
 
 def flash(geometry, seed):
@@ -33,7 +52,8 @@ def survive(run, places, **more):
 
 @pytest.mark.parametrize("geometry", SMALL)
 def test_a_cut_anywhere_in_a_short_life(geometry, record_property):
-    """Configure, commands, groups, checkpoints, a snapshot, a sector's end: every cut where a unit has 8 bytes or more."""
+    """Configure, commands, groups, checkpoints, a snapshot, a sector's end: every cut where a unit
+    has 8 bytes or more."""
     run = Run(flash(geometry, 1), 1, 44 if geometry[1] == 512 else 60)
     places = run.steps()[:: {1: 13, 4: 3}.get(geometry[0], 1)]
     cuts = survive(run, places)
@@ -44,8 +64,16 @@ def test_a_cut_anywhere_in_a_short_life(geometry, record_property):
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("geometry", SMALL + LARGE)
 def test_cuts_over_turns_of_the_ring(geometry, seed, record_property):
-    run = Run(flash(geometry, seed), seed, 320 if geometry[1] < 4096 else 150, policy=seed == 2, acknowledges=seed != 2)
-    assert run.store.top > run.store.region.turn + run.store.region.turn or geometry[1] >= 4096, "the workload does not come round the ring"
+    run = Run(
+        flash(geometry, seed),
+        seed,
+        320 if geometry[1] < 4096 else 150,
+        policy=seed == 2,
+        acknowledges=seed != 2,
+    )
+    assert run.store.top > run.store.region.turn + run.store.region.turn or geometry[1] >= 4096, (
+        "the workload does not come round the ring"
+    )
     places = run.steps()
     chosen = sorted(random.Random(seed).sample(places, min(len(places), 100)))
     record_property("cuts", survive(run, chosen, ecc=seed == 1, in_order=seed == 2))
@@ -61,7 +89,8 @@ def test_every_step_of_an_erase(geometry, record_property):
 
 @pytest.mark.parametrize("geometry", SMALL)
 def test_configure_cut_short_works_again(geometry, record_property):
-    """At every step of it, then at every step of the next attempt, and once more: blank or configured, never stuck."""
+    """At every step of it, then at every step of the next attempt, and once more: blank or
+    configured, never stuck."""
     run = Run(flash(geometry, 9), 9, 1)
     cuts = 0
     for sim, _, place in run.cuts(run.steps()[:: 1 if geometry[0] > 4 else 7]):
@@ -90,7 +119,8 @@ def test_configure_cut_short_works_again(geometry, record_property):
 
 
 def test_another_configuration_after_a_configure_that_was_cut(record_property):
-    """Its ring begins elsewhere: what the first attempt left must not stand in the way, nor come back later."""
+    """Its ring begins elsewhere: what the first attempt left must not stand in the way, nor come
+    back later."""
     wide = (2, 60, 20, 20, 10, 3, 5)
     run = Run(flash((4, 1024, 20, 256), 3), 3, 1, config=wide)
     for sim, _, _ in run.cuts(run.steps()):
@@ -102,7 +132,8 @@ def test_another_configuration_after_a_configure_that_was_cut(record_property):
 
 
 def settling(run, places, first, then):
-    """Half-programmed units read one way at the next boot and another way ever after. Return (boots, lost, reported)."""
+    """Half-programmed units read one way at the next boot and another way ever after. Return
+    (boots, lost, reported)."""
     boots = lost = reported = 0
     for sim, witness, place in run.cuts(places):
         if not sim.torn or not run.trace[place[0]][1]:
@@ -133,7 +164,8 @@ def settling(run, places, first, then):
 
 @pytest.mark.parametrize("geometry", [(1, 512, 24, 256), (4, 1024, 12, 256), (16, 4096, 7, 256)])
 def test_units_that_read_well_only_later(geometry):
-    """Recovery found a frame torn and went on after it; when it reads whole at a later boot, it stays void."""
+    """Recovery found a frame torn and went on after it; when it reads whole at a later boot, it
+    stays void."""
     run = Run(flash(geometry, 4), 4, 80)
     boots, lost, _ = settling(run, run.steps()[:: 1 if geometry[0] > 1 else 20], "before", "after")
     assert not lost
@@ -141,8 +173,8 @@ def test_units_that_read_well_only_later(geometry):
 
 @pytest.mark.parametrize("geometry", [(1, 512, 24, 256), (4, 1024, 12, 256), (16, 4096, 7, 256)])
 def test_units_that_read_well_only_at_first(geometry):
-    """A frame that nobody acknowledged reads whole at one boot and torn at the next. What was recorded on top of it stands: the
-    first boot has written it again."""
+    """A frame that nobody acknowledged reads whole at one boot and torn at the next. What was
+    recorded on top of it stands: the first boot has written it again."""
     run = Run(flash(geometry, 4), 4, 80)
     _, lost, _ = settling(run, run.steps()[:: 1 if geometry[0] > 1 else 20], "after", "before")
     assert not lost
@@ -160,7 +192,9 @@ def test_the_harness_sees_a_lost_command():
     """The witness itself can fail: undo the last acknowledged program, and it must say so."""
     run = Run(flash((4, 1024, 12, 256), 7), 7, 30)
     sim = run.start.clone(0)
-    last = max(i for i, (_, data) in enumerate(run.trace) if data is not None and run.marks[-1][0] > i)
+    last = max(
+        i for i, (_, data) in enumerate(run.trace) if data is not None and run.marks[-1][0] > i
+    )
     for op in run.trace[:last]:
         do(sim, op)
     witness = run.marks[-1][1].clone()

@@ -1,8 +1,9 @@
-"""Histories of power cuts and failures, explored with the real store: the quick run of tools/explore.py, and proof that it can fail.
+"""Histories of power cuts and failures, explored with the real store: the quick run of
+tools/explore.py, and proof that it can fail.
 
-One process of its own explores the store as it is, then each rule that was taken back, then the same plans with the rules in
-place. EXPLORE_SECONDS: how long the first takes, on two processes (20). `make explore` goes on for ten minutes.
-"""
+One process of its own explores the store as it is, then each rule that was taken back, then the
+same plans with the rules in place. EXPLORE_SECONDS: how long the first takes, on two processes
+(20). `make explore` goes on for ten minutes."""
 
 import json
 import os
@@ -26,8 +27,20 @@ FOUND = [each.name for each in putback.FAULTS if each.finds]
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
     report = tmp_path_factory.mktemp("explore") / "quick.json"
-    done = subprocess.run([sys.executable, str(ROOT / "tools" / "explore.py"), "--quick", "--seconds", SECONDS, "--report", str(report)],
-                          capture_output=True, text=True, timeout=900)
+    done = subprocess.run(
+        [
+            sys.executable,
+            str(ROOT / "tools" / "explore.py"),
+            "--quick",
+            "--seconds",
+            SECONDS,
+            "--report",
+            str(report),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
     assert report.exists(), done.stdout + done.stderr
     return json.loads(report.read_text())
 
@@ -53,7 +66,9 @@ def test_with_the_rule_in_place_the_same_histories_hold(quick, name):
 
 
 def test_each_fault_has_a_plan_or_says_why_not():
-    assert all(bool(each.plan) == each.finds and bool(each.why) != each.finds for each in putback.FAULTS)
+    assert all(
+        bool(each.plan) == each.finds and bool(each.why) != each.finds for each in putback.FAULTS
+    )
 
 
 def test_what_is_remembered_changes_no_boot():
@@ -64,11 +79,21 @@ def test_what_is_remembered_changes_no_boot():
         it.start()
         it.run(("put", "snapshot"))
         states += [child for _, child in it.children]
-    plain = [booted(world, each, reading) for each in states for reading in explore.readings(each) if reading < 2]
+    plain = [
+        booted(world, each, reading)
+        for each in states
+        for reading in explore.readings(each)
+        if reading < 2
+    ]
     memo.install()
     try:
         for _ in range(2):  # as it is noted, and as it is remembered
-            assert plain == [booted(world, each, reading) for each in states for reading in explore.readings(each) if reading < 2]
+            assert plain == [
+                booted(world, each, reading)
+                for each in states
+                for reading in explore.readings(each)
+                if reading < 2
+            ]
     finally:
         memo.uninstall()
     assert len(plain) > 300
@@ -79,20 +104,48 @@ def booted(world, state, reading):
     store = explore.mount(Flash(world, state, reading))
     found = store.found
     kernel = store.kernel
-    return (store.damage, store.seq, store.head, store.boot, store.acked, store.order, store.bad, store.top, store.proved, store.cuts,
-            [each and each.encode() for each in store.slots], kernel and kernel.root(), kernel and bytes(kernel.arena.bytes),
-            found and (found.pile, found.certain, found.end, found.last, found.intact, found.unknown, found.skipped))
+    return (
+        store.damage,
+        store.seq,
+        store.head,
+        store.boot,
+        store.acked,
+        store.order,
+        store.bad,
+        store.top,
+        store.proved,
+        store.cuts,
+        [each and each.encode() for each in store.slots],
+        kernel and kernel.root(),
+        kernel and bytes(kernel.arena.bytes),
+        found
+        and (
+            found.pile,
+            found.certain,
+            found.end,
+            found.last,
+            found.intact,
+            found.unknown,
+            found.skipped,
+        ),
+    )
 
 
 def search(name, monkeypatch):
     fault = putback.named(name)
     putback.put_back(fault, monkeypatch.setattr)
-    return explore.Explorer(fault.world, explore.starts(explore.WORLDS[fault.world], explore.STARTS)).search(fault.plan)
+    return explore.Explorer(
+        fault.world, explore.starts(explore.WORLDS[fault.world], explore.STARTS)
+    ).search(fault.plan)
 
 
 def said(found):
-    return "\n\n".join([explore.as_test(found.world_name, start, history, what)
-                        for what, start, history, _ in found.violations.values()])
+    return "\n\n".join(
+        [
+            explore.as_test(found.world_name, start, history, what)
+            for what, start, history, _ in found.violations.values()
+        ]
+    )
 
 
 @pytest.mark.parametrize("fault", putback.FAULTS, ids=[each.name for each in putback.FAULTS])
@@ -109,7 +162,7 @@ def test_a_history_is_printed_as_a_test_that_fails_again(monkeypatch):
         scope["test_history"]()
 
 
-# -- the flash of the explorer -----------------------------------------------------------------------------------------------------
+# -- the flash of the explorer ---------------------------------------------------------------------
 
 
 def session(reading=0, **changes):

@@ -4,7 +4,8 @@ import pytest
 
 from tests.flashsim import ERASE_STEPS, FlashSim, PowerCut, SimulatorError
 
-GEOMETRIES = [(512, 256, 1), (1024, 256, 4), (4096, 256, 8), (16384, 512, 16), (131072, 1024, 32)]  # sector, page, unit
+# sector, page, unit
+GEOMETRIES = [(512, 256, 1), (1024, 256, 4), (4096, 256, 8), (16384, 512, 16), (131072, 1024, 32)]
 
 
 def data_of(sim, address, size):
@@ -88,7 +89,7 @@ def test_reads_and_erases_outside_are_breaches():
             sim.erase(sector)
 
 
-# -- power cuts ---------------------------------------------------------------------------------------------------------------
+# -- power cuts ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("unit", [1, 4, 8, 16, 32])
@@ -122,7 +123,9 @@ def test_the_unit_in_hand_is_untouched_done_or_partly_done():
 
     assert {left("nothing", seed) for seed in range(20)} == {b"\xff" * 32}
     assert {left("all", seed) for seed in range(20)} == {bytes(32)}
-    assert any(any(0 < byte < 255 for byte in left("some", seed)) for seed in range(20)), "single bits"
+    assert any(any(0 < byte < 255 for byte in left("some", seed)) for seed in range(20)), (
+        "single bits"
+    )
     heads = {left("head", seed) for seed in range(300)}
     assert heads == {bytes(n) + b"\xff" * (32 - n) for n in range(33)}, "a cut at every byte"
 
@@ -217,7 +220,7 @@ def test_a_cut_at_a_read_changes_nothing():
     assert data_of(sim, 0, 64) == bytes(64)
 
 
-# -- sectors and bits that are bad ------------------------------------------------------------------------------------------------
+# -- sectors and bits that are bad -----------------------------------------------------------------
 
 
 def test_a_stuck_sector_raises_lies_or_errs():
@@ -273,7 +276,7 @@ def test_a_flipped_bit_stays_and_a_flip_in_a_reading_does_not():
     assert data_of(sim, 0, 64) == b"\xff" * 64
 
 
-# -- what stands behind it --------------------------------------------------------------------------------------------------------
+# -- what stands behind it -------------------------------------------------------------------------
 
 
 def test_an_image_is_where_it_begins():
@@ -282,7 +285,9 @@ def test_an_image_is_where_it_begins():
     sim.program(8, bytes(4))
     with pytest.raises(SimulatorError):
         sim.program(4, bytes(4))
-    with pytest.raises(ValueError, match="1023 bytes is not the flash of 2 sectors of 512, 1024 bytes"):
+    with pytest.raises(
+        ValueError, match="1023 bytes is not the flash of 2 sectors of 512, 1024 bytes"
+    ):
         FlashSim(2, 512, 256, 4, image=bytes(1023))
 
 

@@ -1,17 +1,30 @@
-"""Flipped bits: over whole flash images, each flip is harmless (the same state) or reported (damage, or a cut); none leads to a
-state that never was, and none to a state that is older without a word."""
+"""Flipped bits: over whole flash images, each flip is harmless (the same state) or reported
+(damage, or a cut); none leads to a state that never was, and none to a state that is older without
+a word."""
 
 import pytest
 
 from shared_kernel.errors import FormatError
 from shared_kernel.genesis import begin
 from shared_kernel.region import Region
-from tests.faults.harness import CONFIG, ENTROPY, Application, Chance, Clock, Run, Witness, attempt, genesis, mount
+from tests.faults.harness import (
+    CONFIG,
+    ENTROPY,
+    Application,
+    Chance,
+    Clock,
+    Run,
+    Witness,
+    attempt,
+    genesis,
+    mount,
+)
 from tests.flashsim import FlashSim
 
 
 def flip_all(sim, history, addresses, chance):
-    """Flip one bit at each address and boot. Returns how many flips were (harmless, damage, cut, refused)."""
+    """Flip one bit at each address and boot. Returns how many flips were (harmless, damage, cut,
+    refused)."""
     clean = mount(sim.clone(0), Clock(1))
     counts = [0, 0, 0, 0]
     for address in addresses:
@@ -28,13 +41,18 @@ def flip_all(sim, history, addresses, chance):
             assert store.damage, "%s: a log became a blank region" % where
             counts[1] += 1
             continue
-        assert (store.head, bytes(store.kernel.arena.bytes)) == history[store.seq], "%s: a state that never was" % where
+        assert (store.head, bytes(store.kernel.arena.bytes)) == history[store.seq], (
+            "%s: a state that never was" % where
+        )
         if store.damage:
             counts[1] += 1
         elif store.cuts != clean.cuts:
             counts[2] += 1
         else:
-            assert store.seq == clean.seq, "%s: seq %d is called the last, not %d, without a word" % (where, store.seq, clean.seq)
+            assert store.seq == clean.seq, (
+                "%s: seq %d is called the last, not %d, without a word"
+                % (where, store.seq, clean.seq)
+            )
             counts[0] += 1
     return counts
 
@@ -50,27 +68,37 @@ def image(geometry, seed, actions):
 def test_every_byte_of_a_log_that_came_round(geometry):
     run, history = image(geometry, 3, 150 if geometry[1] == 512 else 250)
     assert run.store.top > 2 * run.store.region.turn and all(run.store.slots)
-    harmless, damage, cut, refused = flip_all(run.sim, history, range(0, len(run.sim.bytes), 1 + (geometry[1] > 512)), Chance(3))
+    harmless, damage, cut, refused = flip_all(
+        run.sim, history, range(0, len(run.sim.bytes), 1 + (geometry[1] > 512)), Chance(3)
+    )
     assert harmless > 1000 and damage > 20 and cut > 20 and not refused
 
 
 def test_every_byte_of_a_young_log():
-    """No snapshot yet: all rests on the frames. Every flip in them is noticed; one in a record or a copy of a header is harmless."""
+    """No snapshot yet: all rests on the frames. Every flip in them is noticed; one in a record or a
+    copy of a header is harmless."""
     run, history = image((4, 1024, 12, 256), 9, 30)
     sim, region = run.sim, run.store.region
     assert len(run.store.order) > 1 and not any(run.store.slots)
     start = region.ring() * region.sector
-    harmless, damage, cut, refused = flip_all(sim, history, range(start, start + 2 * region.sector), Chance(5))
+    harmless, damage, cut, refused = flip_all(
+        sim, history, range(start, start + 2 * region.sector), Chance(5)
+    )
     assert damage > 800 and cut > 50
 
 
 def test_a_single_frame():
-    """Only the genesis: with a flip in it, or in what says that it is one, it is damage or there; never a blank region."""
+    """Only the genesis: with a flip in it, or in what says that it is one, it is damage or there;
+    never a blank region."""
     run, history = image((4, 1024, 12, 256), 6, 1)
     region = run.store.region
     start, last = region.ring() * 1024, (region.sectors - 2) * 1024
     harmless = 0
-    for address in list(range(start, start + 400)) + list(range(last, last + 400)) + list(range(last + 1024, last + 1424)):
+    for address in (
+        list(range(start, start + 400))
+        + list(range(last, last + 400))
+        + list(range(last + 1024, last + 1424))
+    ):
         for bit in range(0, 8, 3):
             flipped = run.sim.clone(1)
             flipped.flip(address, (address + bit) % 8)
@@ -82,7 +110,8 @@ def test_a_single_frame():
 
 
 def test_a_genesis_that_was_cut_short():
-    """It is as good as blank, whatever flips in it, or a log, or named; and where it is blank, `configure` begins one."""
+    """It is as good as blank, whatever flips in it, or a log, or named; and where it is blank,
+    `configure` begins one."""
     sim = FlashSim(12, 1024, 256, 4, seed=6)
     region = Region(sim)
     begin(region, -1, CONFIG, ENTROPY, "test/1", 0)
@@ -128,11 +157,15 @@ def test_two_flips_may_not_make_a_third_state():
             store = mount(flipped, Clock(1))
         except FormatError:
             continue
-        assert store.kernel is None or (store.head, bytes(store.kernel.arena.bytes)) == history[store.seq]
+        assert (
+            store.kernel is None
+            or (store.head, bytes(store.kernel.arena.bytes)) == history[store.seq]
+        )
 
 
 def test_a_flip_in_free_space_is_a_cut():
-    """A flip after the log's end looks like a torn tail: it is jumped over and told in the boot frame."""
+    """A flip after the log's end looks like a torn tail: it is jumped over and told in the boot
+    frame."""
     run, _ = image((4, 1024, 12, 256), 10, 40)
     sim = run.sim.clone(1)
     sim.flip(run.store.address + 8, 3)

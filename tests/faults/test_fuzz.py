@@ -1,4 +1,5 @@
-"""Any bytes at all, to every decoder of flash, link and archive: typed errors only, no hang, bounded memory."""
+"""Any bytes at all, to every decoder of flash, link and archive: typed errors only, no hang,
+bounded memory."""
 
 import random
 import signal
@@ -12,7 +13,8 @@ from shared_kernel.errors import QuipuError
 from tests.faults import fuzz, sweep
 
 EXAMPLES = 200
-BYTES = 8 << 20  # of memory at any one time: a few times what the largest of the inputs takes as it is
+# of memory at any one time: a few times what the largest of the inputs takes as it is
+BYTES = 8 << 20
 EDITS = st.lists(st.binary(min_size=fuzz.PIECE, max_size=fuzz.PIECE), max_size=6).map(b"".join)
 HEAD = st.binary(min_size=1, max_size=2)  # what a target takes before the edits
 BYTES_OF_ALL_KINDS = st.one_of(st.binary(max_size=200), st.builds(bytes.__add__, HEAD, EDITS))
@@ -21,6 +23,7 @@ BYTES_OF_ALL_KINDS = st.one_of(st.binary(max_size=200), st.builds(bytes.__add__,
 @pytest.fixture
 def watched():
     """The test takes at most sweep.HANG_S seconds and BYTES of memory more than before."""
+
     def late(*_):
         raise TimeoutError("a decoder hangs")
 
@@ -36,8 +39,13 @@ def test_any_bytes(name, watched):
     target = fuzz.TARGETS[name]
     fuzz.tame(target, b"")  # what it builds once
 
-    @settings(max_examples=EXAMPLES, deadline=None, database=None, derandomize=True,
-              suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
     @given(BYTES_OF_ALL_KINDS)
     def run(data):
         fuzz.tame(target, data)
@@ -62,15 +70,20 @@ def test_many_edits_take_no_more_memory(name, watched):
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("name", [each for each in fuzz.TARGETS if each not in ("requests", "answers", "records")])
+@pytest.mark.parametrize(
+    "name", [each for each in fuzz.TARGETS if each not in ("requests", "answers", "records")]
+)
 def test_the_bytes_get_past_the_first_check(name):
-    # Or nothing would be fuzzed but that one: unspoiled input is taken, and spoiled input met with more than one message.
+    # Or nothing would be fuzzed but that one: unspoiled input is taken, and spoiled input met with
+    # more than one message.
     target = fuzz.TARGETS[name]
     met = set()
     rng = random.Random(2)
     for i in range(150):
         error = fuzz.tame(target, rng.randbytes(1 + i % 2 + fuzz.PIECE * (i % 4)))
-        met.add("".join([each for each in str(error) if not each.isdigit()])[:60] if error else None)
+        met.add(
+            "".join([each for each in str(error) if not each.isdigit()])[:60] if error else None
+        )
     if name not in ("command", "archive"):  # an archive's faults are verdicts
         assert None in met
         assert len(met) >= (2 if name == "log_reader" else 3), met

@@ -27,7 +27,12 @@ def test_cuts_under_micropython():
     import inspect
 
     script = SCRIPT + inspect.getsource(work) + "\nprint(*work())\n"
-    done = subprocess.run([images.unix_port(), "-X", "heapsize=64M", "-c", script], capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [images.unix_port(), "-X", "heapsize=64M", "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.split() == [str(each) for each in work()]
     assert work()[0] > 20

@@ -1,4 +1,5 @@
-"""Bad sectors: programs or erases that fail, lie or leave a bit. Nothing acknowledged is lost, and the log goes round them."""
+"""Bad sectors: programs or erases that fail, lie or leave a bit. Nothing acknowledged is lost, and
+the log goes round them."""
 
 import pytest
 
@@ -6,12 +7,21 @@ from shared_kernel.errors import FlashError, LogFull, Refused
 from tests.faults.harness import Application, Chance, Clock, Witness, genesis, mount
 from tests.flashsim import FlashSim
 
-MODES = [("raise", None), ("nothing", None), ("wrong", None), (None, "raise"), (None, "nothing"), (None, "wrong"),
-         ("raise", "raise"), ("nothing", "nothing")]
+MODES = [
+    ("raise", None),
+    ("nothing", None),
+    ("wrong", None),
+    (None, "raise"),
+    (None, "nothing"),
+    (None, "wrong"),
+    ("raise", "raise"),
+    ("nothing", "nothing"),
+]
 
 
 def work(bad, mode, when, actions, geometry=(8, 512, 25, 256)):
-    """Let a sector go bad after some actions; return (store, how many commands found the log full, how often a call failed)."""
+    """Let a sector go bad after some actions; return (store, how many commands found the log full,
+    how often a call failed)."""
     unit, sector, sectors, page = geometry
     seed = bad * 100 + when
     sim = FlashSim(sectors, sector, page, unit, seed=seed)
@@ -27,7 +37,9 @@ def work(bad, mode, when, actions, geometry=(8, 512, 25, 256)):
         for _ in range(3):
             try:
                 result = witness.act(store, action)
-                full += action[0] == "execute" and sum([isinstance(each, LogFull) for each in result])
+                full += action[0] == "execute" and sum(
+                    [isinstance(each, LogFull) for each in result]
+                )
                 break
             except (FlashError, OSError):
                 failed += 1
@@ -44,13 +56,16 @@ def work(bad, mode, when, actions, geometry=(8, 512, 25, 256)):
 def test_a_bad_sector_of_the_ring_is_passed_by(mode):
     for bad in (6, 7, 10, 17, 23, 24):
         store, full, failed = work(bad, mode, 3 + 11 * bad % 40, 280)
-        assert store.region.ring() == 6 and store.top > 2 * store.region.turn, "the workload does not come round the ring"
+        assert store.region.ring() == 6 and store.top > 2 * store.region.turn, (
+            "the workload does not come round the ring"
+        )
         assert not full
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_bad_sector_of_a_snapshot_slot_loses_nothing(mode):
-    """Known limit: with a slot dead for good the ring can no longer be recycled, and the log fills up."""
+    """Known limit: with a slot dead for good the ring can no longer be recycled, and the log fills
+    up."""
     for bad in range(0, 6):
         work(bad, mode, 20, 90)
 
@@ -62,7 +77,8 @@ def test_the_other_snapshot_stays_when_one_cannot_be_written():
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_bad_sector_is_no_room_for_a_full_log(mode):
-    """It does not count as free: a full log is refused as full (once found bad), and goes on when acknowledged."""
+    """It does not count as free: a full log is refused as full (once found bad), and goes on when
+    acknowledged."""
     sim = FlashSim(14, 512, 256, 8, seed=3)
     witness = Witness()
     store = mount(sim, Clock(3))
@@ -78,7 +94,11 @@ def test_a_bad_sector_is_no_room_for_a_full_log(mode):
                 failed += 1
                 witness.booted(store)
                 continue
-            full += isinstance(result, LogFull) or isinstance(result, list) and any([isinstance(each, LogFull) for each in result])
+            full += (
+                isinstance(result, LogFull)
+                or isinstance(result, list)
+                and any([isinstance(each, LogFull) for each in result])
+            )
             if full > 5:
                 break
         assert full and failed <= 3, (full, failed)
@@ -103,7 +123,9 @@ def test_a_transient_failure_is_over_when_it_is_over():
             sim.stuck = {each: ("raise", "raise") for each in range(12)}
             seq = store.seq
             try:
-                assert isinstance(store.execute([application.command(witness.model)[:3]])[0], Refused)
+                assert isinstance(
+                    store.execute([application.command(witness.model)[:3]])[0], Refused
+                )
             except (FlashError, OSError):
                 failed += 1
             sim.stuck = {}

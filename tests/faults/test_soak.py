@@ -1,4 +1,5 @@
-"""The soak of tests/faults/soak.py: some worlds whole, and proof that a broken store does not survive it."""
+"""The soak of tests/faults/soak.py: some worlds whole, and proof that a broken store does not
+survive it."""
 
 import pytest
 
@@ -10,7 +11,12 @@ from tests.faults import soak
 def test_a_world_of_ten_turns_is_survived(seed):
     what, done, failed = soak.one(seed)
     assert failed is None, "%s\n%s" % (what, failed)
-    assert done["turns"] >= soak.TURNS and done["cuts"] > 5 and done["boots"] > 10 and done["actions"] > 50
+    assert (
+        done["turns"] >= soak.TURNS
+        and done["cuts"] > 5
+        and done["boots"] > 10
+        and done["actions"] > 50
+    )
 
 
 def test_a_store_that_stays_calm_after_an_interrupt_is_found(monkeypatch):
@@ -21,7 +27,8 @@ def test_a_store_that_stays_calm_after_an_interrupt_is_found(monkeypatch):
         finally:
             self._inside = False
 
-    monkeypatch.setattr(store.Store, "call", call)  # neither rebuilds the state nor refuses a call from within
+    # neither rebuilds the state nor refuses a call from within
+    monkeypatch.setattr(store.Store, "call", call)
     assert any(soak.one(seed)[2] for seed in (2, 7))
 
 

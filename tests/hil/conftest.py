@@ -1,5 +1,6 @@
-"""The boards that the hardware suite runs on: --boards "PORT PORT ...", --boards emulated for every emulated one; without it, as in
-`make test`, one emulated board. With it, build/reports/hil.json gets a row for each test, with the board's identity in it."""
+"""The boards that the hardware suite runs on: --boards "PORT PORT ...", --boards emulated for every
+emulated one; without it, as in `make test`, one emulated board. With it, build/reports/hil.json
+gets a row for each test, with the board's identity in it."""
 
 import json
 
@@ -16,8 +17,14 @@ _rows = []
 
 
 def pytest_addoption(parser):
-    parser.addoption("--boards", metavar="PORTS", help="ports of real boards, separated by spaces, or `emulated`")
-    parser.addoption("--erase-log", action="store_true", help="let the suite erase the log of a real board, to restore it")
+    parser.addoption(
+        "--boards", metavar="PORTS", help="ports of real boards, separated by spaces, or `emulated`"
+    )
+    parser.addoption(
+        "--erase-log",
+        action="store_true",
+        help="let the suite erase the log of a real board, to restore it",
+    )
 
 
 def pytest_generate_tests(metafunc):
@@ -64,8 +71,16 @@ def identity(request, record_property):
 def pytest_runtest_logreport(report):
     properties = dict(report.user_properties)
     if "tests/hil/" in report.nodeid and (report.when == "call" or report.outcome != "passed"):
-        _rows.append({"test": report.nodeid.rpartition("::")[2].partition("[")[0], "outcome": report.outcome, "phase": report.when,
-                      "seconds": round(report.duration, 1), "why": str(report.longrepr or "")[-2000:], "nodeid": report.nodeid})
+        _rows.append(
+            {
+                "test": report.nodeid.rpartition("::")[2].partition("[")[0],
+                "outcome": report.outcome,
+                "phase": report.when,
+                "seconds": round(report.duration, 1),
+                "why": str(report.longrepr or "")[-2000:],
+                "nodeid": report.nodeid,
+            }
+        )
     if report.when == "teardown" and properties:
         for row in _rows:
             if row["nodeid"] == report.nodeid:
@@ -73,6 +88,13 @@ def pytest_runtest_logreport(report):
 
 
 def pytest_sessionfinish(session):
-    if session.config.getoption("--boards", None) and not hasattr(session.config, "workerinput"):  # the workers' rows are sent here
+    # the workers' rows are sent here
+    if session.config.getoption("--boards", None) and not hasattr(session.config, "workerinput"):
         REPORT.parent.mkdir(parents=True, exist_ok=True)
-        REPORT.write_text(json.dumps([{key: value for key, value in row.items() if key != "nodeid"} for row in _rows], indent=1) + "\n")
+        REPORT.write_text(
+            json.dumps(
+                [{key: value for key, value in row.items() if key != "nodeid"} for row in _rows],
+                indent=1,
+            )
+            + "\n"
+        )

@@ -1,4 +1,5 @@
-"""A board as the hardware suite holds it: its port, who it is, and how its power is cut while it records. Never judges anything."""
+"""A board as the hardware suite holds it: its port, who it is, and how its power is cut while it
+records. Never judges anything."""
 
 import os
 import subprocess
@@ -28,7 +29,8 @@ import sys, machine, binascii
 print(sys.implementation._machine)
 print(binascii.hexlify(machine.unique_id()).decode())
 """
-# Where nothing can cut a real board's power, its own reset does: in the middle of a write where the port has a timer.
+# Where nothing can cut a real board's power, its own reset does: in the middle of a write where the
+# port has a timer.
 BEAT = """
 import machine, quipu
 memory = quipu.start()
@@ -56,8 +58,9 @@ while True:
 
 
 class Device:
-    """A context manager around a board. machine, unique_id: what it says of itself, once it was asked; frozen: the board whose image with
-    Quipu it runs, if it does; folder: for what may be thrown away."""
+    """A context manager around a board. machine, unique_id: what it says of itself, once it was
+    asked; frozen: the board whose image with Quipu it runs, if it does; folder: for what may be
+    thrown away."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -75,7 +78,8 @@ class Device:
         return self.folder / board.log.hex()[:16]
 
     def identify(self):
-        """Ask MicroPython which machine this is, which of its kind, and whether Quipu is in its firmware."""
+        """Ask MicroPython which machine this is, which of its kind, and whether Quipu is in its
+        firmware."""
         with deploy.opened(self.port) as repl:
             self.machine, self.unique_id = repl.run(IDENTIFY, 10).decode().splitlines()
             self.frozen = flash.frozen(repl)
@@ -99,7 +103,8 @@ class Device:
                 board.delete_key(each)
 
     def beat(self, first, cutter):
-        """Write heartbeats from `first` + 1 on until `cutter`, started by now, has cut the board off; return the last acknowledged."""
+        """Write heartbeats from `first` + 1 on until `cutter`, started by now, has cut the board
+        off; return the last acknowledged."""
         with self.connect() as board:
             cutter.start()
             try:
@@ -112,7 +117,8 @@ class Device:
                 cutter.join()
 
     def recording(self):
-        """Return a context in which an application on the board records without being asked. /main.py is not touched."""
+        """Return a context in which an application on the board records without being asked.
+        /main.py is not touched."""
         stack = ExitStack()
         with ExitStack() as opening:
             line = opening.enter_context(serial_port.opened(self.port, 1.0, 10.0))
@@ -145,15 +151,16 @@ class Emulated(Device):
         return self.emulator.port
 
     def cut(self, first):
-        """Record, and SIGKILL the board meanwhile; return the last heartbeat that it acknowledged. It is on again."""
+        """Record, and SIGKILL the board meanwhile; return the last heartbeat that it acknowledged.
+        It is on again."""
         last = self.beat(first, threading.Timer(CUT_S, self.emulator.kill))
         self.emulator.start()
         return last
 
 
 class Real(Device):
-    """A board on a port. The log that it holds is kept, unless may_erase. A board may recycle what a sync has acknowledged, so the
-    suite's archives of it are kept as well."""
+    """A board on a port. The log that it holds is kept, unless may_erase. A board may recycle what
+    a sync has acknowledged, so the suite's archives of it are kept as well."""
 
     def __init__(self, port, folder, may_erase):
         super().__init__(folder)
@@ -169,11 +176,15 @@ class Real(Device):
         return ARCHIVES / self.unique_id / board.log.hex()[:16]
 
     def cut(self, first):
-        """Record, and cut the board off meanwhile: by the command in QUIPU_POWER_CYCLE, which switches it off and on again, else by
-        its own reset; return the last heartbeat that it acknowledged."""
+        """Record, and cut the board off meanwhile: by the command in QUIPU_POWER_CYCLE, which
+        switches it off and on again, else by its own reset; return the last heartbeat that it
+        acknowledged."""
         command = os.environ.get("QUIPU_POWER_CYCLE")
         if command:
-            return self.beat(first, threading.Timer(CUT_S, lambda: subprocess.run(command, shell=True, check=True)))
+            return self.beat(
+                first,
+                threading.Timer(CUT_S, lambda: subprocess.run(command, shell=True, check=True)),
+            )
         said = bytearray()
         with serial_port.opened(self.port, 0.2, 10.0) as line:
             Repl(line, str(line.port)).start(BEAT % (first, int(CUT_S * 1000)))

@@ -1,9 +1,10 @@
-"""What a board must do before anything of it is believed: it says who it is, takes Quipu, computes as every other machine does,
-records, survives a cut, is synced while it records, is proved, is read when its application has crashed, and is restored. Then what the
-suite has put into its memory is gone again.
+"""What a board must do before anything of it is believed: it says who it is, takes Quipu, computes
+as every other machine does, records, survives a cut, is synced while it records, is proved, is read
+when its application has crashed, and is restored. Then what the suite has put into its memory is
+gone again.
 
-The same on a real board (`make hil PORT=...`) and on emulated ones. The tests of a board go on from one another, in this order.
-"""
+The same on a real board (`make hil PORT=...`) and on emulated ones. The tests of a board go on from
+one another, in this order."""
 
 import pytest
 import quipu
@@ -70,19 +71,26 @@ def test_it_takes_quipu_and_answers(device):
             commands_boards.flash(device.port, None, main=False, dry_run=False)
         with device.connect() as board:
             info = board.info()
-        assert info["board"] == f"{device.frozen}/{device.unique_id}" and info["configured"] and info["damage"] is None
+        assert (
+            info["board"] == f"{device.frozen}/{device.unique_id}"
+            and info["configured"]
+            and info["damage"] is None
+        )
         return
     done = commands_boards.flash(device.port, None, main=False, dry_run=False)
     assert done["info"]["board"].endswith(device.unique_id)
     assert done["info"]["configured"] and done["info"]["damage"] is None
     again = commands_boards.flash(device.port, None, main=False, dry_run=True)["plan"]
-    assert again["write"] == again["remove"] == [] and len(again["keep"]) > 40, "what was written is there, whole"
+    assert again["write"] == again["remove"] == [] and len(again["keep"]) > 40, (
+        "what was written is there, whole"
+    )
 
 
 def test_it_computes_what_every_other_machine_does(device):
     with device.connect() as board:
         row = Row(device.machine, "", "", board.info()["provider"].replace(" ", "-"))
-    paths = [short(path) for path in SMALL]  # in the current directory: a board that starts from a card has nothing at /
+    # in the current directory: a board that starts from a card has nothing at /
+    paths = [short(path) for path in SMALL]
     with deploy.opened(device.port) as repl:
         repl.make_folder("small")
         repl.write_file("hil_runner.py", (HERE / "runner.py").read_bytes())
@@ -100,7 +108,9 @@ def test_it_records_and_is_proved(device):
         dim = board.info()["config"]["dim"]
         device.held = held(board)
         before = board.info()["records"]
-        vectors = [[(i * 7919 + j * 104729) % 200000 - 100000 for j in range(dim)] for i in range(4)]
+        vectors = [
+            [(i * 7919 + j * 104729) % 200000 - 100000 for j in range(dim)] for i in range(4)
+        ]
         ids = [board.insert(vector, 7, b"hil") for vector in vectors]
         assert ids == sorted(set(ids)) and board.info()["records"] == before + 4
         assert [board.record(ident) for ident in ids] == [(7, vector, b"hil") for vector in vectors]
@@ -119,7 +129,9 @@ def test_what_it_acknowledged_survives_a_cut(device):
     assert last > first + 3, "there was something to lose"
     with device.connect() as board:
         found = value(board, KEY)
-        assert last <= found <= last + 1, "nothing acknowledged is lost; what was under way is there whole, or not"
+        assert last <= found <= last + 1, (
+            "nothing acknowledged is lost; what was under way is there whole, or not"
+        )
         board.put(KEY, b"%d" % (found + 1))
         assert board.info()["boot"] == boot + 1
         proved(device, board)
@@ -144,7 +156,10 @@ def test_its_log_is_read_when_its_application_has_crashed(device):
     with deploy.opened(device.port) as repl:
         repl.run("import quipu\nquipu.memory = None", 10)
         image = read_region(repl, kept)
-        assert isinstance(image, FlashImage) and kept.stat().st_size == info["sector"] * info["sectors"]
+        assert (
+            isinstance(image, FlashImage)
+            and kept.stat().st_size == info["sector"] * info["sectors"]
+        )
     kept.unlink()
     rescued = device.folder / "rescued"
     done = commands_boards.attach(device.port, str(rescued))
@@ -162,7 +177,11 @@ def test_its_state_is_restored_onto_it(device):
         erase(board, before)
         restored = restore(board, archive)
         info = board.info()
-        assert restored.root == before["root"] and info["log"] != before["log"] and restored.origin == before["log"]
+        assert (
+            restored.root == before["root"]
+            and info["log"] != before["log"]
+            and restored.origin == before["log"]
+        )
         assert board.get(SAID) == b"recorded"
         board.put(SAID, b"restored")
         board.sync(device.archive(board))
@@ -172,7 +191,9 @@ def test_its_state_is_restored_onto_it(device):
 
 def test_it_gives_back_what_the_suite_took(device):
     with device.connect() as board:
-        assert board.get(SAID) and value(board, KEY) and held(board)["keys"] == device.held["keys"] + 3, "it held the suite's own"
+        assert (
+            board.get(SAID) and value(board, KEY) and held(board)["keys"] == device.held["keys"] + 3
+        ), "it held the suite's own"
         device.tidy(board)
         assert held(board) == device.held
         proved(device, board)

@@ -1,4 +1,5 @@
-"""What tests of a board on a pty share: MicroPython's unix port with the firmware, a laptop that waits for it no longer than it must."""
+"""What tests of a board on a pty share: MicroPython's unix port with the firmware, a laptop that
+waits for it no longer than it must."""
 
 import pytest
 import quipu
@@ -6,7 +7,8 @@ import quipu
 
 @pytest.fixture
 def impatient(monkeypatch):
-    """A board on a pty answers in milliseconds: so a lost byte need not be waited for as long as on a slow line."""
+    """A board on a pty answers in milliseconds: so a lost byte need not be waited for as long as on
+    a slow line."""
     monkeypatch.setattr("quipu.board.link._FIRST_WAIT_S", 0.2)
     monkeypatch.setattr("quipu.board.link._STALL_S", 0.1)
 

@@ -1,4 +1,5 @@
-"""Archives whose every frame, time and value a test chooses, and the answers that a full replay from the genesis gives."""
+"""Archives whose every frame, time and value a test chooses, and the answers that a full replay
+from the genesis gives."""
 
 from quipu.archive.files import Archive, Note
 
@@ -13,12 +14,14 @@ START = 1_700_000_000_000  # ms: 2023-11-14 22:13:20 UTC
 
 
 class Log:
-    """A log that a store could have written. Each verb takes the tick of its frame, by default 10 ms after the one before, and
-    returns its seq."""
+    """A log that a store could have written. Each verb takes the tick of its frame, by default 10
+    ms after the one before, and returns its seq."""
 
     def __init__(self, identity="past/1"):
         self.kernel = Kernel(CONFIG)
-        first = f.frame(f.GENESIS, genesis.encode(CONFIG, identity.encode().ljust(16), identity), 0, 0, 0)
+        first = f.frame(
+            f.GENESIS, genesis.encode(CONFIG, identity.encode().ljust(16), identity), 0, 0, 0
+        )
         self.identity, self.frames, self.tick, self.boots = identity, [first], 0, 0
         self.head = self.name = primitives.hash(f.NO_HEAD + first)
 
@@ -41,7 +44,9 @@ class Log:
         return self.add(k.PUT, bytes(payload), tick)
 
     def delete_key(self, name):
-        return self.add(k.DELETE_KEY, f.delete_key(name.encode(), self.kernel.key(name.encode())[0]))
+        return self.add(
+            k.DELETE_KEY, f.delete_key(name.encode(), self.kernel.key(name.encode())[0])
+        )
 
     def insert(self, x, y, tag=0, meta=b""):
         return self.add(k.INSERT, f.insert([x << 16, y << 16], tag, meta))
@@ -78,4 +83,7 @@ def everything(kernel):
     """Return all that a state says of its keys: {name: (seq, value)}."""
     from shared_kernel.contents import used
 
-    return {name: (seq, value) for name, seq, value in (kernel.key_at(at) for _, at in used(kernel.keys))}
+    return {
+        name: (seq, value)
+        for name, seq, value in (kernel.key_at(at) for _, at in used(kernel.keys))
+    }

@@ -62,7 +62,8 @@ def give(store, kind, payload, token=None):
 
 
 def every_type(store):
-    """Append at least one frame of every type that a store writes (a boot frame comes with a new mount)."""
+    """Append at least one frame of every type that a store writes (a boot frame comes with a new
+    mount)."""
     first = give(store, k.INSERT, f.insert([1, -2, 3, 1 << 30], 7, b"meta"), TOKEN)
     second = give(store, k.INSERT, f.insert([5, 6, 7, 8]))
     give(store, k.UPDATE, f.update(first, tag=9))
@@ -84,7 +85,8 @@ def every_type(store):
 
 
 def note(store):
-    """Append what a store writes when the host has acknowledged a sector's frames, and of a skippable type of a later version."""
+    """Append what a store writes when the host has acknowledged a sector's frames, and of a
+    skippable type of a later version."""
     store._small(f.ACKNOWLEDGED, bytes(4), False)
     store._small(f.QUARANTINE, b"\5\0", False)
     _flush(store)
@@ -98,7 +100,15 @@ def wander(store, count, seed=0):
         if len(live) > 20:
             give(store, k.DELETE, f.ident(live.pop(0)))
         elif rng.random() < 0.7:
-            live.append(give(store, k.INSERT, f.insert([rng.randrange(-9, 9) << 16 for _ in range(4)], rng.randrange(4), b"m")))
+            live.append(
+                give(
+                    store,
+                    k.INSERT,
+                    f.insert(
+                        [rng.randrange(-9, 9) << 16 for _ in range(4)], rng.randrange(4), b"m"
+                    ),
+                )
+            )
         else:
             give(store, k.PUT, f.put(f"k{rng.randrange(3)}", bytes([rng.randrange(9)])))
     for each in live:
@@ -106,7 +116,8 @@ def wander(store, count, seed=0):
 
 
 def pulled(store, path):
-    """Put everything that a store has into an archive, as a sync does; into an existing one, what is new."""
+    """Put everything that a store has into an archive, as a sync does; into an existing one, what
+    is new."""
     path = Path(path)
     if (path / "archive.json").exists():
         archive = Archive(path)
@@ -125,7 +136,9 @@ def pulled(store, path):
         header = None
     if header:
         data = header.encode()
-        while part := bytes(store.read_snapshot(slot, header.generation, len(data) - len(header.encode()), 1024)):
+        while part := bytes(
+            store.read_snapshot(slot, header.generation, len(data) - len(header.encode()), 1024)
+        ):
             data += part
         archive.add_snapshot(header.seq, data)
     assert (seq, head) == (store.seq, store.head)
@@ -136,8 +149,8 @@ def pulled(store, path):
 
 
 def sample(path):
-    """Make an archive at path with frames of every type, two boots, a torn tail's skipped bytes and two snapshots; return
-    (archive, store)."""
+    """Make an archive at path with frames of every type, two boots, a torn tail's skipped bytes and
+    two snapshots; return (archive, store)."""
     flash = RamFlash()
     store = begin(flash)
     every_type(store)

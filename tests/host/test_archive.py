@@ -1,4 +1,5 @@
-"""An archive on disk: made once, appended to, never half; what is broken in it is refused and named."""
+"""An archive on disk: made once, appended to, never half; what is broken in it is refused and
+named."""
 
 import json
 import shutil
@@ -116,7 +117,10 @@ def test_every_broken_frame_is_named(path):
 def test_frames_out_of_order_are_named(path):
     whole = frames_of(path)
     for seq in (1, 50, len(whole) - 2):
-        for frames in (whole[:seq] + whole[seq + 1 :], whole[:seq] + [whole[seq + 1], whole[seq]] + whole[seq + 2 :]):
+        for frames in (
+            whole[:seq] + whole[seq + 1 :],
+            whole[:seq] + [whole[seq + 1], whole[seq]] + whole[seq + 2 :],
+        ):
             log_of(path).write_bytes(b"".join(frames))
             with pytest.raises(ArchiveDamage) as e:
                 Archive(path).scan()
@@ -124,7 +128,8 @@ def test_frames_out_of_order_are_named(path):
 
 
 def test_a_file_of_frames_that_is_not_declared_is_damage(path):
-    (path / "frames" / "0000000777.log").write_bytes(b"")  # as a kill between two steps of add_segment leaves it
+    # as a kill between two steps of add_segment leaves it
+    (path / "frames" / "0000000777.log").write_bytes(b"")
     assert Archive(path).scan().excess == 0
     (path / "frames" / "0000000777.log").write_bytes(b"x")
     with pytest.raises(ArchiveDamage, match="0000000777"):
@@ -137,9 +142,21 @@ def test_a_file_of_frames_that_is_gone_is_damage(path):
         Archive(path).scan()
 
 
-@pytest.mark.parametrize("change", (
-    {"format": 2}, {"format": "1"}, {"log": "ab"}, {"log": 5}, {"identity": None}, {"segments": []}, {"segments": [{"first": 0}]},
-    {"segments": [{"first": -1, "head": "0" * 64}]}, {"segments": [{"first": 0, "head": "0" * 64}] * 2}, {"extra": 1}))
+@pytest.mark.parametrize(
+    "change",
+    (
+        {"format": 2},
+        {"format": "1"},
+        {"log": "ab"},
+        {"log": 5},
+        {"identity": None},
+        {"segments": []},
+        {"segments": [{"first": 0}]},
+        {"segments": [{"first": -1, "head": "0" * 64}]},
+        {"segments": [{"first": 0, "head": "0" * 64}] * 2},
+        {"extra": 1},
+    ),
+)
 def test_an_archive_json_of_another_form_is_damage(path, change):
     facts = json.loads((path / "archive.json").read_text())
     (path / "archive.json").write_text(json.dumps({**facts, **change}))

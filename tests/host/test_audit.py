@@ -1,4 +1,5 @@
-"""However many processes share a verification, the verdict is that of one: to the last word, also of a damaged archive."""
+"""However many processes share a verification, the verdict is that of one: to the last word, also
+of a damaged archive."""
 
 import json
 import shutil
@@ -29,7 +30,8 @@ def path(made, tmp_path):
 
 @pytest.fixture
 def here(monkeypatch):
-    """Do in this process what others would, through the same JSON; return the orders given, to see that there were any."""
+    """Do in this process what others would, through the same JSON; return the orders given, to see
+    that there were any."""
     orders = []
 
     def child(order):
@@ -70,7 +72,9 @@ def test_parts_begin_at_the_snapshots(path, here):
     assert len(audit.plan(archive, 2)) == 1 and len(audit.plan(archive, 9)) == len(snapshots)
     assert same(path)["verdict"] == "match"
     assert [(each["start"] and each["start"][0], each["until"]) for each in here] == [
-        (None, snapshots[0]), (snapshots[0], snapshots[1])]
+        (None, snapshots[0]),
+        (snapshots[0], snapshots[1]),
+    ]
 
 
 def test_of_a_long_log_the_part_of_this_process_is_the_longest(path, monkeypatch):
@@ -79,10 +83,13 @@ def test_of_a_long_log_the_part_of_this_process_is_the_longest(path, monkeypatch
     first, second = audit.plan(archive, 9)
     monkeypatch.setattr(audit, "_WORTH_IT", size)
     for due in (first, second):
-        monkeypatch.setattr(audit, "_LATE", size - 2 * due.offset)  # what is left, halved, ends there
+        # what is left, halved, ends there
+        monkeypatch.setattr(audit, "_LATE", size - 2 * due.offset)
         assert audit.plan(archive, 2) == [due]
     monkeypatch.setattr(audit, "_WORTH_IT", size + 1)
-    assert audit.plan(archive, 2) == [min((first, second), key=lambda each: abs(each.offset - size // 2))]
+    assert audit.plan(archive, 2) == [
+        min((first, second), key=lambda each: abs(each.offset - size // 2))
+    ]
 
 
 def test_real_processes_give_the_same_verdict(path):
@@ -95,7 +102,8 @@ def test_real_processes_give_the_same_verdict(path):
 
 @pytest.mark.parametrize("kind", (BOOT, CHECKPOINT, INSERT, PUT))
 def test_a_flipped_bit_in_any_byte_of_a_frame_in_each_part(path, here, kind):
-    """One frame of this type before, between and after the snapshots: each of its bytes, length and seq included."""
+    """One frame of this type before, between and after the snapshots: each of its bytes, length and
+    seq included."""
     snapshots = Archive(path).snapshots()
     whole = log_of(path).read_bytes()
     at_of = places(whole)
@@ -107,7 +115,9 @@ def test_a_flipped_bit_in_any_byte_of_a_frame_in_each_part(path, here, kind):
     for seq in chosen:
         at = at_of[seq]
         for i in range(length_at(whole, at)):
-            log_of(path).write_bytes(whole[: at + i] + bytes([whole[at + i] ^ 1 << i % 8]) + whole[at + i + 1 :])
+            log_of(path).write_bytes(
+                whole[: at + i] + bytes([whole[at + i] ^ 1 << i % 8]) + whole[at + i + 1 :]
+            )
             assert same(path)["first_divergence"]["seq"] == seq
             count += 1
     assert count > 50 and len(here) >= count
@@ -117,10 +127,22 @@ def test_frames_dropped_repeated_and_cut_off(path, here):
     whole = log_of(path).read_bytes()
     at_of = places(whole)
     snapshots = Archive(path).snapshots()
-    for seq in (1, snapshots[0], snapshots[0] + 1, snapshots[1] - 1, snapshots[1] + 1, len(at_of) - 1):
+    for seq in (
+        1,
+        snapshots[0],
+        snapshots[0] + 1,
+        snapshots[1] - 1,
+        snapshots[1] + 1,
+        len(at_of) - 1,
+    ):
         at, after = at_of[seq], (at_of + [len(whole)])[seq + 1]
-        for altered in (whole[:at] + whole[after:], whole[:after] + whole[at:], whole[:at], whole[: at + 9],
-                        whole[:at] + b"\xff" * 40 + whole[after:]):
+        for altered in (
+            whole[:at] + whole[after:],
+            whole[:after] + whole[at:],
+            whole[:at],
+            whole[: at + 9],
+            whole[:at] + b"\xff" * 40 + whole[after:],
+        ):
             log_of(path).write_bytes(altered)
             assert same(path)["verdict"] == "mismatch"
     log_of(path).write_bytes(b"")
@@ -135,7 +157,9 @@ def test_snapshots_altered_and_lost(path, here):
     for seq in archive.snapshots():
         whole = archive.snapshot_file(seq).read_bytes()
         for at in [*range(0, 130, 3), len(whole) // 2, len(whole) - 1]:
-            archive.snapshot_file(seq).write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
+            archive.snapshot_file(seq).write_bytes(
+                whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :]
+            )
             first = same(path)["first_divergence"]
             assert first["seq"] == seq and "snapshot" in first["what"]
         archive.snapshot_file(seq).write_bytes(b"")
@@ -180,7 +204,10 @@ def test_a_root_known_from_elsewhere_is_held_to_the_end(path, here, made):
     known = made[1].kernel.root()
     assert quipu.verify(path, jobs=3, expect_root=known).verdict == "match"
     wrong = quipu.verify(path, jobs=3, expect_root=bytes(32))
-    assert wrong.as_dict() == quipu.verify(path, jobs=1, expect_root=bytes(32)).as_dict() and wrong.verdict == "mismatch"
+    assert (
+        wrong.as_dict() == quipu.verify(path, jobs=1, expect_root=bytes(32)).as_dict()
+        and wrong.verdict == "mismatch"
+    )
 
 
 def test_many_archives(path, tmp_path):
@@ -190,7 +217,9 @@ def test_many_archives(path, tmp_path):
     log_of(bad).write_bytes(whole)
     found = many([path, bad, path], jobs=2)
     assert [each.verdict for each in found] == ["match", "mismatch", "match"]
-    assert [each.as_dict() for each in found] == [quipu.verify(each, jobs=1).as_dict() for each in (path, bad, path)]
+    assert [each.as_dict() for each in found] == [
+        quipu.verify(each, jobs=1).as_dict() for each in (path, bad, path)
+    ]
     with pytest.raises(ArchiveError, match="no archive"):
         many([path, tmp_path / "none"])
     with pytest.raises(UsageError):
@@ -202,9 +231,15 @@ def test_many_archives_on_the_command_line(path, tmp_path, capsys):
     log_of(bad).write_bytes(log_of(path).read_bytes()[:-60] + bytes(60))
     assert cli.main(["verify", str(path), str(bad), "--json"]) == 1
     told = json.loads(capsys.readouterr().out)
-    assert [each["verdict"] for each in told["archives"]] == ["match", "mismatch"] and told["kernel"] == "pure"
+    assert [each["verdict"] for each in told["archives"]] == ["match", "mismatch"] and told[
+        "kernel"
+    ] == "pure"
     assert cli.main(["verify", str(path), str(path), "--jobs", "2"]) == 0
     assert capsys.readouterr().out.count("MATCH") == 2
-    assert cli.main(["verify"]) == cli.main(["verify", str(path), str(bad), "--expect-root", "00" * 32]) == 2
+    assert (
+        cli.main(["verify"])
+        == cli.main(["verify", str(path), str(bad), "--expect-root", "00" * 32])
+        == 2
+    )
     assert cli.main(["--version"]) == 0
     assert "pure kernel (QUIPU_PURE is set)" in capsys.readouterr().out

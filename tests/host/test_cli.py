@@ -1,7 +1,8 @@
-"""The command `quipu` as a person or a script runs it: exit codes, the one JSON object, and what is on the screen.
+"""The command `quipu` as a person or a script runs it: exit codes, the one JSON object, and what is
+on the screen.
 
-Archives are written by LogWriter, byte for byte the same each time, so that what is printed can be compared as a whole.
-"""
+Archives are written by LogWriter, byte for byte the same each time, so that what is printed can be
+compared as a whole."""
 
 import json
 import os
@@ -29,14 +30,24 @@ NOWHERE = "/dev/there-is-no-such-port"
 
 
 def environment(**more):
-    keep = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR", "COLUMNS")}
+    keep = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("NO_COLOR", "FORCE_COLOR", "COLUMNS")
+    }
     return {**keep, "PYTHONPATH": f"{ROOT / 'host'}{os.pathsep}{ROOT}", **more}
 
 
 def quipu(*arguments, code=0, input=""):
     """Run the command, assert its exit code, and return what it printed on standard output."""
-    done = subprocess.run([*COMMAND, *map(str, arguments)], input=input, capture_output=True, text=True, env=environment(),
-                          check=False)
+    done = subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        input=input,
+        capture_output=True,
+        text=True,
+        env=environment(),
+        check=False,
+    )
     assert done.returncode == code, done.stdout + done.stderr
     if code and "--json" not in arguments and not done.stdout:
         assert done.stderr and "Traceback" not in done.stderr
@@ -60,8 +71,13 @@ def error(*arguments, code, input=""):
 def screen(*arguments, columns=80, **more):
     """Run it in a terminal and return what the terminal got."""
     ours, its = pty.openpty()
-    process = subprocess.Popen([*COMMAND, *map(str, arguments)], stdin=its, stdout=its, stderr=its,
-                               env=environment(TERM="xterm-256color", COLUMNS=str(columns), **more))
+    process = subprocess.Popen(
+        [*COMMAND, *map(str, arguments)],
+        stdin=its,
+        stdout=its,
+        stderr=its,
+        env=environment(TERM="xterm-256color", COLUMNS=str(columns), **more),
+    )
     os.close(its)
     got = b""
     try:
@@ -75,7 +91,8 @@ def screen(*arguments, columns=80, **more):
 
 
 def write(folder, log, cut=None):
-    """Write a log as an archive with a note and a snapshot at its end. cut: (first, last) seq that are left out, declared."""
+    """Write a log as an archive with a note and a snapshot at its end. cut: (first, last) seq that
+    are left out, declared."""
     last = len(log.frames) - 1
     target = archive.Archive.create(folder, log.name, "test")
     target.append(b"".join(log.frames[: cut[0] if cut else None]))
@@ -83,11 +100,14 @@ def write(folder, log, cut=None):
         first = cut[1] + 1
         target.add_segment(first, log.heads[cut[1]])
         target.append(b"".join(log.frames[first:]))
-    for seq in {cut[1], last} if cut else {last}:  # after a gap, a snapshot stands in for what is missing
+    # after a gap, a snapshot stands in for what is missing
+    for seq in {cut[1], last} if cut else {last}:
         replay = Replay()
         for frame in log.frames[: seq + 1]:
             replay.step(frame)
-        target.add_snapshot(seq, snapshot_file.save(replay.kernel, seq, replay.boot, 1, log.name, log.heads[seq]))
+        target.add_snapshot(
+            seq, snapshot_file.save(replay.kernel, seq, replay.boot, 1, log.name, log.heads[seq])
+        )
     target.write_note(archive.Note(last, log.heads[-1], log.roots[-1], 1790000000000))
     target.close()
     return folder
@@ -109,11 +129,13 @@ def flip(path, at, bit=1):
     path.write_bytes(data)
 
 
-# -- verify ---------------------------------------------------------------------------------------------------------------
+# -- verify ----------------------------------------------------------------------------------------
 
 
 def test_a_match_is_shown_as_a_panel(folder, log):
-    assert quipu("verify", "--archive", folder) == f"""\
+    assert (
+        quipu("verify", "--archive", folder)
+        == f"""\
 ╭─ MATCH ──────────────────────────────────────────────────────────────────────╮
 │ board       test                                                             │
 │ log         {log.name.hex()} │
@@ -128,18 +150,32 @@ def test_a_match_is_shown_as_a_panel(folder, log):
 │ MATCH: every frame agrees with an independent replay.                        │
 ╰──────────────────────────────────────────────────────────────────────────────╯
 """
+    )
 
 
 def test_verify_in_json(folder, log):
     told = answer("verify", "--archive", folder)
-    wanted = {"verdict": "match", "frames": 24, "log_bytes": sum(map(len, log.frames)), "chain_head": log.heads[-1].hex(),
-              "state_root": log.roots[-1].hex(), "checkpoints": 2, "snapshots": 1, "first_divergence": None}
+    wanted = {
+        "verdict": "match",
+        "frames": 24,
+        "log_bytes": sum(map(len, log.frames)),
+        "chain_head": log.heads[-1].hex(),
+        "state_root": log.roots[-1].hex(),
+        "checkpoints": 2,
+        "snapshots": 1,
+        "first_divergence": None,
+    }
     assert {name: told[name] for name in wanted} == wanted
 
 
 def test_what_is_known_from_elsewhere_must_agree(folder, log):
     head, root = log.heads[-1].hex(), log.roots[-1].hex()
-    assert answer("verify", "--archive", folder, "--expect-head", head, "--expect-root", root)["verdict"] == "match"
+    assert (
+        answer("verify", "--archive", folder, "--expect-head", head, "--expect-root", root)[
+            "verdict"
+        ]
+        == "match"
+    )
     for option, value in (("--expect-head", root), ("--expect-root", head)):
         told = answer("verify", "--archive", folder, option, value, code=1)
         assert told["verdict"] == "mismatch"
@@ -162,11 +198,13 @@ def test_a_gap_is_an_error_unless_it_is_allowed(log, tmp_path):
     assert text.startswith("┏━ GAP ━") and "seq 10 to 15" in text
 
 
-# -- log and state --------------------------------------------------------------------------------------------------------
+# -- log and state ---------------------------------------------------------------------------------
 
 
 def test_the_log_is_one_line_a_frame(folder, log):
-    assert quipu("log", "--archive", folder) == f"""\
+    assert (
+        quipu("log", "--archive", folder)
+        == f"""\
  0       0.000  genesis      test: 2 dimensions
  1       0.010  boot         boot 1, on chain head {log.heads[0].hex()[:16]}…
  2       0.020  insert       tag 9  "meta!"  [1.5e-05, -3.1e-05]
@@ -192,29 +230,51 @@ def test_the_log_is_one_line_a_frame(folder, log):
 22       0.220  delete-node  node 8
 23       0.230  insert       tag 2  "m"  [0.0002, 1.5e-05]
 """
+    )
 
 
-@pytest.mark.parametrize("filters, seqs", [
-    (("--last", 2), [22, 23]),
-    (("--from", 20), [20, 21, 22, 23]),
-    (("--from", 3, "--to", 5), [3, 4, 5]),
-    (("--type", "put"), [13, 14]),
-    (("--type", "put", "--type", "checkpoint", "--from", 7), [13, 14, 17]),
-    (("--type", "insert", "--last", 1), [23]),
-    (("--from", 24), []),
-])
+@pytest.mark.parametrize(
+    "filters, seqs",
+    [
+        (("--last", 2), [22, 23]),
+        (("--from", 20), [20, 21, 22, 23]),
+        (("--from", 3, "--to", 5), [3, 4, 5]),
+        (("--type", "put"), [13, 14]),
+        (("--type", "put", "--type", "checkpoint", "--from", 7), [13, 14, 17]),
+        (("--type", "insert", "--last", 1), [23]),
+        (("--from", 24), []),
+    ],
+)
 def test_the_log_is_filtered(folder, filters, seqs):
-    assert [frame["seq"] for frame in answer("log", "--archive", folder, *filters)["frames"]] == seqs
+    assert [
+        frame["seq"] for frame in answer("log", "--archive", folder, *filters)["frames"]
+    ] == seqs
 
 
 def test_the_log_in_json_says_all_that_a_frame_says(folder, log):
     frames = answer("log", "--archive", folder)["frames"]
     assert [frame["bytes"] for frame in frames] == [len(frame) for frame in log.frames]
-    assert frames[2] == {"seq": 2, "tick": 20, "bytes": 35, "type": "insert", "tag": 9, "vector": [1 / 65536, -2 / 65536],
-                         "meta": "meta!", "meta_hex": b"meta!".hex()}
+    assert frames[2] == {
+        "seq": 2,
+        "tick": 20,
+        "bytes": 35,
+        "type": "insert",
+        "tag": 9,
+        "vector": [1 / 65536, -2 / 65536],
+        "meta": "meta!",
+        "meta_hex": b"meta!".hex(),
+    }
     assert frames[3]["token"] == b"8 bytes.".hex()
     assert frames[6]["root"] == log.roots[5].hex()
-    assert frames[9] == {"seq": 9, "tick": 90, "bytes": 28, "type": "create-edge", "kind": 7, "from": 7, "to": 8}
+    assert frames[9] == {
+        "seq": 9,
+        "tick": 90,
+        "bytes": 28,
+        "type": "create-edge",
+        "kind": 7,
+        "from": 7,
+        "to": 8,
+    }
 
 
 def test_the_log_of_a_broken_archive_ends_where_it_breaks(folder, log):
@@ -222,12 +282,18 @@ def test_the_log_of_a_broken_archive_ends_where_it_breaks(folder, log):
     told = answer("log", "--archive", folder, code=1)
     assert [frame["seq"] for frame in told["frames"]] == [0, 1, 2, 3, 4]
     assert told["broken"]["seq"] == 5
-    assert quipu("log", "--archive", folder, code=1).splitlines()[-1].startswith("broken at seq 5: frame CRC: expected ")
+    assert (
+        quipu("log", "--archive", folder, code=1)
+        .splitlines()[-1]
+        .startswith("broken at seq 5: frame CRC: expected ")
+    )
 
 
 def test_the_state_is_counted_and_listed(folder, log):
     lines = [line.rstrip() for line in quipu("state", "--archive", folder, "--at", 14).splitlines()]
-    assert lines == f"""\
+    assert (
+        lines
+        == f"""\
 seq        14
 state root {log.roots[14].hex()}
 sizes      2 dimensions, 5 B of metadata, 7 B of value
@@ -256,18 +322,34 @@ keys: 1 of 3
  "temp"   "21.5"               14
 at seq 14, 2023-11-14 22:13:20.140 UTC ± 50 ms
 """.splitlines()
+    )
 
 
 def test_the_state_in_json(folder, log):
     told = answer("state", "--archive", folder, "--at", 14)
-    assert (told["seq"], told["root"], told["chain_head"]) == (14, log.roots[14].hex(), log.heads[14].hex())
+    assert (told["seq"], told["root"], told["chain_head"]) == (
+        14,
+        log.roots[14].hex(),
+        log.heads[14].hex(),
+    )
     assert told["counts"] == {"records": 2, "nodes": 2, "edges": 2, "keys": 1}
-    assert told["nodes"] == [{"id": 7, "kind": 3, "record": 2}, {"id": 8, "kind": 4, "record": None}]
-    assert told["keys"] == [{"name": "temp", "name_hex": "74656d70", "seq": 14, "value": "21.5", "value_hex": "32312e35"}]
+    assert told["nodes"] == [
+        {"id": 7, "kind": 3, "record": 2},
+        {"id": 8, "kind": 4, "record": None},
+    ]
+    assert told["keys"] == [
+        {
+            "name": "temp",
+            "name_hex": "74656d70",
+            "seq": 14,
+            "value": "21.5",
+            "value_hex": "32312e35",
+        }
+    ]
     assert answer("state", "--archive", folder)["root"] == log.roots[-1].hex()
 
 
-# -- the screen -----------------------------------------------------------------------------------------------------------
+# -- the screen ------------------------------------------------------------------------------------
 
 
 def test_a_terminal_of_80_columns_holds_every_line(folder):
@@ -279,7 +361,9 @@ def test_a_terminal_of_80_columns_holds_every_line(folder):
 
 def test_colour_is_for_terminals_that_want_it(folder):
     assert "\x1b[" in screen("verify", "--archive", folder)
-    assert not re.search(r"\x1b\[[0-9;]*3[0-9]", screen("verify", "--archive", folder, NO_COLOR="1"))
+    assert not re.search(
+        r"\x1b\[[0-9;]*3[0-9]", screen("verify", "--archive", folder, NO_COLOR="1")
+    )
     assert "\x1b" not in quipu("verify", "--archive", folder)
 
 
@@ -301,20 +385,62 @@ def test_every_command_has_help_with_an_example_and_json(verb):
     assert max(map(len, text.splitlines())) <= 80
 
 
-INFO = {"board": "B/1", "machine": "M", "firmware": "0.1.0", "micropython": "1.25.0", "provider": "viper", "heap_used": 2048,
-        "heap_free": 100, "damage": None, "configured": False}
-LOG = {"configured": True, "log": "ab", "policy": 1, "cuts": [[7, 12]], "snapshots": [5], "seq": 9, "head": "cd", "root": "ef",
-       "boot": 2, "records": 1, "nodes": 2, "edges": 3, "keys": 4, "log_free": 1024, "log_size": 2048,
-       "config": {"dim": 2, "records": 9, "nodes": 9, "edges": 9, "keys": 9, "meta_bytes": 5, "value_bytes": 6}}
+INFO = {
+    "board": "B/1",
+    "machine": "M",
+    "firmware": "0.1.0",
+    "micropython": "1.25.0",
+    "provider": "viper",
+    "heap_used": 2048,
+    "heap_free": 100,
+    "damage": None,
+    "configured": False,
+}
+LOG = {
+    "configured": True,
+    "log": "ab",
+    "policy": 1,
+    "cuts": [[7, 12]],
+    "snapshots": [5],
+    "seq": 9,
+    "head": "cd",
+    "root": "ef",
+    "boot": 2,
+    "records": 1,
+    "nodes": 2,
+    "edges": 3,
+    "keys": 4,
+    "log_free": 1024,
+    "log_size": 2048,
+    "config": {
+        "dim": 2,
+        "records": 9,
+        "nodes": 9,
+        "edges": 9,
+        "keys": 9,
+        "meta_bytes": 5,
+        "value_bytes": 6,
+    },
+}
 
 
-@pytest.mark.parametrize("board, lines", [
-    ({}, ["log      none yet: the region is blank; begin one with `quipu configure PORT`"]),
-    ({"damage": "sector 3", "configured": True, "log": "ab"}, ["damage   sector 3"]),
-    (LOG, ["seq        9, boot 2", "power cuts after seq 7 (12 B)",
-           "contents   1 of 9 records, 2 of 9 nodes, 3 of 9 edges, 4 of 9 keys",
-           "log space  1.0 KiB of 2.0 KiB free; when full: overwrite", "snapshots  seq 5"]),
-])
+@pytest.mark.parametrize(
+    "board, lines",
+    [
+        ({}, ["log      none yet: the region is blank; begin one with `quipu configure PORT`"]),
+        ({"damage": "sector 3", "configured": True, "log": "ab"}, ["damage   sector 3"]),
+        (
+            LOG,
+            [
+                "seq        9, boot 2",
+                "power cuts after seq 7 (12 B)",
+                "contents   1 of 9 records, 2 of 9 nodes, 3 of 9 edges, 4 of 9 keys",
+                "log space  1.0 KiB of 2.0 KiB free; when full: overwrite",
+                "snapshots  seq 5",
+            ],
+        ),
+    ],
+)
 def test_what_a_board_says_of_itself_is_shown(board, lines, capsys):
     render.show(boards.show_info({**INFO, **board}))
     shown = capsys.readouterr().out.splitlines()
@@ -322,17 +448,31 @@ def test_what_a_board_says_of_itself_is_shown(board, lines, capsys):
     assert any("none yet" in line for line in shown) is not bool(board)
 
 
-# -- bad input ------------------------------------------------------------------------------------------------------------
+# -- bad input -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("arguments", [
-    ("--no-such-option",), ("no-such-command",), ("verify",), ("insert",), ("insert", NOWHERE), ("record", NOWHERE, "seven"),
-    ("record", NOWHERE, 2**32), ("record", NOWHERE, -1), ("insert", NOWHERE, 1, "--tag", 2**32),
-    ("configure", NOWHERE, "--dim", 0),
-    ("update", NOWHERE, 1, "--meta", "a", "--meta-hex", "61"), ("insert", NOWHERE, 1, "--meta-hex", "0"),
-    ("put", NOWHERE, "k", "zz", "--hex"), ("log", "--archive", "x", "--type", "nonsense"), ("search", NOWHERE, 1, "-k", 0),
-    ("verify", "--archive", "x", "--expect-root", "12"), ("verify", "--archive", "x", "--expect-head", "z" * 64),
-])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--no-such-option",),
+        ("no-such-command",),
+        ("verify",),
+        ("insert",),
+        ("insert", NOWHERE),
+        ("record", NOWHERE, "seven"),
+        ("record", NOWHERE, 2**32),
+        ("record", NOWHERE, -1),
+        ("insert", NOWHERE, 1, "--tag", 2**32),
+        ("configure", NOWHERE, "--dim", 0),
+        ("update", NOWHERE, 1, "--meta", "a", "--meta-hex", "61"),
+        ("insert", NOWHERE, 1, "--meta-hex", "0"),
+        ("put", NOWHERE, "k", "zz", "--hex"),
+        ("log", "--archive", "x", "--type", "nonsense"),
+        ("search", NOWHERE, 1, "-k", 0),
+        ("verify", "--archive", "x", "--expect-root", "12"),
+        ("verify", "--archive", "x", "--expect-head", "z" * 64),
+    ],
+)
 def test_what_cannot_be_meant_is_a_usage_error(arguments):
     kind, message = error(*arguments, code=2)
     assert kind == "UsageError" and message
@@ -346,14 +486,30 @@ def test_only_finite_decimals_are_components(component):
         assert kind == "Invalid" and repr(component) in message
 
 
-@pytest.mark.parametrize("line, says", [
-    ("[1, NaN]", "NaN"), ("[1, -Infinity]", "Infinity"), ("[1, true]", "True"), ("{}", "expected"), ("7", "expected"),
-    ("[1", "line 2"), ('{"vector": [1], "tga": 3}', "tga"), ('{"vector": [1], "meta": 3}', "line 2"),
-    ('{"vector": [1], "meta_hex": "0"}', "line 2"), ('{"vector": "12"}', "expected"), ('{"vector": [1], "tag": "3"}', "tag"),
-])
+@pytest.mark.parametrize(
+    "line, says",
+    [
+        ("[1, NaN]", "NaN"),
+        ("[1, -Infinity]", "Infinity"),
+        ("[1, true]", "True"),
+        ("{}", "expected"),
+        ("7", "expected"),
+        ("[1", "line 2"),
+        ('{"vector": [1], "tga": 3}', "tga"),
+        ('{"vector": [1], "meta": 3}', "line 2"),
+        ('{"vector": [1], "meta_hex": "0"}', "line 2"),
+        ('{"vector": "12"}', "expected"),
+        ('{"vector": [1], "tag": "3"}', "tag"),
+    ],
+)
 def test_a_bad_line_stops_all_of_the_input(line, says):
     kind, message = error("insert", NOWHERE, "-", input=f"[1, 2]\n{line}\n", code=1)
-    assert kind == "Invalid" and "line 2" in message and says in message and "nothing was inserted" in message
+    assert (
+        kind == "Invalid"
+        and "line 2" in message
+        and says in message
+        and "nothing was inserted" in message
+    )
 
 
 def test_a_folder_that_is_no_archive(tmp_path):
@@ -365,7 +521,8 @@ def test_a_folder_that_is_no_archive(tmp_path):
 
 
 def test_a_half_written_archive(folder, log):
-    """A torn frame before the note is a loss; the same bytes past the note are a sync that broke off."""
+    """A torn frame before the note is a loss; the same bytes past the note are a sync that broke
+    off."""
     frames = folder / "frames" / "0000000000.log"
     frames.write_bytes(frames.read_bytes()[:-5])
     assert answer("verify", "--archive", folder, code=1)["first_divergence"]["seq"] == 23
@@ -381,7 +538,12 @@ def test_a_seq_that_the_archive_has_not(folder):
 
 
 def test_a_port_that_is_none():
-    for arguments in (("info", NOWHERE), ("insert", NOWHERE, -1), ("sync", NOWHERE, "--archive", "x"), ("info", "nonsense://x")):
+    for arguments in (
+        ("info", NOWHERE),
+        ("insert", NOWHERE, -1),
+        ("sync", NOWHERE, "--archive", "x"),
+        ("info", "nonsense://x"),
+    ):
         kind, message = error(*arguments, code=3)
         assert kind == "CannotOpen" and arguments[1] in message
     assert not Path("x").exists()
@@ -389,7 +551,9 @@ def test_a_port_that_is_none():
 
 def test_ports_are_listed():
     told = answer("ports")
-    assert isinstance(told["ports"], list) and all({"port", "answer"} <= set(each) for each in told["ports"])
+    assert isinstance(told["ports"], list) and all(
+        {"port", "answer"} <= set(each) for each in told["ports"]
+    )
     assert quipu("ports").startswith("no serial port found" if not told["ports"] else " port")
 
 
@@ -409,19 +573,25 @@ def test_a_port_without_a_board(folder, tmp_path):
 
 def test_a_reader_that_leaves_early_is_not_told_off(folder):
     script = f"{sys.executable} -m quipu.cli log --archive {folder} | head -1"
-    done = subprocess.run(script, shell=True, capture_output=True, text=True, env=environment(), check=False)
+    done = subprocess.run(
+        script, shell=True, capture_output=True, text=True, env=environment(), check=False
+    )
     assert (done.stderr, done.stdout.split()[2]) == ("", "genesis")
 
 
-# -- on an emulated board -------------------------------------------------------------------------------------------------
+# -- on an emulated board --------------------------------------------------------------------------
 
 
 class Emulated:
     """`quipu emulate` as a process."""
 
     def __init__(self, *arguments):
-        self.process = subprocess.Popen([*COMMAND, "emulate", *map(str, arguments), "--json"], stdout=subprocess.PIPE, text=True,
-                                        env=environment())
+        self.process = subprocess.Popen(
+            [*COMMAND, "emulate", *map(str, arguments), "--json"],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment(),
+        )
         self.told = json.loads(self.process.stdout.readline())
         self.port = self.told["port"]
 
@@ -493,17 +663,27 @@ def test_a_session_on_a_board(board, tmp_path):
     assert told["board"].startswith(BOARD) and dim == 16
     first = answer("insert", board, *([-1.5] * dim), "--tag", 3, "--meta", "one")["id"]
     second = answer("insert", board, *([65536] * dim), "--q16", "--meta-hex", "00ff")["id"]
-    lines = "".join(json.dumps({"vector": [i] * dim, "tag": i, "meta": f"m{i}"}) + "\n" for i in range(2, 5))
+    lines = "".join(
+        json.dumps({"vector": [i] * dim, "tag": i, "meta": f"m{i}"}) + "\n" for i in range(2, 5)
+    )
     many = answer("insert", board, "-", input=lines)["ids"]
     assert len({first, second, *many}) == 5
     record = answer("record", board, first)
-    assert record == {"id": first, "tag": 3, "vector": [-1.5] * dim, "meta": "one", "meta_hex": b"one".hex()}
+    assert record == {
+        "id": first,
+        "tag": 3,
+        "vector": [-1.5] * dim,
+        "meta": "one",
+        "meta_hex": b"one".hex(),
+    }
     assert answer("record", board, second)["vector"] == [1] * dim
     assert answer("update", board, first, "--tag", 4, "--meta", "-x")["seq"] > many[-1]
     assert answer("record", board, first)["meta"] == "-x"
     found = answer("search", board, *([-1] * dim), "-k", 2)["results"]
     assert found[0] == {"id": first, "distance": dim * 2**30, "l2": 2.0} and len(found) == 2
-    assert [r["id"] for r in answer("search", board, *([0] * dim), "--tag", 3)["results"]] == [many[1]]
+    assert [r["id"] for r in answer("search", board, *([0] * dim), "--tag", 3)["results"]] == [
+        many[1]
+    ]
 
     node = answer("create-node", board, 7, "--record", first)["id"]
     other = answer("create-node", board, 8)["id"]
@@ -511,7 +691,9 @@ def test_a_session_on_a_board(board, tmp_path):
     assert answer("edge", board, edge) == {"id": edge, "kind": 5, "from": node, "to": other}
     assert answer("node", board, node) == {"id": node, "kind": 7, "record": first, "edges": [edge]}
     assert answer("neighbours", board, node, "--depth", 2)["neighbours"] == [
-        {"node": node, "distance": 0}, {"node": other, "distance": 1}]
+        {"node": node, "distance": 0},
+        {"node": other, "distance": 1},
+    ]
     assert len(answer("neighbours", board, other, "--kind", 5)["neighbours"]) == 1
     assert len(answer("neighbours", board, other, "--direction", "in")["neighbours"]) == 2
 
@@ -533,9 +715,17 @@ def test_a_session_on_a_board(board, tmp_path):
     pulled = answer("sync", board, "--archive", folder)
     assert pulled["frames"] > 20 and pulled["snapshot"] == covered
     verdict = answer("verify", "--archive", folder, "--port", board)
-    assert verdict["verdict"] == "match" and verdict["live"]["root"] == verdict["state_root"] == pulled["root"]
+    assert (
+        verdict["verdict"] == "match"
+        and verdict["live"]["root"] == verdict["state_root"] == pulled["root"]
+    )
     assert verdict["snapshots"] == 1
-    assert answer("state", "--archive", folder)["counts"] == {"records": 4, "nodes": 1, "edges": 0, "keys": 1}
+    assert answer("state", "--archive", folder)["counts"] == {
+        "records": 4,
+        "nodes": 1,
+        "edges": 0,
+        "keys": 1,
+    }
     assert "MATCH" in quipu("verify", "--archive", folder, "--port", board)
     assert "nothing new" in quipu("sync", board, "--archive", folder)
 
@@ -560,9 +750,14 @@ def test_what_a_board_refuses_changes_nothing(board):
     ):
         told, message = error(*arguments, code=1)
         assert (told, bool(message)) == (kind, True), arguments
-    assert error("insert", board, "-", input=f"{[1] * dim}\n{[1] * (dim - 1)}\n", code=1)[0] == "WrongDimension"
+    assert (
+        error("insert", board, "-", input=f"{[1] * dim}\n{[1] * (dim - 1)}\n", code=1)[0]
+        == "WrongDimension"
+    )
     after = answer("info", board)
-    assert [after[name] for name in ("seq", "head", "root")] == [before[name] for name in ("seq", "head", "root")]
+    assert [after[name] for name in ("seq", "head", "root")] == [
+        before[name] for name in ("seq", "head", "root")
+    ]
 
 
 def test_a_full_pool_is_refused_and_says_how_far_it_came():
@@ -571,7 +766,11 @@ def test_a_full_pool_is_refused_and_says_how_far_it_came():
     try:
         vector = [1] * 16
         kind, message = error("insert", it.port, "-", input=f"{vector}\n" * 258, code=1)
-        assert kind == "Full" and "all 256 record slots" in message and "of 258 records, the first 256 were inserted" in message
+        assert (
+            kind == "Full"
+            and "all 256 record slots" in message
+            and "of 258 records, the first 256 were inserted" in message
+        )
         info = answer("info", it.port)
         assert (info["records"], info["config"]["dim"]) == (256, 16)
         assert error("insert", it.port, *vector, code=1)[0] == "Full"

@@ -13,10 +13,10 @@ from tests.host.test_cli import NOWHERE, answer, error, flip, quipu
 @pytest.fixture
 def folder(tmp_path):
     log = Log()
-    log.clock(START, 5, 1000)      # 1
-    log.insert(1, 2, 5, b"one")    # 2
-    log.put("mode", "slow")        # 3
-    log.put("mode", "fast")        # 4
+    log.clock(START, 5, 1000)  # 1
+    log.insert(1, 2, 5, b"one")  # 2
+    log.put("mode", "slow")  # 3
+    log.put("mode", "fast")  # 4
     return log.archive(tmp_path / "a", START + 1000)
 
 
@@ -25,24 +25,48 @@ def test_a_value_now_and_then_with_the_moment_and_its_uncertainty(folder):
     assert quipu("get", folder, "mode", "--at", 3).startswith("slow\nat seq 3,")
     told = answer("get", folder, "mode", "--at", "2023-11-14T22:13:20.029Z")
     assert told["value"] == "slow"
-    assert told["moment"] == {"seq": 3, "unix_ms": START + 20, "uncertainty_ms": 5} and told["damage"] is None
+    assert (
+        told["moment"] == {"seq": 3, "unix_ms": START + 20, "uncertainty_ms": 5}
+        and told["damage"] is None
+    )
 
 
 def test_history_diff_explain_query_and_index(folder):
-    assert [each["value"] for each in answer("history", folder, "mode")["versions"]] == ["fast", "slow"]
-    assert answer("diff", f"{folder}@3", folder)["keys"]["changed"][0]["fields"]["value"] == ["slow", "fast"]
+    assert [each["value"] for each in answer("history", folder, "mode")["versions"]] == [
+        "fast",
+        "slow",
+    ]
+    assert answer("diff", f"{folder}@3", folder)["keys"]["changed"][0]["fields"]["value"] == [
+        "slow",
+        "fast",
+    ]
     assert [each["type"] for each in answer("explain", folder, "record:2")["frames"]] == ["insert"]
     rows = quipu("query", folder, "keys", "--where", 'value = "fast"', "--format", "jsonl")
-    assert json.loads(rows) == {"name": "mode", "name_hex": "6d6f6465", "seq": 4, "value": "fast", "value_hex": "66617374"}
-    assert answer("search", folder, 1, 2, "--at", 2)["results"] == [{"id": 2, "distance": 0, "l2": 0.0}]
+    assert json.loads(rows) == {
+        "name": "mode",
+        "name_hex": "6d6f6465",
+        "seq": 4,
+        "value": "fast",
+        "value_hex": "66617374",
+    }
+    assert answer("search", folder, 1, 2, "--at", 2)["results"] == [
+        {"id": 2, "distance": 0, "l2": 0.0}
+    ]
     assert answer("index", folder, "--rebuild")["seq"] == 4
 
 
-@pytest.mark.parametrize("arguments, code, says", (
-    (("get", "mode", "--at", "99"), 2, "its frames are seq 0 to 4"), (("get", "mode", "--at", "noon"), 2, "is no moment"),
-    (("get", "none"), 1, "no key has the name"), (("get", "mode", "--at", "2020-01-01T00:00Z"), 2, "before the archive begins"),
-    (("get", "mode", "--at", "2033-01-01T00:00Z"), 2, "after the archive's end"),
-    (("query", "keys", "--where", "value ="), 2, "character 8 on"), (("query", "keys", "--format", "arrow"), 2, "-o")))
+@pytest.mark.parametrize(
+    "arguments, code, says",
+    (
+        (("get", "mode", "--at", "99"), 2, "its frames are seq 0 to 4"),
+        (("get", "mode", "--at", "noon"), 2, "is no moment"),
+        (("get", "none"), 1, "no key has the name"),
+        (("get", "mode", "--at", "2020-01-01T00:00Z"), 2, "before the archive begins"),
+        (("get", "mode", "--at", "2033-01-01T00:00Z"), 2, "after the archive's end"),
+        (("query", "keys", "--where", "value ="), 2, "character 8 on"),
+        (("query", "keys", "--format", "arrow"), 2, "-o"),
+    ),
+)
 def test_errors_have_their_exit_codes(folder, arguments, code, says):
     assert says in error(arguments[0], folder, *arguments[1:], code=code)[1]
 
@@ -70,7 +94,11 @@ def test_damage_that_an_index_of_before_knows_nothing_of(folder, indexed):
     assert answer("state", folder, "--at", 1, code=1)["seq"] == 1
     assert answer("diff", f"{folder}@1", folder, code=1)["b"]["seq"] == 2
     kind, message = error("get", folder, "mode", code=1)
-    assert kind == "NotFound" and "at seq 2; damaged after that: " in message and "seq 3: frame CRC" in message
+    assert (
+        kind == "NotFound"
+        and "at seq 2; damaged after that: " in message
+        and "seq 3: frame CRC" in message
+    )
     assert error("get", folder, "mode", "--at", 3, code=1)[0] == "ArchiveDamage"
 
 

@@ -1,4 +1,5 @@
-"""Flashing from a program: what is there is not written again, what is stale goes, and the board then answers as Quipu."""
+"""Flashing from a program: what is there is not written again, what is stale goes, and the board
+then answers as Quipu."""
 
 import hashlib
 
@@ -32,31 +33,54 @@ def on(emulator, code):
 def test_what_a_board_gets(compiler):
     facts = images.board_facts(BOARD)
     sources, compiled = deploy.files(facts), deploy.files(facts, compiler)
-    assert [path.replace(".mpy", ".py") for path in compiled] == [path.replace(".mpy", ".py") for path in sources]
-    assert {path.rpartition("/")[0] for path in sources} == {"/lib/shared_kernel", "/lib/quipu", "/lib", ""}
+    assert [path.replace(".mpy", ".py") for path in compiled] == [
+        path.replace(".mpy", ".py") for path in sources
+    ]
+    assert {path.rpartition("/")[0] for path in sources} == {
+        "/lib/shared_kernel",
+        "/lib/quipu",
+        "/lib",
+        "",
+    }
     assert sources[deploy.NATIVE] == compiled[deploy.NATIVE] == natives.build("armv7m").read_bytes()
     assert sources.keys() - deploy.files(facts, native=False).keys() == {deploy.NATIVE}
-    assert b"def sub(" in sources["/lib/shared_kernel/fixed.py"] and compiled["/lib/shared_kernel/fixed.mpy"][:1] == b"M"
-    assert compiled == deploy.files(facts, compiler)  # the same bytes each time, or every deploy would write them anew
-    assert all(b"/" + str(images.checkout_root()).encode() not in content for content in compiled.values())
+    assert (
+        b"def sub(" in sources["/lib/shared_kernel/fixed.py"]
+        and compiled["/lib/shared_kernel/fixed.mpy"][:1] == b"M"
+    )
+    # the same bytes each time, or every deploy would write them anew
+    assert compiled == deploy.files(facts, compiler)
+    assert all(
+        b"/" + str(images.checkout_root()).encode() not in content for content in compiled.values()
+    )
 
 
 def test_a_board_becomes_a_quipu_board(emulator, compiler):
     facts = images.board_facts(BOARD)
     would = flash(emulator.port, dry_run=True)
-    assert set(would.write) - set(flash(emulator.port, main=None, dry_run=True).write) == {"/main.py"}
+    assert set(would.write) - set(flash(emulator.port, main=None, dry_run=True).write) == {
+        "/main.py"
+    }
     with pytest.raises(quipu.errors.PortError, match="no Quipu"):
         quipu.connect(emulator.port)
 
     first = flash(emulator.port)
-    assert set(first.write) == {*deploy.files(facts, compiler), "/main.py"} and not first.keep and not first.remove
+    assert (
+        set(first.write) == {*deploy.files(facts, compiler), "/main.py"}
+        and not first.keep
+        and not first.remove
+    )
     assert first == would
     with quipu.connect(emulator.port) as board:
         info = board.info()
         assert info["board"].startswith(BOARD) and info["configured"]
 
-    on(emulator, "open('/lib/quipu/memory.py', 'w').write('raise ValueError')\n"  # MicroPython would take it before memory.mpy
-                 "open('/lib/quipu/viper.mpy', 'w').write('old')\nopen('/mine.py', 'w').write('1')")
+    # MicroPython would take it before memory.mpy
+    on(
+        emulator,
+        "open('/lib/quipu/memory.py', 'w').write('raise ValueError')\n"
+        "open('/lib/quipu/viper.mpy', 'w').write('old')\nopen('/mine.py', 'w').write('1')",
+    )
     second = flash(emulator.port, main=None)
     assert second.write == ["/lib/quipu/viper.mpy"] and second.remove == ["/lib/quipu/memory.py"]
     assert len(second.keep) == len(first.write) - 2

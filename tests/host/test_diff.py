@@ -12,7 +12,8 @@ from tests.host.past import Log, replayed
 
 
 def apply(before, found):
-    """Return a state's contents after the differences that were found: the check that they leave nothing out."""
+    """Return a state's contents after the differences that were found: the check that they leave
+    nothing out."""
     out = {}
     for pool in describe.POOLS:
         name = "name_hex" if pool == "keys" else "id"
@@ -84,5 +85,7 @@ def test_states_of_other_dimensions_do_not_belong_together(tmp_path, monkeypatch
     a = quipu.open(Log("board/1").archive(tmp_path / "a"))
     monkeypatch.setattr(past, "CONFIG", (3, *past.CONFIG[1:]))
     b = quipu.open(Log("board/2").archive(tmp_path / "b"))
-    with pytest.raises(UsageError, match="do not belong together: one's vectors have 2 dimensions, the other's 3"):
+    with pytest.raises(
+        UsageError, match="do not belong together: one's vectors have 2 dimensions, the other's 3"
+    ):
         a.diff(None, b)

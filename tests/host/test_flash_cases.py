@@ -1,5 +1,6 @@
-"""Histories in which flash format 1 lost data or kept silent, by the numbers of their reports (22, 23, 25, 29; 32 is in tests/drivers):
-each in format 2, on the board's own store and by what the laptop reads from an image."""
+"""Histories in which flash format 1 lost data or kept silent, by the numbers of their reports (22,
+23, 25, 29; 32 is in tests/drivers): each in format 2, on the board's own store and by what the
+laptop reads from an image."""
 
 import random
 
@@ -41,7 +42,7 @@ def image(flash):
     return FlashImage(bytes(flash.memory), flash.sector, flash.page, flash.unit)
 
 
-# -- 22: one bit of the only header flipped -------------------------------------------------------------------------------
+# -- 22: one bit of the only header flipped --------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +61,16 @@ def test_case_22_a_flipped_bit_in_either_copy_of_the_only_header_loses_nothing(y
     for copy in (0, 1):
         for bit in range(104 * 8):
             memory = bytearray(flash.memory)
-            memory[region.header_at(old.order[0]) + copy * region.header_size + bit // 8] ^= 1 << bit % 8
+            memory[region.header_at(old.order[0]) + copy * region.header_size + bit // 8] ^= (
+                1 << bit % 8
+            )
             store = mount(ReadOnly(memory, 9))
-            assert (store.damage, store.seq, store.head, store.kernel.root()) == (None, old.seq, old.head, old.kernel.root()), (copy, bit)
+            assert (store.damage, store.seq, store.head, store.kernel.root()) == (
+                None,
+                old.seq,
+                old.head,
+                old.kernel.root(),
+            ), (copy, bit)
 
 
 def test_case_22_a_log_of_which_one_copy_is_lost_goes_on(young):
@@ -74,8 +82,14 @@ def test_case_22_a_log_of_which_one_copy_is_lost_goes_on(young):
         store = mount(other)
         give(store, k.PUT, f.put("later", b"on"))
         again = mount(other)
-        assert (again.damage, again.seq, again.kernel.root()) == (None, store.seq, store.kernel.root())
-        assert [(each.first, each.last) for each in Found(image(other)).stretches] == [(0, store.seq)]
+        assert (again.damage, again.seq, again.kernel.root()) == (
+            None,
+            store.seq,
+            store.kernel.root(),
+        )
+        assert [(each.first, each.last) for each in Found(image(other)).stretches] == [
+            (0, store.seq)
+        ]
 
 
 def test_case_22_with_both_copies_lost_it_is_damage_and_nothing_is_written(young, tmp_path):
@@ -85,14 +99,22 @@ def test_case_22_with_both_copies_lost_it_is_damage_and_nothing_is_written(young
     for turn in range(60):
         memory = bytearray(flash.memory)
         for copy in (0, 1):
-            memory[at + copy * old.region.header_size + chance.randrange(104)] ^= 1 << chance.randrange(8)
+            memory[at + copy * old.region.header_size + chance.randrange(104)] ^= (
+                1 << chance.randrange(8)
+            )
         store = mount(ReadOnly(memory, 9))
         assert "no run of its log can be read" in store.damage and store.kernel is None
-        for act, *args in ((store.configure, CONFIG, bytes(16), "another"), (give, store, k.PUT, f.put("a", b"b")), (store.take_snapshot,)):
+        for act, *args in (
+            (store.configure, CONFIG, bytes(16), "another"),
+            (give, store, k.PUT, f.put("a", b"b")),
+            (store.take_snapshot,),
+        ):
             with pytest.raises(Damage):
                 act(*args)
         held = Found(FlashImage(bytes(memory), 4096, 256, 4))
-        assert [(each.first, each.last) for each in held.stretches] == [(0, old.seq)], "the genesis proves all of it"
+        assert [(each.first, each.last) for each in held.stretches] == [(0, old.seq)], (
+            "the genesis proves all of it"
+        )
         if turn == 0:
             result, verdict = recover.recover(held, tmp_path)
             assert (verdict.verdict, verdict.state_root) == ("match", old.kernel.root().hex())
@@ -100,7 +122,8 @@ def test_case_22_with_both_copies_lost_it_is_damage_and_nothing_is_written(young
 
 
 def test_case_22_and_32_a_question_changes_no_byte_of_a_region_that_cannot_be_read(tmp_path):
-    """The real firmware: `quipu info` over the link, of a log whose only header is lost, and of somebody else's files."""
+    """The real firmware: `quipu info` over the link, of a log whose only header is lost, and of
+    somebody else's files."""
     flash = RamFlash(SECTORS)
     store = begin(flash)
     every_type(store)
@@ -108,7 +131,10 @@ def test_case_22_and_32_a_question_changes_no_byte_of_a_region_that_cannot_be_re
     for copy in (0, 1):
         lost[store.region.header_at(store.order[0]) + copy * store.region.header_size + 9] ^= 8
     files = b"\xff" * (SECTORS - 10) * SECTOR + b"littlefs".ljust(SECTOR, b"\0") * 10
-    for name, memory, why in (("lost", lost, "no run of its log can be read"), ("files", files, "sector 22 begins with 6c6974746c656673")):
+    for name, memory, why in (
+        ("lost", lost, "no run of its log can be read"),
+        ("files", files, "sector 22 begins with 6c6974746c656673"),
+    ):
         path = tmp_path / name
         path.write_bytes(memory)
         with UnixBoard(path) as there, quipu.connect(there.port) as board:
@@ -116,7 +142,9 @@ def test_case_22_and_32_a_question_changes_no_byte_of_a_region_that_cannot_be_re
             with pytest.raises(Damage, match="not blank"):
                 board.configure(CONFIG, bytes(16))
         assert info["configured"] is False and info["format"] == 2 and why in info["damage"]
-        assert "none: the region holds something else" in "".join(str(cell) for cell in show_info(info).columns[1].cells)
+        assert "none: the region holds something else" in "".join(
+            str(cell) for cell in show_info(info).columns[1].cells
+        )
         assert path.read_bytes() == memory
 
 
@@ -134,15 +162,17 @@ def test_case_22_one_sector_record_or_all_lost_is_no_blank_region(young):
     assert (store.damage, store.seq, store.kernel.root()) == (None, old.seq, old.kernel.root())
 
 
-# -- 23: a frame inside of a record ---------------------------------------------------------------------------------------
+# -- 23: a frame inside of a record ----------------------------------------------------------------
 
 
 def containing(store, head):
-    """Return an insert's payload that holds, where the frame is a multiple of 4 in, a whole boot frame of this log with the seq of that
-    insert."""
+    """Return an insert's payload that holds, where the frame is a multiple of 4 in, a whole boot
+    frame of this log with the seq of that insert."""
     boot = f.frame(f.BOOT, f.boot(store.boot + 1, head, 0), store.seq + 1, 0, store.seed)
     inside = b"\0\0" + boot + b"\0\0"  # the vector stands 18 bytes into the frame
-    return f.insert([int.from_bytes(inside[i : i + 4], "little", signed=True) for i in range(0, 64, 4)])
+    return f.insert(
+        [int.from_bytes(inside[i : i + 4], "little", signed=True) for i in range(0, 64, 4)]
+    )
 
 
 @pytest.mark.parametrize("wrong", [False, True])
@@ -158,10 +188,16 @@ def test_case_23_a_boot_frame_inside_of_an_insert_is_content(wrong, boots):
         again = mount(flash)
         assert (again.damage, again.kernel.root(), again.cuts) == (None, store.kernel.root(), [])
         assert again.kernel.record(ident) and again.kernel.key(b"after") == (seq, b"it")
-        give(again, k.DELETE_KEY, f.delete_key("k")) if again.kernel.keys.live() > 1 else give(again, k.PUT, f.put("k", b"v"))
+        give(again, k.DELETE_KEY, f.delete_key("k")) if again.kernel.keys.live() > 1 else give(
+            again, k.PUT, f.put("k", b"v")
+        )
         store = again
     held = Found(image(flash))
-    assert [(each.first, each.last) for each in held.stretches] == [(0, store.seq)] and held.left == [] and held.damage is None
+    assert (
+        [(each.first, each.last) for each in held.stretches] == [(0, store.seq)]
+        and held.left == []
+        and held.damage is None
+    )
 
 
 @pytest.mark.parametrize("wrong", [False, True])
@@ -179,7 +215,7 @@ def test_case_23_it_is_not_followed_where_the_insert_is_torn(wrong):
     assert held.stretches[0].last == before and held.left == []
 
 
-# -- 25: recover was silent -----------------------------------------------------------------------------------------------
+# -- 25: recover was silent ------------------------------------------------------------------------
 
 
 def fifty():
@@ -206,12 +242,19 @@ def test_case_25_what_stands_behind_the_end_is_counted_and_named(tmp_path):
         flash.memory[at + bit // 8] ^= 1 << bit % 8
         held = Found(image(flash))
         assert held.stretches[0].last == 20 and held.damage, bit
-        assert [(each.frames, each.bytes, each.first, each.last) for each in held.left] == [(28, size, 22, 49)], bit
+        assert [(each.frames, each.bytes, each.first, each.last) for each in held.left] == [
+            (28, size, 22, 49)
+        ], bit
         if bit == 99:
             result, verdict = recover.recover(held, tmp_path)
             told = judged(result, verdict)
-            assert told["exit_code"] == 1 and told["left"] == [{"sector": 4, "frames": 28, "bytes": size, "first": 22, "last": 49}]
-            assert f"28 whole frames of this log, {size:,} bytes, seq 22 to 49" in told["verdict"]["doubt"]
+            assert told["exit_code"] == 1 and told["left"] == [
+                {"sector": 4, "frames": 28, "bytes": size, "first": 22, "last": 49}
+            ]
+            assert (
+                f"28 whole frames of this log, {size:,} bytes, seq 22 to 49"
+                in told["verdict"]["doubt"]
+            )
             assert "acknowledged frames may be missing" in told["verdict"]["doubt"]
         flash.memory[at + bit // 8] ^= 1 << bit % 8
 
@@ -234,11 +277,12 @@ def test_case_25_no_single_flip_anywhere_in_the_log_is_passed_over_in_silence(tm
         flash.memory[at + bit // 8] ^= 1 << bit % 8
 
 
-# -- 29: sectors that stop erasing ----------------------------------------------------------------------------------------
+# -- 29: sectors that stop erasing -----------------------------------------------------------------
 
 
 def life_with_dead_sectors(seed, count, mode, where="ring"):
-    """Return (store, flash, how many erases the slots had after the sectors died) of a log that goes on while sectors stop erasing."""
+    """Return (store, flash, how many erases the slots had after the sectors died) of a log that
+    goes on while sectors stop erasing."""
     chance = random.Random(seed)
     sim = FlashSim(20, 1024, 256, 4, seed=seed)
     store = Store(sim, lambda: 0)

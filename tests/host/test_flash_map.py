@@ -1,4 +1,5 @@
-"""The map of a flash region: every state of a sector, as data, as letters and as a table; and `quipu recover` as it is seen."""
+"""The map of a flash region: every state of a sector, as data, as letters and as a table; and
+`quipu recover` as it is seen."""
 
 import gzip
 import json
@@ -62,16 +63,40 @@ def test_a_log_in_the_midst_of_its_life(life):
     store, flash = life
     data = look(flash)
     order = store.order
-    assert data["log"]["seq"] == store.seq and data["log"]["name"] == store.name.hex() and data["damage"] is None
-    assert data["geometry"] == {"start": 0, "size": 24 * 4096, "sector": 4096, "unit": 4, "sectors": 24, "slot_sectors": 2, "block": 1024}
+    assert (
+        data["log"]["seq"] == store.seq
+        and data["log"]["name"] == store.name.hex()
+        and data["damage"] is None
+    )
+    assert data["geometry"] == {
+        "start": 0,
+        "size": 24 * 4096,
+        "sector": 4096,
+        "unit": 4,
+        "sectors": 24,
+        "slot_sectors": 2,
+        "block": 1024,
+    }
     rows = data["sectors"]
     for i, sector in enumerate(sectors(store)):
         first = store.region.run(order[i]).first
         last = store.region.run(order[i + 1]).first - 1 if i + 1 < len(order) else store.seq
-        assert rows[sector]["runs"] == [{"run": order[i], "block": 0, "boot": 0, "first": first, "last": last}]
-        assert (rows[sector]["first"], rows[sector]["last"], rows[sector]["erases"]) == (first, last, 2 if i else 1)
-    assert states(data) == (["snapshot"] * 2 + ["empty"] * 2 + ["oldest"] + ["log"] * (len(order) - 2) + ["in use"]
-                            + ["free"] * (20 - len(order)))
+        assert rows[sector]["runs"] == [
+            {"run": order[i], "block": 0, "boot": 0, "first": first, "last": last}
+        ]
+        assert (rows[sector]["first"], rows[sector]["last"], rows[sector]["erases"]) == (
+            first,
+            last,
+            2 if i else 1,
+        )
+    assert states(data) == (
+        ["snapshot"] * 2
+        + ["empty"] * 2
+        + ["oldest"]
+        + ["log"] * (len(order) - 2)
+        + ["in use"]
+        + ["free"] * (20 - len(order))
+    )
     assert letters(data)[:6] == "AAbbOL"
     assert sum(data["states"].values()) == 24
     assert rows[22]["note"] == "bears the mark of a genesis"
@@ -84,7 +109,9 @@ def test_each_run_of_a_sector_is_told_with_its_block_and_boot():
         every_type(mount(flash))
     row = look(flash)["sectors"][4]
     assert [(run["block"], run["boot"]) for run in row["runs"]] == [(0, 0), (1, 1), (2, 2)]
-    assert [run["first"] for run in row["runs"][1:]] == [run["last"] + 1 for run in row["runs"][:-1]]
+    assert [run["first"] for run in row["runs"][1:]] == [
+        run["last"] + 1 for run in row["runs"][:-1]
+    ]
     table = dump.table(look(flash)["sectors"])
     assert [str(cell) for cell in table.columns[4].cells][2:5] == ["0", "1", "2"]
 
@@ -92,7 +119,9 @@ def test_each_run_of_a_sector_is_told_with_its_block_and_boot():
 def test_every_state_has_a_letter_of_its_own():
     assert set(dump.LOOKS) == set(dump.MEANING) == set(STATES)
     own = [each[0] for each in dump.LOOKS.values()]
-    assert len(set(own) - {"A", "a"}) == len(STATES) - 4, "a slot's states differ by letter, or else by colour and in the table"
+    assert len(set(own) - {"A", "a"}) == len(STATES) - 4, (
+        "a slot's states differ by letter, or else by colour and in the table"
+    )
 
 
 def test_an_unfinished_snapshot(life):
@@ -127,7 +156,10 @@ def test_damage_is_shown_where_it_is(life):
     flash.memory[sector * 4096 + 1000] ^= 1
     data = look(flash)
     assert [row["sector"] for row in data["sectors"] if row["state"] == "damaged"] == [sector]
-    assert re.match(r"missing: seq \d+ to \d+; \d+ whole frames to which no chain head leads, seq", data["sectors"][sector]["note"])
+    assert re.match(
+        r"missing: seq \d+ to \d+; \d+ whole frames to which no chain head leads, seq",
+        data["sectors"][sector]["note"],
+    )
     assert "breaks off" in data["damage"]
 
 
@@ -138,7 +170,9 @@ def test_what_stands_behind_a_broken_end_is_damage(life):
     n = flash.memory[at + 2] + 16
     flash.memory[at + store.region.pad(n) + 14] ^= 1
     row = look(flash)["sectors"][sector]
-    assert row["state"] == "damaged" and re.fullmatch(r"\d+ whole frames to which no chain head leads, seq \d+ to \d+", row["note"])
+    assert row["state"] == "damaged" and re.fullmatch(
+        r"\d+ whole frames to which no chain head leads, seq \d+ to \d+", row["note"]
+    )
 
 
 def test_an_erased_sector_amid_the_log_is_damage_by_its_neighbour(life):
@@ -147,8 +181,13 @@ def test_an_erased_sector_amid_the_log_is_damage_by_its_neighbour(life):
     first, after = (store.region.run(store.order[i]).first for i in (3, 4))
     flash.memory[lost * 4096 : (lost + 1) * 4096] = b"\xff" * 4096
     data = look(flash)
-    assert [row["sector"] for row in data["sectors"] if row["state"] == "damaged"] == [sectors(store)[2]]
-    assert data["sectors"][sectors(store)[2]]["note"] == f"missing: seq {first} to {after - 1}" and states(data)[lost] == "blank"
+    assert [row["sector"] for row in data["sectors"] if row["state"] == "damaged"] == [
+        sectors(store)[2]
+    ]
+    assert (
+        data["sectors"][sectors(store)[2]]["note"] == f"missing: seq {first} to {after - 1}"
+        and states(data)[lost] == "blank"
+    )
 
 
 def test_a_lost_header_is_damage_too(life):
@@ -184,7 +223,20 @@ def test_runs_of_boots_that_were_cut_are_called_given_up():
 def test_free_torn_and_foreign_sectors(life):
     store, flash = life
     region = store.region
-    other = Run(region.run(store.order[-1]).number + region.turn * 2, NONE, 7, 0, 0, 0, 0, False, b"\5" * 32, NO_HEAD, [], 0)
+    other = Run(
+        region.run(store.order[-1]).number + region.turn * 2,
+        NONE,
+        7,
+        0,
+        0,
+        0,
+        0,
+        False,
+        b"\5" * 32,
+        NO_HEAD,
+        [],
+        0,
+    )
     place = (21 - region.ring()) * region.blocks
     other.number = (other.number // region.turn + 1) * region.turn + place
     flash.memory[21 * 4096 : 22 * 4096] = b"\xff" * 4096
@@ -262,11 +314,13 @@ def test_the_map_of_a_live_board_is_that_of_its_flash(life, monkeypatch):
 
 def test_a_board_that_stops_giving_its_flash_is_an_error(life, monkeypatch):
     monkeypatch.setattr("quipu.connect", lambda port: FakeBoard(life[1], 70_000))
-    with pytest.raises(errors.FlashError, match="gives nothing of its flash region from 70,000 on, of 98,304 bytes"):
+    with pytest.raises(
+        errors.FlashError, match="gives nothing of its flash region from 70,000 on, of 98,304 bytes"
+    ):
         dump.flash_map("/dev/board", None, None, None, None, None, None)
 
 
-# -- as a person sees it --------------------------------------------------------------------------------------------------
+# -- as a person sees it ---------------------------------------------------------------------------
 
 MAP = """\
 region    96.0 KiB: 24 sectors of 4.0 KiB, unit 4 B, blocks of 1.0 KiB
@@ -291,7 +345,9 @@ def test_the_map_as_printed(life, image):
     assert len(store.order) == 5
     printed = quipu("flash-map", image)
     snapshot = store.newest_snapshot()[1].seq
-    assert printed.startswith(MAP.format(log=store.name.hex()[:16], seq=store.seq, snapshot=snapshot))
+    assert printed.startswith(
+        MAP.format(log=store.name.hex()[:16], seq=store.seq, snapshot=snapshot)
+    )
     lines = printed.split("\n")
     assert "   9-21   0x009000        1   free" in "\n".join(lines)
     assert all(len(line) <= 80 for line in lines)
@@ -305,19 +361,38 @@ def test_the_map_in_a_terminal_has_colours_and_the_same_letters(image):
     bare = re.sub(r"\x1b\[[0-9;]*m", "", coloured)
     assert "     0  AAbbOLLL U------- --------" in bare
     plain = screen("flash-map", image, NO_COLOR="1")
-    assert re.search(r"\x1b\[[0-9;]*[34][0-7]", coloured) and not re.search(r"\x1b\[[0-9;]*[34][0-7]", plain)
+    assert re.search(r"\x1b\[[0-9;]*[34][0-7]", coloured) and not re.search(
+        r"\x1b\[[0-9;]*[34][0-7]", plain
+    )
 
 
 def test_recover_as_printed(life, image, tmp_path):
     store, _ = life
     printed = quipu("recover", image, "--archive", tmp_path / "archive")
     assert f"holds     seq 0 to {store.seq}, proved from the genesis" in printed
-    assert f"archive   {tmp_path / 'archive'}, new, to seq {store.seq}: {store.seq + 1} new frames" in printed
+    assert (
+        f"archive   {tmp_path / 'archive'}, new, to seq {store.seq}: {store.seq + 1} new frames"
+        in printed
+    )
     assert "╭─ MATCH ─" in printed and store.kernel.root().hex() in printed
     told = answer("recover", image, "--archive", tmp_path / "archive")
-    assert (told["frames"], told["created"], told["verdict"]["verdict"], told["exit_code"]) == (0, False, "match", 0)
-    assert told["geometry"] == {"start": 0, "size": 98304, "sector": 4096, "page": 256, "unit": 4, "sectors": 24}
-    assert json.loads(quipu("verify", "--archive", tmp_path / "archive", "--json"))["seq"] == store.seq
+    assert (told["frames"], told["created"], told["verdict"]["verdict"], told["exit_code"]) == (
+        0,
+        False,
+        "match",
+        0,
+    )
+    assert told["geometry"] == {
+        "start": 0,
+        "size": 98304,
+        "sector": 4096,
+        "page": 256,
+        "unit": 4,
+        "sectors": 24,
+    }
+    assert (
+        json.loads(quipu("verify", "--archive", tmp_path / "archive", "--json"))["seq"] == store.seq
+    )
 
 
 def test_recover_says_what_is_missing_and_ends_with_1(life, image, tmp_path):
@@ -326,8 +401,16 @@ def test_recover_says_what_is_missing_and_ends_with_1(life, image, tmp_path):
     broken[sectors(store)[1] * 4096 + 1000] ^= 1
     image.write_bytes(broken)
     printed = quipu("recover", image, "--archive", tmp_path / "archive", code=1)
-    assert re.search(r"missing   seq \d+ to \d+\n", printed) and "╔" not in printed and "GAP" in printed
-    assert re.search(rf"left out  \d+ whole frames \(\d\.\d KiB\) of seq \d+ to \d+, sector {sectors(store)[1]}: no", printed)
+    assert (
+        re.search(r"missing   seq \d+ to \d+\n", printed)
+        and "╔" not in printed
+        and "GAP" in printed
+    )
+    assert re.search(
+        rf"left out  \d+ whole frames \(\d\.\d KiB\) of seq \d+ to \d+, sector "
+        rf"{sectors(store)[1]}: no",
+        printed,
+    )
     assert "acknowledged frames may be" in printed
     assert "  X       1  damaged: frames or header lost" in printed
     assert quipu("flash-map", image)
@@ -338,14 +421,27 @@ def test_recover_refuses_with_a_reason_and_writes_nothing(image, tmp_path):
     blank, short = tmp_path / "blank.bin", tmp_path / "short.bin"
     blank.write_bytes(b"\xff" * 98304)
     short.write_bytes(image.read_bytes()[:-4096])
-    for path, why in ((blank, "nothing was ever recorded there"), (short, "the image is cut short")):
+    for path, why in (
+        (blank, "nothing was ever recorded there"),
+        (short, "the image is cut short"),
+    ):
         kind, message = error("recover", path, "--archive", target, code=1)
         assert kind == "FormatError" and str(path) in message and why in message
     kind, message = error("recover", image, "--archive", target, "--board", "MPS2_AN386", code=1)
     assert "262,144 bytes (its log region)" in message and "98,304" in message
-    for wrong in (("--board", "NO_SUCH"), ("--board", "MPS2_AN386", "--sector", "4k"), ("--sector", "four"), ("--unit", "3")):
-        assert error("recover", image, "--archive", target, *wrong, code=2)[0] == "UsageError", wrong
-    assert error("recover", tmp_path / "absent.bin", "--archive", target, code=1)[0] == "FileNotFoundError"
+    for wrong in (
+        ("--board", "NO_SUCH"),
+        ("--board", "MPS2_AN386", "--sector", "4k"),
+        ("--sector", "four"),
+        ("--unit", "3"),
+    ):
+        assert error("recover", image, "--archive", target, *wrong, code=2)[0] == "UsageError", (
+            wrong
+        )
+    assert (
+        error("recover", tmp_path / "absent.bin", "--archive", target, code=1)[0]
+        == "FileNotFoundError"
+    )
     assert not target.exists()
 
 
@@ -355,7 +451,9 @@ def test_another_log_of_the_same_board_is_refused(life, image, tmp_path):
     second = tmp_path / "second.bin"
     second.write_bytes(mount(other).region.flash.memory)
     quipu("recover", image, "--archive", tmp_path / "archive")
-    kind, message = error("recover", second, "--archive", tmp_path / "archive", "--sector", "4k", code=1)
+    kind, message = error(
+        "recover", second, "--archive", tmp_path / "archive", "--sector", "4k", code=1
+    )
     assert kind == "OtherLog" and "recover it into another folder" in message
 
 
@@ -367,4 +465,8 @@ def test_a_quarantined_sector_is_called_so():
     while not store.bad:
         store.execute([(PUT, frames.put("k", b"%d" % (store.seq % 9)), None)])
     data = survey(FlashImage(sim.bytes, 1024, 256, 4))
-    assert [row["sector"] for row in data["sectors"] if row["state"] == "quarantined"] == store.bad == [9]
+    assert (
+        [row["sector"] for row in data["sectors"] if row["state"] == "quarantined"]
+        == store.bad
+        == [9]
+    )

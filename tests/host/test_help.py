@@ -1,4 +1,5 @@
-"""The command's help is enough to use it: every verb shows an example, and each example is a line that the verb takes."""
+"""The command's help is enough to use it: every verb shows an example, and each example is a line
+that the verb takes."""
 
 import re
 import shlex

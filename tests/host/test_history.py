@@ -1,4 +1,5 @@
-"""The versions of a key, and its value at any moment, against a full replay: KoruDelta's boundary cases among them."""
+"""The versions of a key, and its value at any moment, against a full replay: KoruDelta's boundary
+cases among them."""
 
 import random
 

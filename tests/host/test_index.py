@@ -1,4 +1,5 @@
-"""The index: every moment equals a full replay from the genesis, nothing altered looks good, and no break makes it wrong."""
+"""The index: every moment equals a full replay from the genesis, nothing altered looks good, and no
+break makes it wrong."""
 
 import os
 import random
@@ -52,7 +53,9 @@ def truth(path):
     replay, out = Replay(), []
     for frame in Archive(path).frames():
         replay.step(frame)
-        out.append((replay.seq, replay.kernel.root(), replay.head, bytes(replay.kernel.arena.bytes)))
+        out.append(
+            (replay.seq, replay.kernel.root(), replay.head, bytes(replay.kernel.arena.bytes))
+        )
     return out
 
 
@@ -72,8 +75,10 @@ def alter(path, seq):
 
 def tables(path):
     with sqlite3.connect(path / "index.sqlite") as db:
-        return {name: db.execute(f"SELECT * FROM {name} ORDER BY 1, 2").fetchall()
-                for name in ("changes", "names", "places", "anchors", "kept")}
+        return {
+            name: db.execute(f"SELECT * FROM {name} ORDER BY 1, 2").fetchall()
+            for name in ("changes", "names", "places", "anchors", "kept")
+        }
 
 
 def test_every_moment_is_the_one_of_a_replay_from_the_genesis(path, often):
@@ -83,7 +88,12 @@ def test_every_moment_is_the_one_of_a_replay_from_the_genesis(path, often):
     assert len(expected) > 200
     for seq, root, head, arena in random.Random(1).sample(expected, len(expected)):
         replay = index.replay(seq)
-        assert (replay.seq, replay.kernel.root(), replay.head, bytes(replay.kernel.arena.bytes)) == (seq, root, head, arena)
+        assert (
+            replay.seq,
+            replay.kernel.root(),
+            replay.head,
+            bytes(replay.kernel.arena.bytes),
+        ) == (seq, root, head, arena)
 
 
 def test_a_replay_begins_at_the_nearest_kept_state(path, often, monkeypatch):
@@ -99,9 +109,12 @@ def test_a_replay_begins_at_the_nearest_kept_state(path, often, monkeypatch):
 def test_what_grew_piece_by_piece_is_what_was_made_at_once(path, tmp_path, pieces, often):
     Index(Archive(path)).close()
     whole = log_of(path).read_bytes()
-    grown = shutil.copytree(path, tmp_path / "grown", ignore=shutil.ignore_patterns("index.sqlite*", "note.json"))
+    grown = shutil.copytree(
+        path, tmp_path / "grown", ignore=shutil.ignore_patterns("index.sqlite*", "note.json")
+    )
     for i in range(1, pieces + 1):
-        log_of(grown).write_bytes(whole[: len(whole) * i // pieces])  # nearly always in the middle of a frame
+        # nearly always in the middle of a frame
+        log_of(grown).write_bytes(whole[: len(whole) * i // pieces])
         Index(Archive(grown)).close()
     once, more = tables(path), tables(grown)
     for table in ("changes", "names", "places", "anchors"):
@@ -194,7 +207,8 @@ def test_damage_that_came_after_the_index_ends_what_is_answered(path, monkeypatc
 
 
 def test_what_only_the_index_can_tell_from_the_frames_is_not_answered(path):
-    """An altered frame whose CRC fits: an index made of the frames as they are now would take it."""
+    """An altered frame whose CRC fits: an index made of the frames as they are now would take
+    it."""
     archive = Archive(path)
     Index(archive).close()
     parts = [bytearray(each) for each in archive.frames()]
@@ -219,15 +233,19 @@ def test_another_log_in_its_place_makes_the_index_anew(path, often):
 
 
 def test_a_kept_state_that_rotted_is_refused(path, often):
-    """Each bit flipped in it is refused, or (deflate has a few bits that mean nothing) changes no byte of the state."""
+    """Each bit flipped in it is refused, or (deflate has a few bits that mean nothing) changes no
+    byte of the state."""
     Index(Archive(path)).close()
     seq, root = 31, truth(path)[31][1]
     with sqlite3.connect(path / "index.sqlite") as db:
-        packed, = db.execute("SELECT arena FROM kept WHERE seq = ?", (seq,)).fetchone()
+        (packed,) = db.execute("SELECT arena FROM kept WHERE seq = ?", (seq,)).fetchone()
     refused = 0
     for at in range(0, len(packed), 5):
         with sqlite3.connect(path / "index.sqlite") as db:
-            db.execute("UPDATE kept SET arena = ? WHERE seq = ?", (packed[:at] + bytes([packed[at] ^ 4]) + packed[at + 1 :], seq))
+            db.execute(
+                "UPDATE kept SET arena = ? WHERE seq = ?",
+                (packed[:at] + bytes([packed[at] ^ 4]) + packed[at + 1 :], seq),
+            )
         index = Index(Archive(path))
         try:
             assert index.replay(seq).kernel.root() == root
@@ -270,7 +288,8 @@ def test_moments_that_are_not_there(path):
 
 
 def test_after_a_gap_a_snapshot_stands_in(path, tmp_path, often):
-    """The frames between are declared missing; the state is known before them, and from the snapshot on."""
+    """The frames between are declared missing; the state is known before them, and from the
+    snapshot on."""
     expected = truth(path)
     whole = [bytes(each) for each in Archive(path).frames()]
     snapshot = Archive(path).snapshots()[1]
@@ -330,13 +349,18 @@ def grow(path, tmp_path):
     """Return (empty copy of an archive, file with all its frames)."""
     source = tmp_path / "all"
     shutil.copy(log_of(path), source)
-    target = shutil.copytree(path, tmp_path / "grow", ignore=shutil.ignore_patterns("index.sqlite*", "note.json", "*.snap"))
+    target = shutil.copytree(
+        path,
+        tmp_path / "grow",
+        ignore=shutil.ignore_patterns("index.sqlite*", "note.json", "*.snap"),
+    )
     log_of(target).write_bytes(b"")
     return target, source
 
 
 def check(path, expected, often_rng):
-    """Assert that an archive and its index, as a break left them, are those of an earlier moment."""
+    """Assert that an archive and its index, as a break left them, are those of an earlier
+    moment."""
     scan = Archive(path).scan()
     index = Index(Archive(path))
     assert index.damage is None and not index.own
@@ -350,7 +374,8 @@ def check(path, expected, often_rng):
 
 
 def test_a_kill_at_any_moment_leaves_the_archive_and_its_index_valid(path, tmp_path, often):
-    """Kills of a process that appends and indexes; each one goes on from what the one before left."""
+    """Kills of a process that appends and indexes; each one goes on from what the one before
+    left."""
     expected = truth(path)
     target, source = grow(path, tmp_path)
     whole = source.read_bytes()
@@ -359,7 +384,8 @@ def test_a_kill_at_any_moment_leaves_the_archive_and_its_index_valid(path, tmp_p
     for _ in range(quick.long(100, 30)):
         process = child(target, source)
         assert process.stdout.readline() == "ready\n"
-        time.sleep(rng.random() * 0.12)  # when it dies is the test's input, not something that is waited for
+        # when it dies is the test's input, not something that is waited for
+        time.sleep(rng.random() * 0.12)
         process.kill()
         process.wait()
         process.stdout.close()
@@ -381,8 +407,12 @@ def test_a_full_disk_leaves_the_archive_and_its_index_valid(path, tmp_path, ofte
     target, source = grow(path, tmp_path)
     log_of(target).write_bytes(source.read_bytes())
     source.write_bytes(b"\x00" * 10)  # one more turn, with a torn frame
-    process = child(target, source, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-                    stderr=subprocess.DEVNULL)
+    process = child(
+        target,
+        source,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        stderr=subprocess.DEVNULL,
+    )
     process.communicate(timeout=120)
     size = sum(each.stat().st_size for each in target.glob("index.sqlite*"))
     assert size > 0
@@ -391,7 +421,8 @@ def test_a_full_disk_leaves_the_archive_and_its_index_valid(path, tmp_path, ofte
 
 
 def test_many_read_while_one_writes(path, tmp_path, often):
-    """Readers in other processes open the index over and over while it grows; each answer is the one of the replay."""
+    """Readers in other processes open the index over and over while it grows; each answer is the
+    one of the replay."""
     expected = truth(path)
     target, source = grow(path, tmp_path)
     log_of(target).write_bytes(source.read_bytes()[:600])

@@ -1,4 +1,5 @@
-"""The compiled kernel runs only if it was compiled from the very files that stand there, and gives the very same answers."""
+"""The compiled kernel runs only if it was compiled from the very files that stand there, and gives
+the very same answers."""
 
 import json
 import os
@@ -16,11 +17,18 @@ COMPILED = ROOT / "host" / "quipu" / "compiled"
 
 
 def run(code, host=ROOT / "host", kernel=ROOT, **environment):
-    """Run code in a process of its own, in which nothing is said about the kernel but what `environment` says."""
+    """Run code in a process of its own, in which nothing is said about the kernel but what
+    `environment` says."""
     env = {each: value for each, value in os.environ.items() if each != "QUIPU_PURE"}
     env["PYTHONPATH"] = os.pathsep.join([str(host), str(kernel), str(ROOT)])
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**env, **environment}, timeout=120,
-                          cwd=host)  # -c looks for modules there first
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**env, **environment},
+        timeout=120,
+        cwd=host,
+    )  # -c looks for modules there first
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -30,7 +38,8 @@ TELL = "import json, quipu; print(json.dumps([quipu.kernels.kind, quipu.kernels.
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
-    """Quipu and shared_kernel in a folder, with a kernel compiled from that shared_kernel; (folder of quipu, its parent)."""
+    """Quipu and shared_kernel in a folder, with a kernel compiled from that shared_kernel; (folder
+    of quipu, its parent)."""
     if subprocess.run([sys.executable, "-c", "import Cython"], capture_output=True).returncode:
         pytest.skip("the kernel cannot be compiled here: Cython is not installed")
     folder = tmp_path_factory.mktemp("compiled")
@@ -39,10 +48,16 @@ def copy(tmp_path_factory):
     skip = shutil.ignore_patterns("__pycache__", "compiled", "*.egg-info")
     for each in ("host", "shared_kernel"):
         shutil.copytree(ROOT / each, folder / each, ignore=skip)
-    if json.loads(run(TELL)) == ["compiled", ""]:  # it takes minutes, and `make test` has just done it
+    # it takes minutes, and `make test` has just done it
+    if json.loads(run(TELL)) == ["compiled", ""]:
         shutil.copytree(COMPILED, folder / "host" / "quipu" / "compiled")
         return folder / "host", folder
-    done = subprocess.run([sys.executable, "setup.py", "-q", "build_ext", "--inplace"], cwd=folder, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "setup.py", "-q", "build_ext", "--inplace"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return folder / "host", folder
 
@@ -52,7 +67,11 @@ def test_one_variable_forces_the_pure_files():
 
 
 def test_without_anything_compiled_the_pure_files_run(tmp_path):
-    shutil.copytree(ROOT / "host" / "quipu", tmp_path / "quipu", ignore=shutil.ignore_patterns("__pycache__", "compiled"))
+    shutil.copytree(
+        ROOT / "host" / "quipu",
+        tmp_path / "quipu",
+        ignore=shutil.ignore_patterns("__pycache__", "compiled"),
+    )
     kind, why = json.loads(run(TELL, host=tmp_path))
     assert kind == "pure" and "nothing was compiled" in why
 
@@ -96,7 +115,9 @@ log.write_bytes(whole)
     compiled = run(code, host, kernel).split("\n")
     assert pure[0] == "py pure" and compiled[0] != pure[0] and compiled[0].endswith("compiled")
     assert pure[1:] == compiled[1:] and len(pure) == 1602
-    assert json.loads(pure[1])["verdict"] == "match" and json.loads(pure[2])["verdict"] == "mismatch"
+    assert (
+        json.loads(pure[1])["verdict"] == "match" and json.loads(pure[2])["verdict"] == "mismatch"
+    )
 
 
 def test_the_vectors_on_the_compiled_kernel(copy):
@@ -116,9 +137,11 @@ report({vectors!r})
 
 
 def test_the_provider_in_c_gives_the_bytes_of_the_reference(copy):
-    """Every length of one chunk; unaligned places; differences up to those that leave 32 and 64 bits, in every dimension."""
+    """Every length of one chunk; unaligned places; differences up to those that leave 32 and 64
+    bits, in every dimension."""
     host, kernel = copy
-    run("""
+    run(
+        """
 import random
 from array import array
 from quipu import providers
@@ -196,12 +219,16 @@ for call in (lambda: fast.chunk_cv(data, 3077, 0, bytearray(32), 0), lambda: fas
     except IndexError:
         continue
     raise AssertionError("it went beyond a buffer")
-""", host, kernel)
+""",
+        host,
+        kernel,
+    )
 
 
 def test_code_in_c_for_another_seam_is_not_used(copy):
     host, kernel = copy
-    assert run("""
+    assert run(
+        """
 from quipu import providers
 from quipu.compiled import fast
 print(providers.native().name)
@@ -209,4 +236,7 @@ fast.seam += 1
 print(providers.native())
 del fast.seam
 print(providers.native())
-""", host, kernel).split() == ["C", "None", "None"]
+""",
+        host,
+        kernel,
+    ).split() == ["C", "None", "None"]

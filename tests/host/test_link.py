@@ -1,4 +1,5 @@
-"""The laptop's half of the link: answers are found among an application's prints, damage is noticed, every wait ends."""
+"""The laptop's half of the link: answers are found among an application's prints, damage is
+noticed, every wait ends."""
 
 import socket
 import threading
@@ -38,7 +39,7 @@ def answer(ident, status, payload):
 pytestmark = pytest.mark.usefixtures("impatient")
 
 
-# -- the codec ------------------------------------------------------------------------------------------------------------
+# -- the codec -------------------------------------------------------------------------------------
 
 
 def received(wire, limit=240):
@@ -67,7 +68,8 @@ def test_parts_fit_the_board_and_make_the_whole(payload, limit):
 
 
 def found_in(wire, pauses, together):
-    """Return what the board's reader makes of bytes, damage included; the line pauses before the bytes at `pauses`."""
+    """Return what the board's reader makes of bytes, damage included; the line pauses before the
+    bytes at `pauses`."""
     reader = kernel_link.RequestReader(40)
     found, at, rested = [], 0, set()
 
@@ -94,20 +96,40 @@ def found_in(wire, pauses, together):
     return found, reader.size
 
 
-BROKEN = (b"\x1e#", b"\x1e", b"!", b"#", b"A" * 41, encode_request(5, 9, b"abc")[:-3], encode_request(6, 9, b"de"), b"\x1e#!",
-          encode_request(7, 1, bytes(40)))
+BROKEN = (
+    b"\x1e#",
+    b"\x1e",
+    b"!",
+    b"#",
+    b"A" * 41,
+    encode_request(5, 9, b"abc")[:-3],
+    encode_request(6, 9, b"de"),
+    b"\x1e#!",
+    encode_request(7, 1, bytes(40)),
+)
 
 
-@given(st.lists(st.sampled_from(BROKEN) | st.binary(max_size=6), max_size=8).map(b"".join), st.sets(st.integers(0, 200)))
+@given(
+    st.lists(st.sampled_from(BROKEN) | st.binary(max_size=6), max_size=8).map(b"".join),
+    st.sets(st.integers(0, 200)),
+)
 @example(b"".join(BROKEN), {3, 50, 51})
 def test_a_request_read_at_once_is_what_it_is_byte_by_byte(wire, pauses):
     wire = wire + encode_request(3, 2, b"last")
     assert found_in(wire, pauses, True) == found_in(wire, pauses, False)
 
 
-# Text that an application may print: with marks, with what begins like an answer, with a whole answer that lacks its end.
+# Text that an application may print: with marks, with what begins like an answer, with a whole
+# answer that lacks its end.
 WHOLE = (answer(7, 0, b"abc"), answer(7, 0, b""))
-BEGINNINGS = (b"\x1e", b"\x1eQ", b"\x1eQ\1\0\5\0", b"\x1eQ\1\0\xff\xff", WHOLE[0][:-1], WHOLE[1][:6])
+BEGINNINGS = (
+    b"\x1e",
+    b"\x1eQ",
+    b"\x1eQ\1\0\5\0",
+    b"\x1eQ\1\0\xff\xff",
+    WHOLE[0][:-1],
+    WHOLE[1][:6],
+)
 text = st.binary(max_size=30) | st.sampled_from(BEGINNINGS)
 answers = st.tuples(st.integers(1, 255), st.integers(0, 14), st.binary(max_size=40))
 
@@ -116,11 +138,14 @@ def ident(item):
     return item[0] if isinstance(item, tuple) else object()
 
 
-@given(st.lists(text | answers, max_size=8, unique_by=ident), st.lists(st.integers(1, 30), max_size=20))
+@given(
+    st.lists(text | answers, max_size=8, unique_by=ident), st.lists(st.integers(1, 30), max_size=20)
+)
 @example([BEGINNINGS[4], b"\xd4", (7, 0, b"abc")], [])
 def test_answers_are_told_from_output(items, cuts):
     said = b"".join(each for each in items if isinstance(each, bytes))
-    assume(not any(each in said for each in WHOLE))  # two texts that make an answer side by side are one
+    # two texts that make an answer side by side are one
+    assume(not any(each in said for each in WHOLE))
     stream = b"".join(answer(*each) if isinstance(each, tuple) else each for each in items)
     printed, found, at = b"", [], 0
 
@@ -140,7 +165,8 @@ def test_answers_are_told_from_output(items, cuts):
 
 
 def test_output_that_makes_a_whole_answer_is_taken_for_it():
-    """What an application would have to print: mark, an id that is being asked, length and CRC. Link._sequence says why it does not."""
+    """What an application would have to print: mark, an id that is being asked, length and CRC.
+    Link._sequence says why it does not."""
     reader = AnswerReader(lambda _: None)
     reader.asked.add(7)
     assert reader.feed(WHOLE[0][:-1]) == [] and reader.feed(WHOLE[0][-1:]) == [Answer(7, 0, b"abc")]
@@ -168,7 +194,7 @@ def test_output_that_looks_like_a_long_answer_hides_none():
     assert reader.feed(answer(9, 0, b"x")) == []  # asked once, answered once
 
 
-# -- ports ----------------------------------------------------------------------------------------------------------------
+# -- ports -----------------------------------------------------------------------------------------
 
 
 def test_a_port_that_is_not_there():
@@ -224,7 +250,7 @@ def test_the_port_is_held(tmp_path):
             quipu.connect(board.port, timeout=1)
 
 
-# -- a board --------------------------------------------------------------------------------------------------------------
+# -- a board ---------------------------------------------------------------------------------------
 
 
 def test_requests_and_typed_errors(tmp_path):
@@ -296,7 +322,8 @@ def test_a_late_answer_is_nobodys(tmp_path):
 
 
 def test_many_parts(tmp_path):
-    """A vector that takes several requests arrives whole, also where a part or the answer to one is lost or damaged."""
+    """A vector that takes several requests arrives whole, also where a part or the answer to one is
+    lost or damaged."""
     config = (100, 8, 0, 0, 0, 255, 0)
     vector = [i * 65537 for i in range(100)]
     meta = bytes(range(255))
@@ -305,16 +332,30 @@ def test_many_parts(tmp_path):
         seqs = [board.insert(vector, 1, meta)]
         assert len(parts(0x10, bytes(667), board.link.limit)) == 4
         port = board.link._port
-        for direction, fault in (("down", Flip(30)), ("down", Flip(300)), ("down", Lose(500, 40)), ("down", Flip(800)), ("up", Lose(3, 2)),
-                                 ("up", Flip(13)), ("up", Flip(24))):
+        for direction, fault in (
+            ("down", Flip(30)),
+            ("down", Flip(300)),
+            ("down", Lose(500, 40)),
+            ("down", Flip(800)),
+            ("up", Lose(3, 2)),
+            ("up", Flip(13)),
+            ("up", Flip(24)),
+        ):
             board.link._port = Wire(port, **{direction: fault})
             seqs.append(board.insert(vector, 1, meta))
         board.link._port = port
         assert len(set(seqs)) == 8 == board.info()["records"]
         assert all(board.record(each) == (1, vector, meta) for each in seqs)
-        for direction, fault in (("up", Lose(0)), ("up", Lose(3, 2)), ("up", Flip(12)), ("down", Flip(30)), ("down", Flip(300))):
+        for direction, fault in (
+            ("up", Lose(0)),
+            ("up", Lose(3, 2)),
+            ("up", Flip(12)),
+            ("down", Flip(30)),
+            ("down", Flip(300)),
+        ):
             board.link._port = Wire(port, **{direction: fault})
-            assert board.search(vector, 9) == [(0, each) for each in sorted(seqs)]  # repeated, with no part taken twice
+            # repeated, with no part taken twice
+            assert board.search(vector, 9) == [(0, each) for each in sorted(seqs)]
 
 
 def test_what_the_application_prints_is_kept_apart(tmp_path):
@@ -326,7 +367,10 @@ def test_what_the_application_prints_is_kept_apart(tmp_path):
         nonlocal printed
         printed += data
 
-    with UnixBoard(tmp_path / "flash", "app") as unix, quipu.connect(unix.port, output=output) as board:
+    with (
+        UnixBoard(tmp_path / "flash", "app") as unix,
+        quipu.connect(unix.port, output=output) as board,
+    ):
         counts = []
         while len(counts) < 40 or printed.count(b"\n") < 41:
             counts.append(int(board.get("n")))  # changes all the time: the application goes on
@@ -339,7 +383,7 @@ def test_what_the_application_prints_is_kept_apart(tmp_path):
         assert line == b"line %d \x1eQ" % (first + i)
 
 
-# -- other ways to a port -------------------------------------------------------------------------------------------------
+# -- other ways to a port --------------------------------------------------------------------------
 
 
 class NoLines:
@@ -355,7 +399,8 @@ class NoLines:
 
 
 class Bridge:
-    """A pty as a TCP port; rfc2217: with the protocol of that name, else raw (socket://). A context manager."""
+    """A pty as a TCP port; rfc2217: with the protocol of that name, else raw (socket://). A context
+    manager."""
 
     def __init__(self, pty, rfc2217):
         self.serial = serial.serial_for_url(pty, timeout=0.05)
@@ -383,7 +428,9 @@ class Bridge:
         self.client, _ = self.server.accept()
         with self.client:
             self.client.settimeout(0.01)
-            manager = serial.rfc2217.PortManager(NoLines(self.serial), self) if self.rfc2217 else None
+            manager = (
+                serial.rfc2217.PortManager(NoLines(self.serial), self) if self.rfc2217 else None
+            )
             while not self.over:
                 try:
                     data = self.client.recv(4096)
@@ -406,7 +453,11 @@ class Bridge:
 
 @pytest.mark.parametrize("rfc2217", (False, True))
 def test_over_the_network(tmp_path, rfc2217):
-    with UnixBoard(tmp_path / "flash") as unix, Bridge(unix.port, rfc2217) as bridge, quipu.connect(bridge.url) as board:
+    with (
+        UnixBoard(tmp_path / "flash") as unix,
+        Bridge(unix.port, rfc2217) as bridge,
+        quipu.connect(bridge.url) as board,
+    ):
         board.configure((2, 40, 0, 0, 2, 8, 8))
         for i in range(20):
             board.insert([i, -i], i, bytes([0xFF, 0x1E, i]))  # 0xFF is telnet's escape
@@ -416,6 +467,13 @@ def test_over_the_network(tmp_path, rfc2217):
 
 def test_usage_errors_have_their_own_exit_code():
     assert (UsageError.exit_code, PortError.exit_code) == (2, 3)
-    codes = {quipu.errors.Full("x"): 1, quipu.errors.LogFull("x"): 1, quipu.errors.Damage("x"): 1, quipu.errors.Busy("x"): 3,
-             quipu.errors.ArchiveError("x"): 1, quipu.errors.Mismatch(1, "a", "b", "c"): 1, OSError(): 3}
+    codes = {
+        quipu.errors.Full("x"): 1,
+        quipu.errors.LogFull("x"): 1,
+        quipu.errors.Damage("x"): 1,
+        quipu.errors.Busy("x"): 3,
+        quipu.errors.ArchiveError("x"): 1,
+        quipu.errors.Mismatch(1, "a", "b", "c"): 1,
+        OSError(): 3,
+    }
     assert {each: quipu.errors.exit_code(each) for each in codes} == codes

@@ -1,4 +1,5 @@
-"""A live board answers what an archive answers, about all that its flash holds, and keeps no trace of having been asked."""
+"""A live board answers what an archive answers, about all that its flash holds, and keeps no trace
+of having been asked."""
 
 import tempfile
 from pathlib import Path
@@ -34,10 +35,15 @@ def test_what_it_answers_is_what_an_archive_answers(board, tmp_path):
     board.sync(tmp_path / "a")
     with quipu.open(tmp_path / "a") as memory:
         at = board.info()["seq"]
-        assert state.root() == memory.state(at).root() and then.root() == memory.state(20).root() != state.root()
+        assert (
+            state.root() == memory.state(at).root()
+            and then.root() == memory.state(20).root() != state.root()
+        )
         assert rows == memory.query(asks, at) and len(rows) > 5
         told = memory.explain("n", at)
-        assert why["is"] == told["is"] and [each["seq"] for each in why["frames"]] == [each["seq"] for each in told["frames"]]
+        assert why["is"] == told["is"] and [each["seq"] for each in why["frames"]] == [
+            each["seq"] for each in told["frames"]
+        ]
         with board.memory() as live:
             assert live.history("n", 5).versions == memory.history("n", 5).versions
             assert live.get("n", 20) == memory.get("n", 20) == board.get_at("n", 20)
@@ -50,7 +56,11 @@ def test_asking_changes_nothing_on_the_board_and_leaves_no_file(board, tmp_path,
     board.state()
     board.query(Query("keys"))
     after = board.info()
-    assert (after["seq"], after["head"], after["acknowledged"]) == (before["seq"], before["head"], before["acknowledged"])
+    assert (after["seq"], after["head"], after["acknowledged"]) == (
+        before["seq"],
+        before["head"],
+        before["acknowledged"],
+    )
     assert not list(tmp_path.glob("quipu-*"))
 
 
@@ -69,13 +79,18 @@ def test_where_its_beginning_has_left_the_flash_a_snapshot_stands_in(unix, tmp_p
         state, older = board.state(), board.state(snapshot)
         with pytest.raises(UsageError, match=f"quipu sync {unix.port} --archive DIR") as e:
             board.state(3)
-        assert f"{unix.port} holds no frame of seq 3: its frames are seq {first} to {last}" in str(e.value)
+        assert f"{unix.port} holds no frame of seq 3: its frames are seq {first} to {last}" in str(
+            e.value
+        )
         assert "/quipu-" not in str(e.value)
         with pytest.raises(UsageError, match=f"no state for seq {first}.*quipu sync"):
             board.state(first)
         board.sync(tmp_path / "a")
         with quipu.open(tmp_path / "a") as memory:
-            assert state.root() == memory.state(last).root() and older.root() == memory.state(snapshot).root()
+            assert (
+                state.root() == memory.state(last).root()
+                and older.root() == memory.state(snapshot).root()
+            )
 
 
 def test_a_board_without_a_log_and_what_is_not_there(unix):
@@ -123,14 +138,24 @@ def test_the_commands_take_a_port(unix, board):
 
 
 def test_an_emulated_board_is_asked(tmp_path):
-    """The firmware in QEMU, as it ships: the laptop's replay of what is on its flash is the state that it has in RAM."""
-    with Emulator("MPS2_AN386", tmp_path / "flash") as emulator, quipu.connect(emulator.port, timeout=30) as board:
+    """The firmware in QEMU, as it ships: the laptop's replay of what is on its flash is the state
+    that it has in RAM."""
+    with (
+        Emulator("MPS2_AN386", tmp_path / "flash") as emulator,
+        quipu.connect(emulator.port, timeout=30) as board,
+    ):
         use(board, 8)  # it configured itself
         info = board.info()
         versions = board.history("n").versions
         assert board.state().root().hex() == info["root"]
-        assert [(row["name"], row["value"]) for row in board.query(Query("keys"))] == [("n", "7")] == [("n", board.get("n").decode())]
-        assert [each["seq"] for each in board.explain("n")["frames"]] == [seq for seq, _ in versions][::-1]
+        assert (
+            [(row["name"], row["value"]) for row in board.query(Query("keys"))]
+            == [("n", "7")]
+            == [("n", board.get("n").decode())]
+        )
+        assert [each["seq"] for each in board.explain("n")["frames"]] == [
+            seq for seq, _ in versions
+        ][::-1]
         assert len(versions) == 8
         for seq, value in versions:
             assert board.state(seq).key(b"n")[1] == board.get_at("n", seq) == value
@@ -143,7 +168,8 @@ def test_a_name_that_is_neither(tmp_path):
 
 
 def test_a_log_that_continues_another_one(unix, tmp_path):
-    """It begins at its genesis, whose snapshot stands in for what was before: asked live, and copied from archive to archive."""
+    """It begins at its genesis, whose snapshot stands in for what was before: asked live, and
+    copied from archive to archive."""
     with quipu.connect(unix.port) as board:
         board.configure(CONFIG)
         use(board, 6)
@@ -163,4 +189,8 @@ def test_a_log_that_continues_another_one(unix, tmp_path):
         done = merge(tmp_path / "new", tmp_path / "copy")
         assert done.gaps == [] and done.frames > 4
         assert merge(tmp_path / "new", tmp_path / "copy").gaps == []
-        assert quipu.verify(tmp_path / "copy", board).verdict == quipu.verify(tmp_path / "new", board).verdict == "match"
+        assert (
+            quipu.verify(tmp_path / "copy", board).verdict
+            == quipu.verify(tmp_path / "new", board).verdict
+            == "match"
+        )

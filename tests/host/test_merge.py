@@ -1,4 +1,5 @@
-"""Two archives of one log: only what is missing goes over, at any break it is valid, and a fork is named by its first frame."""
+"""Two archives of one log: only what is missing goes over, at any break it is valid, and a fork is
+named by its first frame."""
 
 import os
 import random
@@ -76,24 +77,31 @@ def part_of(whole, path, *ranges, snapshots=()):
 
 
 def with_gaps(whole, path, which=0):
-    """Make an archive that lacks the beginning, a range and the end, and has a snapshot to go on from: verify says "gap"."""
+    """Make an archive that lacks the beginning, a range and the end, and has a snapshot to go on
+    from: verify says "gap"."""
     seq = Archive(whole).snapshots()[which]
     return part_of(whole, path, (2, 6), (seq - 4, seq + 40), snapshots=(seq,))
 
 
 def tree(path):
-    return {str(p.relative_to(path)): p.read_bytes() for p in sorted(Path(path).rglob("*")) if p.is_file()}
+    return {
+        str(p.relative_to(path)): p.read_bytes()
+        for p in sorted(Path(path).rglob("*"))
+        if p.is_file()
+    }
 
 
 def same(a, b):
     """Assert that two archives hold the same, and that verify says so of both."""
     assert frames_of(a) == frames_of(b) and len(frames_of(a)) > 3
-    assert Archive(a).snapshots() == Archive(b).snapshots() and Archive(a).note() == Archive(b).note()
+    assert (
+        Archive(a).snapshots() == Archive(b).snapshots() and Archive(a).note() == Archive(b).note()
+    )
     ours, theirs = quipu.verify(a), quipu.verify(b)
     assert ours.verdict == theirs.verdict == "match" and ours.state_root == theirs.state_root
 
 
-# -- what goes over -------------------------------------------------------------------------------------------------------
+# -- what goes over --------------------------------------------------------------------------------
 
 
 def test_a_new_copy_is_the_same_and_the_source_is_only_read(whole, tmp_path):
@@ -101,8 +109,15 @@ def test_a_new_copy_is_the_same_and_the_source_is_only_read(whole, tmp_path):
     told = []
     result = merge(whole, tmp_path / "b", lambda done, total: told.append((done, total)))
     assert result.created and result.frames == len(frames_of(whole)) == told[-1][0] == told[-1][1]
-    assert result.snapshots == Archive(whole).snapshots() and result.gaps == [] and result.damage is None
-    assert (result.seq, result.head) == (Archive(whole).note().seq, Archive(whole).note().head.hex())
+    assert (
+        result.snapshots == Archive(whole).snapshots()
+        and result.gaps == []
+        and result.damage is None
+    )
+    assert (result.seq, result.head) == (
+        Archive(whole).note().seq,
+        Archive(whole).note().head.hex(),
+    )
     assert tree(whole) == before
     same(whole, tmp_path / "b")
 
@@ -123,10 +138,16 @@ def test_only_what_follows_the_end_goes_over(whole, tmp_path, kept, often):
     target = part_of(whole, tmp_path / "b", (0, last))
     before = log_of(target).read_bytes()
     result = merge(whole, target)
-    assert result.frames == len(frames) - last - 1 and result.log_bytes == sum(map(len, frames[last + 1 :]))
+    assert result.frames == len(frames) - last - 1 and result.log_bytes == sum(
+        map(len, frames[last + 1 :])
+    )
     assert result.moved_bytes == result.log_bytes + 32 + 32 * result.heads + 8 + sum(
-        Archive(whole).snapshot_file(seq).stat().st_size for seq in result.snapshots)
-    assert log_of(target).read_bytes().startswith(before) and Archive(target).segments == Archive(whole).segments
+        Archive(whole).snapshot_file(seq).stat().st_size for seq in result.snapshots
+    )
+    assert (
+        log_of(target).read_bytes().startswith(before)
+        and Archive(target).segments == Archive(whole).segments
+    )
     same(whole, target)
 
 
@@ -138,11 +159,24 @@ def test_one_that_is_behind_gives_nothing(whole, tmp_path):
     behind = part_of(whole, tmp_path / "b", (0, 40))
     before = tree(whole)
     result = merge(behind, whole)
-    assert (result.frames, result.created, result.seq) == (0, False, len(frames_of(whole)) - 1) and tree(whole) == before
+    assert (result.frames, result.created, result.seq) == (
+        0,
+        False,
+        len(frames_of(whole)) - 1,
+    ) and tree(whole) == before
 
 
-@pytest.mark.parametrize("ranges", (((100, 150),), ((0, 20), (60, 90)), ((30, 40), (50, 60), (61, 80)), ((0, 0), (2, 2)),
-                                    ((0, 20), (21, 20), (60, 59)), ((40, 39),)))
+@pytest.mark.parametrize(
+    "ranges",
+    (
+        ((100, 150),),
+        ((0, 20), (60, 90)),
+        ((30, 40), (50, 60), (61, 80)),
+        ((0, 0), (2, 2)),
+        ((0, 20), (21, 20), (60, 59)),
+        ((40, 39),),
+    ),
+)
 def test_gaps_are_filled(whole, tmp_path, ranges, often):
     target = part_of(whole, tmp_path / "b", *ranges)
     there = {seq for first, last in ranges for seq in range(first, last + 1)}
@@ -162,7 +196,10 @@ def test_random_ranges_of_both_sides_make_the_union(whole, tmp_path, often):
         for _ in range(2):
             cuts = sorted(rng.sample(range(len(frames) + 1), rng.choice((2, 4, 6))))
             ranges.append([(a, b - 1) for a, b in zip(cuts[::2], cuts[1::2])])
-        source, target = part_of(whole, tmp_path / "s", *ranges[0]), part_of(whole, tmp_path / "t", *ranges[1])
+        source, target = (
+            part_of(whole, tmp_path / "s", *ranges[0]),
+            part_of(whole, tmp_path / "t", *ranges[1]),
+        )
         held = [{seq for a, b in each for seq in range(a, b + 1)} for each in ranges]
         result = merge(source, target)
         union = sorted(held[0] | held[1])
@@ -176,7 +213,8 @@ def test_random_ranges_of_both_sides_make_the_union(whole, tmp_path, often):
 
 
 def test_an_index_of_before_knows_what_filled_a_gap(whole, tmp_path, often):
-    """Also one that was made while the segment for the gap was still empty, as a kill may leave it."""
+    """Also one that was made while the segment for the gap was still empty, as a kill may leave
+    it."""
     frames = frames_of(whole)
     target = part_of(whole, tmp_path / "b", (0, 20), (60, 90))
     Archive(target).add_segment(21, heads_of(frames)[21])
@@ -207,7 +245,7 @@ def test_the_later_note_stays(whole, tmp_path):
     assert Archive(whole).note().time == note.time + 5
 
 
-# -- forks, other logs, damage --------------------------------------------------------------------------------------------
+# -- forks, other logs, damage ---------------------------------------------------------------------
 
 
 def forked(whole, path, at):
@@ -243,7 +281,8 @@ def test_a_fork_before_the_first_frame_that_both_hold(whole, tmp_path):
     late = part_of(other, tmp_path / "late", (50, 90))
     with pytest.raises(Forked, match="part at seq 49 or before it"):
         merge(late, whole)
-    with pytest.raises(Forked, match="part at seq 49 or before it"):  # they touch, and share no frame
+    # they touch, and share no frame
+    with pytest.raises(Forked, match="part at seq 49 or before it"):
         merge(late, part_of(whole, tmp_path / "early", (0, 49)))
 
 
@@ -293,7 +332,9 @@ def test_a_source_that_is_altered_meanwhile_gives_nothing_wrong(whole, tmp_path,
     monkeypatch.setattr(merging, "fork", late)
     with pytest.raises(ArchiveDamage):
         merge(whole, target)
-    assert quipu.verify(target).verdict == "match" and frames_of(whole)[: len(frames_of(target))] == frames_of(target)
+    assert quipu.verify(target).verdict == "match" and frames_of(whole)[
+        : len(frames_of(target))
+    ] == frames_of(target)
 
 
 def test_a_damaged_snapshot_is_left_out_and_said(whole, tmp_path):
@@ -318,11 +359,12 @@ def test_an_archive_without_frames_and_a_folder_with_something_else(whole, tmp_p
         merge(whole, tmp_path / "mine")
 
 
-# -- breaks ---------------------------------------------------------------------------------------------------------------
+# -- breaks ----------------------------------------------------------------------------------------
 
 
 def copying(source, target, delay=None, limit=None):
-    """Fork a process that merges; kill it after `delay` seconds, or let no file of its grow beyond `limit`. Return its status."""
+    """Fork a process that merges; kill it after `delay` seconds, or let no file of its grow beyond
+    `limit`. Return its status."""
     child = os.fork()
     if not child:
         try:
@@ -342,7 +384,8 @@ def copying(source, target, delay=None, limit=None):
 
 
 def valid(path, frames):
-    """Assert that an archive, as a break left it, holds only what is right; return how many frames."""
+    """Assert that an archive, as a break left it, holds only what is right; return how many
+    frames."""
     if not (path / "archive.json").exists():
         return 0
     archive = Archive(path)
@@ -355,7 +398,8 @@ def valid(path, frames):
 
 
 def test_a_kill_at_any_moment_leaves_a_valid_archive(whole, tmp_path, often):
-    """100 kills at random moments; each copy goes on from what the one before left, or begins again when it is whole."""
+    """100 kills at random moments; each copy goes on from what the one before left, or begins again
+    when it is whole."""
     frames, rng = frames_of(whole), random.Random(3)
     begun = time.perf_counter()
     assert copying(whole, tmp_path / "whole-once") == 0
@@ -367,7 +411,13 @@ def test_a_kill_at_any_moment_leaves_a_valid_archive(whole, tmp_path, often):
         status = copying(whole, target, rng.random() * takes)
         killed += status == signal.SIGKILL
         assert status in (0, signal.SIGKILL)
-        reached.add((valid(target, frames), len(Archive(target).segments), Archive(target).note() is not None))
+        reached.add(
+            (
+                valid(target, frames),
+                len(Archive(target).segments),
+                Archive(target).note() is not None,
+            )
+        )
         if Archive(target).note():
             with_gaps(whole, target)
     assert len(reached) > 5, reached
@@ -376,7 +426,8 @@ def test_a_kill_at_any_moment_leaves_a_valid_archive(whole, tmp_path, often):
 
 
 def test_a_break_before_or_after_any_step_on_the_disk(whole, tmp_path, monkeypatch):
-    """The same without chance: the process ends at each of its steps (open, rename, fsync, write), one after the other."""
+    """The same without chance: the process ends at each of its steps (open, rename, fsync, write),
+    one after the other."""
     frames = frames_of(whole)
     monkeypatch.setattr(merging, "_BLOCK", 1500)
     steps = seen = 0
@@ -391,6 +442,7 @@ def test_a_break_before_or_after_any_step_on_the_disk(whole, tmp_path, monkeypat
                 if left < 0:
                     raise KeyboardInterrupt
                 return step(*args, **more)
+
             return stopped
 
         with monkeypatch.context() as m:
@@ -424,18 +476,25 @@ def test_a_full_disk_leaves_a_valid_archive_and_is_said(whole, tmp_path, limit):
 
 
 def test_readers_in_other_processes_while_archives_are_brought_together(whole, tmp_path, often):
-    """Each reader opens the archive over and over, and asks for the state after its last frame: it is always a replay's."""
-    code = ("import sys; sys.path[:0] = [sys.argv[1], sys.argv[1] + '/host']\n"
-            "import quipu\n"
-            "print('ready', flush=True)\n"
-            "while True:\n"
-            "    with quipu.open(sys.argv[2]) as memory:\n"
-            "        replay = memory.replay()\n"
-            "        print(replay.seq, replay.kernel.root().hex(), flush=True)\n")
+    """Each reader opens the archive over and over, and asks for the state after its last frame: it
+    is always a replay's."""
+    code = (
+        "import sys; sys.path[:0] = [sys.argv[1], sys.argv[1] + '/host']\n"
+        "import quipu\n"
+        "print('ready', flush=True)\n"
+        "while True:\n"
+        "    with quipu.open(sys.argv[2]) as memory:\n"
+        "        replay = memory.replay()\n"
+        "        print(replay.seq, replay.kernel.root().hex(), flush=True)\n"
+    )
     frames = frames_of(whole)
     target = part_of(whole, tmp_path / "b", (0, 3))
-    readers = [subprocess.Popen([sys.executable, "-c", code, str(ROOT), str(target)], stdout=subprocess.PIPE, text=True)
-               for _ in range(3)]
+    readers = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(ROOT), str(target)], stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(3)
+    ]
     answers = []
     try:
         for each in readers:
@@ -453,7 +512,7 @@ def test_readers_in_other_processes_while_archives_are_brought_together(whole, t
             assert truth.state(int(seq)).root().hex() == root
 
 
-# -- the command ----------------------------------------------------------------------------------------------------------
+# -- the command -----------------------------------------------------------------------------------
 
 
 def test_the_command(whole, tmp_path):
@@ -467,5 +526,7 @@ def test_the_command(whole, tmp_path):
     other = forked(whole, tmp_path / "fork", 30)
     kind, message = error("sync", other, "--archive", whole, code=1)
     assert kind == "Forked" and "seq 30" in message
-    assert error("sync", Log().archive(tmp_path / "log"), "--archive", whole, code=1)[0] == "OtherLog"
+    assert (
+        error("sync", Log().archive(tmp_path / "log"), "--archive", whole, code=1)[0] == "OtherLog"
+    )
     assert error("sync", whole, "--archive", whole, code=2)[0] == "UsageError"

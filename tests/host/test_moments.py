@@ -1,4 +1,5 @@
-"""Wall times: mapped through clock and boot frames, with their uncertainty, or refused where no clock tells."""
+"""Wall times: mapped through clock and boot frames, with their uncertainty, or refused where no
+clock tells."""
 
 import datetime
 
@@ -9,13 +10,26 @@ from quipu.past.moment import DRIFT, Span, parse
 
 from tests.host.past import START, Log, everything, replayed
 
-NOW = int(datetime.datetime(2026, 11, 21, 15, 0, 0, tzinfo=datetime.timezone.utc).timestamp() * 1000)
+NOW = int(
+    datetime.datetime(2026, 11, 21, 15, 0, 0, tzinfo=datetime.timezone.utc).timestamp() * 1000
+)
 
 
-@pytest.mark.parametrize("text, ms", (
-    ("2026-11-21T14:02:30Z", NOW - 3450_000), ("2026-11-21T14:02:30+00:00", NOW - 3450_000),
-    ("2026-11-21T16:02:30.250+02:00", NOW - 3449_750), ("-5m", NOW - 300_000), ("-30s", NOW - 30_000), ("-2h", NOW - 7_200_000),
-    ("-1d", NOW - 86_400_000), ("-0.5s", NOW - 500), ("14:02Z", NOW - 3480_000), ("15:01Z", NOW + 60_000 - 86_400_000)))
+@pytest.mark.parametrize(
+    "text, ms",
+    (
+        ("2026-11-21T14:02:30Z", NOW - 3450_000),
+        ("2026-11-21T14:02:30+00:00", NOW - 3450_000),
+        ("2026-11-21T16:02:30.250+02:00", NOW - 3449_750),
+        ("-5m", NOW - 300_000),
+        ("-30s", NOW - 30_000),
+        ("-2h", NOW - 7_200_000),
+        ("-1d", NOW - 86_400_000),
+        ("-0.5s", NOW - 500),
+        ("14:02Z", NOW - 3480_000),
+        ("15:01Z", NOW + 60_000 - 86_400_000),
+    ),
+)
 def test_times_are_read(text, ms):
     assert parse(text, NOW) == (ms,)
 
@@ -29,7 +43,9 @@ def test_a_number_is_a_seq():
     assert parse("0") == 0 and parse(" 1234 ") == 1234
 
 
-@pytest.mark.parametrize("text", ("", "yesterday", "-5", "5m", "25:00", "2026-13-01", "-5y", "1.5", "\u0663"))
+@pytest.mark.parametrize(
+    "text", ("", "yesterday", "-5", "5m", "25:00", "2026-13-01", "-5y", "1.5", "\u0663")
+)
 def test_what_is_no_moment_is_refused(text):
     with pytest.raises(UsageError, match="is no moment: expected a seq"):
         parse(text, NOW)
@@ -45,41 +61,82 @@ def test_uncertainty_grows_with_the_ticks_from_the_clock():
 
 @pytest.fixture
 def clocked(tmp_path):
-    """Boot 0: a at 10, clock at 1000, b at 500 after it; boot 1 without a clock: c; boot 2: d at 100, clock at 2000, e."""
+    """Boot 0: a at 10, clock at 1000, b at 500 after it; boot 1 without a clock: c; boot 2: d at
+    100, clock at 2000, e."""
     log = Log()
-    log.put("k", "a", 10)              # 1: START - 990
-    log.clock(START, 5, 1000)          # 2
-    log.put("k", "b", 500)             # 3: START + 500
-    log.boot()                         # 4: unknown
-    log.put("k", "c", 100)             # 5: unknown
-    log.boot()                         # 6: START + 98_000
-    log.put("k", "d", 100)             # 7: START + 98_100
+    log.put("k", "a", 10)  # 1: START - 990
+    log.clock(START, 5, 1000)  # 2
+    log.put("k", "b", 500)  # 3: START + 500
+    log.boot()  # 4: unknown
+    log.put("k", "c", 100)  # 5: unknown
+    log.boot()  # 6: START + 98_000
+    log.put("k", "d", 100)  # 7: START + 98_100
     log.clock(START + 100_000, 7, 2000)  # 8
-    log.put("k", "e", 50)              # 9: START + 100_050
+    log.put("k", "e", 50)  # 9: START + 100_050
     return quipu.open(log.archive(tmp_path / "a", START + 200_000))
 
 
 def test_each_frame_has_the_time_that_its_clock_gives(clocked):
     times = [clocked.moment(seq).unix_ms for seq in range(10)]
-    assert times == [START - 1000, START - 990, START, START + 500, None, None, START + 98_000, START + 98_100, START + 100_000,
-                     START + 100_050]
-    assert clocked.moment(3).uncertainty_ms == 5 and clocked.moment(7).uncertainty_ms == 7 + 1900 // DRIFT
+    assert times == [
+        START - 1000,
+        START - 990,
+        START,
+        START + 500,
+        None,
+        None,
+        START + 98_000,
+        START + 98_100,
+        START + 100_000,
+        START + 100_050,
+    ]
+    assert (
+        clocked.moment(3).uncertainty_ms == 5
+        and clocked.moment(7).uncertainty_ms == 7 + 1900 // DRIFT
+    )
 
 
-@pytest.mark.parametrize("offset, seq", (
-    (-1000, 0), (-991, 0), (-990, 1), (-1, 1), (0, 2), (499, 2), (500, 3), (505, 3), (98_000, 6), (98_099, 6), (98_100, 7), (99_999, 7),
-    (100_000, 8), (100_049, 8), (100_050, 9), (200_000, 9)))
+@pytest.mark.parametrize(
+    "offset, seq",
+    (
+        (-1000, 0),
+        (-991, 0),
+        (-990, 1),
+        (-1, 1),
+        (0, 2),
+        (499, 2),
+        (500, 3),
+        (505, 3),
+        (98_000, 6),
+        (98_099, 6),
+        (98_100, 7),
+        (99_999, 7),
+        (100_000, 8),
+        (100_049, 8),
+        (100_050, 9),
+        (200_000, 9),
+    ),
+)
 def test_a_time_is_the_last_frame_at_or_before_it(clocked, offset, seq):
     """To the millisecond: at the exact moment of a write, the write is there."""
     assert clocked.timeline.find(START + offset).seq == seq
-    text = datetime.datetime.fromtimestamp((START + offset) / 1000, datetime.timezone.utc).isoformat()
+    text = datetime.datetime.fromtimestamp(
+        (START + offset) / 1000, datetime.timezone.utc
+    ).isoformat()
     assert clocked.moment(text).seq == seq
     assert everything(clocked.state(text)) == everything(replayed(clocked.path, seq))
 
 
-@pytest.mark.parametrize("offset, says", (
-    (-1001, "before the archive begins: its first known time is"), (507, "gap between clocks"), (50_000, "give a seq, 3 to 5"),
-    (97_999, "gap between clocks"), (200_010, "after the archive's end")))
+@pytest.mark.parametrize(
+    "offset, says",
+    (
+        (-1001, "before the archive begins: its first known time is"),
+        (507, "gap between clocks"),
+        (50_000, "give a seq, 3 to 5"),
+        (97_999, "gap between clocks"),
+        (200_010, "after the archive's end"),
+    ),
+)
 def test_a_time_that_no_clock_tells_is_refused(clocked, offset, says):
     with pytest.raises(UsageError, match=says):
         clocked.timeline.find(START + offset)

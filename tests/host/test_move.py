@@ -1,4 +1,5 @@
-"""Export and import: what goes out in any form comes back as the same contents, and what cannot is refused or named."""
+"""Export and import: what goes out in any form comes back as the same contents, and what cannot is
+refused or named."""
 
 import json
 import os
@@ -82,18 +83,27 @@ def folder(tmp_path_factory):
 
 
 def bare(kernel):
-    """Return a state's contents without ids and seqs: those of what things refer to are positions."""
+    """Return a state's contents without ids and seqs: those of what things refer to are
+    positions."""
     found = contents_of(kernel)
-    place = {ident: n for pool in ("records", "nodes", "edges") for n, (ident, *_) in enumerate(found[pool])}
+    place = {
+        ident: n
+        for pool in ("records", "nodes", "edges")
+        for n, (ident, *_) in enumerate(found[pool])
+    }
     place[0] = None
-    return {"records": [rest for _, *rest in found["records"]],
-            "nodes": [(kind, place[r], [place[e] for e in out], [place[e] for e in into])
-                      for _, kind, r, out, into in found["nodes"]],
-            "edges": [(kind, place[a], place[b]) for _, kind, a, b in found["edges"]],
-            "keys": [(name, value) for name, _, value in found["keys"]]}
+    return {
+        "records": [rest for _, *rest in found["records"]],
+        "nodes": [
+            (kind, place[r], [place[e] for e in out], [place[e] for e in into])
+            for _, kind, r, out, into in found["nodes"]
+        ],
+        "edges": [(kind, place[a], place[b]) for _, kind, a, b in found["edges"]],
+        "keys": [(name, value) for name, _, value in found["keys"]],
+    }
 
 
-# -- JSON lines -----------------------------------------------------------------------------------------------------------
+# -- JSON lines ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("state", (False, True))
@@ -101,15 +111,31 @@ def test_json_lines_lead_to_the_same_contents(folder, tmp_path, state):
     out = tmp_path / "a.jsonl"
     with host.open(folder) as memory:
         kernel = memory.state()
-        count = export.write_lines(export.state_commands(kernel) if state else export.commands(memory), out)
+        count = export.write_lines(
+            export.state_commands(kernel) if state else export.commands(memory), out
+        )
     steps = imports.lines(out.open(encoding="utf-8"))
     assert len(steps) == count > (4 if state else 200)
     back = Memory()
     imports.carry_out(back, steps)
     assert bare(back.kernel) == bare(kernel)
-    assert bare(kernel)["records"] and bare(kernel)["nodes"] and bare(kernel)["edges"] and bare(kernel)["keys"]
+    assert (
+        bare(kernel)["records"]
+        and bare(kernel)["nodes"]
+        and bare(kernel)["edges"]
+        and bare(kernel)["keys"]
+    )
     assert state or {step.verb for step in steps} == {
-        "insert", "update", "delete", "create_node", "delete_node", "create_edge", "delete_edge", "put", "delete_key"}
+        "insert",
+        "update",
+        "delete",
+        "create_node",
+        "delete_node",
+        "create_edge",
+        "delete_edge",
+        "put",
+        "delete_key",
+    }
 
 
 def test_every_line_is_a_command_and_a_repeated_value_is_spelled_out(folder, tmp_path):
@@ -118,14 +144,22 @@ def test_every_line_is_a_command_and_a_repeated_value_is_spelled_out(folder, tmp
     assert [each["type"] for each in lines[:3]] == ["insert", "insert", "update"]
     puts = [each for each in lines if each["type"] == "put"]
     assert puts[0]["value"] == puts[1]["value"] == "value" and puts[0]["seq"] != puts[1]["seq"]
-    assert lines[0]["vector"] == [1 / 65536, -2 / 65536, 3 / 65536, 16384] and not {"tick", "token", "bytes"} & set(lines[0])
+    assert lines[0]["vector"] == [1 / 65536, -2 / 65536, 3 / 65536, 16384] and not {
+        "tick",
+        "token",
+        "bytes",
+    } & set(lines[0])
 
 
 def test_a_board_takes_lines_and_its_archive_gives_them_back(tmp_path):
-    given = [{"seq": 1, "type": "insert", "vector": [1, -2.5, 0], "tag": 3, "meta": "walk"},
-             {"seq": 2, "type": "create-node", "kind": 4, "record": 1}, {"seq": 7, "type": "create-node", "kind": 5},
-             {"seq": 8, "type": "create-edge", "kind": 6, "from": 2, "to": 7}, {"type": "put", "name": "mode", "value": "fast"},
-             {"type": "update", "id": 1, "tag": 9}]
+    given = [
+        {"seq": 1, "type": "insert", "vector": [1, -2.5, 0], "tag": 3, "meta": "walk"},
+        {"seq": 2, "type": "create-node", "kind": 4, "record": 1},
+        {"seq": 7, "type": "create-node", "kind": 5},
+        {"seq": 8, "type": "create-edge", "kind": 6, "from": 2, "to": 7},
+        {"type": "put", "name": "mode", "value": "fast"},
+        {"type": "update", "id": 1, "tag": 9},
+    ]
     (tmp_path / "in.jsonl").write_text("\n".join(map(json.dumps, given)) + "\n")
     with UnixBoard(tmp_path / "flash") as unix:
         assert "configure it first" in error("import", unix.port, tmp_path / "in.jsonl", code=1)[1]
@@ -137,32 +171,57 @@ def test_a_board_takes_lines_and_its_archive_gives_them_back(tmp_path):
     quipu("export", tmp_path / "a", "-o", tmp_path / "out.jsonl")
     back = [json.loads(each) for each in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert [each["type"] for each in back] == [each["type"] for each in given]
-    assert back[0]["vector"] == [1, -2.5, 0] and back[0]["meta"] == "walk" and back[3]["to"] == told["ids"]["nodes"]["7"]
+    assert (
+        back[0]["vector"] == [1, -2.5, 0]
+        and back[0]["meta"] == "walk"
+        and back[3]["to"] == told["ids"]["nodes"]["7"]
+    )
 
 
-@pytest.mark.parametrize("line, says", (
-    ("nonsense", "line 2"), ('{"type": "jump"}', "with one of the types insert"), ("[1, 2]", "with one of the types"),
-    ('{"type": "insert"}', "the field 'vector' is missing"), ('{"type": "insert", "vector": [NaN]}', "component 0"),
-    ('{"type": "insert", "vector": [1], "tags": 1}', "no field 'tags'"), ('{"type": "put", "name": "a"}', "'value' is missing"),
-    ('{"type": "put", "name": "", "value": ""}', "line 2"), ('{"type": "delete", "id": 9}', "record 9 is made by no line"),
-    ('{"type": "create-edge", "kind": 1, "from": 1, "to": 1}', "node 1 is made by no line"),
-    ('{"type": "update", "id": 1}', "tag, the metadata or both"), ('{"type": "put", "name": "a", "value_hex": "0"}', "line 2"),
-    ('{"type": "insert", "vector": [1], "tag": -1}', "tag"), ('{"type": "put", "name": 7, "value": ""}', "name is text")))
+@pytest.mark.parametrize(
+    "line, says",
+    (
+        ("nonsense", "line 2"),
+        ('{"type": "jump"}', "with one of the types insert"),
+        ("[1, 2]", "with one of the types"),
+        ('{"type": "insert"}', "the field 'vector' is missing"),
+        ('{"type": "insert", "vector": [NaN]}', "component 0"),
+        ('{"type": "insert", "vector": [1], "tags": 1}', "no field 'tags'"),
+        ('{"type": "put", "name": "a"}', "'value' is missing"),
+        ('{"type": "put", "name": "", "value": ""}', "line 2"),
+        ('{"type": "delete", "id": 9}', "record 9 is made by no line"),
+        ('{"type": "create-edge", "kind": 1, "from": 1, "to": 1}', "node 1 is made by no line"),
+        ('{"type": "update", "id": 1}', "tag, the metadata or both"),
+        ('{"type": "put", "name": "a", "value_hex": "0"}', "line 2"),
+        ('{"type": "insert", "vector": [1], "tag": -1}', "tag"),
+        ('{"type": "put", "name": 7, "value": ""}', "name is text"),
+    ),
+)
 def test_a_line_that_is_no_command_is_named(line, says):
     with pytest.raises(Invalid, match="line 2") as caught:
         imports.lines(['{"seq": 1, "type": "insert", "vector": [1]}\n', line])
     assert says in str(caught.value)
 
 
-@pytest.mark.parametrize("line", (b'{"type": "put", "name": "\xff", "value": ""}', b"[" * 100_000, b"\0\0",
-                                  b'{"type": "put", "name": "\\ud800"}'))
+@pytest.mark.parametrize(
+    "line",
+    (
+        b'{"type": "put", "name": "\xff", "value": ""}',
+        b"[" * 100_000,
+        b"\0\0",
+        b'{"type": "put", "name": "\\ud800"}',
+    ),
+)
 def test_lines_that_are_no_json_are_named(line):
     with pytest.raises(Invalid, match="line 2: "):
         imports.lines([b'{"type": "insert", "vector": [1]}\n', line])
 
 
 def test_a_file_that_cannot_be_read_is_named_before_a_port_is_opened(tmp_path):
-    for name, data, says in (("a.jsonl", b'\xff{"type"', "line 1: "), ("a.snap", b"VAL1", "Valori container: at byte 4")):
+    for name, data, says in (
+        ("a.jsonl", b'\xff{"type"', "line 1: "),
+        ("a.snap", b"VAL1", "Valori container: at byte 4"),
+    ):
         (tmp_path / name).write_bytes(data)
         message = error("import", "/dev/no-such-port", tmp_path / name, code=1)[1]
         assert message.startswith(f"{tmp_path / name}: {says}")
@@ -174,7 +233,9 @@ def test_what_does_not_fit_the_board_is_refused_before_anything_is_done():
     with pytest.raises(WrongDimension, match="line 1.*2 components.*nothing was changed"):
         imports.check(imports.lines(['{"type": "insert", "vector": [1]}']), config)
     with pytest.raises(TooLong, match="metadata has at most 2 bytes there, not 3"):
-        imports.check(imports.lines(['{"type": "insert", "vector": [1, 2], "meta": "abc"}']), config)
+        imports.check(
+            imports.lines(['{"type": "insert", "vector": [1, 2], "meta": "abc"}']), config
+        )
     with pytest.raises(TooLong, match="a value"):
         imports.check(imports.lines(['{"type": "put", "name": "a", "value": "abc"}']), config)
     imports.check(imports.lines(['{"type": "put", "name": "a", "value": "ab"}']), config)
@@ -182,7 +243,9 @@ def test_what_does_not_fit_the_board_is_refused_before_anything_is_done():
 
 def test_a_refused_command_says_what_was_done_before_it():
     memory = Memory()
-    steps = imports.lines(['{"type": "put", "name": "a", "value": "1"}', '{"type": "delete-key", "name": "b"}'])
+    steps = imports.lines(
+        ['{"type": "put", "name": "a", "value": "1"}', '{"type": "delete-key", "name": "b"}']
+    )
     with pytest.raises(NotFound, match=r"line 2: .*of 2 commands, the first 1 were carried out"):
         imports.carry_out(memory, steps)
 
@@ -215,11 +278,13 @@ def test_damage_is_told_and_a_file_that_stood_there_stays(folder, tmp_path):
     log = tmp_path / "a" / "frames" / "0000000000.log"
     flip(log, 300)
     (tmp_path / "o.jsonl").write_text("mine")
-    assert "seq" in error("export", tmp_path / "a", "-o", tmp_path / "o.jsonl", "--at", 60, code=1)[1]
+    assert (
+        "seq" in error("export", tmp_path / "a", "-o", tmp_path / "o.jsonl", "--at", 60, code=1)[1]
+    )
     assert (tmp_path / "o.jsonl").read_text() == "mine" and len(list(tmp_path.glob("o.*"))) == 1
 
 
-# -- records --------------------------------------------------------------------------------------------------------------
+# -- records ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
@@ -229,15 +294,40 @@ def peers():
     python = place / "bin" / "python"
     if not (place / "ready").exists():
         venv.create(place, with_pip=True, clear=True)
-        subprocess.run([python, "-m", "pip", "install", "-qq", "numpy", "pyarrow", "blake3", "click", "rich", "pyserial", "mpremote"],
-                       check=True)
+        subprocess.run(
+            [
+                python,
+                "-m",
+                "pip",
+                "install",
+                "-qq",
+                "numpy",
+                "pyarrow",
+                "blake3",
+                "click",
+                "rich",
+                "pyserial",
+                "mpremote",
+            ],
+            check=True,
+        )
         (place / "ready").touch()
     return python
 
 
 def run(python, code, *arguments):
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'host'}{os.pathsep}{ROOT}", "QUIPU_PURE": "1"}
-    done = subprocess.run([python, "-c", code, *map(str, arguments)], capture_output=True, text=True, env=environment, check=False)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{ROOT / 'host'}{os.pathsep}{ROOT}",
+        "QUIPU_PURE": "1",
+    }
+    done = subprocess.run(
+        [python, "-c", code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -254,32 +344,55 @@ def test_npy_comes_back_as_it_went(folder, tmp_path):
 
 def test_numpy_reads_what_we_write_and_we_what_it_writes(folder, tmp_path, peers):
     quipu("export", folder, "-o", tmp_path / "a.npy")
-    told = run(peers, "import numpy, sys, json; a = numpy.load(sys.argv[1]); numpy.save(sys.argv[2], a);"
-               "numpy.save(sys.argv[3], a['vector'].astype('f4')); numpy.save(sys.argv[4], a['vector'].T.copy().T);"
-               "print(json.dumps([[int(r['id']), int(r['tag']), r['vector'].tolist(), "
-               "bytes(r['meta'])[:r['meta_size']].hex()] for r in a]))",
-               tmp_path / "a.npy", tmp_path / "b.npy", tmp_path / "c.npy", tmp_path / "d.npy")
+    told = run(
+        peers,
+        "import numpy, sys, json; a = numpy.load(sys.argv[1]); numpy.save(sys.argv[2], a);"
+        "numpy.save(sys.argv[3], a['vector'].astype('f4')); numpy.save(sys.argv[4], "
+        "a['vector'].T.copy().T);"
+        "print(json.dumps([[int(r['id']), int(r['tag']), r['vector'].tolist(), "
+        "bytes(r['meta'])[:r['meta_size']].hex()] for r in a]))",
+        tmp_path / "a.npy",
+        tmp_path / "b.npy",
+        tmp_path / "c.npy",
+        tmp_path / "d.npy",
+    )
     with host.open(folder) as memory:
         found = memory.query(Query("records"))
-    assert json.loads(told) == [[each["id"], each["tag"], each["vector"], each["meta_hex"]] for each in found] and len(found) > 1
+    assert (
+        json.loads(told)
+        == [[each["id"], each["tag"], each["vector"], each["meta_hex"]] for each in found]
+        and len(found) > 1
+    )
     assert list(npy.read(tmp_path / "b.npy")) == list(npy.read(tmp_path / "a.npy"))
-    assert [each["vector"] for each in npy.read(tmp_path / "c.npy")] == [each["vector"] for each in npy.read(tmp_path / "a.npy")]
+    assert [each["vector"] for each in npy.read(tmp_path / "c.npy")] == [
+        each["vector"] for each in npy.read(tmp_path / "a.npy")
+    ]
     with pytest.raises(FormatError, match="Fortran order True"):
         list(npy.read(tmp_path / "d.npy"))
 
 
 def test_parquet_comes_back_as_it_went(folder, tmp_path, peers):
-    code = ("import sys, pathlib, quipu\nfrom quipu.formats import export, imports\nout = pathlib.Path(sys.argv[2])\n"
-            "kernel = quipu.open(sys.argv[1]).state()\nprint(export.write_records(kernel, out, 'parquet'))\n"
-            "export.write_records(kernel, out.with_suffix('.npy'), 'npy')\n"
-            "a, b = imports.records(out, 'parquet'), imports.records(out.with_suffix('.npy'), 'npy')\n"
-            "assert a == b and len(a) > 1, (a, b)\n")
+    code = (
+        "import sys, pathlib, quipu\nfrom quipu.formats import export, imports\nout = "
+        "pathlib.Path(sys.argv[2])\n"
+        "kernel = quipu.open(sys.argv[1]).state()\nprint(export.write_records(kernel, out, "
+        "'parquet'))\n"
+        "export.write_records(kernel, out.with_suffix('.npy'), 'npy')\n"
+        "a, b = imports.records(out, 'parquet'), imports.records(out.with_suffix('.npy'), 'npy')\n"
+        "assert a == b and len(a) > 1, (a, b)\n"
+    )
     assert int(run(peers, code, folder, tmp_path / "a.parquet")) > 1
     assert (tmp_path / "a.parquet").read_bytes()[:4] == b"PAR1"
 
 
-@pytest.mark.parametrize("data, says", (
-    (b"", "begins with"), (b"\x93NUMPY\x01\x00\x04\x00{1: ", "its header"), (b"\x93NUMPY\x02\x00", "version 1")))
+@pytest.mark.parametrize(
+    "data, says",
+    (
+        (b"", "begins with"),
+        (b"\x93NUMPY\x01\x00\x04\x00{1: ", "its header"),
+        (b"\x93NUMPY\x02\x00", "version 1"),
+    ),
+)
 def test_a_file_that_is_no_npy_is_refused(tmp_path, data, says):
     (tmp_path / "a.npy").write_bytes(data)
     with pytest.raises(FormatError, match=says):
@@ -296,7 +409,7 @@ def test_every_cut_of_a_npy_file_is_refused(tmp_path):
             list(npy.read(tmp_path / "a.npy"))
 
 
-# -- Valori ---------------------------------------------------------------------------------------------------------------
+# -- Valori ----------------------------------------------------------------------------------------
 
 
 def test_a_board_s_memory_goes_to_valori_and_back(folder, tmp_path):

@@ -1,4 +1,5 @@
-"""The modules of the flat package, whose places changed: an import by an old name says where the module is now."""
+"""The modules of the flat package, whose places changed: an import by an old name says where the
+module is now."""
 
 import importlib
 
@@ -14,15 +15,22 @@ def test_the_new_place_of_each_module_exists(old):
 
 @pytest.mark.parametrize("old", sorted(moved.PLACES.keys() - {"archive", "board"}))
 def test_an_import_by_an_old_name_says_the_new_one(old):
-    with pytest.raises(ModuleNotFoundError, match=f"^quipu.{old} is now quipu.{moved.PLACES[old]}$"):
+    with pytest.raises(
+        ModuleNotFoundError, match=f"^quipu.{old} is now quipu.{moved.PLACES[old]}$"
+    ):
         importlib.import_module(f"quipu.{old}")
 
 
-@pytest.mark.parametrize("line, place", [("from quipu.link import Link", "quipu.board.link"),
-                                         ("import quipu.render_past", "quipu.cli.past"),
-                                         ("from quipu.board import Board", "quipu.board.board.Board"),
-                                         ("from quipu.board import connect", "quipu.board.board.connect"),
-                                         ("from quipu.archive import Chain", "quipu.archive.files.Chain")])
+@pytest.mark.parametrize(
+    "line, place",
+    [
+        ("from quipu.link import Link", "quipu.board.link"),
+        ("import quipu.render_past", "quipu.cli.past"),
+        ("from quipu.board import Board", "quipu.board.board.Board"),
+        ("from quipu.board import connect", "quipu.board.board.connect"),
+        ("from quipu.archive import Chain", "quipu.archive.files.Chain"),
+    ],
+)
 def test_a_line_of_old_says_where_its_names_are(line, place):
     with pytest.raises(ImportError, match=f"is now {place}"):
         exec(line, {})

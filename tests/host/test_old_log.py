@@ -1,4 +1,5 @@
-"""A board that holds a log of format 1: named before anything is written, archived by `attach`, and erased only when that is meant."""
+"""A board that holds a log of format 1: named before anything is written, archived by `attach`, and
+erased only when that is meant."""
 
 import contextlib
 import gzip
@@ -19,7 +20,8 @@ WHOLE = gzip.decompress((Path(__file__).parent / "format_1_header.bin.gz").read_
 
 
 class Repl:
-    """A board that runs code as Python does; it has a driver over a flash, or none. written: what came to it but code that only reads."""
+    """A board that runs code as Python does; it has a driver over a flash, or none. written: what
+    came to it but code that only reads."""
 
     name, streams = "/dev/board", True
 
@@ -41,7 +43,9 @@ class Repl:
             with contextlib.redirect_stdout(out):
                 exec(code, {})
         finally:
-            sys.modules.pop("quipu.startup") if before is None else sys.modules.update({"quipu.startup": before})
+            sys.modules.pop("quipu.startup") if before is None else sys.modules.update(
+                {"quipu.startup": before}
+            )
         return out.getvalue().encode()
 
     def write_file(self, path, data, progress=None):
@@ -53,11 +57,21 @@ class Repl:
 @pytest.fixture
 def board(monkeypatch):
     """Set up a board; what `quipu flash` would have to ask it is answered."""
+
     def made(data):
         repl = Repl(data)
-        monkeypatch.setattr(install.deploy, "opened", lambda port, tool=None: contextlib.nullcontext(repl))
-        monkeypatch.setattr(flash, "probe", lambda repl: flash.Probe("micropython", (1, 25, 0), "M", 7942, 500_000, 4096, 256, 250, False))
+        monkeypatch.setattr(
+            install.deploy, "opened", lambda port, tool=None: contextlib.nullcontext(repl)
+        )
+        monkeypatch.setattr(
+            flash,
+            "probe",
+            lambda repl: flash.Probe(
+                "micropython", (1, 25, 0), "M", 7942, 500_000, 4096, 256, 250, False
+            ),
+        )
         return repl
+
     return made
 
 
@@ -67,9 +81,15 @@ def test_flashing_over_a_format_1_log_stops_and_prints_the_way(board, more):
     with pytest.raises(errors.Refused) as caught:
         install.flash("/dev/board", None, **{"main": False, "dry_run": False, **more})
     said = str(caught.value)
-    assert "holds a log of format 1" in said and "Nothing was written" in said and repl.written == []
-    steps = ("quipu attach /dev/board --archive DIR", "quipu flash /dev/board --erase-log --archive DIR",
-             "flash again: quipu flash /dev/board", "quipu restore DIR /dev/board")
+    assert (
+        "holds a log of format 1" in said and "Nothing was written" in said and repl.written == []
+    )
+    steps = (
+        "quipu attach /dev/board --archive DIR",
+        "quipu flash /dev/board --erase-log --archive DIR",
+        "flash again: quipu flash /dev/board",
+        "quipu restore DIR /dev/board",
+    )
     assert [said.index(each) for each in steps] == sorted(said.index(each) for each in steps)
 
 
@@ -80,19 +100,30 @@ def test_a_board_without_such_a_log_is_flashed(data):
 
 def attached(monkeypatch, board, data, folder):
     board(data)
-    monkeypatch.setattr(install.reader, "read", lambda repl, kept, progress: kept.write_bytes(data) and FlashImage(data, 4096, 256, 4))
+    monkeypatch.setattr(
+        install.reader,
+        "read",
+        lambda repl, kept, progress: kept.write_bytes(data) and FlashImage(data, 4096, 256, 4),
+    )
     return install.attach("/dev/board", str(folder))
 
 
 def test_attach_archives_a_format_1_log(board, monkeypatch, tmp_path):
     told = attached(monkeypatch, board, WHOLE, tmp_path / "a")
-    assert (told["format"], told["frames"], told["verdict"]["verdict"], told["exit_code"]) == (1, 51, "match", 0)
+    assert (told["format"], told["frames"], told["verdict"]["verdict"], told["exit_code"]) == (
+        1,
+        51,
+        "match",
+        0,
+    )
     assert Archive(tmp_path / "a").identity == "MPS2_AN386/729cab1c3468e8a0"
 
 
 def test_attach_says_what_it_left_out(board, monkeypatch, tmp_path):
     told = attached(monkeypatch, board, IMAGE, tmp_path / "a")
-    assert told["left"][0]["frames"] == 29 and told["exit_code"] == told["verdict"]["exit_code"] == 1
+    assert (
+        told["left"][0]["frames"] == 29 and told["exit_code"] == told["verdict"]["exit_code"] == 1
+    )
     assert "acknowledged frames may be missing" in told["verdict"]["doubt"]
 
 
@@ -103,4 +134,7 @@ def test_erasing_a_format_1_log_says_what_is_lost(board, monkeypatch, tmp_path):
     assert (lost.frames, lost.nowhere, lost.first, lost.last) == (51, 51, 0, 50)
     assert erase.loss(image, [tmp_path / "a"]).nowhere == 0
     broken = erase.loss(FlashImage(IMAGE, 4096, 256, 4), [])
-    assert (broken.frames, broken.unproved) == (21, 29) and "and 29 frames more, which no archive can hold" in str(broken)
+    assert (broken.frames, broken.unproved) == (
+        21,
+        29,
+    ) and "and 29 frames more, which no archive can hold" in str(broken)

@@ -1,8 +1,9 @@
-"""Tests that cannot fail prove nothing: each line below breaks one line of the archive's code, and the test it names goes red.
+"""Tests that cannot fail prove nothing: each line below breaks one line of the archive's code, and
+the test it names goes red.
 
-The host's package is copied with one piece of its text replaced, and the named test is run on the copy in a process of its own.
-A mutation whose text no longer stands there is an error: look for what the test protects now, and break that.
-"""
+The host's package is copied with one piece of its text replaced, and the named test is run on the
+copy in a process of its own. A mutation whose text no longer stands there is an error: look for
+what the test protects now, and break that."""
 
 import shutil
 import subprocess
@@ -41,51 +42,153 @@ LATER_DAMAGE = "test_index.py::test_damage_that_came_after_the_index_ends_what_i
 
 MUTATIONS = [  # file, text, what it becomes, the test that must fail
     ("archive/join", "                low = middle\n", "                low = middle + 1\n", FORK),
-    ("archive/join", "        return Fork(high, True), compared\n", "        return Fork(low, True), compared\n", FORK),
+    (
+        "archive/join",
+        "        return Fork(high, True), compared\n",
+        "        return Fork(low, True), compared\n",
+        FORK,
+    ),
     ("archive/join", "        if a.head(low) != b.head(low):\n", "        if False:\n", EARLY),
-    ("archive/join", "                first = theirs.last + 1\n", "                first = theirs.last\n", UNION),
-    ("archive/join", "                yield run, first, theirs.segment.first - 1\n", "                pass\n", UNION),
-    ("archive/join", "        for each in ranges:\n            self._range(*each)\n",
-     "        self._note()\n        for each in ranges:\n            self._range(*each)\n", STEPS),
-    ("archive/join", "                chain.step(frame)\n", "                chain.seq += 1\n", MEANWHILE),
-    ("archive/join", "                header, _ = snapshot_file.load(data)\n",
-     "                from shared_kernel import snapshot\n                header = snapshot.decode(data)\n", SNAPSHOT),
+    (
+        "archive/join",
+        "                first = theirs.last + 1\n",
+        "                first = theirs.last\n",
+        UNION,
+    ),
+    (
+        "archive/join",
+        "                yield run, first, theirs.segment.first - 1\n",
+        "                pass\n",
+        UNION,
+    ),
+    (
+        "archive/join",
+        "        for each in ranges:\n            self._range(*each)\n",
+        "        self._note()\n        for each in ranges:\n            self._range(*each)\n",
+        STEPS,
+    ),
+    (
+        "archive/join",
+        "                chain.step(frame)\n",
+        "                chain.seq += 1\n",
+        MEANWHILE,
+    ),
+    (
+        "archive/join",
+        "                header, _ = snapshot_file.load(data)\n",
+        "                from shared_kernel import snapshot\n                header = "
+        "snapshot.decode(data)\n",
+        SNAPSHOT,
+    ),
     ("archive/join", "        if theirs.log != ours.log:\n", "        if False:\n", LOGS),
     ("archive/join", "(ours.seq, ours.time) > (theirs.seq, theirs.time)", "True", LATER),
-    ("archive/files", "part = self.file(segment).with_suffix(\".part\")", "part = self.file(segment)", FULL),
+    (
+        "archive/files",
+        'part = self.file(segment).with_suffix(".part")',
+        "part = self.file(segment)",
+        FULL,
+    ),
     ("archive/files", "each not in known and each.stat().st_size", "each not in known", STEPS),
-    ("archive/files", "        if e.errno not in _NO_ROOM:\n            raise\n", "        raise\n", FULL),
-    ("past/index", "            if last < segment.first and", "            if False and", INDEXED),
-    ("board/sync", "            if board.acknowledge(note.seq + 1) != note.seq:\n", "            if False:\n", SAFE),
+    (
+        "archive/files",
+        "        if e.errno not in _NO_ROOM:\n            raise\n",
+        "        raise\n",
+        FULL,
+    ),
+    ("past/index", "last < segment.first and", "False and", INDEXED),
+    (
+        "board/sync",
+        "            if board.acknowledge(note.seq + 1) != note.seq:\n",
+        "            if False:\n",
+        SAFE,
+    ),
     ("board/sync", "(same := _nothing_new(board, existing))", "(same := None)", LITTLE),
-    ("board/sync", "        pulling.all(", "        board.checkpoint()\n        pulling.all(", LIVE),
-    ("past/index", "                replay.step(frame)\n                if seq % PLACE_EVERY",
-     "                replay.seq = seq\n                if seq % PLACE_EVERY", VERBS),
-    ("past/index", "WHERE seq <= ? ORDER BY seq DESC LIMIT 1\", (seq,)).fetchone()\n        replay",
-     "WHERE seq > ? ORDER BY seq LIMIT 1\", (seq,)).fetchone()\n        replay", VERBS),
+    (
+        "board/sync",
+        "        pulling.all(",
+        "        board.checkpoint()\n        pulling.all(",
+        LIVE,
+    ),
+    (
+        "past/index",
+        "                replay.step(frame)\n                if seq % PLACE_EVERY",
+        "                replay.seq = seq\n                if seq % PLACE_EVERY",
+        VERBS,
+    ),
+    (
+        "past/index",
+        '"SELECT * FROM kept WHERE seq <= ? ORDER BY seq DESC LIMIT 1"',
+        '"SELECT * FROM kept WHERE seq > ? ORDER BY seq LIMIT 1"',
+        VERBS,
+    ),
     ("past/index", "        self._prove(replay, seq)\n", "", FITTING),
-    ("past/index", "        if digest(frame) != change.digest:\n", "        if False:\n", ALTERED_VERSION),
-    ("past/diff", "for ident, each in theirs.items() if ident not in ours]", "for ident, each in theirs.items()]", STATES),
-    ("past/memory", "        if damage.what not in _OF_THE_FRAME or not index.damage or index.damage.seq != damage.seq:\n",
-     "        if False:\n", DOUBTFUL),
-    ("past/memory", "            self.distrust(e)\n            return moment()\n", "            raise\n", LATER_DAMAGE),
+    (
+        "past/index",
+        "        if digest(frame) != change.digest:\n",
+        "        if False:\n",
+        ALTERED_VERSION,
+    ),
+    (
+        "past/diff",
+        "for ident, each in theirs.items() if ident not in ours]",
+        "for ident, each in theirs.items()]",
+        STATES,
+    ),
+    (
+        "past/memory",
+        "        if damage.what not in _OF_THE_FRAME or not index.damage or index.damage.seq != "
+        "damage.seq:\n",
+        "        if False:\n",
+        DOUBTFUL,
+    ),
+    (
+        "past/memory",
+        "            self.distrust(e)\n            return moment()\n",
+        "            raise\n",
+        LATER_DAMAGE,
+    ),
     ("cli/source", "            if memory.damage:\n", "            if False:\n", LATER_DAMAGE),
     ("past/query", "if test(row)]", "if test(row) or row]", STATES),
     ("past/history", "            if each.previous != due:\n", "            if False:\n", GONE),
-    ("past/history", "        value = value if version.same else version.value\n", "        value = version.value\n", VERSIONS),
+    (
+        "past/history",
+        "        value = value if version.same else version.value\n",
+        "        value = version.value\n",
+        VERSIONS,
+    ),
 ]
 
 
 def run(test, package):
     """Run one test on a copy of the package; return the finished process."""
     path = f"{package.parent} {ROOT}"
-    return subprocess.run([sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-o", f"pythonpath={path}",
-                           f"tests/host/{test}"], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-x",
+            "-p",
+            "no:cacheprovider",
+            "-o",
+            f"pythonpath={path}",
+            f"tests/host/{test}",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
 
 @pytest.fixture
 def package(tmp_path):
-    return shutil.copytree(HOST / "quipu", tmp_path / "host" / "quipu", ignore=shutil.ignore_patterns("compiled", "__pycache__"))
+    return shutil.copytree(
+        HOST / "quipu",
+        tmp_path / "host" / "quipu",
+        ignore=shutil.ignore_patterns("compiled", "__pycache__"),
+    )
 
 
 @pytest.mark.parametrize("name, old, new", [each[:3] for each in MUTATIONS])
@@ -98,5 +201,7 @@ def test_a_broken_line_is_told(package, name, old, new, test):
     file = package / f"{name}.py"
     file.write_text(mutate(file.read_text(), old, new, name))
     done = run(test, package)
-    assert done.returncode == 1 and " failed" in done.stdout, done.stdout[-2000:] + done.stderr[-2000:]
+    assert done.returncode == 1 and " failed" in done.stdout, (
+        done.stdout[-2000:] + done.stderr[-2000:]
+    )
     assert "SyntaxError" not in done.stdout and "NameError" not in done.stdout

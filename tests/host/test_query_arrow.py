@@ -1,4 +1,5 @@
-"""A query's rows as Arrow and Parquet: pyarrow, in an environment of its own, reads from the file just what the query found."""
+"""A query's rows as Arrow and Parquet: pyarrow, in an environment of its own, reads from the file
+just what the query found."""
 
 import json
 
@@ -10,19 +11,29 @@ from tests.host.sample import sample
 from tests.host.test_cli import error
 from tests.host.test_move import peers, run  # noqa: F401  (a fixture)
 
-WRITE = ("import json, sys; from quipu.cli import main as cli\n"
-         "for arguments in json.loads(sys.argv[1]):\n"
-         "    assert cli.main(arguments) == 0, arguments\n")
-READ = ("import json, sys, pyarrow, pyarrow.parquet\n"
-        "out = []\n"
-        "for path in sys.argv[1:]:\n"
-        "    table = (pyarrow.parquet.read_table(path) if path.endswith('parquet') else\n"
-        "             pyarrow.ipc.open_file(path).read_all())\n"
-        "    out.append([table.column_names, table.to_pylist()])\n"
-        "print(json.dumps(out, default=bytes.hex))\n")
-ASKED = (("records", ()), ("records", ("--where", "tag = 2 and id > 30", "--select", "id,tag,meta")), ("nodes", ()),
-         ("edges", ()), ("keys", ()), ("records", ("--group-by", "tag", "--aggregate", "count,mean(vector[0])")),
-         ("keys", ("--where", "seq < 0")))
+WRITE = (
+    "import json, sys; from quipu.cli import main as cli\n"
+    "for arguments in json.loads(sys.argv[1]):\n"
+    "    assert cli.main(arguments) == 0, arguments\n"
+)
+READ = (
+    "import json, sys, pyarrow, pyarrow.parquet\n"
+    "out = []\n"
+    "for path in sys.argv[1:]:\n"
+    "    table = (pyarrow.parquet.read_table(path) if path.endswith('parquet') else\n"
+    "             pyarrow.ipc.open_file(path).read_all())\n"
+    "    out.append([table.column_names, table.to_pylist()])\n"
+    "print(json.dumps(out, default=bytes.hex))\n"
+)
+ASKED = (
+    ("records", ()),
+    ("records", ("--where", "tag = 2 and id > 30", "--select", "id,tag,meta")),
+    ("nodes", ()),
+    ("edges", ()),
+    ("keys", ()),
+    ("records", ("--group-by", "tag", "--aggregate", "count,mean(vector[0])")),
+    ("keys", ("--where", "seq < 0")),
+)
 
 
 @pytest.fixture(scope="module")
@@ -35,13 +46,28 @@ def test_arrow_and_parquet_hold_the_rows_that_the_query_finds(folder, tmp_path, 
     with quipu.open(folder) as memory:
         for i, (what, more) in enumerate(ASKED):
             options = dict(zip(more[::2], more[1::2], strict=True))
-            names = [tuple(options.get(each, "").split(",")) if each in options else ()
-                     for each in ("--select", "--group-by", "--aggregate")]
-            rows = memory.query(Query(what, options.get("--where", ""), names[0], (), None, names[1], names[2]))
+            names = [
+                tuple(options.get(each, "").split(",")) if each in options else ()
+                for each in ("--select", "--group-by", "--aggregate")
+            ]
+            rows = memory.query(
+                Query(what, options.get("--where", ""), names[0], (), None, names[1], names[2])
+            )
             for form in ("arrow", "parquet"):
                 files.append(tmp_path / f"{i}.{form}")
-                commands.append(["query", str(folder), what, *more, "--format", form, "-o", str(files[-1])])
-                expected.append([{name: row.get(name + "_hex", row[name]) for name in row if not name.endswith("_hex")} for row in rows])
+                commands.append(
+                    ["query", str(folder), what, *more, "--format", form, "-o", str(files[-1])]
+                )
+                expected.append(
+                    [
+                        {
+                            name: row.get(name + "_hex", row[name])
+                            for name in row
+                            if not name.endswith("_hex")
+                        }
+                        for row in rows
+                    ]
+                )
     run(peers, WRITE, json.dumps(commands))
     found = json.loads(run(peers, READ, *files))
     assert len(found) == len(expected) == 2 * len(ASKED) and sum(map(len, expected)) > 20
@@ -52,6 +78,8 @@ def test_arrow_and_parquet_hold_the_rows_that_the_query_finds(folder, tmp_path, 
 
 def test_without_pyarrow_it_says_what_to_install(folder, tmp_path):
     for form in ("arrow", "parquet"):
-        kind, message = error("query", folder, "keys", "--format", form, "-o", tmp_path / "x", code=2)
+        kind, message = error(
+            "query", folder, "keys", "--format", form, "-o", tmp_path / "x", code=2
+        )
         assert kind == "UsageError" and "pip install pyarrow" in message
         assert not (tmp_path / "x").exists()

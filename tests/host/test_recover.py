@@ -1,7 +1,8 @@
-"""Recovering a log from a dump of its flash: all that can be proved comes into the archive, and never anything else.
+"""Recovering a log from a dump of its flash: all that can be proved comes into the archive, and
+never anything else.
 
-The flash is written by the real store; then it is damaged as flash is. What the store handed out before is the truth.
-"""
+The flash is written by the real store; then it is damaged as flash is. What the store handed out
+before is the truth."""
 
 import gzip
 import random
@@ -89,14 +90,16 @@ def found(image, flash):
 
 
 def files(folder):
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {
+        str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()
+    }
 
 
 def erase(image, sector, size=4096):
     image[sector * size : (sector + 1) * size] = b"\xff" * size
 
 
-# -- a whole log ----------------------------------------------------------------------------------------------------------
+# -- a whole log -----------------------------------------------------------------------------------
 
 
 def test_a_whole_region_becomes_what_a_sync_makes(log, tmp_path):
@@ -104,7 +107,12 @@ def test_a_whole_region_becomes_what_a_sync_makes(log, tmp_path):
     pulled(log.store, tmp_path / "synced")
     assert (verdict.verdict, verdict.seq, verdict.note) == ("match", log.store.seq, log.store.seq)
     assert verdict.state_root == log.store.kernel.root().hex()
-    assert result.frames == len(log.frames) and result.created and result.missing == [] and result.damage is None
+    assert (
+        result.frames == len(log.frames)
+        and result.created
+        and result.missing == []
+        and result.damage is None
+    )
     ours, theirs = files(tmp_path / "recovered"), files(tmp_path / "synced")
     assert len(ours["frames/0000000000.log"]) > 10_000
     del ours["note.json"], theirs["note.json"]  # it has the time
@@ -140,7 +148,9 @@ def test_an_older_image_leaves_a_newer_archive_as_it_is(tmp_path):
     assert files(tmp_path) == before
 
 
-@pytest.mark.parametrize("broken", ["append", "flush", "add_segment", "add_snapshot", "write_note", "cut"])
+@pytest.mark.parametrize(
+    "broken", ["append", "flush", "add_segment", "add_snapshot", "write_note", "cut"]
+)
 @pytest.mark.parametrize("call", [0, 1, 300])
 def test_a_run_that_broke_off_is_gone_on_with(log, tmp_path, monkeypatch, broken, call):
     image = log.image()
@@ -171,7 +181,7 @@ def test_a_run_that_broke_off_is_gone_on_with(log, tmp_path, monkeypatch, broken
     assert verdict.verdict == "gap" and once == twice
 
 
-# -- another log, another history -----------------------------------------------------------------------------------------
+# -- another log, another history ------------------------------------------------------------------
 
 
 def test_another_log_is_refused_and_nothing_written(log, tmp_path):
@@ -217,12 +227,14 @@ def test_newer_rules_are_refused_by_number_and_nothing_written(log, tmp_path):
         if sector != log.sectors[0]:
             erase(image, sector)
     image[: region.ring() * 4096] = b"\xff" * (region.ring() * 4096)
-    image[log.at(0) + len(genesis) : (log.sectors[0] + 1) * 4096] = b"\xff" * ((log.sectors[0] + 1) * 4096 - log.at(0) - len(genesis))
+    image[log.at(0) + len(genesis) : (log.sectors[0] + 1) * 4096] = b"\xff" * (
+        (log.sectors[0] + 1) * 4096 - log.at(0) - len(genesis)
+    )
     with pytest.raises(errors.FormatError, match="rules 2; this version knows rules 1 only"):
         found(image, log.flash)
 
 
-# -- damage ---------------------------------------------------------------------------------------------------------------
+# -- damage ----------------------------------------------------------------------------------------
 
 
 def flip(image, *addresses):
@@ -236,7 +248,9 @@ def test_a_lost_copy_of_a_header_costs_nothing(log):
             image = log.image()
             flip(image, log.header(number, copy) + 20)
             held = found(image, log.flash)
-            assert [(each.first, each.last) for each in held.stretches] == [(0, log.store.seq)], number
+            assert [(each.first, each.last) for each in held.stretches] == [(0, log.store.seq)], (
+                number
+            )
             assert (held.mended, held.left, held.damage) == ([], [], None)
 
 
@@ -245,7 +259,9 @@ def test_a_lost_header_costs_nothing_if_a_later_run_names_it(log, tmp_path):
         image = log.image()
         flip(image, log.header(number) + 20, log.header(number, 1) + 20)
         held = found(image, log.flash)
-        assert held.mended == [sector] and [(each.first, each.last) for each in held.stretches] == [(0, log.store.seq)], sector
+        assert held.mended == [sector] and [(each.first, each.last) for each in held.stretches] == [
+            (0, log.store.seq)
+        ], sector
         _, verdict = recover.recover(held, tmp_path / str(sector))
         assert (verdict.verdict, verdict.frames) == ("match", len(log.frames))
 
@@ -264,7 +280,9 @@ def test_without_any_header_the_genesis_leads_on(log, tmp_path):
     for number in log.order:
         flip(image, log.header(number) + 20, log.header(number, 1) + 20)
     held = found(image, log.flash)
-    assert held.mended == log.sectors and [(each.first, each.last) for each in held.stretches] == [(0, log.store.seq)]
+    assert held.mended == log.sectors and [(each.first, each.last) for each in held.stretches] == [
+        (0, log.store.seq)
+    ]
     assert "no run of its log can be read" in held.damage
     assert recover.recover(held, tmp_path)[1].verdict == "match"
     image[log.at(0) + 20] ^= 1
@@ -279,10 +297,14 @@ def test_a_broken_frame_ends_what_is_proved_until_something_names_a_head(log, tm
     held = found(image, log.flash)
     after = log.first(log.order[2])
     assert [(each.first, each.last, each.proof) for each in held.stretches] == [
-        (0, seq - 1, "the genesis"), (after, log.store.seq, f"the header of run {log.order[2]} (sector {log.sectors[2]})")]
+        (0, seq - 1, "the genesis"),
+        (after, log.store.seq, f"the header of run {log.order[2]} (sector {log.sectors[2]})"),
+    ]
     assert held.missing() == [[seq, after - 1]]
     size = sum(map(len, log.frames[seq + 1 : after]))
-    assert held.left == [Left(log.sectors[1], after - seq - 1, size, seq + 1, after - 1)], "their CRC fits, but no head leads to them"
+    assert held.left == [Left(log.sectors[1], after - seq - 1, size, seq + 1, after - 1)], (
+        "their CRC fits, but no head leads to them"
+    )
     result, verdict = recover.recover(held, tmp_path)
     assert result.missing == verdict.gaps == [[seq, after - 1]]
     assert verdict.verdict == "gap" and "acknowledged frames may be missing" in result.doubt
@@ -295,7 +317,10 @@ def test_a_snapshot_takes_the_log_up_again_and_proves_the_state(log, tmp_path):
     image = log.image()
     image[log.at(seq) + 14] ^= 1
     held = found(image, log.flash)
-    assert [(each.first, each.last) for each in held.stretches] == [(0, seq - 1), (snapshot + 1, log.store.seq)]
+    assert [(each.first, each.last) for each in held.stretches] == [
+        (0, seq - 1),
+        (snapshot + 1, log.store.seq),
+    ]
     _, verdict = recover.recover(held, tmp_path)
     assert (verdict.verdict, verdict.gaps, verdict.seq) == ("gap", [[seq, snapshot]], log.store.seq)
     assert verdict.state_root == log.store.kernel.root().hex()
@@ -307,10 +332,19 @@ def test_a_snapshot_alone_keeps_the_state(log, tmp_path):
         erase(image, sector)
     snapshot = log.store.newest_snapshot()[1]
     held = found(image, log.flash)
-    assert [(each.first, each.last) for each in held.stretches] == [(0, log.first(log.order[1]) - 1), (snapshot.seq + 1, snapshot.seq)]
-    assert f"before its newest snapshot of seq {snapshot.seq}" in held.damage, "a snapshot past the log's end is named"
+    assert [(each.first, each.last) for each in held.stretches] == [
+        (0, log.first(log.order[1]) - 1),
+        (snapshot.seq + 1, snapshot.seq),
+    ]
+    assert f"before its newest snapshot of seq {snapshot.seq}" in held.damage, (
+        "a snapshot past the log's end is named"
+    )
     _, verdict = recover.recover(held, tmp_path)
-    assert (verdict.verdict, verdict.seq, verdict.state_root) == ("gap", snapshot.seq, snapshot.root.hex())
+    assert (verdict.verdict, verdict.seq, verdict.state_root) == (
+        "gap",
+        snapshot.seq,
+        snapshot.root.hex(),
+    )
 
 
 def test_both_sides_of_an_erased_sector_are_kept(log, tmp_path):
@@ -329,17 +363,24 @@ def test_a_rotten_snapshot_is_left_out_and_said(log, tmp_path):
     slot = log.store.newest_snapshot()[0]
     image[slot * log.store.region.slot_sectors * 4096 + log.store.region.record_size + 200] ^= 1
     result, verdict = recover.recover(found(image, log.flash), tmp_path)
-    assert result.snapshots == [] and (verdict.verdict, verdict.frames) == ("match", len(log.frames))
+    assert result.snapshots == [] and (verdict.verdict, verdict.frames) == (
+        "match",
+        len(log.frames),
+    )
 
 
 def damaged(log, seed):
-    """Yield images that something happened to: bits, bytes, pages and sectors flipped, erased or overwritten."""
+    """Yield images that something happened to: bits, bytes, pages and sectors flipped, erased or
+    overwritten."""
     chance = random.Random(seed)
     ring = log.store.region.ring() * 4096
     for turn in range(300):
         image = log.image()
         for _ in range(chance.choice((1, 1, 3, 10))):
-            at, n = chance.randrange(0 if turn % 4 == 0 else ring, len(image)), chance.choice((1, 1, 4, 300, 5000))
+            at, n = (
+                chance.randrange(0 if turn % 4 == 0 else ring, len(image)),
+                chance.choice((1, 1, 4, 300, 5000)),
+            )
             kind = chance.randrange(3)
             for i in range(at, min(at + n, len(image))):
                 image[i] = (image[i] ^ 1 << chance.randrange(8), 0xFF, chance.randrange(256))[kind]
@@ -354,7 +395,8 @@ def only_what_was_there(log, read):
 
 
 def test_nothing_is_ever_invented(log, tmp_path):
-    """Whatever happens to the flash: what is recovered is what was there, and what is not recovered is declared missing."""
+    """Whatever happens to the flash: what is recovered is what was there, and what is not recovered
+    is declared missing."""
     kept = refused = 0
     for turn, image in enumerate(damaged(log, 11)):
         try:
@@ -368,7 +410,11 @@ def test_nothing_is_ever_invented(log, tmp_path):
             result, verdict = recover.recover(read, tmp_path / str(turn))
             lost = log.store.seq + 1 - sum(len(run.frames) for run in read.stretches)
             whole = not (result.missing or read.stretches[0].first)
-            assert lost == log.store.seq - read.stretches[-1].last if whole else verdict.verdict != "match"
+            assert (
+                lost == log.store.seq - read.stretches[-1].last
+                if whole
+                else verdict.verdict != "match"
+            )
     assert kept > 150 and refused < 100
 
 
@@ -377,8 +423,16 @@ def no_crc(monkeypatch):
 
 
 def a_run_goes_on_from_any_other(monkeypatch):
-    monkeypatch.setattr(Found, "_add", lambda self, out, piece, until: self._follow(out[0], piece.frames) if out else
-                        out.append(Stretch(piece.first, piece.head, "")) or self._follow(out[0], piece.frames))
+    monkeypatch.setattr(
+        Found,
+        "_add",
+        lambda self, out, piece, until: (
+            self._follow(out[0], piece.frames)
+            if out
+            else out.append(Stretch(piece.first, piece.head, ""))
+            or self._follow(out[0], piece.frames)
+        ),
+    )
 
 
 @pytest.mark.parametrize("breakage", [no_crc, a_run_goes_on_from_any_other])
@@ -425,11 +479,20 @@ def test_a_frame_of_another_log_is_never_taken(log):
     assert found(image, log.flash).stretches[0].last == 299
 
 
-# -- where the region lies ------------------------------------------------------------------------------------------------
+# -- where the region lies -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("sector,page,unit", [(512, 256, 1), (1024, 256, 8), (4096, 256, 4), (4096, 256, 16), (8192, 512, 32),
-                                              (16384, 256, 8)])
+@pytest.mark.parametrize(
+    "sector,page,unit",
+    [
+        (512, 256, 1),
+        (1024, 256, 8),
+        (4096, 256, 4),
+        (4096, 256, 16),
+        (8192, 512, 32),
+        (16384, 256, 8),
+    ],
+)
 def test_the_geometry_is_found(sector, page, unit):
     log = Log(RamFlash(96 if sector < 2048 else 24, sector, page, unit))
     flash = locate(bytes(log.image()))
@@ -454,7 +517,8 @@ def test_what_cannot_be_told_is_asked_for():
     flash = RamFlash()
     store = begin(flash)
     wander(store, 300)
-    for sector in range(store.region.ring() + 1, 24):  # a single record is left that tells the number of its sector
+    # a single record is left that tells the number of its sector
+    for sector in range(store.region.ring() + 1, 24):
         if sector != 9:
             erase(flash.memory, sector)
     dump = bytes(8192) + bytes(flash.memory) + b"\xff" * 50000
@@ -465,17 +529,29 @@ def test_what_cannot_be_told_is_asked_for():
 
 def test_images_that_are_no_region_are_refused_with_numbers(log):
     image = bytes(log.image())
-    for bad, why in ((b"\xff" * 98304, "blank: all of its 98,304 bytes read 0xFF"),
-                     (bytes(98304), "no sector record of a Quipu log stands in these 98,304 bytes"),
-                     (image[:-4096], "cut short: by its 23 sector records the region has 24 sectors of 4,096 bytes from 0 on, 98,304 bytes "
-                                     "in all, and the image has 94,208")):
+    for bad, why in (
+        (b"\xff" * 98304, "blank: all of its 98,304 bytes read 0xFF"),
+        (bytes(98304), "no sector record of a Quipu log stands in these 98,304 bytes"),
+        (
+            image[:-4096],
+            "cut short: by its 23 sector records the region has 24 sectors of 4,096 bytes from 0 "
+            "on, 98,304 bytes "
+            "in all, and the image has 94,208",
+        ),
+    ):
         with pytest.raises(errors.FormatError, match=why):
             locate(bad)
-    with pytest.raises(errors.FormatError, match="98,304 bytes are no whole number of sectors of 5,000"):
+    with pytest.raises(
+        errors.FormatError, match="98,304 bytes are no whole number of sectors of 5,000"
+    ):
         locate(image, Geometry(sector=5000))
-    with pytest.raises(errors.FormatError, match="has 98,304 bytes: a region of 98,304 at 1 is not in it"):
+    with pytest.raises(
+        errors.FormatError, match="has 98,304 bytes: a region of 98,304 at 1 is not in it"
+    ):
         locate(image, Geometry(start=1, size=98304))
-    with pytest.raises(errors.FormatError, match="the sectors have 4,096 bytes by their records, not 8,192"):
+    with pytest.raises(
+        errors.FormatError, match="the sectors have 4,096 bytes by their records, not 8,192"
+    ):
         locate(image, Geometry(sector=8192))
 
 
@@ -483,15 +559,24 @@ def test_two_regions_in_one_image_are_named_and_either_can_be_said(log):
     image, other = bytes(log.image()), RamFlash()
     every_type(begin(other, entropy=b"another sixteen!"))
     both = image + bytes(4096) + bytes(other.memory)
-    with pytest.raises(errors.FormatError, match="two regions are in this image: of 24 sectors each, at 0 and at 102,400: say which"):
+    with pytest.raises(
+        errors.FormatError,
+        match="two regions are in this image: of 24 sectors each, at 0 and at 102,400: say which",
+    ):
         locate(both)
     assert Found(locate(both, Geometry(start=0, size=98304))).name == log.store.name
     assert Found(locate(both, Geometry(start=102400, size=98304))).name != log.store.name
     small = RamFlash(20)
     begin(small)
-    with pytest.raises(errors.FormatError, match="image: one of 24 sectors .* and one of 20 sectors .* first at 98,304"):
+    with pytest.raises(
+        errors.FormatError,
+        match="image: one of 24 sectors .* and one of 20 sectors .* first at 98,304",
+    ):
         locate(image + bytes(small.memory))
-    with pytest.raises(errors.FormatError, match="two regions are in this image: .* format 2, the first at 0, and 1 of one of format 1"):
+    with pytest.raises(
+        errors.FormatError,
+        match="two regions are in this image: .* format 2, the first at 0, and 1 of one of format 1",
+    ):
         locate(image + old_image())
 
 
@@ -499,7 +584,10 @@ def test_a_region_whose_geometry_changed_is_named(log):
     """The same part, cut otherwise by the facts of another board."""
     image = bytes(log.image())
     for other in (FlashImage(image, 8192, 256, 4), FlashImage(image[: 20 * 4096], 4096, 256, 4)):
-        with pytest.raises(errors.FormatError, match="belongs to a region of 24 sectors .* this region has 1?20? sectors of"):
+        with pytest.raises(
+            errors.FormatError,
+            match="belongs to a region of 24 sectors .* this region has 1?20? sectors of",
+        ):
             Found(other)
 
 
@@ -508,22 +596,39 @@ def test_a_geometry_that_would_hide_frames_is_refused():
     dump = bytes(2 * 98304) + bytes(log.image())
     assert locate(dump).sectors == 24
     for sector in (512, 1024, 2048, 8192, 16384):
-        with pytest.raises(errors.FormatError, match="have 4,096 bytes by their records, not|are no whole number of sectors"):
+        with pytest.raises(
+            errors.FormatError,
+            match="have 4,096 bytes by their records, not|are no whole number of sectors",
+        ):
             locate(dump, Geometry(sector=sector))
     whole = len(Found(locate(dump)).stretches[0].frames)
     assert whole == len(log.frames)
     for unit in (1, 2, 8, 16, 32, 64, 128):
-        with pytest.raises(errors.FormatError, match=f"with a program unit of {unit}, .* with 4 there are .*: leave --unit out"):
+        with pytest.raises(
+            errors.FormatError,
+            match=f"with a program unit of {unit}, .* with 4 there are .*: leave --unit out",
+        ):
             locate(dump, Geometry(unit=unit))
-    for right in (Geometry(sector=4096), Geometry(unit=4), Geometry(2 * 98304, 98304, 4096, 256, 4)):
+    for right in (
+        Geometry(sector=4096),
+        Geometry(unit=4),
+        Geometry(2 * 98304, 98304, 4096, 256, 4),
+    ):
         assert len(Found(locate(dump, right)).stretches[0].frames) == whole
 
 
 def test_a_board_names_its_region():
-    facts = {"name": "B", "log": {"start": 8192, "size": 98304}, "geometry": {"sector": 4096, "page": 256, "unit": 4}}
+    facts = {
+        "name": "B",
+        "log": {"start": 8192, "size": 98304},
+        "geometry": {"sector": 4096, "page": 256, "unit": 4},
+    }
     assert of_board(facts, 98304) == Geometry(0, 98304, 4096, 256, 4)
     assert of_board(facts, 200000) == Geometry(8192, 98304, 4096, 256, 4)
-    with pytest.raises(errors.FormatError, match=r"98,304 bytes \(its log region\) or at least 106,496 .* this one has 98,305"):
+    with pytest.raises(
+        errors.FormatError,
+        match=r"98,304 bytes \(its log region\) or at least 106,496 .* this one has 98,305",
+    ):
         of_board(facts, 98305)
     with pytest.raises(errors.Invalid, match="keeps its log in files"):
         of_board({"name": "B", "driver": "files"}, 1)
@@ -537,7 +642,7 @@ def test_a_region_before_its_first_log_holds_nothing(log):
         found(image, log.flash)
 
 
-# -- format 1 -------------------------------------------------------------------------------------------------------------
+# -- format 1 --------------------------------------------------------------------------------------
 
 
 def old_image(name="format_1"):
@@ -545,13 +650,19 @@ def old_image(name="format_1"):
 
 
 def test_a_format_1_image_is_read_and_named(tmp_path):
-    """Case 25: written by the firmware before format 2 on an MPS2_AN386; one bit of frame 21 of 50 is flipped."""
+    """Case 25: written by the firmware before format 2 on an MPS2_AN386; one bit of frame 21 of 50
+    is flipped."""
     held = read(locate(old_image()))
     assert (held.format, held.identity) == (1, "MPS2_AN386/729cab1c3468e8a0")
     result, verdict = recover.recover(held, tmp_path)
-    assert [(each["first"], each["last"]) for each in result.holds] == [(0, 20)] and result.format == 1
+    assert [(each["first"], each["last"]) for each in result.holds] == [
+        (0, 20)
+    ] and result.format == 1
     assert result.left == [{"sector": 2, "frames": 29, "bytes": 945, "first": 22, "last": 50}]
-    assert "29 whole frames of this log, 945 bytes, seq 22 to 50" in result.doubt and judged(result, verdict)["exit_code"] == 1
+    assert (
+        "29 whole frames of this log, 945 bytes, seq 22 to 50" in result.doubt
+        and judged(result, verdict)["exit_code"] == 1
+    )
     with pytest.raises(errors.FormatError, match="of format 1, which this version does not write"):
         Found(locate(old_image()))
 
@@ -559,15 +670,20 @@ def test_a_format_1_image_is_read_and_named(tmp_path):
 def test_a_format_1_image_whose_only_header_is_lost_is_read_whole(tmp_path):
     """Case 22 as it was found: `recover` returns every frame."""
     held = read(locate(old_image("format_1_header")))
-    assert (held.mended, held.left) == ([2], []) and [(each.first, each.last) for each in held.stretches] == [(0, 50)]
+    assert (held.mended, held.left) == ([2], []) and [
+        (each.first, each.last) for each in held.stretches
+    ] == [(0, 50)]
     assert recover.recover(held, tmp_path)[1].verdict == "match"
 
 
 def test_no_content_of_a_format_1_record_is_taken_for_a_frame(tmp_path):
-    """Case 23 as it was found: a boot frame inside of an insert's vector. That insert and the put after it are kept."""
+    """Case 23 as it was found: a boot frame inside of an insert's vector. That insert and the put
+    after it are kept."""
     held = read(locate(old_image("format_1_content")))
     result, verdict = recover.recover(held, tmp_path)
-    assert [(each.first, each.last) for each in held.stretches] == [(0, 7)] and verdict.verdict == "match"
+    assert [(each.first, each.last) for each in held.stretches] == [
+        (0, 7)
+    ] and verdict.verdict == "match"
     assert [frame[1] & 0x3F for frame in held.stretches[0].frames[-2:]] == [k.INSERT, k.PUT]
 
 

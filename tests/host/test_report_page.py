@@ -1,4 +1,5 @@
-"""`quipu report`: one page that says what the archive's frames say, in a real browser, light and dark, on a telephone too."""
+"""`quipu report`: one page that says what the archive's frames say, in a real browser, light and
+dark, on a telephone too."""
 
 import json
 import math
@@ -21,12 +22,19 @@ from tests.host.past import CONFIG, START, Log, replayed
 from tests.host.test_cli import answer, error, flip
 
 HOSTILE = "<script>&\"'"  # a key's name
-WEAR = {"sectors": [{"state": "log", "erases": 3}, {"state": "in use", "erases": 1}, {"state": "bad <b>", "erases": None}]}
+WEAR = {
+    "sectors": [
+        {"state": "log", "erases": 3},
+        {"state": "in use", "erases": 1},
+        {"state": "bad <b>", "erases": None},
+    ]
+}
 
 
 @pytest.fixture(scope="module")
 def log():
-    """A life with three boots, numeric keys that rise and fall and are deleted, a graph, and hostile names."""
+    """A life with three boots, numeric keys that rise and fall and are deleted, a graph, and
+    hostile names."""
     log = Log("report/<1>")
     log.clock(START)
     nodes, records = [], []
@@ -37,7 +45,9 @@ def log():
             log.clock(START + i * 60000)
         if i % 100 == 0:
             records.append(log.insert(i, -i, i % 4, b"<i>"))
-            nodes.append(log.add(k.CREATE_NODE, f.create_node(3, records[-1]))) if len(nodes) < 6 else None
+            nodes.append(log.add(k.CREATE_NODE, f.create_node(3, records[-1]))) if len(
+                nodes
+            ) < 6 else None
         if i % 128 == 127:
             log.add(f.CHECKPOINT, log.kernel.root())
             log.add(k.CREATE_EDGE, f.create_edge(2, nodes[-1], nodes[0]))
@@ -55,7 +65,9 @@ def folder(log, tmp_path_factory):
 @pytest.fixture(scope="module")
 def browser():
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
         yield browser
         browser.close()
 
@@ -87,21 +99,30 @@ def opened(browser, made, request):
 
 def section(page, heading):
     """Return the text of each SVG text of the pictures under a heading."""
-    return page.evaluate("""heading => {
+    return page.evaluate(
+        """heading => {
         const out = [];
         let at = [...document.querySelectorAll('h2')].find(each => each.textContent == heading);
         while ((at = at.nextElementSibling) && at.tagName != 'H2')
             out.push(...[...at.querySelectorAll('text')].map(each => each.textContent));
         return out;
-    }""", heading)
+    }""",
+        heading,
+    )
 
 
 def test_the_page_says_what_the_frames_say(opened, log):
     assert opened.title() == "Report on report/<1>"
     assert opened.locator(".verdict").inner_text().split(":")[0] == "\u2713 match"
-    facts = dict(zip(opened.locator("dt").all_inner_texts(), opened.locator("dd").all_inner_texts()))
+    facts = dict(
+        zip(opened.locator("dt").all_inner_texts(), opened.locator("dd").all_inner_texts())
+    )
     assert facts["chain head"] == log.head.hex() and facts["state root"] == log.kernel.root().hex()
-    assert facts["boots"] == "3" and facts["missing"] == "nothing" and facts["frames"].startswith("%d, " % len(log.frames))
+    assert (
+        facts["boots"] == "3"
+        and facts["missing"] == "nothing"
+        and facts["frames"].startswith("%d, " % len(log.frames))
+    )
     counts = Counter(NAMES[each[1] & ~0x40] for each in log.frames)
     told = section(opened, "Frames by type")
     assert len(counts) > 6
@@ -116,7 +137,9 @@ def test_the_page_says_what_the_frames_say(opened, log):
 def test_every_mark_is_one_of_the_data(opened, folder):
     data = report.collect(folder)
     bars = opened.locator("svg[aria-label^='Frames of'] rect.bar").count()
-    assert bars == sum(sum(count > 0 for count in counts) for counts in data["types"].values()) > 100
+    assert (
+        bars == sum(sum(count > 0 for count in counts) for counts in data["types"].values()) > 100
+    )
     charts = opened.locator("svg[aria-label^='Key ']")
     assert charts.count() == len(data["keys"]) == 2  # of three: one never was a number
     points = charts.nth(0).locator("polyline").get_attribute("points").split()
@@ -124,7 +147,9 @@ def test_every_mark_is_one_of_the_data(opened, folder):
     heights = [float(each.split(",")[1]) for each in points]
     last = [last for _, (_, _, last) in sorted(data["keys"][0]["bins"].items())]
     for i in range(1, len(last)):  # higher on the page where the value is higher
-        assert (heights[i] < heights[i - 1]) == (last[i] > last[i - 1]) or abs(heights[i] - heights[i - 1]) < 0.2
+        assert (heights[i] < heights[i - 1]) == (last[i] > last[i - 1]) or abs(
+            heights[i] - heights[i - 1]
+        ) < 0.2
     graph = opened.locator("svg[aria-label^='Graph of']")
     assert graph.locator("circle.node").count() == len(data["state"]["nodes"]) == 6
     assert graph.locator("path.stroke").count() == len(data["state"]["edges"]) == 7
@@ -145,7 +170,12 @@ def luminance(colour):
     return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
 
 
-@pytest.mark.parametrize("opened", [{"color_scheme": "light"}, {"color_scheme": "dark"}], indirect=True, ids=["light", "dark"])
+@pytest.mark.parametrize(
+    "opened",
+    [{"color_scheme": "light"}, {"color_scheme": "dark"}],
+    indirect=True,
+    ids=["light", "dark"],
+)
 def test_everything_stands_out_from_the_paper(opened, request):
     colours = opened.evaluate("""() => {
         const out = [['paper', getComputedStyle(document.body).backgroundColor]];
@@ -166,7 +196,8 @@ def test_everything_stands_out_from_the_paper(opened, request):
 @pytest.mark.parametrize("opened", [{"viewport": {"width": 390, "height": 800}}], indirect=True)
 def test_a_telephone_scrolls_one_way(opened):
     assert opened.evaluate("document.documentElement.scrollWidth") <= 390
-    assert opened.locator(".wide").first.evaluate("each => each.scrollWidth > each.clientWidth")  # a picture scrolls in its box
+    # a picture scrolls in its box
+    assert opened.locator(".wide").first.evaluate("each => each.scrollWidth > each.clientWidth")
 
 
 def test_lines_differ_without_colour(opened):
@@ -188,7 +219,9 @@ def test_a_damaged_archive_is_told_up_to_the_damage(folder, tmp_path, browser, i
     page.goto((tmp_path / "r.html").as_uri())
     seq = report.collect(altered)["verdict"]["first_divergence"]["seq"]
     assert 100 < seq < 900
-    assert page.locator(".verdict").inner_text().startswith("\u2717 mismatch") and "At seq %d: frame CRC" % seq in page.inner_text("body")
+    assert page.locator(".verdict").inner_text().startswith(
+        "\u2717 mismatch"
+    ) and "At seq %d: frame CRC" % seq in page.inner_text("body")
     assert "seq 0 to %d" % (seq - 1) in page.inner_text("dl")
     page.close()
 
@@ -209,7 +242,9 @@ def test_a_gap_is_hatched(log, folder, tmp_path, browser):
     page = browser.new_page()
     page.goto((tmp_path / "r.html").as_uri())
     pictures = page.locator("svg.plain:has(polyline), svg[aria-label^='Frames of']").count()
-    assert page.locator("rect[fill='url(#hatch)']").count() == pictures > 2 and "seq 300 to 599" in page.inner_text("dl")
+    assert page.locator(
+        "rect[fill='url(#hatch)']"
+    ).count() == pictures > 2 and "seq 300 to 599" in page.inner_text("dl")
     page.close()
 
 
@@ -220,7 +255,12 @@ def test_what_cannot_be_reported(tmp_path, folder):
         report.collect(tmp_path / "e")
     assert "no archive" in error("report", tmp_path / "none", "-o", tmp_path / "r.html", code=1)[1]
     (tmp_path / "map.json").write_text('{"sectors": [{"state": 1}]}')
-    assert "no flash map" in error("report", folder, "-o", tmp_path / "r.html", "--wear", tmp_path / "map.json", code=2)[1]
+    assert (
+        "no flash map"
+        in error(
+            "report", folder, "-o", tmp_path / "r.html", "--wear", tmp_path / "map.json", code=2
+        )[1]
+    )
     assert not (tmp_path / "r.html").exists()
 
 

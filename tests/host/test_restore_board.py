@@ -1,4 +1,5 @@
-"""`restore` and `migrate` over a real link to the real firmware, which runs here; a kill at any moment, and the same call again."""
+"""`restore` and `migrate` over a real link to the real firmware, which runs here; a kill at any
+moment, and the same call again."""
 
 import shutil
 
@@ -66,16 +67,23 @@ def test_an_earlier_seq_can_be_restored(recorded, b):
     at = 9
     with quipu.connect(b.port) as board:
         done = restore(board, archive, at)
-        assert done.root == quipu.state(archive, at).root().hex() == board.info()["root"] and done.seq == at
+        assert (
+            done.root == quipu.state(archive, at).root().hex() == board.info()["root"]
+            and done.seq == at
+        )
 
 
-def test_a_board_with_commands_in_its_log_is_refused_and_keeps_them_one_without_is_taken(recorded, b):
+def test_a_board_with_commands_in_its_log_is_refused_and_keeps_them_one_without_is_taken(
+    recorded, b
+):
     archive, *_ = recorded
     with quipu.connect(b.port) as board:
         board.configure((4, 9, 6, 6, 4, 3, 5))
         board.put("mine", b"1")
         before = b.flash.read_bytes()
-        with pytest.raises(Invalid, match=r"holds log [0-9a-f]{16}\.\.\., seq 0 to \d+: .*quipu flash --erase-log"):
+        with pytest.raises(
+            Invalid, match=r"holds log [0-9a-f]{16}\.\.\., seq 0 to \d+: .*quipu flash --erase-log"
+        ):
             restore(board, archive)
         assert b.flash.read_bytes() == before and board.get("mine") == b"1"
     b.kill()
@@ -132,7 +140,8 @@ class Broken(Exception):
 
 
 def broken_after(board, count):
-    """Have the link raise after that many requests, as a pulled cable would; return how many were made in a list."""
+    """Have the link raise after that many requests, as a pulled cable would; return how many were
+    made in a list."""
     plain, made = board.link.request, []
 
     def request(*args, **how):
@@ -179,7 +188,7 @@ def test_an_answer_to_the_last_request_that_is_lost(recorded, b, monkeypatch):
         assert restore(board, recorded[0]).root == Archive(recorded[0]).note().root.hex()
 
 
-# -- migrate ---------------------------------------------------------------------------------------------------------------
+# -- migrate ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -195,8 +204,15 @@ def test_migrate_keeps_every_id_and_the_new_log_names_the_old_one(a, recorded, t
         before, old = board.record(recorded[1]), board.info()
         done = migrate(board, tmp_path / "archive", {"records": 20, "value_bytes": 9})
         info = board.info()
-        assert info["config"] == {**old["config"], "records": 20, "value_bytes": 9} and info["log"] != old["log"]
-        assert done.origin == old["log"] and info["first_seq"] == done.seq + 1 and done.root == info["root"]
+        assert (
+            info["config"] == {**old["config"], "records": 20, "value_bytes": 9}
+            and info["log"] != old["log"]
+        )
+        assert (
+            done.origin == old["log"]
+            and info["first_seq"] == done.seq + 1
+            and done.root == info["root"]
+        )
         assert board.record(recorded[1]) == before
         board.put("longer", b"123456789")
         board.sync(tmp_path / "new")
@@ -209,10 +225,19 @@ def test_migrate_keeps_every_id_and_the_new_log_names_the_old_one(a, recorded, t
         assert again.origin == info["log"] and board.record(recorded[1]) == before
 
 
-@pytest.mark.parametrize("changes, error, word", [
-    ({"records": 3}, Full, "does not fit these capacities"), ({"dim": 3}, Invalid, "dimension stays 2"),
-    ({}, Invalid, "already"), ({"records": 1 << 20}, Invalid, "needs .* sectors"), ({"records": -1}, Invalid, "records must be")])
-def test_what_cannot_be_done_is_refused_with_numbers_and_the_log_stays(a, recorded, tmp_path, changes, error, word):
+@pytest.mark.parametrize(
+    "changes, error, word",
+    [
+        ({"records": 3}, Full, "does not fit these capacities"),
+        ({"dim": 3}, Invalid, "dimension stays 2"),
+        ({}, Invalid, "already"),
+        ({"records": 1 << 20}, Invalid, "needs .* sectors"),
+        ({"records": -1}, Invalid, "records must be"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_with_numbers_and_the_log_stays(
+    a, recorded, tmp_path, changes, error, word
+):
     with quipu.connect(a.port) as board:
         log, root = board.info()["log"], board.info()["root"]
         with pytest.raises(error, match=word):
@@ -230,7 +255,8 @@ def test_another_boards_archive_is_refused(a, recorded, b, tmp_path):
 
 
 def test_a_cut_after_any_request_of_a_migration(a, recorded, tmp_path):
-    """The board then has the old log, or nothing while the archive has everything, or the new one; the same call completes it."""
+    """The board then has the old log, or nothing while the archive has everything, or the new one;
+    the same call completes it."""
     whole = shutil.copytree(tmp_path / "archive", tmp_path / "kept")
     a.kill()
     image = a.flash.read_bytes()
@@ -252,7 +278,16 @@ def test_a_cut_after_any_request_of_a_migration(a, recorded, tmp_path):
             finally:
                 board.close()
         last = made[-2]
-        if last not in (requests.ERASE_LOG, requests.BEGIN_RESTORE, requests.RESTORE_CHUNK, requests.END_RESTORE) and count % 5:
+        if (
+            last
+            not in (
+                requests.ERASE_LOG,
+                requests.BEGIN_RESTORE,
+                requests.RESTORE_CHUNK,
+                requests.END_RESTORE,
+            )
+            and count % 5
+        ):
             count += 1
             continue  # the log is as it was
         with a, quipu.connect(a.port) as board:
@@ -261,7 +296,9 @@ def test_a_cut_after_any_request_of_a_migration(a, recorded, tmp_path):
             states.add("blank" if not info["configured"] else "new" if info["first_seq"] else "old")
             if info["configured"] and not info["first_seq"]:
                 assert board.record(recorded[1])
-            assert migrate(board, tmp_path / "archive", {"records": 20}).root == board.info()["root"]
+            assert (
+                migrate(board, tmp_path / "archive", {"records": 20}).root == board.info()["root"]
+            )
             assert board.record(recorded[1]) and board.info()["config"]["records"] == 20
         count += 1
     assert states == {"old", "blank", "new"}

@@ -1,4 +1,5 @@
-"""`quipu restore`, `migrate` and `verify --origin`: what a person and what a program sees of them."""
+"""`quipu restore`, `migrate` and `verify --origin`: what a person and what a program sees of
+them."""
 
 import json
 import shutil
@@ -13,6 +14,7 @@ from tests.host.unix_board import UnixBoard
 @pytest.fixture
 def run(capsys):
     """Carry out a command line; return (what it printed, its exit code)."""
+
     def call(*arguments):
         capsys.readouterr()
         code = cli.main([str(each) for each in arguments])
@@ -48,13 +50,21 @@ def test_migrate_by_command_line(recorded, tmp_path, run):  # noqa: F811
     shutil.copy(recorded[2], tmp_path / "a.bin")
     with UnixBoard(tmp_path / "a.bin") as a:
         said, code = run("migrate", a.port, "--records", 2, "--archive", tmp_path / "old")
-        assert code == 1 and "does not fit these capacities" in said and "all 2 record slots are in use" in said
-        said, code = run("migrate", a.port, "--records", 30, "--archive", tmp_path / "old", "--json")
+        assert (
+            code == 1
+            and "does not fit these capacities" in said
+            and "all 2 record slots are in use" in said
+        )
+        said, code = run(
+            "migrate", a.port, "--records", 30, "--archive", tmp_path / "old", "--json"
+        )
         done = json.loads(said)
         assert code == 0 and done["config"]["records"] == 30 and not done["already"]
         assert run("record", a.port, recorded[1])[1] == 0
         said, code = run("migrate", a.port, "--records", 30, "--archive", tmp_path / "old")
         assert code == 0 and "already; nothing was sent" in said and "records 30" in said
         assert run("sync", a.port, "--archive", tmp_path / "new")[1] == 0
-        said, code = run("verify", tmp_path / "new", "--origin", tmp_path / "old", "--port", a.port, "--json")
+        said, code = run(
+            "verify", tmp_path / "new", "--origin", tmp_path / "old", "--port", a.port, "--json"
+        )
         assert code == 0 and json.loads(said)["origin"]["archive"] == str(tmp_path / "old")

@@ -1,4 +1,5 @@
-"""A state restored onto a blank region, and a log erased on purpose, cut at every program unit: all of it or none, never half."""
+"""A state restored onto a blank region, and a log erased on purpose, cut at every program unit: all
+of it or none, never half."""
 
 import functools
 
@@ -38,7 +39,9 @@ def origin_of(store):
 def restore(store, origin, arena, config=SMALL):
     continuation.begin(store, config, ENTROPY, "test/2", 0, origin)
     for chunk in range(len(arena) // CHUNK):
-        continuation.add(store, chunk, bytes(arena[chunk * CHUNK : (chunk + 1) * CHUNK]).rstrip(b"\0"))
+        continuation.add(
+            store, chunk, bytes(arena[chunk * CHUNK : (chunk + 1) * CHUNK]).rstrip(b"\0")
+        )
     continuation.end(store)
 
 
@@ -52,7 +55,8 @@ def traced(sim, act):
 
 
 def cuts(start, trace):
-    """Yield (flash, place) as a cut leaves the flash at each step of the trace: not begun, done but nobody was told, or torn."""
+    """Yield (flash, place) as a cut leaves the flash at each step of the trace: not begun, done but
+    nobody was told, or torn."""
     base = start.clone(0)
     for i, op in enumerate(trace):
         for step in range(ERASE_STEPS if op[1] is None else len(op[1]) // start.unit):
@@ -67,7 +71,8 @@ def cuts(start, trace):
 
 
 def later(sim, seed):
-    """Return the flash as a later boot finds it: half-programmed units may read otherwise, and do where they read as before so far."""
+    """Return the flash as a later boot finds it: half-programmed units may read otherwise, and do
+    where they read as before so far."""
     sim = sim.clone(seed)
     if sim.flicker == "before":
         sim.flicker = "after"
@@ -99,7 +104,11 @@ def test_a_restored_log_begins_at_the_next_seq_with_the_same_root_and_goes_on():
     assert is_whole(store, origin) == origin[1] + 1
     seq = give(store, k.PUT, f.put("on", b"b"))
     again = mount(sim, Clock(3))
-    assert again.seq == seq and again.damage is None and again.kernel.root() == store.kernel.root() != origin[4]
+    assert (
+        again.seq == seq
+        and again.damage is None
+        and again.kernel.root() == store.kernel.root() != origin[4]
+    )
     assert store.first().first == origin[1] + 1
 
 
@@ -178,11 +187,13 @@ def test_a_region_too_small_for_the_state_is_refused_with_numbers_before_anythin
     sim = FlashSim(4, 4096, 256, 16)
     store = mount(sim, Clock(1))
     with pytest.raises(Invalid, match="needs .* sectors .* the region has 4"):
-        continuation.begin(store, CONFIG, ENTROPY, "test/2", 0, (bytes(32), 4, bytes(32), bytes(32), bytes(32)))
+        continuation.begin(
+            store, CONFIG, ENTROPY, "test/2", 0, (bytes(32), 4, bytes(32), bytes(32), bytes(32))
+        )
     assert set(sim.bytes) == {0xFF}
 
 
-# -- erasing ----------------------------------------------------------------------------------------------------------
+# -- erasing ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("flicker", [False, True, "before"])
@@ -193,7 +204,9 @@ def test_a_cut_while_a_log_is_erased_leaves_all_of_it_or_a_blank_region(flicker)
     region = store.region
     marked = region.slot_sectors * region.sector
     left = bytes(region.flash.bytes)
-    assert store.name is None and set(left[:marked] + left[marked + region.sector :]) == {0xFF}, "only the mark is left"
+    assert store.name is None and set(left[:marked] + left[marked + region.sector :]) == {0xFF}, (
+        "only the mark is left"
+    )
     start.flicker = flicker
     kept = gone = 0
     for sim, place in cuts(start, trace):
@@ -209,13 +222,20 @@ def test_a_cut_while_a_log_is_erased_leaves_all_of_it_or_a_blank_region(flicker)
             give(found, k.PUT, f.put("on", b"b"))
         for seed in (5, 6):
             again = mount(later(sim, seed), Clock(seed))
-            assert again.name == found.name and again.damage is None and again.kernel.root() == found.kernel.root(), place
+            assert (
+                again.name == found.name
+                and again.damage is None
+                and again.kernel.root() == found.kernel.root()
+            ), place
     assert kept > 1 and gone > 20, (kept, gone)
 
 
 def test_a_boot_that_could_not_read_the_mark_keeps_what_it_has_acknowledged(monkeypatch):
     real = unfinished.is_erased
-    monkeypatch.setattr(unfinished, "is_erased", lambda region, name=None, last=-1: real(region, name))  # wherever the log ends
+    # wherever the log ends
+    monkeypatch.setattr(
+        unfinished, "is_erased", lambda region, name=None, last=-1: real(region, name)
+    )
     with pytest.raises(AssertionError):
         test_a_cut_while_a_log_is_erased_leaves_all_of_it_or_a_blank_region("before")
 
@@ -247,7 +267,9 @@ def test_a_large_state_with_everything_in_it_is_restored_byte_for_byte():
     give(store, k.INSERT, f.insert([1, 2, 3, 4]))
 
 
-@pytest.mark.parametrize("geometry", [(24, 4096, 256, 1), (24, 4096, 256, 256), (40, 2048, 64, 8), (9, 16384, 512, 32)])
+@pytest.mark.parametrize(
+    "geometry", [(24, 4096, 256, 1), (24, 4096, 256, 256), (40, 2048, 64, 8), (9, 16384, 512, 32)]
+)
 def test_every_geometry_of_flash_takes_a_state_and_gives_it_back_at_the_next_boot(geometry):
     origin, arena, *_ = restored()
     sim = FlashSim(*geometry)
@@ -255,7 +277,8 @@ def test_every_geometry_of_flash_takes_a_state_and_gives_it_back_at_the_next_boo
     store = mount(sim.clone(2), Clock(2))
     is_whole(store, origin)
     i = 0
-    while store.first().first == origin[1] + 1:  # until the genesis is recycled, and the slot of the given state with it
+    # until the genesis is recycled, and the slot of the given state with it
+    while store.first().first == origin[1] + 1:
         i += 1
         give(store, k.PUT, f.put("n", b"%d" % (i % 99)))
         store.acknowledge(store.seq)

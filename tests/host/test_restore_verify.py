@@ -1,4 +1,5 @@
-"""A log that continues another one: what verify proves of it alone, and with the archive that it names."""
+"""A log that continues another one: what verify proves of it alone, and with the archive that it
+names."""
 
 import contextlib
 import shutil
@@ -26,7 +27,8 @@ LARGER = (4, 50, 20, 16, 9, 12, 8)
 
 
 def continued(path, store, arena=None, config=CONFIG, base=None):
-    """Restore a store's state onto another flash, let that go on, and return (its store, its archive at path)."""
+    """Restore a store's state onto another flash, let that go on, and return (its store, its
+    archive at path)."""
     log, seq, head, root, _ = origin_of(store)
     other = mount(RamFlash())
     restore(other, (log, seq, head, root, base or root), arena or store.kernel.arena.bytes, config)
@@ -45,7 +47,9 @@ def keep(archive, store, snapshot=True):
     if snapshot:
         slot, header = store.newest_snapshot()
         data = header.encode()
-        while part := bytes(store.read_snapshot(slot, header.generation, len(data) - len(header.encode()), 1024)):
+        while part := bytes(
+            store.read_snapshot(slot, header.generation, len(data) - len(header.encode()), 1024)
+        ):
             data += part
         archive.add_snapshot(header.seq, data)
     archive.flush()
@@ -73,10 +77,17 @@ def test_a_continuation_matches_by_its_own_snapshot_and_says_that_its_origin_was
     a, store, b = pair
     verdict = verify(b.path)
     assert (verdict.verdict, verdict.first_divergence, verdict.gaps) == ("match", None, [])
-    assert verdict.seq == store.seq and verdict.state_root == store.kernel.root().hex() and verdict.boots == 2
+    assert (
+        verdict.seq == store.seq
+        and verdict.state_root == store.kernel.root().hex()
+        and verdict.boots == 2
+    )
     old = Archive(a)
     assert verdict.origin["log"] == old.log.hex() and verdict.origin["archive"] is None
-    assert verdict.origin["seq"] == old.note().seq and verdict.origin["root"] == verdict.origin["base"] == old.note().root.hex()
+    assert (
+        verdict.origin["seq"] == old.note().seq
+        and verdict.origin["root"] == verdict.origin["base"] == old.note().root.hex()
+    )
     assert verify(a).origin is None
 
 
@@ -94,7 +105,10 @@ def test_another_past_than_the_one_named_is_a_mismatch(pair, tmp_path):
         give(store, k.PUT, f.put("x", b"y"))
     pulled(store, tmp_path / "forged")
     verdict = verify(b.path, origins=[tmp_path / "forged"])
-    assert verdict.verdict == "mismatch" and verdict.first_divergence["what"] == "chain head of the origin"
+    assert (
+        verdict.verdict == "mismatch"
+        and verdict.first_divergence["what"] == "chain head of the origin"
+    )
 
 
 def test_an_origin_that_ends_too_early_is_a_mismatch(pair, tmp_path):
@@ -110,7 +124,9 @@ def test_an_origin_that_ends_too_early_is_a_mismatch(pair, tmp_path):
     assert verdict.verdict == "mismatch" and verdict.first_divergence["what"] == "origin"
 
 
-def test_without_base_and_origin_it_is_a_gap_until_the_next_snapshot_and_with_the_origin_a_match(pair):
+def test_without_base_and_origin_it_is_a_gap_until_the_next_snapshot_and_with_the_origin_a_match(
+    pair,
+):
     a, store, b = pair
     store.take_snapshot()
     keep(b, store)
@@ -139,10 +155,13 @@ def test_parts_in_several_processes_give_the_same_verdict(pair):
         store.take_snapshot()
         keep(b, store)
     assert len(audit.plan(b, 3)) == 2
-    assert verify(b.path, jobs=3, origins=[a]).as_dict() == verify(b.path, jobs=1, origins=[a]).as_dict()
+    assert (
+        verify(b.path, jobs=3, origins=[a]).as_dict()
+        == verify(b.path, jobs=1, origins=[a]).as_dict()
+    )
 
 
-# -- other capacities -----------------------------------------------------------------------------------------------------
+# -- other capacities ------------------------------------------------------------------------------
 
 
 def test_replay_under_other_capacities_keeps_every_id_and_proves_itself(tmp_path):
@@ -171,7 +190,10 @@ def test_the_same_capacities_give_the_same_bytes(tmp_path):
     wander(store, 60)
     pulled(store, tmp_path / "a")
     for seq in (5, store.seq):
-        assert origin.under(Archive(tmp_path / "a"), CONFIG, seq).root() == replay_to(tmp_path / "a", seq).kernel.root()
+        assert (
+            origin.under(Archive(tmp_path / "a"), CONFIG, seq).root()
+            == replay_to(tmp_path / "a", seq).kernel.root()
+        )
 
 
 def test_capacities_too_small_are_refused_by_seq_and_number(tmp_path):
@@ -187,7 +209,7 @@ def test_capacities_too_small_are_refused_by_seq_and_number(tmp_path):
         origin.under(archive, (4, 32, 16, 16, 8, 7, 8), store.seq)
 
 
-# -- the past ------------------------------------------------------------------------------------------------------------
+# -- the past --------------------------------------------------------------------------------------
 
 
 def test_the_past_of_a_continuation_is_answered_from_its_beginning_on(pair):

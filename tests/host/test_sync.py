@@ -1,4 +1,5 @@
-"""A pull may break anywhere and be gone on with; what it keeps is checked; a wrong archive or board is refused untouched."""
+"""A pull may break anywhere and be gone on with; what it keeps is checked; a wrong archive or board
+is refused untouched."""
 
 import os
 import random
@@ -15,7 +16,15 @@ import quipu
 from quipu.archive.files import Archive
 from quipu.board import link
 from quipu.build.emulator import Emulator
-from quipu.errors import ArchiveDamage, ArchiveError, NotFound, OtherLog, PortError, QuipuError, RolledBack
+from quipu.errors import (
+    ArchiveDamage,
+    ArchiveError,
+    NotFound,
+    OtherLog,
+    PortError,
+    QuipuError,
+    RolledBack,
+)
 from quipu.install import files as deploy
 from quipu.install.flash import flash as flash_board
 
@@ -34,7 +43,11 @@ def fill(board, count, start=0):
 
 def tree(path):
     """Return {name: content} of a folder."""
-    return {str(p.relative_to(path)): p.read_bytes() for p in sorted(Path(path).rglob("*")) if p.is_file()}
+    return {
+        str(p.relative_to(path)): p.read_bytes()
+        for p in sorted(Path(path).rglob("*"))
+        if p.is_file()
+    }
 
 
 def frames_of(path):
@@ -54,7 +67,7 @@ class Break:
         return data
 
 
-# -- a pull ---------------------------------------------------------------------------------------------------------------
+# -- a pull ----------------------------------------------------------------------------------------
 
 
 def test_a_first_sync_and_those_after_it(board, tmp_path):
@@ -64,15 +77,21 @@ def test_a_first_sync_and_those_after_it(board, tmp_path):
     first = board.sync(tmp_path / "a", progress=lambda done, total: told.append((done, total)))
     assert first.created and first.frames == first.seq + 1 and first.snapshot == covered
     assert first.log_bytes == len(frames_of(tmp_path / "a"))
-    assert first.log_bytes < first.wire_bytes <= 1.20 * first.log_bytes, first.wire_bytes / first.log_bytes
+    assert first.log_bytes < first.wire_bytes <= 1.20 * first.log_bytes, (
+        first.wire_bytes / first.log_bytes
+    )
     assert [done for done, _ in told] == sorted(done for done, _ in told)
-    assert told[-1][0] == told[-1][1] > first.log_bytes and all(done <= total for done, total in told)
+    assert told[-1][0] == told[-1][1] > first.log_bytes and all(
+        done <= total for done, total in told
+    )
     verdict = quipu.verify(tmp_path / "a", board=board)
     assert verdict.verdict == "match" and verdict.snapshots == 1 and verdict.live["ahead"] == 0
     assert verdict.live["root"] == verdict.state_root and verdict.chain_head == first.head
     info = board.info()
     assert (info["seq"], info["head"], info["root"]) == (first.seq, first.head, first.root)
-    assert first.seq <= info["acknowledged"] <= first.seq + 1, "the last frame may be the one that notes it"
+    assert first.seq <= info["acknowledged"] <= first.seq + 1, (
+        "the last frame may be the one that notes it"
+    )
 
     again = board.sync(tmp_path / "a")
     assert not again.created and again.frames == again.log_bytes == 0 and again.snapshot is None
@@ -82,7 +101,10 @@ def test_a_first_sync_and_those_after_it(board, tmp_path):
     assert 3 <= third.frames <= 4 and quipu.verify(tmp_path / "a", board=board).verdict == "match"
     assert Archive(tmp_path / "a").note().seq == third.seq
     fresh = board.sync(tmp_path / "b")
-    assert frames_of(tmp_path / "b").startswith(frames_of(tmp_path / "a")) and fresh.frames == third.seq + 3
+    assert (
+        frames_of(tmp_path / "b").startswith(frames_of(tmp_path / "a"))
+        and fresh.frames == third.seq + 3
+    )
 
 
 def test_a_clock_frame_and_a_checkpoint_come_with_each_sync(board, tmp_path):
@@ -91,7 +113,10 @@ def test_a_clock_frame_and_a_checkpoint_come_with_each_sync(board, tmp_path):
     last = [bytes(each) for each in Archive(tmp_path / "a").frames()][-2:]
     assert [each[1] for each in last] == [0x84, 0x03]
     wall = int.from_bytes(last[0][12:20], "little")
-    assert before <= wall <= time.time_ns() // 1_000_000 and 0 < int.from_bytes(last[0][20:24], "little") < 10_000
+    assert (
+        before <= wall <= time.time_ns() // 1_000_000
+        and 0 < int.from_bytes(last[0][20:24], "little") < 10_000
+    )
 
 
 def test_a_board_without_a_log(unix, tmp_path):
@@ -106,7 +131,10 @@ def test_a_folder_with_something_else_in_it(board, tmp_path):
     before = board.info()["seq"]
     with pytest.raises(ArchiveError, match="photo.jpg"):
         board.sync(tmp_path / "mine")
-    assert list((tmp_path / "mine").iterdir()) == [tmp_path / "mine" / "photo.jpg"] and board.info()["seq"] == before
+    assert (
+        list((tmp_path / "mine").iterdir()) == [tmp_path / "mine" / "photo.jpg"]
+        and board.info()["seq"] == before
+    )
 
 
 def test_the_board_goes_on_recording_meanwhile(tmp_path):
@@ -125,11 +153,12 @@ def test_the_board_goes_on_recording_meanwhile(tmp_path):
         assert quipu.verify(tmp_path / "a").state_root == result.root
 
 
-# -- broken pulls ---------------------------------------------------------------------------------------------------------
+# -- broken pulls ----------------------------------------------------------------------------------
 
 
 def test_a_pull_broken_at_any_chunk(board, tmp_path):
-    """The cable comes out again and again, each time a little later in what the board sends; nothing is lost or doubled."""
+    """The cable comes out again and again, each time a little later in what the board sends;
+    nothing is lost or doubled."""
     fill(board, 120)
     board.snapshot()
     port = board.link._port
@@ -152,7 +181,8 @@ def test_a_pull_broken_at_any_chunk(board, tmp_path):
             assert now.startswith(seen)
             seen = now
             scan, note = Archive(path).scan(), Archive(path).note()
-            assert scan.excess == 0 and (note is None or note.seq == scan.chain.seq)  # the acknowledgement may be what broke
+            # the acknowledgement may be what broke
+            assert scan.excess == 0 and (note is None or note.seq == scan.chain.seq)
             if now:
                 assert quipu.verify(path).verdict == "match"  # of what is there
     assert breaks > 15
@@ -162,8 +192,11 @@ def test_a_pull_broken_at_any_chunk(board, tmp_path):
     assert fresh.seq == whole.seq + 4
     board.sync(path)
     assert frames_of(path)[: fresh.log_bytes] == frames_of(tmp_path / "fresh")
-    assert {name: data for name, data in tree(path).items() if "snap" in name} == {
-        name: data for name, data in tree(tmp_path / "fresh").items() if "snap" in name} != {}
+    assert (
+        {name: data for name, data in tree(path).items() if "snap" in name}
+        == {name: data for name, data in tree(tmp_path / "fresh").items() if "snap" in name}
+        != {}
+    )
     assert quipu.verify(path, board=board).verdict == "match"
 
 
@@ -181,7 +214,9 @@ def test_a_broken_pull_of_a_snapshot_goes_on_where_it_was(board, tmp_path):
     port = board.link._port
 
     def after_two_parts(done, total):
-        if (path / "snapshots" / f"{covered:010d}.part").exists() and done > frames_bytes(path) + 2100:
+        if (path / "snapshots" / f"{covered:010d}.part").exists() and done > frames_bytes(
+            path
+        ) + 2100:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -190,7 +225,9 @@ def test_a_broken_pull_of_a_snapshot_goes_on_where_it_was(board, tmp_path):
     assert 2000 < kept < size and Archive(path).snapshots() == []
     asked = []
     real = board.snapshot_data
-    board.snapshot_data = lambda slot, generation, offset, n: asked.append(offset) or real(slot, generation, offset, n)
+    board.snapshot_data = lambda slot, generation, offset, n: (
+        asked.append(offset) or real(slot, generation, offset, n)
+    )
     board.sync(path)
     assert asked[0] == kept - 124 and Archive(path).snapshots() == [covered]
     assert quipu.verify(path, board=board).snapshots == 1
@@ -237,13 +274,19 @@ def test_a_sync_killed_in_the_middle_of_a_write(board, tmp_path, monkeypatch):
 def test_a_process_that_is_killed(unix, board, tmp_path):
     fill(board, 150)
     board.close()
-    code = ("import sys, os, quipu\n"
-            "board = quipu.connect(sys.argv[1])\n"
-            "board.sync(sys.argv[2], progress=lambda done, total: done > int(sys.argv[3]) and os.kill(os.getpid(), 9))\n")
+    code = (
+        "import sys, os, quipu\n"
+        "board = quipu.connect(sys.argv[1])\n"
+        "board.sync(sys.argv[2], progress=lambda done, total: done > int(sys.argv[3]) and "
+        "os.kill(os.getpid(), 9))\n"
+    )
     path = tmp_path / "a"
     for limit in (1000, 2000, 1500):
-        done = subprocess.run([sys.executable, "-c", code, unix.port, path, str(limit)], check=False,
-                              env={**os.environ, "PYTHONPATH": f"{ROOT / 'host'}{os.pathsep}{ROOT}"})
+        done = subprocess.run(
+            [sys.executable, "-c", code, unix.port, path, str(limit)],
+            check=False,
+            env={**os.environ, "PYTHONPATH": f"{ROOT / 'host'}{os.pathsep}{ROOT}"},
+        )
         assert done.returncode == -signal.SIGKILL
         assert Archive(path).note() is None and len(frames_of(path)) > limit
     with quipu.connect(unix.port) as board:
@@ -252,8 +295,9 @@ def test_a_process_that_is_killed(unix, board, tmp_path):
 
 
 def syncing(port, path, delay=None, limit=None):
-    """Fork a process that syncs; kill it after `delay` seconds, or let no file of its grow beyond `limit`. Return its status: 6 << 8
-    if the board, on a busy machine, let an impatient one wait too long."""
+    """Fork a process that syncs; kill it after `delay` seconds, or let no file of its grow beyond
+    `limit`. Return its status: 6 << 8 if the board, on a busy machine, let an impatient one wait
+    too long."""
     child = os.fork()
     if not child:
         code = 4
@@ -278,7 +322,8 @@ def syncing(port, path, delay=None, limit=None):
 
 
 def test_a_kill_at_any_moment_leaves_a_valid_archive(unix, board, tmp_path):
-    """100 kills at random moments; each sync goes on from what the one before left, or begins again when it was complete."""
+    """100 kills at random moments; each sync goes on from what the one before left, or begins again
+    when it was complete."""
     fill(board, 120)
     board.snapshot()
     board.close()
@@ -333,14 +378,19 @@ def test_a_sync_of_nothing_new_costs_under_200_bytes_and_no_frame(board, tmp_pat
     again = board.sync(tmp_path / "a")
     used = link.sent + link.received - before
     assert 40 < used == again.wire_bytes < 200
-    assert (again.seq, again.frames, board.info()["seq"]) == (first.seq, 0, first.seq) and frames_of(tmp_path / "a") == frames
+    assert (again.seq, again.frames, board.info()["seq"]) == (
+        first.seq,
+        0,
+        first.seq,
+    ) and frames_of(tmp_path / "a") == frames
     assert Archive(tmp_path / "a").note().time >= noted.time
     board.put("n", b"1")
     assert board.sync(tmp_path / "a").frames >= 3
 
 
 def test_a_sync_of_nothing_new_says_again_that_all_is_safe(board, tmp_path, monkeypatch):
-    """The acknowledgement of the sync before got lost with the cable: a full log would otherwise stay full."""
+    """The acknowledgement of the sync before got lost with the cable: a full log would otherwise
+    stay full."""
     fill(board, 60)
 
     def lost(seq):
@@ -376,14 +426,20 @@ def test_the_board_loses_power_during_a_pull(board, unix, tmp_path):
 
 @pytest.mark.parametrize("direction", ("up", "down"))
 def test_damage_on_the_link(board, tmp_path, direction):
-    """Bits flip and bytes go missing, many times in each pull: the result is right, or the error is a typed one."""
+    """Bits flip and bytes go missing, many times in each pull: the result is right, or the error is
+    a typed one."""
     fill(board, 60)
     board.snapshot()
     port = board.link._port
     rng = random.Random(7)
     right = failed = 0
     for turn in range(25):
-        faults = [(Flip if rng.random() < 0.7 else Lose)(rng.randrange(200 if direction == "down" else 6000)) for _ in range(4)]
+        faults = [
+            (Flip if rng.random() < 0.7 else Lose)(
+                rng.randrange(200 if direction == "down" else 6000)
+            )
+            for _ in range(4)
+        ]
 
         def all_of(data, faults=faults):
             for fault in faults:
@@ -405,7 +461,7 @@ def test_damage_on_the_link(board, tmp_path, direction):
     assert right > 15, (right, failed)
 
 
-# -- the wrong archive, the wrong board -----------------------------------------------------------------------------------
+# -- the wrong archive, the wrong board ------------------------------------------------------------
 
 
 def test_the_archive_of_another_board(board, tmp_path):
@@ -425,7 +481,8 @@ def test_the_archive_of_another_board(board, tmp_path):
 
 @pytest.fixture
 def rolled_back(unix, board, tmp_path):
-    """A board whose flash was put back to what it was at some seq, and an archive from later; gives a function that starts it."""
+    """A board whose flash was put back to what it was at some seq, and an archive from later; gives
+    a function that starts it."""
     fill(board, 40)
     board.close()
     unix.kill()
@@ -452,14 +509,16 @@ def test_a_board_that_was_rolled_back(rolled_back, tmp_path):
 
 @pytest.mark.parametrize("more", (3, 31, 60))
 def test_a_board_that_was_rolled_back_and_went_on(rolled_back, tmp_path, more):
-    """Its log may be shorter than the archive, or longer: both part at the first frame after the roll-back."""
+    """Its log may be shorter than the archive, or longer: both part at the first frame after the
+    roll-back."""
     with rolled_back as unix, quipu.connect(unix.port) as board:
         fill(board, more, 900)
         seq = board.info()["seq"]
         before = tree(tmp_path / "a")
         with pytest.raises(RolledBack, match="not the same|ends at") as e:
             board.sync(tmp_path / "a")
-        # both wrote a boot frame and a checkpoint at 41 and 42; their ticks may be equal, the records are not
+        # both wrote a boot frame and a checkpoint at 41 and 42; their ticks may be equal, the
+        # records are not
         assert 41 <= e.value.seq <= 43
         assert board.info()["seq"] == seq and tree(tmp_path / "a") == before
         verdict = quipu.verify(tmp_path / "a", board=board)
@@ -468,7 +527,9 @@ def test_a_board_that_was_rolled_back_and_went_on(rolled_back, tmp_path, more):
         assert quipu.verify(tmp_path / "new", board=board).verdict == "match"
 
 
-def test_nothing_new_is_not_said_where_the_board_ends_at_the_same_seq_with_other_frames(rolled_back, tmp_path):
+def test_nothing_new_is_not_said_where_the_board_ends_at_the_same_seq_with_other_frames(
+    rolled_back, tmp_path
+):
     path = tmp_path / "a"
     with rolled_back as unix, quipu.connect(unix.port) as board:
         while board.info()["seq"] < Archive(path).note().seq:
@@ -484,6 +545,7 @@ def test_a_board_that_says_what_its_log_does_not(board, tmp_path):
     board.sync(tmp_path / "a")
     real = board.info
     for field in ("root", "head"):
+
         def other(field=field):
             info = real()
             return {**info, field: "00" * 32}
@@ -540,7 +602,7 @@ def test_a_damaged_archive_is_not_added_to(board, tmp_path):
     board.sync(tmp_path / "a")
 
 
-# -- recycled frames, damaged flash ---------------------------------------------------------------------------------------
+# -- recycled frames, damaged flash ----------------------------------------------------------------
 
 
 def test_frames_that_were_recycled_leave_a_declared_gap(unix, tmp_path):
@@ -562,7 +624,11 @@ def test_frames_that_were_recycled_leave_a_declared_gap(unix, tmp_path):
         assert verdict.state_root == result.root and verdict.live["ahead"] == 0
         board.sync(tmp_path / "late")  # an archive that never had the beginning
         verdict = quipu.verify(tmp_path / "late", board=board, allow_gap=True)
-        assert verdict.verdict == "gap" and verdict.exit_code == 0 and verdict.gaps == [[0, result.gap[1]]]
+        assert (
+            verdict.verdict == "gap"
+            and verdict.exit_code == 0
+            and verdict.gaps == [[0, result.gap[1]]]
+        )
         board.put("k", b"more")
         assert board.sync(tmp_path / "a").gap is None
         assert quipu.verify(tmp_path / "a", board=board).gaps == [result.gap]
@@ -588,7 +654,7 @@ def test_a_board_whose_flash_is_damaged_gives_what_is_before_it(unix, board, tmp
         assert verdict.verdict == "match" and verdict.live["damage"] == info["damage"]
 
 
-# -- an emulated Cortex-M4 ------------------------------------------------------------------------------------------------
+# -- an emulated Cortex-M4 -------------------------------------------------------------------------
 
 MAIN = """
 import quipu
@@ -608,7 +674,9 @@ def until(board, seq):
     """Return when the board's log has reached seq, by itself."""
     end = time.monotonic() + 60
     while board.info()["seq"] < seq:
-        assert time.monotonic() < end, f"stuck at seq {board.info()['seq']}: {bytes(board.link.printed[-200:])!r}"
+        assert time.monotonic() < end, (
+            f"stuck at seq {board.info()['seq']}: {bytes(board.link.printed[-200:])!r}"
+        )
 
 
 def test_an_emulated_board_that_records_is_pulled_and_killed(tmp_path, monkeypatch):
@@ -620,7 +688,8 @@ def test_an_emulated_board_that_records_is_pulled_and_killed(tmp_path, monkeypat
         with deploy.opened(emulator.port) as repl:
             repl.write_file("/main.py", MAIN.encode())
         with quipu.connect(emulator.port, timeout=30) as board:
-            until(board, 400)  # the last answer may hold up to 1 KiB that is newer than what was asked for
+            # the last answer may hold up to 1 KiB that is newer than what was asked for
+            until(board, 400)
             board.snapshot()
             result = board.sync(path)
             assert result.wire_bytes <= 1.15 * result.log_bytes and result.snapshot
@@ -630,10 +699,14 @@ def test_an_emulated_board_that_records_is_pulled_and_killed(tmp_path, monkeypat
             until(board, result.seq + 100)
             with pytest.raises(PortError):
                 board.sync(path, progress=lambda done, total: emulator.kill())
-        assert Archive(path).scan().chain.seq >= Archive(path).note().seq >= result.seq, "what is noted is there"
+        assert Archive(path).scan().chain.seq >= Archive(path).note().seq >= result.seq, (
+            "what is noted is there"
+        )
         assert Archive(path).scan().chain.seq > result.seq
         emulator.start()
         with quipu.connect(emulator.port, timeout=30) as board:
             after = board.sync(path)
             verdict = quipu.verify(path, board=board)
-            assert verdict.verdict == "match" and verdict.boots == 2 and after.seq > result.seq + 100
+            assert (
+                verdict.verdict == "match" and verdict.boots == 2 and after.seq > result.seq + 100
+            )

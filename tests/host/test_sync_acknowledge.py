@@ -1,4 +1,5 @@
-"""The moment between a sync's fsync and its word to the board: a process killed there loses nothing and has told nothing."""
+"""The moment between a sync's fsync and its word to the board: a process killed there loses nothing
+and has told nothing."""
 
 import os
 import signal
@@ -27,8 +28,12 @@ def test_a_sync_killed_before_it_acknowledges(tmp_path):
             board.configure((4, 200, 8, 8, 8, 8, 8))
             for i in range(60):
                 board.insert([i, -i, i << 16, 0], i % 3, b"%d" % i)
-        done = subprocess.run([sys.executable, "-c", KILLED, unix.port, path], check=False, timeout=60,
-                              env={**os.environ, "PYTHONPATH": f"{ROOT / 'host'}{os.pathsep}{ROOT}"})
+        done = subprocess.run(
+            [sys.executable, "-c", KILLED, unix.port, path],
+            check=False,
+            timeout=60,
+            env={**os.environ, "PYTHONPATH": f"{ROOT / 'host'}{os.pathsep}{ROOT}"},
+        )
         assert done.returncode == -signal.SIGKILL
         noted = Archive(path).note()
         with quipu.connect(unix.port) as board:

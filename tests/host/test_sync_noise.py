@@ -1,4 +1,5 @@
-"""A pull over a line that damages and drops bytes in both directions: it completes, resumes, and never writes a wrong byte."""
+"""A pull over a line that damages and drops bytes in both directions: it completes, resumes, and
+never writes a wrong byte."""
 
 import random
 
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("impatient")
 
 
 class Noise:
-    """Each byte is altered with probability `rate`, and lost with the same one. """
+    """Each byte is altered with probability `rate`, and lost with the same one."""
 
     def __init__(self, seed, rate):
         self.rng = random.Random(seed)
@@ -40,12 +41,17 @@ class Noise:
 
 @pytest.fixture
 def noisy(monkeypatch):
-    """Give a function that lets every port opened from now on be noisy, and returns the noise (down, up); None: no more."""
+    """Give a function that lets every port opened from now on be noisy, and returns the noise
+    (down, up); None: no more."""
     opened = serial_port.opened
 
     def be(rate, seed=1):
         noise = Noise(seed, rate), Noise(seed + 1, rate)
-        monkeypatch.setattr(serial_port, "opened", lambda *args: Wire(opened(*args), *noise) if rate else opened(*args))
+        monkeypatch.setattr(
+            serial_port,
+            "opened",
+            lambda *args: Wire(opened(*args), *noise) if rate else opened(*args),
+        )
         return noise
 
     return be
@@ -65,8 +71,13 @@ def filled(tmp_path):
         yield unix
 
 
-@pytest.mark.parametrize("rate", (pytest.param(0.0015, id="0.3 percent of bytes hit"),
-                                  pytest.param(0.005, id="1 percent of bytes hit", marks=quick.nightly)))
+@pytest.mark.parametrize(
+    "rate",
+    (
+        pytest.param(0.0015, id="0.3 percent of bytes hit"),
+        pytest.param(0.005, id="1 percent of bytes hit", marks=quick.nightly),
+    ),
+)
 def test_a_sync_over_a_noisy_line_completes(filled, noisy, tmp_path, rate):
     down, up = noisy(rate)
     with quipu.connect(filled.port, timeout=30) as board:
@@ -106,7 +117,8 @@ def test_a_sync_that_breaks_on_a_noisy_line_goes_on_where_it_was(filled, noisy, 
 
 @quick.nightly
 def test_pieces_follow_the_line(filled, noisy, tmp_path):
-    """Whole sectors at once on a clean line, small pieces under noise, larger ones again after it."""
+    """Whole sectors at once on a clean line, small pieces under noise, larger ones again after
+    it."""
     noisy(0)
     with quipu.connect(filled.port) as board:
         board.sync(tmp_path / "a")

@@ -1,4 +1,5 @@
-"""Pulling a full ring: what a pull is about to read is held, gives way to commands, and what is gone is declared (case 26)."""
+"""Pulling a full ring: what a pull is about to read is held, gives way to commands, and what is
+gone is declared (case 26)."""
 
 import quipu
 from quipu.archive.files import Archive
@@ -20,16 +21,21 @@ def fill_ring(unix, policy=1):
 
 
 def test_case_26_the_first_sync_of_a_full_ring(tmp_path):
-    """Right after a start-up, under overwrite, again and again: each ends with a declared gap and a provable archive."""
+    """Right after a start-up, under overwrite, again and again: each ends with a declared gap and a
+    provable archive."""
     with UnixBoard(tmp_path / "flash") as unix:
         fill_ring(unix)
     for i in range(9):
         with UnixBoard(tmp_path / "flash") as unix, quipu.connect(unix.port) as board:
             path = tmp_path / f"a{i}"
             done = board.sync(path)
-            assert done.gap and done.gap[0] == 0 and done.gap[1] == Archive(path).segments[0].first - 1
+            assert (
+                done.gap and done.gap[0] == 0 and done.gap[1] == Archive(path).segments[0].first - 1
+            )
             verdict = quipu.verify(path, board=board, allow_gap=True)
-            assert (verdict.verdict, verdict.exit_code, verdict.gaps) == ("gap", 0, [done.gap]), verdict
+            assert (verdict.verdict, verdict.exit_code, verdict.gaps) == ("gap", 0, [done.gap]), (
+                verdict
+            )
             for n in range(i):
                 board.put("k", bytes([n]) * 950)
 
@@ -57,7 +63,8 @@ def test_commands_during_a_pull_are_never_refused_and_the_gap_is_declared(tmp_pa
 
 
 def test_a_full_board_gives_all_in_one_call(tmp_path):
-    """Policy stop, full, restarted: its boot's run has no room before the acknowledgement of what it can promise."""
+    """Policy stop, full, restarted: its boot's run has no room before the acknowledgement of what
+    it can promise."""
     with UnixBoard(tmp_path / "flash") as unix, quipu.connect(unix.port) as board:
         board.configure(CONFIG)
         n = 0
@@ -81,15 +88,22 @@ def test_a_full_board_gives_all_in_one_call(tmp_path):
 
 
 def test_case_26_an_archive_without_frames_is_no_altered_one(tmp_path):
-    """What a sync that was killed at once has left, as the case has it, and the same behind a gap."""
+    """What a sync that was killed at once has left, as the case has it, and the same behind a
+    gap."""
     with UnixBoard(tmp_path / "flash") as unix:
         fill_ring(unix)
         with quipu.connect(unix.port) as board:
             info = board.info()
             path = tmp_path / "a"
-            Archive.create(path, board.log, info["board"], info["first_seq"], bytes.fromhex(info["first_head"]))
+            Archive.create(
+                path, board.log, info["board"], info["first_seq"], bytes.fromhex(info["first_head"])
+            )
             verdict = quipu.verify(path, allow_gap=True)
-            assert (verdict.verdict, verdict.exit_code, verdict.gaps) == ("gap", 0, [[0, info["first_seq"] - 1]])
+            assert (verdict.verdict, verdict.exit_code, verdict.gaps) == (
+                "gap",
+                0,
+                [[0, info["first_seq"] - 1]],
+            )
             for n in range(200):
                 board.put("k", bytes([n]) * 950)
             done = board.sync(path)

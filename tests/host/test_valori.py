@@ -1,4 +1,5 @@
-"""Valori's formats, against files that valoricore 0.3.0 wrote (valori/make.py) and against that package itself."""
+"""Valori's formats, against files that valoricore 0.3.0 wrote (valori/make.py) and against that
+package itself."""
 
 import json
 import subprocess
@@ -17,7 +18,8 @@ from tests.model import contents_of
 HERE = Path(__file__).parent / "valori"
 SNAPSHOT = (HERE / "kernel-7.snap").read_bytes()
 LOG = (HERE / "events-4.log").read_bytes()
-HASH = "8ab8cf7b58218dbeb9442bd67d09b490ad71ebb09a379d28cf3aa3985a0436fc"  # as valoricore printed it
+# as valoricore printed it
+HASH = "8ab8cf7b58218dbeb9442bd67d09b490ad71ebb09a379d28cf3aa3985a0436fc"
 CONFIG = (3, 20, 20, 20, 10, 16, 16)
 
 
@@ -80,7 +82,10 @@ def peer():
 def test_a_snapshot_is_read_and_hashed_as_its_maker_does():
     it = valori.Snapshot.decode(SNAPSHOT)
     assert it.state_hash().hex() == HASH
-    assert [each.vector for each in it.records][:2] == [(65536, -32768, 16384), (131072, 196608, 262144)]
+    assert [each.vector for each in it.records][:2] == [
+        (65536, -32768, 16384),
+        (131072, 196608, 262144),
+    ]
     assert it.records[2].flags == valori.SOFT_DELETED
     assert it.metadata == {b"record_1": b"68656c6c6f"}
 
@@ -121,13 +126,21 @@ def test_a_memory_comes_back_as_it_went(memory):
     ids = plan.carry_out(back)
     assert not plan.left
     before, after = contents_of(memory.kernel), contents_of(back.kernel)
-    new = {old: ids[each][n] for each in ("records", "nodes", "edges") for n, (old, *_) in enumerate(before[each])}
+    new = {
+        old: ids[each][n]
+        for each in ("records", "nodes", "edges")
+        for n, (old, *_) in enumerate(before[each])
+    }
     new[0] = 0
     assert [(new[i], *rest) for i, *rest in before["records"]] == after["records"]
-    assert [(new[i], kind, new[r], [new[e] for e in out], [new[e] for e in into])
-            for i, kind, r, out, into in before["nodes"]] == after["nodes"]
+    assert [
+        (new[i], kind, new[r], [new[e] for e in out], [new[e] for e in into])
+        for i, kind, r, out, into in before["nodes"]
+    ] == after["nodes"]
     assert [(new[i], kind, new[a], new[b]) for i, kind, a, b in before["edges"]] == after["edges"]
-    assert [(name, value) for name, _, value in before["keys"]] == [(name, value) for name, _, value in after["keys"]]
+    assert [(name, value) for name, _, value in before["keys"]] == [
+        (name, value) for name, _, value in after["keys"]
+    ]
     assert len(after["records"]) == 3 and len(after["edges"]) == 3 and len(after["keys"]) == 3
 
 
@@ -135,7 +148,9 @@ def test_the_peer_restores_what_we_write(memory, peer, tmp_path):
     snapshot = valori.from_state(memory.kernel)
     path = tmp_path / "quipu.snap"
     path.write_bytes(snapshot.encode())
-    out = subprocess.run([peer, HERE / "peer.py", path, "1", "0", "0"], capture_output=True, text=True, check=True).stdout.split("\n")
+    out = subprocess.run(
+        [peer, HERE / "peer.py", path, "1", "0", "0"], capture_output=True, text=True, check=True
+    ).stdout.split("\n")
     assert out[0] == snapshot.state_hash().hex()
     ours = [ident for _, ident in search(memory.kernel, [65536, 0, 0], 5)]
     order = sorted(each[0] for each in contents_of(memory.kernel)["records"])
@@ -146,8 +161,15 @@ def test_what_cannot_be_carried_is_named():
     plan = valori.plan(valori.Snapshot.decode(SNAPSHOT))
     assert plan.left == ["record 2: soft-deleted"]
     assert [slot for slot, *_ in plan.records] == [0, 1]
-    snapshot = valori.Snapshot(dim=1, records=[valori.Record(valori.ENCRYPTED, 0, (0,), b""), valori.Record(0, 1 << 40, (0,), b"")],
-                               nodes={0: valori.Node(1, 0, None, None)}, metadata={b"n" * 25: b""})
+    snapshot = valori.Snapshot(
+        dim=1,
+        records=[
+            valori.Record(valori.ENCRYPTED, 0, (0,), b""),
+            valori.Record(0, 1 << 40, (0,), b""),
+        ],
+        nodes={0: valori.Node(1, 0, None, None)},
+        metadata={b"n" * 25: b""},
+    )
     assert len(valori.plan(snapshot).left) == 4
     with pytest.raises(Invalid, match="node 9"):
         valori.plan(valori.Snapshot(dim=1, edges={0: valori.Edge(0, 9, 9, None, None)}))
@@ -155,12 +177,23 @@ def test_what_cannot_be_carried_is_named():
 
 def test_an_event_log_is_verified_to_its_end():
     entries = list(valori.read_log(LOG))
-    assert [each.what for each in entries] == ["insert", "insert", "set metadata", "create node", "create node", "create edge",
-                                              "create edge", "create edge", "insert", "soft-delete record"]
+    assert [each.what for each in entries] == [
+        "insert",
+        "insert",
+        "set metadata",
+        "create node",
+        "create node",
+        "create edge",
+        "create edge",
+        "create edge",
+        "insert",
+        "soft-delete record",
+    ]
 
 
 def test_every_byte_of_an_event_log_counts():
-    """But for the number of the segment and the dimension in its header, which nothing in the log repeats."""
+    """But for the number of the segment and the dimension in its header, which nothing in the log
+    repeats."""
     whole = [each.head for each in valori.read_log(LOG)]
     for at in range(len(LOG)):
         data = bytearray(LOG)
@@ -182,5 +215,3 @@ def test_the_hash_covers_what_the_format_says():
     it = valori.Snapshot.decode(SNAPSHOT)
     it.metadata[b"more"] = b""
     assert it.state_hash().hex() == HASH
-
-

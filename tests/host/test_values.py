@@ -1,4 +1,5 @@
-"""Numbers enter Q16.16 by one rounding, exactly; what is no finite number is refused. Fast providers give the reference's bytes."""
+"""Numbers enter Q16.16 by one rounding, exactly; what is no finite number is refused. Fast
+providers give the reference's bytes."""
 
 from array import array
 from decimal import Decimal
@@ -23,8 +24,13 @@ def rounded(x):
     return max(-(2**31), min(2**31 - 1, whole if scaled >= 0 else -whole))
 
 
-@given(st.floats(allow_nan=False, allow_infinity=False) | st.floats(-40000, 40000) | st.fractions() | st.integers()
-       | st.integers(-(2**33), 2**33).map(lambda n: Fraction(n, 2**17)))
+@given(
+    st.floats(allow_nan=False, allow_infinity=False)
+    | st.floats(-40000, 40000)
+    | st.fractions()
+    | st.integers()
+    | st.integers(-(2**33), 2**33).map(lambda n: Fraction(n, 2**17))
+)
 def test_every_kind_of_number_is_rounded_once(x):
     assert quipu.q16(x) == rounded(x)
     assert fixed.MIN <= quipu.q16(x) <= fixed.MAX
@@ -54,8 +60,26 @@ def test_what_behaves_like_an_integer_is_one():
     assert quipu.q16(Index()) == 3 * 65536
 
 
-@pytest.mark.parametrize("x", (float("nan"), float("inf"), float("-inf"), Decimal("NaN"), Decimal("Infinity"), "nan", "inf", "",
-                               "1,5", "0x10", True, None, b"1", [1], 1j))
+@pytest.mark.parametrize(
+    "x",
+    (
+        float("nan"),
+        float("inf"),
+        float("-inf"),
+        Decimal("NaN"),
+        Decimal("Infinity"),
+        "nan",
+        "inf",
+        "",
+        "1,5",
+        "0x10",
+        True,
+        None,
+        b"1",
+        [1],
+        1j,
+    ),
+)
 def test_what_is_no_finite_number_is_refused(x):
     with pytest.raises(Invalid):
         quipu.q16(x)
@@ -66,7 +90,11 @@ def test_what_is_no_finite_number_is_refused(x):
 component = st.sampled_from((-(2**31), -1, 0, 1, 2**31 - 1)) | st.integers(-(2**31), 2**31 - 1)
 
 
-@given(st.integers(1, 9).flatmap(lambda n: st.lists(st.lists(component, min_size=n, max_size=n), min_size=2, max_size=5)))
+@given(
+    st.integers(1, 9).flatmap(
+        lambda n: st.lists(st.lists(component, min_size=n, max_size=n), min_size=2, max_size=5)
+    )
+)
 def test_fast_distances_are_the_references(vectors):
     dim = len(vectors[0])
     words = array("I", [each & 0xFFFFFFFF for vector in vectors[1:] for each in [7, *vector]])

@@ -1,4 +1,5 @@
-"""A verdict is a proof: whatever is altered, lost, repeated or moved in an archive, it is a mismatch that names the place."""
+"""A verdict is a proof: whatever is altered, lost, repeated or moved in an archive, it is a
+mismatch that names the place."""
 
 import json
 import shutil
@@ -47,27 +48,40 @@ def mismatch(path, **known):
     verdict = quipu.verify(path, **known)
     assert verdict.verdict == "mismatch" and verdict.exit_code == 1
     first = verdict.first_divergence
-    assert set(first) == {"seq", "what", "expected", "found"} and first["expected"] != first["found"]
+    assert (
+        set(first) == {"seq", "what", "expected", "found"} and first["expected"] != first["found"]
+    )
     json.dumps(verdict.as_dict())
     return first
 
 
-# -- what agrees ----------------------------------------------------------------------------------------------------------
+# -- what agrees -----------------------------------------------------------------------------------
 
 
 def test_a_whole_archive_matches(made):
     path, store = made
     verdict = quipu.verify(path)
-    assert verdict.verdict == "match" and verdict.exit_code == 0 and verdict.first_divergence is None
+    assert (
+        verdict.verdict == "match" and verdict.exit_code == 0 and verdict.first_divergence is None
+    )
     assert verdict.frames == store.seq + 1 and verdict.seq == store.seq
     assert verdict.log_bytes == log_of(path).stat().st_size
-    assert verdict.chain_head == store.head.hex() and verdict.state_root == store.kernel.root().hex()
+    assert (
+        verdict.chain_head == store.head.hex() and verdict.state_root == store.kernel.root().hex()
+    )
     assert verdict.board == "sample/0102" and verdict.log == store.name.hex()
     kinds = [each[1] for each in frames_of(path)]
     assert verdict.checkpoints == kinds.count(CHECKPOINT) > 3
-    assert verdict.snapshots == 2 and verdict.boots == 2 and verdict.note == store.seq and verdict.torn == 0
+    assert (
+        verdict.snapshots == 2
+        and verdict.boots == 2
+        and verdict.note == store.seq
+        and verdict.torn == 0
+    )
     assert store.cuts and [(each["seq"], each["bytes"]) for each in verdict.cuts] == store.cuts
-    assert {kind & ~TOKEN for kind in kinds} == set(NAMES), "a type of frame that no test here flips"
+    assert {kind & ~TOKEN for kind in kinds} == set(NAMES), (
+        "a type of frame that no test here flips"
+    )
     assert json.loads(json.dumps(verdict.as_dict()))["exit_code"] == 0
 
 
@@ -86,7 +100,10 @@ def test_the_state_after_any_frame(made):
 def test_what_is_known_from_elsewhere(made):
     path, store = made
     root, head = store.kernel.root(), store.head
-    assert quipu.verify(path, expect_root=root.hex(), expect_head=head.hex().upper()).verdict == "match"
+    assert (
+        quipu.verify(path, expect_root=root.hex(), expect_head=head.hex().upper()).verdict
+        == "match"
+    )
     assert quipu.verify(path, expect_root=root, expect_head=head).verdict == "match"
     first = mismatch(path, expect_root=flipped(root, 31, 7))
     assert first["seq"] == store.seq and "root" in first["what"] and first["found"] == root.hex()
@@ -102,7 +119,7 @@ def test_no_archive_is_no_verdict(tmp_path):
         quipu.verify(tmp_path)
 
 
-# -- frames ---------------------------------------------------------------------------------------------------------------
+# -- frames ----------------------------------------------------------------------------------------
 
 
 def first_of_each_type(path):
@@ -148,23 +165,33 @@ def test_a_frame_dropped_repeated_or_swapped(path):
 
 
 def test_a_frame_altered_with_its_crc_made_to_fit(path):
-    """CRCs are no secret: the chain is what notices, at the next place where a head or root is written down."""
+    """CRCs are no secret: the chain is what notices, at the next place where a head or root is
+    written down."""
     name = Archive(path).log
     all_frames = frames_of(path)
-    known = [each["seq"] for each in quipu.verify(path).cuts] + Archive(path).snapshots() + [Archive(path).note().seq]
+    known = (
+        [each["seq"] for each in quipu.verify(path).cuts]
+        + Archive(path).snapshots()
+        + [Archive(path).note().seq]
+    )
     known += [u32(frame, 4) for frame in all_frames if frame[1] == CHECKPOINT]
     for seq in range(1, len(all_frames), 7):
         frame = all_frames[seq]
         altered = frames.frame(frame[1], frame[12:-4], seq, u32(frame, 8) ^ 1, frames.seed(name))
         assert altered != frame and len(altered) == len(frame)
         log_of(path).write_bytes(b"".join(all_frames[:seq] + [altered] + all_frames[seq + 1 :]))
-        assert seq <= mismatch(path)["seq"] <= min(each for each in [*Archive(path).snapshots(), len(all_frames)] if each >= seq)
+        assert (
+            seq
+            <= mismatch(path)["seq"]
+            <= min(each for each in [*Archive(path).snapshots(), len(all_frames)] if each >= seq)
+        )
 
 
 def test_a_genesis_of_another_log_is_no_beginning(path):
     all_frames = frames_of(path)
     genesis = all_frames[0]
-    other = frames.frame(1, genesis[12:45] + b"?" + genesis[46:-4], 0, 0, 0)  # other entropy, its CRC right
+    # other entropy, its CRC right
+    other = frames.frame(1, genesis[12:45] + b"?" + genesis[46:-4], 0, 0, 0)
     log_of(path).write_bytes(b"".join([other, *all_frames[1:]]))
     first = mismatch(path)
     assert first["seq"] == 0 and "log name" in first["what"]
@@ -190,7 +217,11 @@ def test_a_torn_end(path):
         log_of(path).write_bytes(whole + torn)
         verdict = quipu.verify(path)
         assert (verdict.verdict, verdict.torn, verdict.seq) == ("match", left, seq)
-    for strange in (b"\2", b"\1\x10\0\0" + bytes(8), b"\1\x10\xff\xff" + (seq + 1).to_bytes(4, "little")):
+    for strange in (
+        b"\2",
+        b"\1\x10\0\0" + bytes(8),
+        b"\1\x10\xff\xff" + (seq + 1).to_bytes(4, "little"),
+    ):
         log_of(path).write_bytes(whole + strange)
         assert mismatch(path)["seq"] == seq + 1
     for lost in range(1, len(frames_of(path)[-1])):  # the note says that more was there
@@ -208,7 +239,7 @@ def test_frames_past_the_note_may_be_there_but_must_be_right(path):
     assert mismatch(path)["seq"] == len(frames_of(path)) - 1
 
 
-# -- snapshots ------------------------------------------------------------------------------------------------------------
+# -- snapshots -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("which", (0, 1))
@@ -232,17 +263,23 @@ def test_a_snapshot_that_is_right_in_itself_but_not_of_this_state(path):
     whole = archive.snapshot(seq)
     header, kernel = snapshot_file.load(whole)
     cases = {
-        "state root": snapshot_file.save(quipu.state(path, seq - 10), seq, header.boot, 2, header.name, header.head),
+        "state root": snapshot_file.save(
+            quipu.state(path, seq - 10), seq, header.boot, 2, header.name, header.head
+        ),
         "chain head": snapshot_file.save(kernel, seq, header.boot, 2, header.name, bytes(32)),
         "log name": snapshot_file.save(kernel, seq, header.boot, 2, bytes(32), header.head),
-        "boot number": snapshot_file.save(kernel, seq, header.boot + 1, 2, header.name, header.head),
+        "boot number": snapshot_file.save(
+            kernel, seq, header.boot + 1, 2, header.name, header.head
+        ),
         "seq": snapshot_file.save(kernel, seq - 1, header.boot, 2, header.name, header.head),
     }
     for what, data in cases.items():
         archive.snapshot_file(seq).write_bytes(data)
         first = mismatch(path)
         assert first["seq"] == seq and first["what"] == f"snapshot's {what}"
-    archive.snapshot_file(seq).write_bytes(snapshot_file.save(kernel, seq, header.boot, 3, header.name, header.head))
+    archive.snapshot_file(seq).write_bytes(
+        snapshot_file.save(kernel, seq, header.boot, 3, header.name, header.head)
+    )
     assert quipu.verify(path).verdict == "match"
 
 
@@ -255,14 +292,16 @@ def test_a_snapshot_from_beyond_the_end(path):
 
 @pytest.mark.parametrize("which", (0, 1))
 def test_a_snapshot_must_be_byte_for_byte_the_state_that_replay_leads_to(path, monkeypatch, which):
-    """A part of a shared verification starts from it (test_audit.py): what its header says of it is not enough."""
+    """A part of a shared verification starts from it (test_audit.py): what its header says of it is
+    not enough."""
     seq = Archive(path).snapshots()[which]
     load = snapshot_file.load
 
     def other(data):
         header, kernel = load(data)
         if header.seq == seq:
-            kernel.arena.words[kernel.records.header] += 1  # one record more, after the root was compared
+            # one record more, after the root was compared
+            kernel.arena.words[kernel.records.header] += 1
         return header, kernel
 
     monkeypatch.setattr(passes.snapshot_file, "load", other)
@@ -270,7 +309,7 @@ def test_a_snapshot_must_be_byte_for_byte_the_state_that_replay_leads_to(path, m
     assert first["seq"] == seq and first["what"] == "snapshot's arena"
 
 
-# -- archive.json, note.json ----------------------------------------------------------------------------------------------
+# -- archive.json, note.json -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ("archive.json", "note.json"))
@@ -287,7 +326,10 @@ def test_a_flipped_bit_in_any_byte_of_the_json(path, name, bit):
 def test_a_note_that_another_board_gave(path):
     archive = Archive(path)
     note = archive.note()
-    for altered, what in ((note._replace(head=bytes(32)), "head"), (note._replace(root=bytes(32)), "root")):
+    for altered, what in (
+        (note._replace(head=bytes(32)), "head"),
+        (note._replace(root=bytes(32)), "root"),
+    ):
         archive.write_note(altered)
         first = mismatch(path)
         assert first["seq"] == note.seq and what in first["what"]
@@ -305,12 +347,13 @@ def test_files_of_frames_that_do_not_belong(path):
     assert mismatch(path)["seq"] == 0
 
 
-# -- gaps -----------------------------------------------------------------------------------------------------------------
+# -- gaps ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def gap(path, made):
-    """The same archive with frames missing: those before the ten that lead to the second snapshot."""
+    """The same archive with frames missing: those before the ten that lead to the second
+    snapshot."""
     archive = Archive(path)
     base = archive.snapshots()[1]
     first = base - 9
@@ -327,10 +370,14 @@ def gap(path, made):
 def test_a_gap_is_told_from_a_match(gap, made):
     path, low, first, base = gap
     verdict = quipu.verify(path)
-    assert verdict.verdict == "gap" and verdict.exit_code == 1 and verdict.gaps == [[low, first - 1]]
+    assert (
+        verdict.verdict == "gap" and verdict.exit_code == 1 and verdict.gaps == [[low, first - 1]]
+    )
     assert quipu.verify(path, allow_gap=True).exit_code == 0
     store = made[1]
-    assert verdict.state_root == store.kernel.root().hex() and verdict.chain_head == store.head.hex()
+    assert (
+        verdict.state_root == store.kernel.root().hex() and verdict.chain_head == store.head.hex()
+    )
     assert verdict.frames == low + store.seq + 1 - first and verdict.snapshots == 2
     assert quipu.state(path, base + 1).seq() <= base + 1
     with pytest.raises(UsageError):
@@ -344,7 +391,8 @@ def test_a_log_whose_beginning_is_missing(gap, made):
     assert "0000000000.log" in mismatch(path)["found"]
     log_of(path).unlink()
     archive = Archive(path)
-    assert mismatch(path, allow_gap=True)["seq"] == archive.snapshots()[0]  # a snapshot of a frame that is not there
+    # a snapshot of a frame that is not there
+    assert mismatch(path, allow_gap=True)["seq"] == archive.snapshots()[0]
     archive.snapshot_file(archive.snapshots()[0]).unlink()
     verdict = quipu.verify(path)
     assert verdict.verdict == "gap" and verdict.gaps == [[0, first - 1]]

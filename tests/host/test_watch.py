@@ -1,4 +1,5 @@
-"""A watch says every change once, in order, whatever becomes of the link; a board that comes back older or other is named."""
+"""A watch says every change once, in order, whatever becomes of the link; a board that comes back
+older or other is named."""
 
 import itertools
 import json
@@ -45,7 +46,8 @@ def take(watching, count):
 
 
 class Breaks:
-    """Opens the port of a board; each link breaks after some bytes, by a cable pulled or by a power cut."""
+    """Opens the port of a board; each link breaks after some bytes, by a cable pulled or by a power
+    cut."""
 
     def __init__(self, unix, rng):
         self.unix, self.rng, self.cuts = unix, rng, 0
@@ -118,14 +120,20 @@ def test_it_begins_with_what_comes_now_and_tells_changes_from_other_frames(tmp_p
             Watch(unix.port, first=99)
     assert [each["type"] for each in found] == ["checkpoint", "put", "put", "insert", "delete"]
     assert [is_change(each) for each in found] == [False, True, True, True, True]
-    for text, hits in (('type = "put"', [1, 2]), ('name prefix "a" and value = "new"', [1]), ("tag = 7", [3]), ("id exists", [4]),
-                       ('not type prefix "p" and seq > 0', [0, 3, 4])):
+    for text, hits in (
+        ('type = "put"', [1, 2]),
+        ('name prefix "a" and value = "new"', [1]),
+        ("tag = 7", [3]),
+        ("id exists", [4]),
+        ('not type prefix "p" and seq > 0', [0, 3, 4]),
+    ):
         test = query.parse(text, "changes", 0)
         assert [n for n, each in enumerate(found) if fits(test, each)] == hits, text
 
 
 def interrupted(tmp_path, while_away, **more):
-    """Watch a board, pull the cable, do something to its flash, and go on watching; return the generator after the break."""
+    """Watch a board, pull the cable, do something to its flash, and go on watching; return the
+    generator after the break."""
     begun(tmp_path / "flash", **more)
     with UnixBoard(tmp_path / "flash") as unix, quipu.connect(unix.port) as board:
         board.put("a", b"0")
@@ -192,21 +200,31 @@ def test_frames_that_left_the_board_unseen_are_a_gap(tmp_path):
     assert [each["event"] for each in events[:3]] == ["lost", "back", "gap"]
     gaps = events[2:]  # its first boot frame may make the board recycle once more
     assert gaps[0]["first"] == events[0]["seq"] + 1 and gaps[-1]["last"] >= 19
-    assert all(after["first"] == before["last"] + 1 for before, after in itertools.pairwise(gaps)) and len(gaps) <= 2
+    assert (
+        all(after["first"] == before["last"] + 1 for before, after in itertools.pairwise(gaps))
+        and len(gaps) <= 2
+    )
     assert first["seq"] == gaps[-1]["last"] + 2
 
 
 def test_the_command_prints_json_lines_until_it_is_interrupted(tmp_path):
     begun(tmp_path / "flash")
     with UnixBoard(tmp_path / "flash", "app") as unix:
-        process = subprocess.Popen([*COMMAND, "watch", unix.port, 'type = "put"', "--from", "0", "--json"], stdout=subprocess.PIPE,
-                                   stderr=subprocess.PIPE, text=True, env=environment())
+        process = subprocess.Popen(
+            [*COMMAND, "watch", unix.port, 'type = "put"', "--from", "0", "--json"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(),
+        )
         lines = [json.loads(process.stdout.readline()) for _ in range(20)]
         process.send_signal(signal.SIGINT)
         _, complaint = process.communicate(timeout=20)
     assert process.returncode == 0 and complaint == ""
     values = [int(each["value"]) for each in lines]
-    assert values == list(range(values[0], values[0] + 20)) and {each["type"] for each in lines} == {"put"}
+    assert values == list(range(values[0], values[0] + 20)) and {
+        each["type"] for each in lines
+    } == {"put"}
 
 
 def test_a_filter_that_does_not_parse_is_pointed_at():

@@ -1,7 +1,8 @@
-"""A board without hardware and without QEMU: the real firmware on MicroPython's unix port, at the far end of a pty.
+"""A board without hardware and without QEMU: the real firmware on MicroPython's unix port, at the
+far end of a pty.
 
-Also what can go wrong between it and the laptop: `Wire` stands before an open port and drops or alters bytes on request.
-"""
+Also what can go wrong between it and the laptop: `Wire` stands before an open port and drops or
+alters bytes on request."""
 
 import os
 import pty
@@ -16,21 +17,33 @@ MAIN = Path(__file__).with_name("unix_main.py")
 
 
 class UnixBoard:
-    """A context manager. flash: the file that keeps the board's flash, made erased if it is not there; mode: see unix_main.py."""
+    """A context manager. flash: the file that keeps the board's flash, made erased if it is not
+    there; mode: see unix_main.py."""
 
     def __init__(self, flash, mode="serve", *args):
         self.flash = Path(flash)
-        self.command = [str(images.unix_port()), "-X", "heapsize=4M", str(MAIN), str(flash), mode, *map(str, args)]
+        self.command = [
+            str(images.unix_port()),
+            "-X",
+            "heapsize=4M",
+            str(MAIN),
+            str(flash),
+            mode,
+            *map(str, args),
+        ]
         self.process = None
 
     def __enter__(self):
         if not self.flash.exists():
             self.flash.write_bytes(b"\xff" * (SECTOR * SECTORS))
         master, self._slave = pty.openpty()
-        tty.setraw(self._slave)  # before anyone writes: an echo would be taken for the board's words
+        # before anyone writes: an echo would be taken for the board's words
+        tty.setraw(self._slave)
         self.port = os.ttyname(self._slave)
         self.errors = open(f"{self.flash}.stderr", "w+b")
-        self.process = subprocess.Popen(self.command, stdin=master, stdout=master, stderr=self.errors)
+        self.process = subprocess.Popen(
+            self.command, stdin=master, stdout=master, stderr=self.errors
+        )
         os.close(master)
         return self
 
@@ -51,7 +64,8 @@ class UnixBoard:
 
 
 class Wire:
-    """An open pyserial port whose bytes pass through `down` (to the board) and `up` (from it); each takes and gives bytes."""
+    """An open pyserial port whose bytes pass through `down` (to the board) and `up` (from it); each
+    takes and gives bytes."""
 
     def __init__(self, port, down=None, up=None):
         self._port = port

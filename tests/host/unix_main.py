@@ -1,8 +1,9 @@
-"""Runs under MicroPython's unix port: the real firmware over a flash that is a file, on standard input and output.
+"""Runs under MicroPython's unix port: the real firmware over a flash that is a file, on standard
+input and output.
 
-  micropython unix_main.py FLASH serve                 answers the laptop until it says leave
-  micropython unix_main.py FLASH app                   prints a line and puts a key, over and over, and polls between
-  micropython unix_main.py FLASH quiet N               answers nothing before N other bytes have come in, then serves
+micropython unix_main.py FLASH serve                 answers the laptop until it says leave
+micropython unix_main.py FLASH app                   prints a line and puts a key, over and over, and polls between
+micropython unix_main.py FLASH quiet N               answers nothing before N other bytes have come in, then serves
 """
 
 import sys
@@ -17,7 +18,8 @@ from shared_kernel.region import Region  # noqa: E402
 
 
 class FileFlash:
-    """NOR flash in a file: programming only clears bits; what was written stays when the process is killed."""
+    """NOR flash in a file: programming only clears bits; what was written stays when the process is
+    killed."""
 
     sector, page, unit, sectors = 4096, 256, 4, 32
 

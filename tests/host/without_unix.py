@@ -1,7 +1,8 @@
-"""A pytest plugin: Python without its modules for Unix, as on Windows: `pytest -p tests.host.without_unix tests/host/test_verify.py`.
+"""A pytest plugin: Python without its modules for Unix, as on Windows: `pytest -p
+tests.host.without_unix tests/host/test_verify.py`.
 
-pyserial and mpremote choose parts of their own by the name of the system, which stays. So they get parts here: ports that cannot be opened,
-and a console that nobody may use.
+pyserial and mpremote choose parts of their own by the name of the system, which stays. So they get
+parts here: ports that cannot be opened, and a console that nobody may use.
 """
 
 import importlib.abc

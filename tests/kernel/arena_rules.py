@@ -1,4 +1,5 @@
-"""What must hold in every arena, checked on its bytes alone: written from the layout, without the kernel's code."""
+"""What must hold in every arena, checked on its bytes alone: written from the layout, without the
+kernel's code."""
 
 import struct
 
@@ -7,16 +8,21 @@ RECORD, NODE, EDGE, KEY = range(4)
 
 
 def slots_of(config):
-    """Return ([for each pool: (the word offsets of its slots, the words of a slot)], the words of the arena).
+    """Return ([for each pool: (the word offsets of its slots, the words of a slot)], the words of
+    the arena).
 
-    Each slot stands at the next multiple of its length within a chunk, so that none straddles a chunk; one larger than
-    a chunk takes whole chunks.
+    Each slot stands at the next multiple of its length within a chunk, so that none straddles a
+    chunk; one larger than a chunk takes whole chunks.
     """
     dim, records, nodes, edges, keys, meta_bytes, value_bytes = config
     at = HEADER_WORDS
     pools = []
-    for words, capacity in ((5 + dim + -(-meta_bytes // 4), records), (7, nodes), (10, edges),
-                            (10 + -(-value_bytes // 4), keys)):
+    for words, capacity in (
+        (5 + dim + -(-meta_bytes // 4), records),
+        (7, nodes),
+        (10, edges),
+        (10 + -(-value_bytes // 4), keys),
+    ):
         slots = []
         for _ in range(capacity):
             inside = at % 256 + -(at % 256) % words
@@ -64,7 +70,9 @@ def check(data):
             slot = set(range(at, at + pools[i][1]))
             assert not inside & slot, "two slots overlap"
             inside |= slot
-    assert not any(w[at] for at in range(len(w)) if at not in inside), "a byte outside every slot is not zero"
+    assert not any(w[at] for at in range(len(w)) if at not in inside), (
+        "a byte outside every slot is not zero"
+    )
     check_records(w, config, pools, used)
     check_graph(w, pools, used)
     check_keys(w, pools, used)
@@ -75,7 +83,9 @@ def check_pool(w, i, slots, words):
     live, free, fresh = w[10 + 3 * i : 13 + 3 * i]
     used = [n for n in range(len(slots)) if w[slots[n] + 1]]
     assert live == len(used) and fresh <= len(slots) and all(n < fresh for n in used)
-    assert len({w[slots[n] + 1] for n in used}) == len(used) and all(w[slots[n] + 1] <= w[9] for n in used)
+    assert len({w[slots[n] + 1] for n in used}) == len(used) and all(
+        w[slots[n] + 1] <= w[9] for n in used
+    )
     freed = walk(w, slots, free, 2)
     assert sorted(freed + used) == list(range(fresh)), "a slot is lost, or free and in use"
     for n in range(len(slots)):
@@ -98,7 +108,10 @@ def check_records(w, config, pools, used):
     for n in used[RECORD]:
         at = pools[RECORD][0][n]
         assert w[at + 3] >> 8 == refs.count(n + 1), "a record's count of the nodes that refer to it"
-        meta = struct.pack("<%dI" % (pools[RECORD][1] - 5 - config[0]), *w[at + 5 + config[0] : at + pools[RECORD][1]])
+        meta = struct.pack(
+            "<%dI" % (pools[RECORD][1] - 5 - config[0]),
+            *w[at + 5 + config[0] : at + pools[RECORD][1]],
+        )
         size = w[at + 3] & 255
         assert size <= config[5] and not any(meta[size:]), "bytes after the metadata"
     assert all(ref == 0 or ref - 1 in used[RECORD] for ref in refs)
@@ -112,7 +125,9 @@ def check_graph(w, pools, used):
             members = walk(w, edges, w[nodes[n] + first], following)
             for i, member in enumerate(members):
                 assert w[edges[member] + end] == n + 1, "an edge in the list of another node"
-                assert w[edges[member] + before] == (members[i - 1] + 1 if i else 0), "a link back that is wrong"
+                assert w[edges[member] + before] == (members[i - 1] + 1 if i else 0), (
+                    "a link back that is wrong"
+                )
             ids = [w[edges[member] + 1] for member in members]
             assert ids == sorted(ids, reverse=True), "edges are not newest first"
             listed += members
@@ -127,6 +142,11 @@ def check_keys(w, pools, used):
         size, value_size = w[at + 3] & 255, w[at + 3] >> 8
         name = struct.pack("<6I", *w[at + 4 : at + 10])
         value = struct.pack("<%dI" % (words - 10), *w[at + 10 : at + words])
-        assert 1 <= size <= 24 and not any(name[size:]) and value_size <= w[8] and not any(value[value_size:])
+        assert (
+            1 <= size <= 24
+            and not any(name[size:])
+            and value_size <= w[8]
+            and not any(value[value_size:])
+        )
         names.append(name[:size])
     assert len(set(names)) == len(names), "two keys of one name"

@@ -1,4 +1,5 @@
-"""A log written with struct, zlib and blake3 alone, so that the kernel's own frames and replay can be held against it."""
+"""A log written with struct, zlib and blake3 alone, so that the kernel's own frames and replay can
+be held against it."""
 
 import struct
 import zlib
@@ -54,15 +55,18 @@ class LogWriter:
 
     def boot(self, skipped=0):
         self.boots += 1
-        return self.add(2, struct.pack("<I", self.boots) + self.heads[-1] + struct.pack("<II", skipped, 0))
+        return self.add(
+            2, struct.pack("<I", self.boots) + self.heads[-1] + struct.pack("<II", skipped, 0)
+        )
 
     def checkpoint(self):
         return self.add(3, self.roots[-1])
 
 
 def every_type(entropy=b"sixteen of chaos", notes=True):
-    """Return a LogWriter with a frame of every type in it, with tokens and without, and no two equal payloads in a row. notes: also
-    of those in which a store notes what became of its sectors."""
+    """Return a LogWriter with a frame of every type in it, with tokens and without, and no two
+    equal payloads in a row. notes: also of those in which a store notes what became of its
+    sectors."""
     log = LogWriter(entropy)
     log.boot()
     one = log.add(INSERT, frames.insert([1, -2], 9, b"meta!"))

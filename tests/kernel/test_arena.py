@@ -1,4 +1,5 @@
-"""Where things lie, what a configuration may be, and that apply says what it will change before it changes it."""
+"""Where things lie, what a configuration may be, and that apply says what it will change before it
+changes it."""
 
 import random
 
@@ -19,24 +20,64 @@ pytestmark = pytest.mark.usefixtures("incremental")
 
 def test_slots_lie_where_the_layout_says():
     pick = random.Random(1).randrange
-    drawn = [((1, 9, 16, 120, 247, 251, 252, 507, 508)[pick(9)], pick(9), pick(80), pick(80), pick(40), pick(30), pick(1200))
-             for _ in range(300)]
-    for config in CONFIGS + ((1, 0, 0, 0, 0, 0, 0), (300, 0, 1, 1, 0, 0, 4000), (16, 256, 64, 128, 32, 16, 16)) + tuple(drawn):
+    drawn = [
+        (
+            (1, 9, 16, 120, 247, 251, 252, 507, 508)[pick(9)],
+            pick(9),
+            pick(80),
+            pick(80),
+            pick(40),
+            pick(30),
+            pick(1200),
+        )
+        for _ in range(300)
+    ]
+    for config in (
+        CONFIGS
+        + ((1, 0, 0, 0, 0, 0, 0), (300, 0, 1, 1, 0, 0, 4000), (16, 256, 64, 128, 32, 16, 16))
+        + tuple(drawn)
+    ):
         it = Arena(config)
         pools, end = arena_rules.slots_of(config)
         assert it.size == 4 * end == it.chunks * CHUNK == len(it.bytes)
         for pool, (slots, words) in zip((it.records, it.nodes, it.edges, it.keys), pools):
             assert pool.stride == words and [pool.at(n) for n in range(pool.capacity)] == slots
             for at in slots:
-                assert words > CHUNK_WORDS or at // CHUNK_WORDS == (at + words - 1) // CHUNK_WORDS  # straddles no chunk
+                # straddles no chunk
+                assert words > CHUNK_WORDS or at // CHUNK_WORDS == (at + words - 1) // CHUNK_WORDS
         arena_rules.check(bytes(it.bytes))
 
 
 WORDS = {  # the words of the header and of the slots, as docs/format.md has them
-    "_MAGIC": 0x41505551, "_CONFIG_AT": 2, "_SEQ_AT": 9, "_POOLS_AT": 10, "_HEADER_WORDS": 32, "_HEAD": 0, "_ID": 1, "_NEXT": 2,
-    "_REFS": 3, "_TAG": 4, "_VECTOR": 5, "_KIND": 3, "_RECORD": 4, "_OUT": 5, "_IN": 6, "_NODE_WORDS": 7, "_FROM": 4, "_TO": 5,
-    "_NEXT_OUT": 6, "_PREV_OUT": 7, "_NEXT_IN": 8, "_PREV_IN": 9, "_EDGE_WORDS": 10, "_LENGTHS": 3, "_NAME": 4, "_VALUE": 10,
-    "_NAME_BYTES": 24, "_DIRTY": DIRTY}
+    "_MAGIC": 0x41505551,
+    "_CONFIG_AT": 2,
+    "_SEQ_AT": 9,
+    "_POOLS_AT": 10,
+    "_HEADER_WORDS": 32,
+    "_HEAD": 0,
+    "_ID": 1,
+    "_NEXT": 2,
+    "_REFS": 3,
+    "_TAG": 4,
+    "_VECTOR": 5,
+    "_KIND": 3,
+    "_RECORD": 4,
+    "_OUT": 5,
+    "_IN": 6,
+    "_NODE_WORDS": 7,
+    "_FROM": 4,
+    "_TO": 5,
+    "_NEXT_OUT": 6,
+    "_PREV_OUT": 7,
+    "_NEXT_IN": 8,
+    "_PREV_IN": 9,
+    "_EDGE_WORDS": 10,
+    "_LENGTHS": 3,
+    "_NAME": 4,
+    "_VALUE": 10,
+    "_NAME_BYTES": 24,
+    "_DIRTY": DIRTY,
+}
 
 
 def test_each_file_that_repeats_a_word_of_the_layout_has_it_right():
@@ -64,7 +105,9 @@ def test_a_configuration_out_of_range_is_refused_with_its_name():
     for i, name in enumerate(CONFIG_NAMES):
         low, high = CONFIG_LIMITS[i]
         for bad in (low - 1, high + 1):
-            with pytest.raises(errors.Invalid, match="%s must be %d to %d, not %d" % (name, low, high, bad)):
+            with pytest.raises(
+                errors.Invalid, match="%s must be %d to %d, not %d" % (name, low, high, bad)
+            ):
                 check_config(good[:i] + (bad,) + good[i + 1 :])
         for edge in (low, high):
             assert check_config(good[:i] + (edge,) + good[i + 1 :])[i] == edge
@@ -93,7 +136,7 @@ def test_a_pool_of_none_holds_nothing():
     assert kernel.find_key(b"a", 0, 1) == 0
 
 
-# -- touched before changed ---------------------------------------------------------------------------------------------
+# -- touched before changed ------------------------------------------------------------------------
 
 
 class Witness:
@@ -118,17 +161,22 @@ class Witness:
         self.saved[chunk] = bytes(self.arena.bytes[chunk * CHUNK : (chunk + 1) * CHUNK])
 
     def check(self):
-        """Whatever was not told of is as it was; whatever was told of was told before it changed."""
+        """Whatever was not told of is as it was; whatever was told of was told before it
+        changed."""
         for i in range(self.arena.chunks):
             now = bytes(self.arena.bytes[i * CHUNK : (i + 1) * CHUNK])
-            assert self.saved.get(i, now) == self.was[i * CHUNK : (i + 1) * CHUNK], "chunk %d changed untold" % i
+            assert self.saved.get(i, now) == self.was[i * CHUNK : (i + 1) * CHUNK], (
+                "chunk %d changed untold" % i
+            )
             assert (self.arena.touched[i] == DIRTY) == (i in self.saved)
         assert sorted(self.arena.dirty[: self.arena.dirty[self.arena.chunks]]) == sorted(self.saved)
 
 
 def test_apply_touches_every_chunk_before_it_changes_it():
     told = 0
-    for seed, config in enumerate(CONFIGS + ((16, 120, 60, 90, 60, 16, 16), (300, 8, 80, 60, 50, 3, 900))):
+    for seed, config in enumerate(
+        CONFIGS + ((16, 120, 60, 90, 60, 16, 16), (300, 8, 80, 60, 50, 3, 900))
+    ):
         world = World(config, 0xFFF0)
         witness = Witness(world)
 

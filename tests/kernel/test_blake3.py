@@ -1,4 +1,5 @@
-"""The plain-Python hash and CRC are the published ones, and their parts put together are the whole."""
+"""The plain-Python hash and CRC are the published ones, and their parts put together are the
+whole."""
 
 import zlib
 
@@ -10,8 +11,43 @@ from hypothesis import strategies as st
 from shared_kernel import blake3
 
 # The lengths of BLAKE3's official test vectors; their input is the repeated bytes 0 to 250.
-LENGTHS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 63, 64, 65, 127, 128, 129, 1023, 1024, 1025, 2048, 2049, 3072, 3073, 4096, 4097, 5120,
-           5121, 6144, 6145, 7168, 7169, 8192, 8193, 16384, 31744, 102400)
+LENGTHS = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    8,
+    63,
+    64,
+    65,
+    127,
+    128,
+    129,
+    1023,
+    1024,
+    1025,
+    2048,
+    2049,
+    3072,
+    3073,
+    4096,
+    4097,
+    5120,
+    5121,
+    6144,
+    6145,
+    7168,
+    7169,
+    8192,
+    8193,
+    16384,
+    31744,
+    102400,
+)
 
 
 def official(length):
@@ -19,7 +55,8 @@ def official(length):
 
 
 def tree(data):
-    """Hash whole chunks, 2 or more, with chunk_cv and parent_cv alone, level by level in one buffer."""
+    """Hash whole chunks, 2 or more, with chunk_cv and parent_cv alone, level by level in one
+    buffer."""
     n = len(data) // 1024
     cvs = bytearray(32 * n)
     for i in range(n):
@@ -40,7 +77,9 @@ def test_hash_is_the_published_one(length):
 
 
 def test_hash_of_nothing_is_the_constant_that_everyone_knows():
-    assert blake3.hash(b"").hex() == "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"
+    assert (
+        blake3.hash(b"").hex() == "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"
+    )
 
 
 @given(st.binary(max_size=4000))
@@ -69,7 +108,8 @@ def test_a_chunk_depends_on_its_number_and_its_offset():
         blake3.chunk_cv(data, at, counter, out, 40 * k + 3)
     found = [bytes(out[40 * k : 40 * k + 40]) for k in range(4)]
     assert len(set(found)) == 4
-    assert all(each[:3] == bytes(3) and each[35:] == bytes(5) for each in found)  # 32 bytes, where it was told to
+    # 32 bytes, where it was told to
+    assert all(each[:3] == bytes(3) and each[35:] == bytes(5) for each in found)
 
 
 def test_a_parent_depends_on_order_and_root():

@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 from shared_kernel.distances import LIMIT, distances
 
 LOW, HIGH = -(1 << 31), (1 << 31) - 1
-component = st.one_of(st.integers(LOW, HIGH), st.sampled_from((LOW, LOW + 1, -1, 0, 1, 0xFFFF, 0x10000, HIGH - 1, HIGH)))
+component = st.one_of(
+    st.integers(LOW, HIGH),
+    st.sampled_from((LOW, LOW + 1, -1, 0, 1, 0xFFFF, 0x10000, HIGH - 1, HIGH)),
+)
 
 
 def words(values):
@@ -23,14 +26,19 @@ def measure(vectors, query):
     return [out[2 * j] | out[2 * j + 1] << 32 for j in range(len(vectors))]
 
 
-@given(st.integers(1, 8).flatmap(lambda n: st.lists(st.lists(component, min_size=n, max_size=n), min_size=1, max_size=4)))
+@given(
+    st.integers(1, 8).flatmap(
+        lambda n: st.lists(st.lists(component, min_size=n, max_size=n), min_size=1, max_size=4)
+    )
+)
 def test_exact_or_saturated(vectors):
     query = vectors[0]
     expected = [min(sum((a - b) ** 2 for a, b in zip(v, query)), LIMIT) for v in vectors]
     assert measure(vectors, query) == expected
 
 
-# (2^32 - 1)^2 passes the limit alone; the sums of the squares from 3037000499 on are 2^63 - 2, 2^63 - 1 and 2^63.
+# (2^32 - 1)^2 passes the limit alone; the sums of the squares from 3037000499 on are 2^63 - 2, 2^63
+# - 1 and 2^63.
 @pytest.mark.parametrize(
     "differences, expected",
     (

@@ -1,4 +1,5 @@
-"""Frames and payloads are the literal bytes of docs/format.md; what does not fit into them is refused before it is one."""
+"""Frames and payloads are the literal bytes of docs/format.md; what does not fit into them is
+refused before it is one."""
 
 import struct
 import zlib
@@ -29,16 +30,43 @@ GOLDEN = (
     (lambda: frames.boot(3, HEAD, 5), "03000000" + HEAD.hex() + "05000000 00000000"),
     (lambda: frames.boot(3, HEAD, 5, 258), "03000000" + HEAD.hex() + "05000000 02010000"),
     (lambda: frames.clock(0x123456789AB, 50), "ab896745 23010000 32000000"),
-    (lambda: genesis.encode(CONFIG, ENTROPY, "é1"),
-     "01000000 02000000 04000000 04000000 06000000 03000000 05000000 07000000" + ENTROPY.hex() + "00 03 c3a931"),
-    (lambda: genesis.encode(CONFIG, ENTROPY, "", frames.OVERWRITE, ORIGIN),
-     "01000000 02000000 04000000 04000000 06000000 03000000 05000000 07000000" + ENTROPY.hex() + "01 00"
-     + "01" * 32 + "55000000" + "02" * 32 + "03" * 32 + "04" * 32),
+    (
+        lambda: genesis.encode(CONFIG, ENTROPY, "é1"),
+        "01000000 02000000 04000000 04000000 06000000 03000000 05000000 07000000"
+        + ENTROPY.hex()
+        + "00 03 c3a931",
+    ),
+    (
+        lambda: genesis.encode(CONFIG, ENTROPY, "", frames.OVERWRITE, ORIGIN),
+        "01000000 02000000 04000000 04000000 06000000 03000000 05000000 07000000"
+        + ENTROPY.hex()
+        + "01 00"
+        + "01" * 32
+        + "55000000"
+        + "02" * 32
+        + "03" * 32
+        + "04" * 32,
+    ),
 )
 
-TYPES = {"genesis": 0x01, "boot": 0x02, "checkpoint": 0x03, "clock": 0x84, "insert": 0x10, "update": 0x11, "delete": 0x12,
-         "create-node": 0x14, "delete-node": 0x15, "create-edge": 0x18, "delete-edge": 0x19, "put": 0x1C, "delete-key": 0x1D,
-         "quarantine": 0x88, "acknowledged": 0x89, "snapshot": 0x8A}
+TYPES = {
+    "genesis": 0x01,
+    "boot": 0x02,
+    "checkpoint": 0x03,
+    "clock": 0x84,
+    "insert": 0x10,
+    "update": 0x11,
+    "delete": 0x12,
+    "create-node": 0x14,
+    "delete-node": 0x15,
+    "create-edge": 0x18,
+    "delete-edge": 0x19,
+    "put": 0x1C,
+    "delete-key": 0x1D,
+    "quarantine": 0x88,
+    "acknowledged": 0x89,
+    "snapshot": 0x8A,
+}
 
 
 def test_each_payload_is_its_literal_bytes():
@@ -50,7 +78,10 @@ def test_each_payload_is_its_literal_bytes():
 def test_the_numbers_of_the_types():
     assert {name: kind for kind, name in frame_names.NAMES.items()} == TYPES
     commands = [name for name, kind in TYPES.items() if frame_names.is_command(kind)]
-    assert commands == [name for name in TYPES if TYPES[name] in range(0x10, 0x40)] and len(commands) == 9
+    assert (
+        commands == [name for name in TYPES if TYPES[name] in range(0x10, 0x40)]
+        and len(commands) == 9
+    )
     for kind in range(256):
         assert frame_names.is_command(kind) == (0x10 <= kind & 0x3F and kind < 0x80)
 
@@ -62,7 +93,9 @@ def test_a_whole_frame_is_its_literal_bytes():
     crc = zlib.crc32(body, zlib.crc32(HEAD))
     assert frames.seed(HEAD) == zlib.crc32(HEAD) == 0x91267E8A
     whole = frames.frame(0x10, payload, 42, 1000, frames.seed(HEAD))
-    assert whole == body + struct.pack("<I", crc) == sealed(0x10, payload, 42, 1000, zlib.crc32(HEAD))
+    assert (
+        whole == body + struct.pack("<I", crc) == sealed(0x10, payload, 42, 1000, zlib.crc32(HEAD))
+    )
     assert whole.hex() == body.hex() + "4af15dac"
     assert frames.length_at(b"..." + whole, 3) == len(whole) == 31
 
@@ -91,12 +124,18 @@ def test_the_crc_tells_each_bit_and_the_log():
 
 
 REFUSED = (
-    (errors.Invalid, lambda bad: frames.insert([1], bad)), (errors.Invalid, lambda bad: frames.update(bad, 1)),
-    (errors.Invalid, lambda bad: frames.update(1, bad)), (errors.Invalid, lambda bad: frames.ident(bad)),
-    (errors.Invalid, lambda bad: frames.create_node(bad)), (errors.Invalid, lambda bad: frames.create_node(1, bad)),
-    (errors.Invalid, lambda bad: frames.create_edge(bad, 1, 1)), (errors.Invalid, lambda bad: frames.create_edge(1, bad, 1)),
-    (errors.Invalid, lambda bad: frames.create_edge(1, 1, bad)), (errors.Invalid, lambda bad: frames.put("a", b"", bad)),
-    (errors.Invalid, lambda bad: frames.delete_key("a", bad)))
+    (errors.Invalid, lambda bad: frames.insert([1], bad)),
+    (errors.Invalid, lambda bad: frames.update(bad, 1)),
+    (errors.Invalid, lambda bad: frames.update(1, bad)),
+    (errors.Invalid, lambda bad: frames.ident(bad)),
+    (errors.Invalid, lambda bad: frames.create_node(bad)),
+    (errors.Invalid, lambda bad: frames.create_node(1, bad)),
+    (errors.Invalid, lambda bad: frames.create_edge(bad, 1, 1)),
+    (errors.Invalid, lambda bad: frames.create_edge(1, bad, 1)),
+    (errors.Invalid, lambda bad: frames.create_edge(1, 1, bad)),
+    (errors.Invalid, lambda bad: frames.put("a", b"", bad)),
+    (errors.Invalid, lambda bad: frames.delete_key("a", bad)),
+)
 
 
 def test_a_number_that_is_no_u32_is_refused_not_cut():
@@ -126,11 +165,20 @@ def test_names_have_1_to_24_bytes():
 def test_a_number_is_no_value_and_no_metadata():
     """bytes(3) would be three zeros, a value that nobody meant."""
     for bad in (3, [1, 2]):
-        for build in (lambda bad: frames.put("a", bad), lambda bad: frames.update(1, None, bad), lambda bad: frames.insert([0], 0, bad)):
+        for build in (
+            lambda bad: frames.put("a", bad),
+            lambda bad: frames.update(1, None, bad),
+            lambda bad: frames.insert([0], 0, bad),
+        ):
             with pytest.raises(TypeError):
                 build(bad)
     for good in (b"ab", bytearray(b"ab"), memoryview(b"ab")):
-        assert frames.put("a", good)[-2:] == frames.update(1, None, good)[-2:] == frames.insert([0], 0, good)[-2:] == b"ab"
+        assert (
+            frames.put("a", good)[-2:]
+            == frames.update(1, None, good)[-2:]
+            == frames.insert([0], 0, good)[-2:]
+            == b"ab"
+        )
 
 
 def test_an_update_of_nothing_is_refused():
@@ -139,23 +187,38 @@ def test_an_update_of_nothing_is_refused():
 
 
 def test_the_largest_frame_of_a_configuration():
-    """The largest of each type that the kernel takes, with a token: none is larger, and one is as large, than said."""
+    """The largest of each type that the kernel takes, with a token: none is larger, and one is as
+    large, than said."""
     for dim in (1, 2, 3, 16, 4096):
         for meta in (0, 1, 3, 255):
             for value in (0, 1, 9, 4096):
                 config = (dim, 1, 2, 1, 1, meta, value)
-                sizes = [44, 8 + len(frames.insert([0] * dim, 0, bytes(meta))), 8 + len(frames.update(1, 1, bytes(meta))),
-                         8 + len(frames.put(b"n" * 24, bytes(value))), 8 + len(frames.delete_key(b"n" * 24)),
-                         8 + len(frames.create_edge(1, 1, 1)), 8 + len(frames.clock(1, 1)), len(frames.boot(1, HEAD, 1))]
+                sizes = [
+                    44,
+                    8 + len(frames.insert([0] * dim, 0, bytes(meta))),
+                    8 + len(frames.update(1, 1, bytes(meta))),
+                    8 + len(frames.put(b"n" * 24, bytes(value))),
+                    8 + len(frames.delete_key(b"n" * 24)),
+                    8 + len(frames.create_edge(1, 1, 1)),
+                    8 + len(frames.clock(1, 1)),
+                    len(frames.boot(1, HEAD, 1)),
+                ]
                 assert frames.largest_frame(config) == frames.OVERHEAD + max(sizes), config
                 for unit in (1, 4, 8, 16, 32):
-                    span = frames.span(config, unit)  # what one program call carries, and a power cut may void
-                    assert span % unit == 0 and 0 <= span - max(320, frames.largest_frame(config)) < unit
+                    # what one program call carries, and a power cut may void
+                    span = frames.span(config, unit)
+                    assert (
+                        span % unit == 0
+                        and 0 <= span - max(320, frames.largest_frame(config)) < unit
+                    )
     for identity in ("", "n" * 64):
-        assert frames.OVERHEAD + len(genesis.encode(CONFIG, ENTROPY, identity, 0, ORIGIN)) <= genesis.LARGEST
+        assert (
+            frames.OVERHEAD + len(genesis.encode(CONFIG, ENTROPY, identity, 0, ORIGIN))
+            <= genesis.LARGEST
+        )
 
 
-# -- genesis --------------------------------------------------------------------------------------------------------------
+# -- genesis ---------------------------------------------------------------------------------------
 
 
 def test_a_genesis_is_read_back():
@@ -163,7 +226,13 @@ def test_a_genesis_is_read_back():
         for origin in (None, ORIGIN):
             for policy in (frames.STOP, frames.OVERWRITE):
                 it = genesis.Genesis(genesis.encode(CONFIG, ENTROPY, identity, policy, origin))
-                assert (it.config, it.entropy, it.identity, it.policy, it.origin) == (CONFIG, ENTROPY, identity, policy, origin)
+                assert (it.config, it.entropy, it.identity, it.policy, it.origin) == (
+                    CONFIG,
+                    ENTROPY,
+                    identity,
+                    policy,
+                    origin,
+                )
 
 
 def test_a_long_identity_is_cut_between_characters():
@@ -191,11 +260,15 @@ def test_a_genesis_of_other_lengths_or_rules_is_refused():
         genesis.encode((0,) + CONFIG[1:], ENTROPY, "board")
 
 
-# -- errors ---------------------------------------------------------------------------------------------------------------
+# -- errors ----------------------------------------------------------------------------------------
 
 
 def test_each_error_crosses_the_link_as_itself():
-    classes = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, errors.QuipuError)]
+    classes = [
+        each
+        for each in vars(errors).values()
+        if isinstance(each, type) and issubclass(each, errors.QuipuError)
+    ]
     assert len({each.code for each in classes}) == len(classes) == 15
     for each in classes:
         if each not in (errors.QuipuError, errors.Mismatch):  # the laptop alone finds mismatches

@@ -1,4 +1,5 @@
-"""Kernel and model agree after every command, valid or not; what is refused changes no byte; ids are for ever."""
+"""Kernel and model agree after every command, valid or not; what is refused changes no byte; ids
+are for ever."""
 
 import itertools
 import random
@@ -28,9 +29,19 @@ from tests.model import contents_of
 pytestmark = pytest.mark.usefixtures("incremental")
 
 SMALL = (2, 4, 4, 6, 3, 5, 7)
-# Small pools, pools of none, slots as large as a chunk and larger, several chunks; first seqs around every word boundary.
-CONFIGS = (SMALL, (1, 1, 1, 1, 1, 0, 0), (300, 3, 2, 3, 2, 5, 9), (250, 5, 3, 4, 4, 0, 1), (16, 40, 40, 60, 30, 16, 16),
-           (3, 0, 3, 5, 0, 4, 4), (1, 2, 0, 0, 4, 0, 300), (520, 2, 1, 1, 2, 255, 1500), (4096, 1, 0, 2, 0, 3, 0))
+# Small pools, pools of none, slots as large as a chunk and larger, several chunks; first seqs
+# around every word boundary.
+CONFIGS = (
+    SMALL,
+    (1, 1, 1, 1, 1, 0, 0),
+    (300, 3, 2, 3, 2, 5, 9),
+    (250, 5, 3, 4, 4, 0, 1),
+    (16, 40, 40, 60, 30, 16, 16),
+    (3, 0, 3, 5, 0, 4, 4),
+    (1, 2, 0, 0, 4, 0, 300),
+    (520, 2, 1, 1, 2, 255, 1500),
+    (4096, 1, 0, 2, 0, 3, 0),
+)
 FIRST_SEQS = (0, 250, 0xFFF8, 0x3FFFFFF0, 2**32 - 400)
 
 
@@ -56,9 +67,18 @@ def test_a_long_walk_in_full_pools():
 
 
 number = st.integers(0, 2**16)
-configs = st.one_of(st.sampled_from(CONFIGS), st.tuples(
-    st.sampled_from((1, 2, 3, 120, 249, 250, 251, 300)), st.integers(0, 6), st.integers(0, 6), st.integers(0, 8),
-    st.integers(0, 5), st.integers(0, 9), st.integers(0, 9)))
+configs = st.one_of(
+    st.sampled_from(CONFIGS),
+    st.tuples(
+        st.sampled_from((1, 2, 3, 120, 249, 250, 251, 300)),
+        st.integers(0, 6),
+        st.integers(0, 6),
+        st.integers(0, 8),
+        st.integers(0, 5),
+        st.integers(0, 9),
+        st.integers(0, 9),
+    ),
+)
 
 
 class KernelAgainstModel(RuleBasedStateMachine):
@@ -75,7 +95,8 @@ class KernelAgainstModel(RuleBasedStateMachine):
     @precondition(lambda self: self.world.dim < 200)
     @rule(kind=st.integers(0, 255), payload=st.binary(max_size=60))
     def garbage(self, kind, payload):
-        """A check of bytes that nobody meant refuses them as it should, or finds a command; it never changes a byte."""
+        """A check of bytes that nobody meant refuses them as it should, or finds a command; it
+        never changes a byte."""
         arena = self.world.kernel.arena
         before = bytes(arena.bytes)
         try:
@@ -91,20 +112,35 @@ class KernelAgainstModel(RuleBasedStateMachine):
 
 
 TestKernelAgainstModel = KernelAgainstModel.TestCase
-TestKernelAgainstModel.settings = settings(max_examples=150, stateful_step_count=40, deadline=None, derandomize=True,
-                                           report_multiple_bugs=False, suppress_health_check=list(HealthCheck))
+TestKernelAgainstModel.settings = settings(
+    max_examples=150,
+    stateful_step_count=40,
+    deadline=None,
+    derandomize=True,
+    report_multiple_bugs=False,
+    suppress_health_check=list(HealthCheck),
+)
 
 
-# -- one refusal at a time ------------------------------------------------------------------------------------------------
+# -- one refusal at a time -------------------------------------------------------------------------
 
 
 def some_state(config=SMALL):
-    """Record 1 (node 2 refers to it), node 3, edges 4 (2 -> 3) and 5 (3 -> 3), key "a" of seq 6, record 7; seq 7."""
+    """Record 1 (node 2 refers to it), node 3, edges 4 (2 -> 3) and 5 (3 -> 3), key "a" of seq 6,
+    record 7; seq 7."""
     kernel = Kernel(config)
-    for seq, (kind, payload) in enumerate((
-            (INSERT, frames.insert([1, -2], 9, b"meta!")), (CREATE_NODE, frames.create_node(5, 1)),
-            (CREATE_NODE, frames.create_node(6)), (CREATE_EDGE, frames.create_edge(8, 2, 3)),
-            (CREATE_EDGE, frames.create_edge(9, 3, 3)), (PUT, frames.put("a", b"value")), (INSERT, frames.insert([3, 4]))), 1):
+    for seq, (kind, payload) in enumerate(
+        (
+            (INSERT, frames.insert([1, -2], 9, b"meta!")),
+            (CREATE_NODE, frames.create_node(5, 1)),
+            (CREATE_NODE, frames.create_node(6)),
+            (CREATE_EDGE, frames.create_edge(8, 2, 3)),
+            (CREATE_EDGE, frames.create_edge(9, 3, 3)),
+            (PUT, frames.put("a", b"value")),
+            (INSERT, frames.insert([3, 4])),
+        ),
+        1,
+    ):
         do(kernel, kind, payload, seq)
     return kernel
 
@@ -120,16 +156,30 @@ def word(n):
 
 def test_the_example_state_is_what_it_says():
     assert contents_of(some_state()) == {
-        "config": SMALL, "seq": 7, "records": [(1, 9, (1, -2), b"meta!"), (7, 0, (3, 4), b"")],
-        "nodes": [(2, 5, 1, [4], []), (3, 6, 0, [5], [5, 4])], "edges": [(4, 8, 2, 3), (5, 9, 3, 3)],
-        "keys": [(b"a", 6, b"value")]}
+        "config": SMALL,
+        "seq": 7,
+        "records": [(1, 9, (1, -2), b"meta!"), (7, 0, (3, 4), b"")],
+        "nodes": [(2, 5, 1, [4], []), (3, 6, 0, [5], [5, 4])],
+        "edges": [(4, 8, 2, 3), (5, 9, 3, 3)],
+        "keys": [(b"a", 6, b"value")],
+    }
 
 
 REFUSALS = [
     ("an empty insert", INSERT, b"", errors.Invalid),
     ("a vector one component short", INSERT, frames.insert([1]), errors.WrongDimension),
-    ("a vector one component short, whose metadata would fill it", INSERT, frames.insert([1], 0, b"meta"), errors.WrongDimension),
-    ("a vector one component long, which metadata would have room for", INSERT, frames.insert([1, 2, 3]), errors.WrongDimension),
+    (
+        "a vector one component short, whose metadata would fill it",
+        INSERT,
+        frames.insert([1], 0, b"meta"),
+        errors.WrongDimension,
+    ),
+    (
+        "a vector one component long, which metadata would have room for",
+        INSERT,
+        frames.insert([1, 2, 3]),
+        errors.WrongDimension,
+    ),
     ("a vector one byte short", INSERT, frames.insert([1, 2])[:-1], errors.Invalid),
     ("metadata one byte too long", INSERT, frames.insert([1, 2], 0, b"123456"), errors.TooLong),
     ("an update cut short", UPDATE, frames.update(1, 2)[:8], errors.Invalid),
@@ -172,10 +222,29 @@ REFUSALS = [
     ("deleting a key, cut short", DELETE_KEY, b"\0\0\0", errors.Invalid),
     ("deleting a key of 25 bytes", DELETE_KEY, word(0) + b"n" * 25, errors.TooLong),
     ("deleting no key", DELETE_KEY, frames.delete_key("b"), errors.NotFound),
-    ("deleting a key with a wrong last write", DELETE_KEY, frames.delete_key("a", 5), errors.Invalid),
+    (
+        "deleting a key with a wrong last write",
+        DELETE_KEY,
+        frames.delete_key("a", 5),
+        errors.Invalid,
+    ),
 ]
-KINDS = (INSERT, UPDATE, DELETE, CREATE_NODE, DELETE_NODE, CREATE_EDGE, DELETE_EDGE, PUT, DELETE_KEY)
-REFUSALS += [("command type 0x%02x" % kind, kind, b"\0" * 12, errors.Invalid) for kind in range(256) if kind not in KINDS]
+KINDS = (
+    INSERT,
+    UPDATE,
+    DELETE,
+    CREATE_NODE,
+    DELETE_NODE,
+    CREATE_EDGE,
+    DELETE_EDGE,
+    PUT,
+    DELETE_KEY,
+)
+REFUSALS += [
+    ("command type 0x%02x" % kind, kind, b"\0" * 12, errors.Invalid)
+    for kind in range(256)
+    if kind not in KINDS
+]
 
 
 def test_each_refusal_has_its_error_and_changes_no_byte():
@@ -193,9 +262,11 @@ def test_each_refusal_has_its_error_and_changes_no_byte():
 
 def test_a_full_pool_refuses_and_takes_again_after_a_delete():
     kernel = Kernel((1, 2, 2, 2, 2, 0, 0))
-    fill = {"record": (INSERT, frames.insert([1]), DELETE, frames.ident),
-            "node": (CREATE_NODE, frames.create_node(1), DELETE_NODE, frames.ident),
-            "edge": (CREATE_EDGE, frames.create_edge(1, 11, 12), DELETE_EDGE, frames.ident)}
+    fill = {
+        "record": (INSERT, frames.insert([1]), DELETE, frames.ident),
+        "node": (CREATE_NODE, frames.create_node(1), DELETE_NODE, frames.ident),
+        "edge": (CREATE_EDGE, frames.create_edge(1, 11, 12), DELETE_EDGE, frames.ident),
+    }
     for label, first in (("record", 1), ("node", 11), ("edge", 21)):
         create, payload, delete, of = fill[label]
         do(kernel, create, payload, first)
@@ -227,7 +298,11 @@ def test_a_deleted_id_is_not_found_for_ever():
     made = [ident for label in world.ids for ident in world.ids[label]]
     assert len(set(made)) == len(made) > 100  # ids are seqs: no two things ever share one
     gone = 0
-    for label, needs in (("record", world.kernel.record), ("node", world.kernel.node), ("edge", world.kernel.edge)):
+    for label, needs in (
+        ("record", world.kernel.record),
+        ("node", world.kernel.node),
+        ("edge", world.kernel.edge),
+    ):
         for ident in world.ids[label]:
             if ident not in getattr(world.model, label + "s"):
                 gone += 1
@@ -261,11 +336,18 @@ def test_edges_deleted_in_any_order_leave_both_lists_whole():
 
 
 def test_names_that_differ_in_one_byte_are_two_keys():
-    names = [b"a" + bytes(two) for two in itertools.product(b"abcdefghijkl", repeat=2)] + [b"a", b"aa", b"n" * 24, b"n" * 23]
+    names = [b"a" + bytes(two) for two in itertools.product(b"abcdefghijkl", repeat=2)] + [
+        b"a",
+        b"aa",
+        b"n" * 24,
+        b"n" * 23,
+    ]
     kernel = Kernel((1, 0, 0, 0, len(names), 0, 4))  # full, so that many names share a bucket
     for seq, name in enumerate(names, 1):
         do(kernel, PUT, frames.put(name, name[-4:]), seq)
-    assert [kernel.key(name) for name in names] == [(seq, name[-4:]) for seq, name in enumerate(names, 1)]
+    assert [kernel.key(name) for name in names] == [
+        (seq, name[-4:]) for seq, name in enumerate(names, 1)
+    ]
     for seq, name in enumerate(names, 1):
         do(kernel, DELETE_KEY, frames.delete_key(name, seq), len(names) + seq)
         assert kernel.keys.live() == len(names) - seq
@@ -274,12 +356,16 @@ def test_names_that_differ_in_one_byte_are_two_keys():
 def test_asking_for_a_key_by_a_bad_name_is_refused():
     kernel = some_state()
     assert kernel.key(b"a") == (6, b"value")
-    for name, error in ((b"b", errors.NotFound), (b"", errors.TooLong), (b"n" * 25, errors.TooLong)):
+    for name, error in (
+        (b"b", errors.NotFound),
+        (b"", errors.TooLong),
+        (b"n" * 25, errors.TooLong),
+    ):
         with pytest.raises(error):
             kernel.key(name)
 
 
-# -- determinism ----------------------------------------------------------------------------------------------------------
+# -- determinism -----------------------------------------------------------------------------------
 
 
 class Twin(World):
@@ -288,7 +374,8 @@ class Twin(World):
     def give(self, kind, payload, told):
         applied = World.give(self, kind, payload, told)
         if applied:
-            frame = frames.frame(kind, payload(), self.seq, 77, SEED)  # another tick, which means nothing to the state
+            # another tick, which means nothing to the state
+            frame = frames.frame(kind, payload(), self.seq, 77, SEED)
             self.twin.check(kind, memoryview(frame), frames.HEADER, len(frame) - 4)
             self.twin.apply(kind, memoryview(frame), frames.HEADER, len(frame) - 4, self.seq)
         return applied
@@ -307,7 +394,8 @@ def test_equal_frames_give_equal_bytes():
 
 
 def test_equal_roots_fed_equal_frames_stay_equal():
-    """Whatever a later command depends on lies in the arena: a kernel that has only the bytes goes the same way."""
+    """Whatever a later command depends on lies in the arena: a kernel that has only the bytes goes
+    the same way."""
     for seed in range(3):
         world = Twin(SMALL)
         world.twin = Kernel(SMALL)

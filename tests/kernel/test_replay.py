@@ -1,4 +1,5 @@
-"""Replay takes exactly the log that was written: whatever is altered, dropped, repeated or swapped is a mismatch at its seq."""
+"""Replay takes exactly the log that was written: whatever is altered, dropped, repeated or swapped
+is a mismatch at its seq."""
 
 import struct
 import zlib
@@ -21,7 +22,8 @@ def replayed(frames):
 
 
 def parts_at(log, known_head):
-    """Return the seq at which replay and log part, `head` if only the chain head in the end differs; None if nothing does."""
+    """Return the seq at which replay and log part, `head` if only the chain head in the end
+    differs; None if nothing does."""
     replay = Replay()
     try:
         for frame in log:
@@ -37,10 +39,19 @@ def test_a_log_replays_to_its_heads_and_roots():
     assert replay.seq is None and replay.kernel is None
     for seq, frame in enumerate(log.frames):
         replay.step(frame if seq % 2 else memoryview(frame))
-        assert (replay.seq, replay.head, replay.kernel.root()) == (seq, log.heads[seq], log.roots[seq])
+        assert (replay.seq, replay.head, replay.kernel.root()) == (
+            seq,
+            log.heads[seq],
+            log.roots[seq],
+        )
     assert replay.name == log.heads[0] and replay.boot == 2 and replay.checkpoints == 2
     assert contents_of(replay.kernel) == contents_of(log.kernel)
-    assert {frame[1] for frame in log.frames} >= set(frame_names.NAMES) | {0x85, 0x10 | 0x40, 0x18 | 0x40, 0x84 | 0x40}
+    assert {frame[1] for frame in log.frames} >= set(frame_names.NAMES) | {
+        0x85,
+        0x10 | 0x40,
+        0x18 | 0x40,
+        0x84 | 0x40,
+    }
     assert parts_at(log.frames, log.heads[-1]) is None
 
 
@@ -101,7 +112,8 @@ def test_a_dropped_frame_is_told_at_its_seq():
     log = every_type()
     for seq in range(1, len(log.frames)):
         found = parts_at(log.frames[:seq] + log.frames[seq + 1 :], log.heads[-1])
-        assert found == (seq if seq < len(log.frames) - 1 else "head")  # the last one: only a known head tells
+        # the last one: only a known head tells
+        assert found == (seq if seq < len(log.frames) - 1 else "head")
     assert parts_at(log.frames[1:], log.heads[-1]) == 0
 
 
@@ -132,7 +144,8 @@ def test_a_frame_of_another_log_is_told_at_its_seq():
 
 
 def resealed(log, seq, change):
-    """The log with payload of one frame altered and its CRC made to fit: what a careless forger writes."""
+    """The log with payload of one frame altered and its CRC made to fit: what a careless forger
+    writes."""
     frame = bytearray(log.frames[seq])
     change(frame)
     frame[-4:] = struct.pack("<I", zlib.crc32(frame[:-4], log.seed))
@@ -144,6 +157,7 @@ def test_an_alteration_with_a_fitting_crc_is_told_by_checkpoint_boot_or_head():
     told = {}
     for seq in range(1, len(log.frames)):
         for at in list(range(8, 12)) + list(range(12, len(log.frames[seq]) - 4)):
+
             def change(frame, at=at):
                 frame[at] ^= 1
 
@@ -151,33 +165,43 @@ def test_an_alteration_with_a_fitting_crc_is_told_by_checkpoint_boot_or_head():
             assert found is not None, "byte %d of frame %d" % (at, seq)
             assert found == "head" or found >= seq
             told[(seq, at)] = found
-    checkpoint = next(seq for seq in range(len(log.frames)) if log.frames[seq][1] == frames.CHECKPOINT)
+    checkpoint = next(
+        seq for seq in range(len(log.frames)) if log.frames[seq][1] == frames.CHECKPOINT
+    )
     boot = next(seq for seq in range(2, len(log.frames)) if log.frames[seq][1] == frames.BOOT)
     assert told[(2, 18)] == checkpoint  # a component: the state differs at the next checkpoint
-    assert told[(2, 8)] == boot  # a tick, which is not in the state: the chain differs at the next boot frame
+    # a tick, which is not in the state: the chain differs at the next boot frame
+    assert told[(2, 8)] == boot
     assert told[(len(log.frames) - 1, 14)] == "head"  # a tag after the last checkpoint
 
 
 def test_a_dropped_frame_with_all_later_ones_renumbered_is_told():
     log = every_type()
     for seq in range(1, len(log.frames) - 1):
-        later = [sealed(f[1], f[12:-4], n, struct.unpack_from("<I", f, 8)[0], log.seed)
-                 for n, f in enumerate(log.frames[seq + 1 :], seq)]
+        later = [
+            sealed(f[1], f[12:-4], n, struct.unpack_from("<I", f, 8)[0], log.seed)
+            for n, f in enumerate(log.frames[seq + 1 :], seq)
+        ]
         assert parts_at(log.frames[:seq] + later, log.heads[-1]) is not None
 
 
-# -- what only a log that was written wrongly holds ------------------------------------------------------------------------
+# -- what only a log that was written wrongly holds ------------------------------------------------
 
 
 def mismatch(log, kind, payload, match, token=b"", version=1):
-    """Assert that a well-sealed next frame is refused at its seq, and that the true one still is taken."""
+    """Assert that a well-sealed next frame is refused at its seq, and that the true one still is
+    taken."""
     replay = replayed(log.frames)
     before = bytes(replay.kernel.arena.bytes)
     seq = len(log.frames)
     frame = sealed(kind, token + payload, seq, 0, log.seed, version)
     with pytest.raises(Mismatch, match=match) as caught:
         replay.step(frame)
-    assert caught.value.seq == seq == replay.seq + 1 and replay.kernel.arena.bytes == before and replay.head == log.heads[-1]
+    assert (
+        caught.value.seq == seq == replay.seq + 1
+        and replay.kernel.arena.bytes == before
+        and replay.head == log.heads[-1]
+    )
     return caught.value
 
 
@@ -201,15 +225,26 @@ def test_a_boot_frame_must_hold_the_head_and_the_next_number():
     for number in (0, 2, 4, 2**32 - 1):
         mismatch(log, 2, struct.pack("<I", number) + good[4:], "boot number")
     for at in range(4, 36):
-        mismatch(log, 2, good[:at] + bytes((good[at] ^ 1,)) + good[at + 1 :], "chain head in the boot frame")
+        mismatch(
+            log,
+            2,
+            good[:at] + bytes((good[at] ^ 1,)) + good[at + 1 :],
+            "chain head in the boot frame",
+        )
     for bad in (good[:43], good + b"\0", b""):
         mismatch(log, 2, bad, "boot frame's payload")
 
 
 def test_a_command_that_the_state_refuses_is_a_mismatch():
     log = every_type()
-    for kind, payload in ((0x12, frames.ident(99)), (0x10, b""), (0x13, b""), (0x3F, b"x"), (0x1C, frames.put("temp", b"", 1)),
-                          (0x10, frames.insert([1, 2], 0, b"123456"))):
+    for kind, payload in (
+        (0x12, frames.ident(99)),
+        (0x10, b""),
+        (0x13, b""),
+        (0x3F, b"x"),
+        (0x1C, frames.put("temp", b"", 1)),
+        (0x10, frames.insert([1, 2], 0, b"123456")),
+    ):
         mismatch(log, kind, payload, "command")
     for kind in (0xC5, 0x50, 0x51, 0x52, 0x54, 0x58, 0x5C, 0x5D):
         for token in (b"", b"short"):
@@ -222,8 +257,13 @@ def test_a_type_that_may_not_be_skipped_stops_replay():
         number = kind & ~0x40
         if number & 0x80 and number != 0x84:
             before = replayed(log.frames)
-            after = replayed(log.frames + [sealed(kind, b"8 bytes.and more", len(log.frames), 0, log.seed)])
-            assert after.kernel.arena.bytes == before.kernel.arena.bytes and after.seq == before.seq + 1
+            after = replayed(
+                log.frames + [sealed(kind, b"8 bytes.and more", len(log.frames), 0, log.seed)]
+            )
+            assert (
+                after.kernel.arena.bytes == before.kernel.arena.bytes
+                and after.seq == before.seq + 1
+            )
         elif number < 0x10 and number not in (2, 3):
             mismatch(log, kind, b"8 bytes.and more", "frame type")  # a second genesis among them
     for size in (0, 11, 13):
@@ -240,11 +280,18 @@ def genesis_payload(rules=1, config=CONFIG, tail=b"\0\4test"):
 
 
 def test_a_log_begins_with_a_genesis_and_with_nothing_else():
-    for bad in (sealed(1, genesis_payload(rules=2), 0, 0, 0), sealed(1, genesis_payload(config=(0,) + CONFIG[1:]), 0, 0, 0),
-                sealed(1, genesis_payload()[:-1], 0, 0, 0), sealed(1, genesis_payload(tail=b"\0\1\xff"), 0, 0, 0),
-                sealed(1, genesis_payload(), 0, 0, 1), sealed(1, genesis_payload(), 0, 0, 0, version=2),
-                sealed(0x10, genesis_payload(), 0, 0, 0), sealed(0x41, b"8 bytes." + genesis_payload(), 0, 0, 0),
-                sealed(1, b"", 0, 0, 0), b""):
+    for bad in (
+        sealed(1, genesis_payload(rules=2), 0, 0, 0),
+        sealed(1, genesis_payload(config=(0,) + CONFIG[1:]), 0, 0, 0),
+        sealed(1, genesis_payload()[:-1], 0, 0, 0),
+        sealed(1, genesis_payload(tail=b"\0\1\xff"), 0, 0, 0),
+        sealed(1, genesis_payload(), 0, 0, 1),
+        sealed(1, genesis_payload(), 0, 0, 0, version=2),
+        sealed(0x10, genesis_payload(), 0, 0, 0),
+        sealed(0x41, b"8 bytes." + genesis_payload(), 0, 0, 0),
+        sealed(1, b"", 0, 0, 0),
+        b"",
+    ):
         replay = Replay()
         with pytest.raises(Mismatch) as caught:
             replay.step(bad)
@@ -253,12 +300,18 @@ def test_a_log_begins_with_a_genesis_and_with_nothing_else():
         replayed([sealed(1, genesis_payload(), 5, 0, 0)])
 
 
-# -- continuations and snapshots -------------------------------------------------------------------------------------------
+# -- continuations and snapshots -------------------------------------------------------------------
 
 
 def continuation(old, base, seq=None, config=CONFIG):
     """A genesis that goes on from the end of the log `old` with the state `base`."""
-    origin = old.name + struct.pack("<I", len(old.frames) - 1) + old.heads[-1] + old.roots[-1] + base.root()
+    origin = (
+        old.name
+        + struct.pack("<I", len(old.frames) - 1)
+        + old.heads[-1]
+        + old.roots[-1]
+        + base.root()
+    )
     payload = struct.pack("<8I", 1, *config) + b"chaos of sixteen" + b"\0\4test" + origin
     return sealed(1, payload, len(old.frames) if seq is None else seq, 0, 0)
 
@@ -274,7 +327,11 @@ def test_a_continuation_goes_on_from_its_base_state():
     old = every_type()
     base = replayed(old.frames).kernel
     replay = on_base(base, continuation(old, base))
-    assert replay.seq == len(old.frames) and replay.kernel is base and replay.genesis.origin[1] == replay.seq - 1
+    assert (
+        replay.seq == len(old.frames)
+        and replay.kernel is base
+        and replay.genesis.origin[1] == replay.seq - 1
+    )
     assert replay.genesis.origin[2] == old.heads[-1]
     replay.step(sealed(INSERT, frames.insert([5, 6]), replay.seq + 1, 0, frames.seed(replay.name)))
     assert replay.kernel.record(replay.seq)[1] == [5, 6]
@@ -310,7 +367,11 @@ def test_a_log_of_no_commands_replays():
     log.boot()
     log.checkpoint()
     replay = replayed(log.frames)
-    assert replay.checkpoints == 1 and replay.kernel.seq() == 0 and replay.kernel.root() == Kernel(CONFIG).root()
+    assert (
+        replay.checkpoints == 1
+        and replay.kernel.seq() == 0
+        and replay.kernel.root() == Kernel(CONFIG).root()
+    )
 
 
 def test_a_mismatch_says_what_where_expected_and_found():

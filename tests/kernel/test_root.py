@@ -45,7 +45,8 @@ def test_a_bit_of_each_block_changes_the_incremental_root():
 
 
 def test_the_incremental_root_is_the_full_hash_for_every_number_of_chunks():
-    """The tree's shape differs for each number of chunks; every chunk in turn is the only one that changed."""
+    """The tree's shape differs for each number of chunks; every chunk in turn is the only one that
+    changed."""
     for chunks in range(1, 19):
         kernel = Kernel((247, chunks - 1, 0, 0, 0, 0, 0))  # a record a chunk
         arena = kernel.arena
@@ -61,7 +62,15 @@ def test_the_incremental_root_is_the_full_hash_over_random_configurations():
     pick = random.Random(11).randrange
     applied = 0
     for _ in range(60):
-        config = ((1, 2, 16, 100, 240, 251, 300, 700)[pick(8)], pick(7), pick(60), pick(60), pick(50), pick(30), pick(99))
+        config = (
+            (1, 2, 16, 100, 240, 251, 300, 700)[pick(8)],
+            pick(7),
+            pick(60),
+            pick(60),
+            pick(50),
+            pick(30),
+            pick(99),
+        )
         world = World(config)
         for _ in range(8):
             wander(world, pick, 1 + pick(6), after=lambda world: None)

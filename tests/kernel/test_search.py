@@ -1,4 +1,5 @@
-"""Search gives exactly the k smallest (distance, id), whatever was deleted before; walks over the graph go as the model's."""
+"""Search gives exactly the k smallest (distance, id), whatever was deleted before; walks over the
+graph go as the model's."""
 
 import random
 
@@ -153,7 +154,9 @@ def test_search_and_neighbourhoods_equal_the_model_on_random_walks():
             for node in model.nodes:
                 for directions in (graph.OUT, graph.IN, graph.BOTH):
                     out, into = bool(directions & graph.OUT), bool(directions & graph.IN)
-                    assert graph.edges_of(kernel, node, directions) == model.edges_of(node, out, into)
+                    assert graph.edges_of(kernel, node, directions) == model.edges_of(
+                        node, out, into
+                    )
                     for depth in (0, 1, 2, 30):
                         for kind in (None, 7):
                             found = graph.neighbourhood(kernel, node, depth, kind, directions)
@@ -163,11 +166,14 @@ def test_search_and_neighbourhoods_equal_the_model_on_random_walks():
 
 
 def some_graph():
-    """Nodes 1 to 5 and edges 6 to 11: 1 -> 2 of kind 7, 1 -> 3 of 8, 2 -> 4 of 7, 4 -> 1 of 7, 3 -> 3 of 7, 1 -> 2 of 8."""
+    """Nodes 1 to 5 and edges 6 to 11: 1 -> 2 of kind 7, 1 -> 3 of 8, 2 -> 4 of 7, 4 -> 1 of 7, 3 ->
+    3 of 7, 1 -> 2 of 8."""
     kernel = Kernel((1, 0, 5, 6, 0, 0, 0))
     for seq in range(1, 6):
         kernel.apply(CREATE_NODE, frames.create_node(seq), 0, 8, seq)
-    for seq, edge in enumerate(((7, 1, 2), (8, 1, 3), (7, 2, 4), (7, 4, 1), (7, 3, 3), (8, 1, 2)), 6):
+    for seq, edge in enumerate(
+        ((7, 1, 2), (8, 1, 3), (7, 2, 4), (7, 4, 1), (7, 3, 3), (8, 1, 2)), 6
+    ):
         kernel.apply(CREATE_EDGE, frames.create_edge(*edge), 0, 12, seq)
     return kernel
 
@@ -175,7 +181,11 @@ def some_graph():
 def test_edges_are_newest_first_out_before_in():
     kernel = some_graph()
     assert graph.edges_of(kernel, 1) == [11, 7, 6, 9] and graph.edges_of(kernel, 5) == []
-    assert graph.edges_of(kernel, 2, graph.IN) == [11, 6] and graph.edges_of(kernel, 3) == [10, 10, 7]
+    assert graph.edges_of(kernel, 2, graph.IN) == [11, 6] and graph.edges_of(kernel, 3) == [
+        10,
+        10,
+        7,
+    ]
     kernel.apply(DELETE_EDGE, frames.ident(7), 0, 4, 12)
     assert graph.edges_of(kernel, 1) == [11, 6, 9] and graph.edges_of(kernel, 3) == [10, 10]
 

@@ -24,7 +24,9 @@ def forged(change):
     whole = saved(some_state((2, 60, 80, 50, 40, 5, 7)))
     arena = bytearray(whole[124:])
     change(arena)
-    header = whole[:20] + struct.pack("<I", len(arena)) + NAME + HEAD + blake3.blake3(arena).digest()
+    header = (
+        whole[:20] + struct.pack("<I", len(arena)) + NAME + HEAD + blake3.blake3(arena).digest()
+    )
     return header + struct.pack("<I", zlib.crc32(header)) + arena
 
 
@@ -41,8 +43,16 @@ def test_a_snapshot_comes_back_as_the_same_state():
     snapshot_file.load(forged(lambda arena: None))
     for whole in (saved(kernel), bytearray(saved(kernel)), memoryview(saved(kernel))):
         header, loaded = snapshot_file.load(whole)
-        assert (header.seq, header.boot, header.generation, header.name, header.head) == (7, 3, 9, NAME, HEAD)
-        assert loaded.arena.bytes == kernel.arena.bytes and contents_of(loaded) == contents_of(kernel)
+        assert (header.seq, header.boot, header.generation, header.name, header.head) == (
+            7,
+            3,
+            9,
+            NAME,
+            HEAD,
+        )
+        assert loaded.arena.bytes == kernel.arena.bytes and contents_of(loaded) == contents_of(
+            kernel
+        )
         assert header.root == loaded.root() == kernel.root() and header.length == kernel.arena.size
         assert header.encode() + bytes(loaded.arena.bytes) == whole
 
@@ -108,4 +118,7 @@ def test_an_arena_that_is_none_is_refused_though_its_hash_fits():
 def test_an_empty_state_has_a_snapshot_too():
     world = World((1, 0, 0, 0, 0, 0, 0))
     _, loaded = snapshot_file.load(snapshot_file.save(world.kernel, 0, 0, 0, NAME, HEAD))
-    assert loaded.arena.bytes == world.kernel.arena.bytes and loaded.config() == (1, 0, 0, 0, 0, 0, 0) != SMALL
+    assert (
+        loaded.arena.bytes == world.kernel.arena.bytes
+        and loaded.config() == (1, 0, 0, 0, 0, 0, 0) != SMALL
+    )

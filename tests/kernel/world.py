@@ -1,4 +1,5 @@
-"""A kernel and the model side by side: commands drawn at random, given to both, and everything compared after each.
+"""A kernel and the model side by side: commands drawn at random, given to both, and everything
+compared after each.
 
 `pick(n)` is the only source of chance (0 to n-1): hypothesis draws it, or a seeded generator does.
 """
@@ -44,7 +45,8 @@ def full_hash(data):
 
 
 class Incremental:
-    """The plain reference, remembering its chunks, so that the root takes the board's way: changed chunks and their path."""
+    """The plain reference, remembering its chunks, so that the root takes the board's way: changed
+    chunks and their path."""
 
     name = "incremental"
     hash = staticmethod(full_hash)
@@ -68,10 +70,11 @@ class World:
         self.applied = 0
         self.refused = 0
 
-    # -- one command --------------------------------------------------------------------------------------------------
+    # -- one command -------------------------------------------------------------------------------
 
     def give(self, kind, payload, told):
-        """Give a command to both. payload: a function that returns its bytes; told: one that tells the model, given a seq.
+        """Give a command to both. payload: a function that returns its bytes; told: one that tells
+        the model, given a seq.
 
         Returns whether it was applied.
         """
@@ -99,15 +102,17 @@ class World:
         return True
 
     def verify(self):
-        """Assert that kernel and model are equal, that the arena keeps its rules, and that the root is its BLAKE3."""
+        """Assert that kernel and model are equal, that the arena keeps its rules, and that the root
+        is its BLAKE3."""
         assert contents_of(self.kernel) == self.model.contents()
         arena_rules.check(bytes(self.kernel.arena.bytes))
         assert self.kernel.root() == full_hash(self.kernel.arena.bytes)
 
-    # -- what to draw -------------------------------------------------------------------------------------------------
+    # -- what to draw ------------------------------------------------------------------------------
 
     def ident(self, pick, label):
-        """Mostly one that is there; else one that was, 0, the next seq, the greatest u32, or an id of another kind."""
+        """Mostly one that is there; else one that was, 0, the next seq, the greatest u32, or an id
+        of another kind."""
         n = pick(8)
         live = sorted(getattr(self.model, label + "s"))
         if n < 6 and live:
@@ -132,22 +137,34 @@ class World:
         seq = self.model.keys[name][0] if name in self.model.keys else 0
         return (seq, seq, seq, seq, 0, 1, self.seq)[pick(7)]
 
-    # -- commands -----------------------------------------------------------------------------------------------------
+    # -- commands ----------------------------------------------------------------------------------
 
     def insert(self, pick):
         dim = self.dim - 1 if pick(12) == 0 else self.dim
         start = pick(len(COMPONENTS))
         vector = [COMPONENTS[(start + i * i) % len(COMPONENTS)] for i in range(dim)]
-        # a payload does not say where its vector ends: a short vector shows only when no metadata fills the gap
-        tag, meta = self.number(pick), self.bytes_up_to(pick, self.max_meta) if dim == self.dim else b""
-        if self.give(INSERT, lambda: frames.insert(vector, tag, meta), lambda seq: self.model.insert(seq, vector, tag, meta)):
+        # a payload does not say where its vector ends: a short vector shows only when no metadata
+        # fills the gap
+        tag, meta = (
+            self.number(pick),
+            self.bytes_up_to(pick, self.max_meta) if dim == self.dim else b"",
+        )
+        if self.give(
+            INSERT,
+            lambda: frames.insert(vector, tag, meta),
+            lambda seq: self.model.insert(seq, vector, tag, meta),
+        ):
             self.ids["record"].append(self.seq)
 
     def update(self, pick):
         ident = self.ident(pick, "record")
         tag = None if pick(3) == 0 else self.number(pick)
         meta = None if pick(3) == 0 else self.bytes_up_to(pick, self.max_meta)
-        self.give(UPDATE, lambda: frames.update(ident, tag, meta), lambda seq: self.model.update(seq, ident, tag, meta))
+        self.give(
+            UPDATE,
+            lambda: frames.update(ident, tag, meta),
+            lambda seq: self.model.update(seq, ident, tag, meta),
+        )
 
     def delete(self, pick):
         ident = self.ident(pick, "record")
@@ -156,47 +173,84 @@ class World:
     def create_node(self, pick):
         kind = self.number(pick)
         record = 0 if pick(3) == 0 else self.ident(pick, "record")
-        if self.give(CREATE_NODE, lambda: frames.create_node(kind, record),
-                     lambda seq: self.model.create_node(seq, kind, record)):
+        if self.give(
+            CREATE_NODE,
+            lambda: frames.create_node(kind, record),
+            lambda seq: self.model.create_node(seq, kind, record),
+        ):
             self.ids["node"].append(self.seq)
 
     def delete_node(self, pick):
         ident = self.ident(pick, "node")
-        self.give(DELETE_NODE, lambda: frames.ident(ident), lambda seq: self.model.delete_node(seq, ident))
+        self.give(
+            DELETE_NODE, lambda: frames.ident(ident), lambda seq: self.model.delete_node(seq, ident)
+        )
 
     def create_edge(self, pick):
         kind, origin, target = self.number(pick), self.ident(pick, "node"), self.ident(pick, "node")
-        if self.give(CREATE_EDGE, lambda: frames.create_edge(kind, origin, target),
-                     lambda seq: self.model.create_edge(seq, kind, origin, target)):
+        if self.give(
+            CREATE_EDGE,
+            lambda: frames.create_edge(kind, origin, target),
+            lambda seq: self.model.create_edge(seq, kind, origin, target),
+        ):
             self.ids["edge"].append(self.seq)
 
     def delete_edge(self, pick):
         ident = self.ident(pick, "edge")
-        self.give(DELETE_EDGE, lambda: frames.ident(ident), lambda seq: self.model.delete_edge(seq, ident))
+        self.give(
+            DELETE_EDGE, lambda: frames.ident(ident), lambda seq: self.model.delete_edge(seq, ident)
+        )
 
     def put(self, pick):
         name, value = self.name(pick), self.bytes_up_to(pick, self.max_value)
         prev = self.prev(pick, name)
-        self.give(PUT, lambda: frames.put(name, value, prev), lambda seq: self.model.put(seq, name, value, prev))
+        self.give(
+            PUT,
+            lambda: frames.put(name, value, prev),
+            lambda seq: self.model.put(seq, name, value, prev),
+        )
 
     def put_same(self, pick):
         name = self.name(pick)
         prev = self.prev(pick, name)
-        self.give(PUT, lambda: prev.to_bytes(4, "little") + bytes((1, len(name))) + name,
-                  lambda seq: self.model.put_same(seq, name, prev))
+        self.give(
+            PUT,
+            lambda: prev.to_bytes(4, "little") + bytes((1, len(name))) + name,
+            lambda seq: self.model.put_same(seq, name, prev),
+        )
 
     def delete_key(self, pick):
         name = self.name(pick)
         prev = self.prev(pick, name)
-        self.give(DELETE_KEY, lambda: frames.delete_key(name, prev), lambda seq: self.model.delete_key(seq, name, prev))
+        self.give(
+            DELETE_KEY,
+            lambda: frames.delete_key(name, prev),
+            lambda seq: self.model.delete_key(seq, name, prev),
+        )
 
     def log_only(self, pick):
         """A frame that is no command takes a seq and changes nothing."""
         self.seq += 1
 
 
-VERBS = ("insert", "insert", "update", "delete", "create_node", "create_node", "delete_node", "create_edge", "create_edge",
-         "create_edge", "delete_edge", "put", "put", "put_same", "delete_key", "log_only")
+VERBS = (
+    "insert",
+    "insert",
+    "update",
+    "delete",
+    "create_node",
+    "create_node",
+    "delete_node",
+    "create_edge",
+    "create_edge",
+    "create_edge",
+    "delete_edge",
+    "put",
+    "put",
+    "put_same",
+    "delete_key",
+    "log_only",
+)
 
 
 def wander(world, pick, steps, after=World.verify):

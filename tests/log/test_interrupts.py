@@ -1,5 +1,5 @@
-"""A Ctrl-C or a MemoryError at any line of the store and what it stands on. The next call works on a state that equals the log,
-and nothing acknowledged is lost."""
+"""A Ctrl-C or a MemoryError at any line of the store and what it stands on. The next call works on
+a state that equals the log, and nothing acknowledged is lost."""
 
 import os
 import sys
@@ -8,11 +8,22 @@ import pytest
 
 import shared_kernel
 from shared_kernel.frames import BOOT
-from tests.faults.harness import Application, Chance, Clock, Run, attempt, mount, perform, slots_hold
+from tests.faults.harness import (
+    Application,
+    Chance,
+    Clock,
+    Run,
+    attempt,
+    mount,
+    perform,
+    slots_hold,
+)
 from tests.flashsim import FlashSim
 
-FILES = [os.path.join(os.path.dirname(shared_kernel.__file__), each + ".py")
-         for each in ("store", "frames", "saver", "region", "reader", "recovery", "settle")]
+FILES = [
+    os.path.join(os.path.dirname(shared_kernel.__file__), each + ".py")
+    for each in ("store", "frames", "saver", "region", "reader", "recovery", "settle")
+]
 
 
 class Lines:
@@ -38,7 +49,9 @@ class Lines:
             self.seen.append((frame.f_code.co_filename, frame.f_lineno))
             if len(self.seen) - 1 == self.at:
                 sys.settrace(None)
-                raise self.error("at %s:%d" % (os.path.basename(self.seen[-1][0]), self.seen[-1][1]))
+                raise self.error(
+                    "at %s:%d" % (os.path.basename(self.seen[-1][0]), self.seen[-1][1])
+                )
         return self.line
 
 
@@ -75,7 +88,8 @@ class Situation:
 
 
 class Reading:
-    """Reads the whole log, frame by frame; can be called again to go on where it was interrupted."""
+    """Reads the whole log, frame by frame; can be called again to go on where it was
+    interrupted."""
 
     def __init__(self):
         self.got = []
@@ -112,14 +126,21 @@ def situations():
         if i > 20 and i % 9 == 0:
             out.append(Situation(sim.clone(i), witness, i))
         if i in (100, 130):
-            for call in (("snapshot",), ("checkpoint",), ("clock",), ("acknowledge", 0), Reading, rebuild):
+            for call in (
+                ("snapshot",),
+                ("checkpoint",),
+                ("clock",),
+                ("acknowledge", 0),
+                Reading,
+                rebuild,
+            ):
                 out.append(Situation(sim.clone(i), witness, i, call))
     return out
 
 
 def places(error):
-    """Return (situation, n) so that every line which any of the situations executes is interrupted: the first and the last time
-    that it comes by (for a MemoryError, once)."""
+    """Return (situation, n) so that every line which any of the situations executes is interrupted:
+    the first and the last time that it comes by (for a MemoryError, once)."""
     chosen = []
     seen = set()
     for situation in situations():
@@ -129,7 +150,11 @@ def places(error):
             first.setdefault(line, n)
             last[line] = n
         for line in first:
-            for which, at in (("first", first), ("last", last)) if error is KeyboardInterrupt else (("first", first),):
+            for which, at in (
+                (("first", first), ("last", last))
+                if error is KeyboardInterrupt
+                else (("first", first),)
+            ):
                 if (line, which) not in seen:
                     seen.add((line, which))
                     chosen.append((situation, at[line]))
@@ -151,7 +176,8 @@ def test_an_error_at_any_line(error, record_property):
                 other = mount(sim.clone(1), Clock(1))
                 again(other)
                 got = situation.call.got
-                if other.certain() < other.seq:  # a full log: the last group is kept back until this boot's run has room
+                # a full log: the last group is kept back until this boot's run has room
+                if other.certain() < other.seq:
                     got = got[: len(again.got)]
                 more = again.got[len(got) :]
                 assert got == again.got[: len(got)] and all(frame[1] == BOOT for frame in more)
@@ -167,7 +193,9 @@ def test_an_error_at_any_line(error, record_property):
                 slots_hold(store)
             witness.booted(mount(sim, Clock(2)))
         except (AssertionError, Exception) as e:
-            raise AssertionError("%s at %s: %s: %s" % (error.__name__, where, type(e).__name__, e)) from e
+            raise AssertionError(
+                "%s at %s: %s: %s" % (error.__name__, where, type(e).__name__, e)
+            ) from e
 
 
 def test_most_interrupts_reach_the_caller():

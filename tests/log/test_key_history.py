@@ -1,4 +1,5 @@
-"""The past of a key, from the log on the board: every version that the flash holds, and a clear word where it holds no more."""
+"""The past of a key, from the log on the board: every version that the flash holds, and a clear
+word where it holds no more."""
 
 import contextlib
 
@@ -45,7 +46,11 @@ def test_a_put_of_the_same_value_is_a_version_whose_frame_has_no_value(store):
 
 def test_a_then_b_then_a_are_three_versions(store):
     seqs = [put(store, b"k", value) for value in (b"A", b"B", b"A")]
-    assert store.call(history, store, b"k", 9).versions == [(seqs[2], b"A"), (seqs[1], b"B"), (seqs[0], b"A")]
+    assert store.call(history, store, b"k", 9).versions == [
+        (seqs[2], b"A"),
+        (seqs[1], b"B"),
+        (seqs[0], b"A"),
+    ]
 
 
 def test_the_exact_moment_of_a_write(store):
@@ -85,7 +90,8 @@ def test_what_has_left_the_flash_is_said_to_be_archived(store):
 
 
 class Reader(Witness):
-    """Also keeps every key's writes since it was last created, read off the frames: {name: [(seq, value)]}."""
+    """Also keeps every key's writes since it was last created, read off the frames: {name: [(seq,
+    value)]}."""
 
     def __init__(self):
         super().__init__()
@@ -106,7 +112,8 @@ class Reader(Witness):
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("geometry", [(1, 512, 24, 256), (4, 1024, 12, 256), (16, 4096, 9, 256)])
 def test_under_a_random_life(seed, geometry):
-    """Groups, refusals, rotation, reboots and torn tails: all that is still on the flash, and nothing else."""
+    """Groups, refusals, rotation, reboots and torn tails: all that is still on the flash, and
+    nothing else."""
     unit, sector, sectors, page = geometry
     sim = FlashSim(sectors, sector, page, unit, seed=seed)
     clock, chance = Clock(seed), Chance(seed)
@@ -130,7 +137,9 @@ def test_under_a_random_life(seed, geometry):
             found = store.call(history, store, name, 1000)
             held = [each for each in life if each[0] >= store.first().first]
             assert [seq for seq, _ in found.versions] == [seq for seq, _ in reversed(held)]
-            assert all(each in held or each[1] is None and found.archived for each in found.versions)
+            assert all(
+                each in held or each[1] is None and found.archived for each in found.versions
+            )
             assert (found.archived is None) == (held == life)
             compared += len(held)
     assert compared > 1000 and store.top > store.region.turn

@@ -1,7 +1,8 @@
-"""A log whose frames may all be recycled keeps its last one: a boot finds the log's end there, and goes on.
+"""A log whose frames may all be recycled keeps its last one: a boot finds the log's end there, and
+goes on.
 
-Both snapshots cover the frames and the host has them, so every sector but the newest is free; a cut may leave each of those without
-a frame when it has just been taken into use.
+Both snapshots cover the frames and the host has them, so every sector but the newest is free; a cut
+may leave each of those without a frame when it has just been taken into use.
 """
 
 from shared_kernel import frames
@@ -24,7 +25,8 @@ def test_a_log_of_snapshots_alone_goes_on():
     n = 0
     while not isinstance(store.execute(put(b"%d" % n))[0], LogFull):
         n += 1
-    store.address += store.room()  # no room for the frame that names a snapshot: so nothing stands behind what that covers
+    # no room for the frame that names a snapshot: so nothing stands behind what that covers
+    store.address += store.room()
     store.take_snapshot()
     store.acked = store.seq + 1  # nor for the frame that notes this
     seq, head, root = store.seq, store.head, store.kernel.root()
@@ -37,6 +39,10 @@ def test_a_log_of_snapshots_alone_goes_on():
     again = Store(sim, lambda: 0)
     assert (again.seq, again.head, again.kernel.root()) == (seq, head, root) and not again.damage
     again.acknowledge(seq + 1)  # the log could not say that the host has all of it
-    assert again.execute(put(b"on")) == [again.seq] and again.seq >= seq + 3  # after a boot frame and a checkpoint
+    # after a boot frame and a checkpoint
+    assert again.execute(put(b"on")) == [again.seq] and again.seq >= seq + 3
     third = Store(sim, lambda: 0)
-    assert (third.seq, third.head) == (again.seq, again.head) and third.ask(Kernel.key, b"key") == (again.seq, b"on")
+    assert (third.seq, third.head) == (again.seq, again.head) and third.ask(Kernel.key, b"key") == (
+        again.seq,
+        b"on",
+    )

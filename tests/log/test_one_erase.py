@@ -1,6 +1,8 @@
-"""No call erases more than one sector: not where snapshots take many sectors of a small ring, nor with four commands a call.
+"""No call erases more than one sector: not where snapshots take many sectors of a small ring, nor
+with four commands a call.
 
-Where more are given at once, a full ring may still have to take a whole snapshot before it takes the next."""
+Where more are given at once, a full ring may still have to take a whole snapshot before it takes
+the next."""
 
 import pytest
 
@@ -22,8 +24,8 @@ GEOMETRIES = {
 
 
 def calls(geometry, together, turns=TURNS):
-    """Yield the erases of each call of a store that records, and deletes its oldest records, `together` commands a call, for so many
-    turns of the ring."""
+    """Yield the erases of each call of a store that records, and deletes its oldest records,
+    `together` commands a call, for so many turns of the ring."""
     sim = FlashSim(*geometry)
     store = Store(sim, lambda: 0)
     store.configure(CONFIG, b"sixteen of chaos", "board")
@@ -35,7 +37,15 @@ def calls(geometry, together, turns=TURNS):
             if len(live) >= KEPT and written % 2:
                 commands.append((DELETE, frames.ident(live.pop(0)), None))
             else:
-                commands.append((INSERT, frames.insert([written * 7919 % 65536 - 32768] * DIM, written & 3, META.encode()), None))
+                commands.append(
+                    (
+                        INSERT,
+                        frames.insert(
+                            [written * 7919 % 65536 - 32768] * DIM, written & 3, META.encode()
+                        ),
+                        None,
+                    )
+                )
         before = sum(sim.erases)
         results = store.execute(commands)
         assert all(isinstance(each, int) for each in results), results
@@ -44,7 +54,9 @@ def calls(geometry, together, turns=TURNS):
         if store.seq - acknowledged >= SYNC_EVERY:
             acknowledged = store.seq
             store.acknowledge(store.seq + 1)
-    assert max(each.generation for each in store.slots if each) >= 2 * turns, "snapshots were taken all along"
+    assert max(each.generation for each in store.slots if each) >= 2 * turns, (
+        "snapshots were taken all along"
+    )
 
 
 @pytest.mark.parametrize("together", [1, 2, 4])
@@ -55,7 +67,8 @@ def test_no_call_erases_more_than_one_sector(geometry, together):
 
 
 def test_a_ring_that_counts_on_more_than_it_has_is_noticed(monkeypatch):
-    """What is promised above can fail: with room for two snapshots alone, or when one being taken keeps all frames."""
+    """What is promised above can fail: with room for two snapshots alone, or when one being taken
+    keeps all frames."""
     pico = GEOMETRIES["files on littlefs, as on a Pico"]
 
     def half(self, since=Store._since_snapshot):
@@ -66,7 +79,11 @@ def test_a_ring_that_counts_on_more_than_it_has_is_noticed(monkeypatch):
         m.setattr(Store, "_since_snapshot", half)
         assert max(calls(pico, 1)) > 1
     with monkeypatch.context() as m:
-        m.setattr(Store, "_covered", lambda self: min([0 if each is None else each.seq + 1 for each in self.slots]))
+        m.setattr(
+            Store,
+            "_covered",
+            lambda self: min([0 if each is None else each.seq + 1 for each in self.slots]),
+        )
         assert max(calls(pico, 1)) > 1
     with monkeypatch.context() as m:
         m.setattr(Store, "_work", lambda self, commands, work=Store._work: work(self, 1))

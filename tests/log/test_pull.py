@@ -1,4 +1,5 @@
-"""What a pull is about to read is held from recycling, gives way to commands, and is let go; the host's reader finds what the board has.
+"""What a pull is about to read is held from recycling, gives way to commands, and is let go; the
+host's reader finds what the board has.
 
 Where a promise is kept by one place in the code, the test takes it away and turns red.
 """
@@ -26,8 +27,21 @@ class Direct:
 
     def layout(self, seq, head, hold=False):
         words = pull.layout(self.store, seq, head, hold)
-        first, certain, address, sector, sectors, block, unit, total, *runs = [u32(words, i) for i in range(0, len(words), 4)]
-        out = Layout(first, certain, address, sector, sectors & 0xFFFF, sectors >> 16, block, unit, total, tuple(runs))
+        first, certain, address, sector, sectors, block, unit, total, *runs = [
+            u32(words, i) for i in range(0, len(words), 4)
+        ]
+        out = Layout(
+            first,
+            certain,
+            address,
+            sector,
+            sectors & 0xFFFF,
+            sectors >> 16,
+            block,
+            unit,
+            total,
+            tuple(runs),
+        )
         assert out.is_possible()
         return out
 
@@ -64,7 +78,9 @@ def test_a_host_finds_every_frame_from_any_seq(monkeypatch, most):
     monkeypatch.setattr(pull, "MOST", most)
     store, frames, heads = torn_log()
     for seq in (*range(0, store.seq + 1, 7), store.seq):
-        assert pulled(store, seq, heads[seq], store.name) == [frames[i] for i in range(seq, store.seq + 1)]
+        assert pulled(store, seq, heads[seq], store.name) == [
+            frames[i] for i in range(seq, store.seq + 1)
+        ]
     assert pulled(store, store.seq + 1, store.head, store.name) == []
 
 
@@ -86,7 +102,8 @@ def test_another_history_and_a_log_that_ends_before_are_named():
 
 
 def full_ring(policy=OVERWRITE):
-    """Return a store whose ring has turned, and which has room for no further sector without recycling."""
+    """Return a store whose ring has turned, and which has room for no further sector without
+    recycling."""
     store, _ = fresh(flash(sectors=20), policy=policy)
     n = 0
     while not store.first().first or store.free_sectors() > store.reserve() + 1:
@@ -149,7 +166,8 @@ def test_a_hold_that_nothing_keeps_is_noticed(monkeypatch):
 
 
 def test_a_read_that_fails_once_ends_in_no_strange_error():
-    """The flash driver raises OSError at the n-th read, for every n of a start-up, a command and a pull."""
+    """The flash driver raises OSError at the n-th read, for every n of a start-up, a command and a
+    pull."""
     sim = flash()
     store, _ = fresh(sim)
     for n in range(90):

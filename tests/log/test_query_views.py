@@ -1,4 +1,5 @@
-"""Filters, aggregates, views and subscriptions, against what a plain model says, under random lives with reboots and power cuts."""
+"""Filters, aggregates, views and subscriptions, against what a plain model says, under random lives
+with reboots and power cuts."""
 
 import contextlib
 
@@ -14,7 +15,15 @@ from tests.faults.harness import Application, Chance, Clock, Witness, attempt, g
 from tests.flashsim import FlashSim, PowerCut
 
 CONFIG = (2, 7, 5, 6, 4, 3, 5)
-FIELDS = [(0, 1, False), (0, 1, True), (1, 2, False), (0, 2, True), (0, 3, True), (0, 4, False), (1, 4, True)]
+FIELDS = [
+    (0, 1, False),
+    (0, 1, True),
+    (1, 2, False),
+    (0, 2, True),
+    (0, 3, True),
+    (0, 4, False),
+    (1, 4, True),
+]
 
 
 def integer(data, field):
@@ -26,22 +35,46 @@ def integer(data, field):
 def means(model, filter):
     """Return [(id or name, bytes with the fields)] of what a filter means, by the model."""
     if filter.over == RECORDS:
-        things = [(ident, meta) for ident, (tag, _, meta) in model.records.items() if filter.tag in (None, tag)]
+        things = [
+            (ident, meta)
+            for ident, (tag, _, meta) in model.records.items()
+            if filter.tag in (None, tag)
+        ]
     else:
-        things = [(name, value) for name, (_, value) in model.keys.items() if name.startswith(filter.prefix)]
+        things = [
+            (name, value)
+            for name, (_, value) in model.keys.items()
+            if name.startswith(filter.prefix)
+        ]
     if filter.where is not None:
         field, test, number = filter.where
-        compare = {"==": int.__eq__, "!=": int.__ne__, "<": int.__lt__, "<=": int.__le__, ">": int.__gt__, ">=": int.__ge__}
-        things = [(name, data) for name, data in things if integer(data, field) is not None
-                  and compare[TESTS[test]](integer(data, field), number)]
+        compare = {
+            "==": int.__eq__,
+            "!=": int.__ne__,
+            "<": int.__lt__,
+            "<=": int.__le__,
+            ">": int.__gt__,
+            ">=": int.__ge__,
+        }
+        things = [
+            (name, data)
+            for name, data in things
+            if integer(data, field) is not None
+            and compare[TESTS[test]](integer(data, field), number)
+        ]
     return sorted(things)
 
 
 def expected(model, filter, field):
     values = [0 if field is None else integer(data, field) for _, data in means(model, filter)]
     values = [each for each in values if each is not None]
-    return (len(values), sum(values), min(values, default=None), max(values, default=None),
-            sum(values) // len(values) if values else None)
+    return (
+        len(values),
+        sum(values),
+        min(values, default=None),
+        max(values, default=None),
+        sum(values) // len(values) if values else None,
+    )
 
 
 def figures(sums):
@@ -51,11 +84,24 @@ def figures(sums):
 def some_filter(chance):
     where = None
     if chance.below(2):
-        numbers = chance.below(300) - 40, chance.below(1 << 24) << 8, -1 << 31, 1 << 32, -1 << 40, 1 << 31
-        where = FIELDS[chance.below(len(FIELDS))], TESTS[chance.below(6)], numbers[chance.below(len(numbers))]
+        numbers = (
+            chance.below(300) - 40,
+            chance.below(1 << 24) << 8,
+            -1 << 31,
+            1 << 32,
+            -1 << 40,
+            1 << 31,
+        )
+        where = (
+            FIELDS[chance.below(len(FIELDS))],
+            TESTS[chance.below(6)],
+            numbers[chance.below(len(numbers))],
+        )
     if chance.below(2):
         return Filter(RECORDS, tag=chance.below(9) if chance.below(2) else None, where=where)
-    return Filter(KEYS, prefix=(b"", b"t", b"temperature", b"n", b"zzz")[chance.below(5)], where=where)
+    return Filter(
+        KEYS, prefix=(b"", b"t", b"temperature", b"n", b"zzz")[chance.below(5)], where=where
+    )
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -65,7 +111,10 @@ def test_queries_and_views_agree_with_the_model(seed):
     store, witness = mount(sim, clock), Witness()
     witness.act(store, genesis())
     application = Application(chance)
-    asked = [(some_filter(chance), FIELDS[chance.below(len(FIELDS))] if chance.below(4) else None) for _ in range(12)]
+    asked = [
+        (some_filter(chance), FIELDS[chance.below(len(FIELDS))] if chance.below(4) else None)
+        for _ in range(12)
+    ]
 
     def watch():
         store.watch = Watch(store.kernel)
@@ -144,11 +193,19 @@ def test_subscribers_hear_in_order_what_is_theirs():
     insert(store, b"", 4)
     update = store.execute([(UPDATE, frames.update(record, 5, None), None)])[0]
     node = store.execute([(CREATE_NODE, frames.create_node(8, 0), None)])[0]
-    gone = store.execute([(DELETE_NODE, frames.ident(node), None), (DELETE_KEY, frames.delete_key(b"temp"), None)])
+    gone = store.execute(
+        [(DELETE_NODE, frames.ident(node), None), (DELETE_KEY, frames.delete_key(b"temp"), None)]
+    )
     assert keys == tags == nodes == [], "told before the store was done"
     watch.deliver()
-    assert told(keys) == [(PUT, a, b"temp", 0), (PUT, b, b"temp", 0), (DELETE_KEY, gone[1], b"temp", 0)]
-    assert told(tags) == [(INSERT, record, record, 3), (UPDATE, update, record, 5)], "it left the tag: that is told too"
+    assert told(keys) == [
+        (PUT, a, b"temp", 0),
+        (PUT, b, b"temp", 0),
+        (DELETE_KEY, gone[1], b"temp", 0),
+    ]
+    assert told(tags) == [(INSERT, record, record, 3), (UPDATE, update, record, 5)], (
+        "it left the tag: that is told too"
+    )
     assert told(nodes) == [(CREATE_NODE, node, node, 8), (DELETE_NODE, gone[0], node, 8)]
 
 
@@ -157,7 +214,12 @@ def test_a_refused_command_is_not_told():
     watch = store.watch = Watch(store.kernel)
     heard = []
     watch.subscribe(heard.append, prefix=b"")
-    store.execute([(PUT, frames.put(b"k", b"too long for it"), None), (DELETE_KEY, frames.delete_key(b"none"), None)])
+    store.execute(
+        [
+            (PUT, frames.put(b"k", b"too long for it"), None),
+            (DELETE_KEY, frames.delete_key(b"none"), None),
+        ]
+    )
     watch.deliver()
     assert heard == []
     put(store, b"k", b"1")
@@ -245,10 +307,19 @@ def test_an_unsubscribed_callback_hears_no_more():
     assert heard == []
 
 
-@pytest.mark.parametrize("make", [
-    lambda: Filter(7), lambda: Filter(KEYS, tag=1), lambda: Filter(RECORDS, prefix=b"a"),
-    lambda: Filter(RECORDS, where=((0, 1, False), "=", 1)), lambda: Filter(RECORDS, where=((0, 5, False), "<", 1)),
-    lambda: Filter(RECORDS, where=3), lambda: Watch(None).subscribe(print), lambda: Watch(None).subscribe(print, tag=1, kind=2)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Filter(7),
+        lambda: Filter(KEYS, tag=1),
+        lambda: Filter(RECORDS, prefix=b"a"),
+        lambda: Filter(RECORDS, where=((0, 1, False), "=", 1)),
+        lambda: Filter(RECORDS, where=((0, 5, False), "<", 1)),
+        lambda: Filter(RECORDS, where=3),
+        lambda: Watch(None).subscribe(print),
+        lambda: Watch(None).subscribe(print, tag=1, kind=2),
+    ],
+)
 def test_what_cannot_be_meant_is_refused(make):
     with pytest.raises(Invalid):
         make()

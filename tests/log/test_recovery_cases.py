@@ -1,4 +1,5 @@
-"""The cases that a recovery has to tell apart, one by one, each set up by hand: what is there afterwards, and what is said."""
+"""The cases that a recovery has to tell apart, one by one, each set up by hand: what is there
+afterwards, and what is said."""
 
 import pytest
 
@@ -75,13 +76,18 @@ def test_a_torn_frame_then_a_boot_then_an_append(sim, store):
     assert again.found.skipped > 0
     run = again.order[-1]
     again.execute([put(3)])
-    assert again.order[-1] > run, "a boot writes a run of its own: half-programmed units are passed by"
+    assert again.order[-1] > run, (
+        "a boot writes a run of its own: half-programmed units are passed by"
+    )
     third = mount(sim, Clock(3))
-    assert value(third) == 3 and third.boot == 1 and third.cuts == again.cuts and third.damage is None
+    assert (
+        value(third) == 3 and third.boot == 1 and third.cuts == again.cuts and third.damage is None
+    )
 
 
 def test_a_torn_erase_of_the_next_sector_with_old_frames_behind_the_tail(sim, store):
-    """Old whole frames of this log, of lower seq, stand where the ring goes on: they are no continuation and no damage."""
+    """Old whole frames of this log, of lower seq, stand where the ring goes on: they are no
+    continuation and no damage."""
     turn(store, 2)
     fill_sector(store)
     before = value(store)
@@ -92,7 +98,9 @@ def test_a_torn_erase_of_the_next_sector_with_old_frames_behind_the_tail(sim, st
             store.execute([put(500 + n)])
     sim.power_on()
     again = mount(sim, Clock(2))
-    assert again.damage is None and again.order[-1] == run and held - 2 <= len(again.order) <= held + 1
+    assert (
+        again.damage is None and again.order[-1] == run and held - 2 <= len(again.order) <= held + 1
+    )
     assert value(again) in (before, 500, 501, 502)
     again.execute([put(7)])
     assert value(mount(sim, Clock(3))) == 7
@@ -105,7 +113,9 @@ def test_a_group_of_which_one_frame_is_not_whole_is_cut_back_whole(sim, store, b
     store.execute([put(2), put(3), put(4)])
     sim.bytes[address + 24 * broken + 16] ^= 0x5A
     again = mount(sim, Clock(2))
-    assert value(again) == 1 and again.damage is None and again.cuts, "a group is there whole or not at all"
+    assert value(again) == 1 and again.damage is None and again.cuts, (
+        "a group is there whole or not at all"
+    )
     again.execute([put(5)])
     assert value(mount(sim, Clock(3))) == 5
 
@@ -123,7 +133,9 @@ def test_a_group_of_several_program_calls_is_there_whole_or_not_at_all(sim):
         seq, programs = again.seq, sum(flash.programs)
         flash.cut_after(units)
         try:
-            assert again.execute(group) == [seq + 1, seq + 2, seq + 3], "one group, with nothing else in it"
+            assert again.execute(group) == [seq + 1, seq + 2, seq + 3], (
+                "one group, with nothing else in it"
+            )
             assert sum(flash.programs) - programs >= 3
             break
         except PowerCut:
@@ -139,7 +151,9 @@ def test_when_the_last_commands_of_a_group_are_refused_a_clock_frame_ends_it(sim
     refused = (PUT, frames.put("k", bytes(99)), None)
     seq = store.execute([put(1), put(2), refused])[1]
     assert [frame[1] for frame in frames_of(store)[-3:]] == [PUT, PUT, frames.CLOCK]
-    ticks = [frame[frames.TICK_TOP] & (frames.MORE | frames.CONTINUES) for frame in frames_of(store)[-3:]]
+    ticks = [
+        frame[frames.TICK_TOP] & (frames.MORE | frames.CONTINUES) for frame in frames_of(store)[-3:]
+    ]
     assert ticks == [frames.MORE, frames.MORE | frames.CONTINUES, frames.CONTINUES]
     again = mount(sim, Clock(2))
     assert value(again) == 2 and again.seq == seq + 1
@@ -167,7 +181,9 @@ def test_a_program_that_fails_is_done_again_in_the_next_sector(sim, store):
     store.execute([put(2)])
     assert sector_of(store) != bad and store.bad == [bad]
     run = store.region.run(store.order[-1])
-    assert run.follows and not run.repeats and run.bad == [bad], "the run's header says which sector is bad"
+    assert run.follows and not run.repeats and run.bad == [bad], (
+        "the run's header says which sector is bad"
+    )
     again = mount(sim, Clock(2))
     assert value(again) == 2 and again.damage is None and again.bad == [bad]
     for n in range(120):
@@ -192,7 +208,8 @@ def frames_of(store):
 
 
 def two_sectors(store):
-    """Write a full sector and a few commands in the next; return where the header of the run there stands."""
+    """Write a full sector and a few commands in the next; return where the header of the run there
+    stands."""
     fill_sector(store)
     while len(store.order) < 2:
         store.execute([put(store.seq)])
@@ -209,10 +226,17 @@ def test_either_copy_of_a_runs_header_does(sim, store):
             for bit in range(8):
                 flash = sim.clone(1)
                 flash.flip(copy + byte, bit)
-                assert Region.run(region_of(flash, store), number).first == store.region.run(number).first
+                assert (
+                    Region.run(region_of(flash, store), number).first
+                    == store.region.run(number).first
+                )
                 if bit == byte % 8:
                     again = mount(flash, Clock(2))
-                    assert again.damage is None and again.head == store.head and again.order == store.order
+                    assert (
+                        again.damage is None
+                        and again.head == store.head
+                        and again.order == store.order
+                    )
 
 
 def region_of(sim, store):
@@ -224,7 +248,8 @@ def region_of(sim, store):
 
 @pytest.mark.parametrize("newest", [True, False])
 def test_a_run_without_a_header_is_never_passed_over_in_silence(sim, store, newest):
-    """What is in that sector was acknowledged: with both copies of its header flipped it is damage, not a free sector."""
+    """What is in that sector was acknowledged: with both copies of its header flipped it is damage,
+    not a free sector."""
     at = two_sectors(store)
     if not newest:
         at = store.region.header_at(store.order[0])
@@ -235,7 +260,8 @@ def test_a_run_without_a_header_is_never_passed_over_in_silence(sim, store, newe
             flash.flip(at + store.region.header_size + other, other % 8)
             before = bytes(flash.bytes)
             again = mount(flash, Clock(2))
-            if again.damage is None and byte == 0:  # its lowest bit says what stands here, and is mended
+            # its lowest bit says what stands here, and is mended
+            if again.damage is None and byte == 0:
                 assert again.head == store.head
                 continue
             assert again.damage, "bytes %d and %d" % (byte, other)
@@ -247,7 +273,8 @@ def test_a_run_without_a_header_is_never_passed_over_in_silence(sim, store, newe
 @pytest.mark.parametrize("count", [0, 1, 30])
 @pytest.mark.parametrize("record", [True, False])
 def test_a_young_log_is_not_taken_for_blank(sim, store, record, count):
-    """All that says so stands in the ring's first sector: flip it there, and in the record before it."""
+    """All that says so stands in the ring's first sector: flip it there, and in the record before
+    it."""
     for n in range(count):
         store.execute([put(n)])
     region = store.region
@@ -307,7 +334,9 @@ def test_of_two_snapshots_one_may_be_damaged(sim, store, slot):
     again = mount(sim, Clock(2))
     assert again.damage is None and value(again) == 29 and again.head == store.head
     newer = seqs.index(max(seqs))
-    assert (again.slots[slot] is None) == (slot == newer), "the one that recovery begins with is hashed"
+    assert (again.slots[slot] is None) == (slot == newer), (
+        "the one that recovery begins with is hashed"
+    )
 
 
 def test_a_cut_in_a_snapshot_leaves_the_other_one(sim, store):
@@ -325,7 +354,8 @@ def test_a_cut_in_a_snapshot_leaves_the_other_one(sim, store):
 
 
 def test_a_frame_that_reads_well_only_once_carries_nothing(sim, store):
-    """The boot after a cut sees a frame that nobody was told of; the next one does not. What was written between stands."""
+    """The boot after a cut sees a frame that nobody was told of; the next one does not. What was
+    written between stands."""
     store.execute([put(1)])
     address = store.address
     store.execute([put(2)])
@@ -371,7 +401,11 @@ def test_copies_that_do_not_fit_go_to_the_next_sector(sim, store):
 def tail_address(store, number):
     """Return where the last command's frame stands, in the sector in use."""
     data, start = bytes(store.region.flash.bytes), sector_of(store) * SECTOR
-    return data.rindex(frames.put("k", b"%d" % (number % 1000))[5:], start, start + SECTOR) - 5 - frames.HEADER
+    return (
+        data.rindex(frames.put("k", b"%d" % (number % 1000))[5:], start, start + SECTOR)
+        - 5
+        - frames.HEADER
+    )
 
 
 def test_a_cut_between_the_copies_and_the_boot_frame_is_as_if_none_had_been_written(sim, store):
@@ -444,7 +478,18 @@ def test_a_full_log_bears_any_number_of_cut_boots(sim, free, seed):
     witness.act(store, genesis())
     while store.free_sectors() > free:
         value = b"%d" % (store.seq % 1000)
-        witness.act(store, ("execute", [(*put(store.seq), lambda m, seq, value=value: m.put(seq, b"k", value, last(m, b"k")))]))
+        witness.act(
+            store,
+            (
+                "execute",
+                [
+                    (
+                        *put(store.seq),
+                        lambda m, seq, value=value: m.put(seq, b"k", value, last(m, b"k")),
+                    )
+                ],
+            ),
+        )
     cuts = 0
     for _ in range(60):
         again = mount(sim, Clock(2))
@@ -484,7 +529,9 @@ def test_a_dead_first_slot_leaves_the_second(sim, store):
             store.take_snapshot()
         except FlashError:
             pass
-    assert store.slots[0] is None and store.slots[1] and store.slots[1].seq and set(store.bad) & {0, 1}
+    assert (
+        store.slots[0] is None and store.slots[1] and store.slots[1].seq and set(store.bad) & {0, 1}
+    )
     assert value(mount(sim, Clock(2))) == 39
     with pytest.raises(LogFull, match="no snapshot can make room: sectors .* are quarantined"):
         while True:
@@ -546,7 +593,9 @@ def test_a_log_of_another_version_of_frames_is_not_taken_for_blank(sim, store, v
 
 def test_a_region_of_format_1_is_named_and_left_alone(sim):
     record = frames.words_bytes((FORMAT_1, 1, SECTORS))
-    sim.bytes[3 * SECTOR : 3 * SECTOR + 16] = record + frames.words_bytes((primitives.crc32(record, 0),))
+    sim.bytes[3 * SECTOR : 3 * SECTOR + 16] = record + frames.words_bytes(
+        (primitives.crc32(record, 0),)
+    )
     before = bytes(sim.bytes)
     found = Store(sim, Clock(1))
     assert "format 1" in found.damage
@@ -600,12 +649,15 @@ def test_a_run_without_a_frame_is_as_if_it_were_not_there(sim, store):
     store._next_run(store.seq + 1, store.head)
     assert store.order != order
     found = recover(Region(sim))
-    assert found.order == order and not found.damage and found.top >= store.order[-1], "its number is never used again"
+    assert found.order == order and not found.damage and found.top >= store.order[-1], (
+        "its number is never used again"
+    )
 
 
 @pytest.mark.parametrize("then", ["before", True])
 def test_a_snapshot_header_that_reads_well_only_once_carries_nothing(sim, store, then):
-    """A cut in a snapshot's header: it is there at the next boot, which writes the other slot over, and not at a later one."""
+    """A cut in a snapshot's header: it is there at the next boot, which writes the other slot over,
+    and not at a later one."""
     for n in range(60):
         store.execute([put(n)])
         store.acknowledge(store.seq + 1)
@@ -647,14 +699,15 @@ def test_a_snapshot_header_that_reads_well_only_once_carries_nothing(sim, store,
     assert tried > 20
 
 
-# -- what a record holds ------------------------------------------------------------------------------------------------------
+# -- what a record holds ---------------------------------------------------------------------------
 
 WIDE = (150, 3, 5, 6, 4, 3, 5)  # a vector that holds a boot frame, or a run's header, whole
 VECTOR_AT = frames.HEADER + 6  # in a frame: behind length and tag
 
 
 def wide(unit):
-    """Return (a flash with blocks of 1 KiB, four in a sector; a store whose vectors have 600 bytes)."""
+    """Return (a flash with blocks of 1 KiB, four in a sector; a store whose vectors have 600
+    bytes)."""
     sim = FlashSim(SECTORS, 4096, PAGE, unit, seed=3)
     store = mount(sim, Clock(1))
     store.configure(WIDE, b"sixteen of chaos", "test/1")
@@ -666,13 +719,26 @@ def holding(content, at):
     """Return an insert whose frame has content from its byte `at` on."""
     vector = bytearray(4 * WIDE[0])
     vector[at - VECTOR_AT : at - VECTOR_AT + len(content)] = content
-    return INSERT, frames.insert([int.from_bytes(vector[i : i + 4], "little", signed=True) for i in range(0, len(vector), 4)]), None
+    return (
+        INSERT,
+        frames.insert(
+            [
+                int.from_bytes(vector[i : i + 4], "little", signed=True)
+                for i in range(0, len(vector), 4)
+            ]
+        ),
+        None,
+    )
 
 
 def reads_alike(sim, store):
     """Assert that the next boot reads what the store wrote, and goes on from it."""
     again = mount(sim, Clock(2))
-    assert again.damage is None and not again.cuts and (again.seq, again.head, again.order) == (store.seq, store.head, store.order)
+    assert (
+        again.damage is None
+        and not again.cuts
+        and (again.seq, again.head, again.order) == (store.seq, store.head, store.order)
+    )
     assert again.kernel.arena.bytes == store.kernel.arena.bytes
     again.execute([put(5)])
     third = mount(sim, Clock(3))
@@ -682,7 +748,8 @@ def reads_alike(sim, store):
 @pytest.mark.parametrize("unit", [1, 4, 32])
 @pytest.mark.parametrize("then", [[], [put(2)]])
 def test_a_frame_inside_a_record_changes_nothing(unit, then):
-    """A whole frame of this log, of its chain head and a seq that is due, anywhere in the last record, or in the last but one."""
+    """A whole frame of this log, of its chain head and a seq that is due, anywhere in the last
+    record, or in the last but one."""
     base, store = wide(unit)
     for at in list(range(VECTOR_AT, 500, 37)) + [64, 96, 128, 256]:
         for kind in (frames.BOOT, PUT):
@@ -690,7 +757,11 @@ def test_a_frame_inside_a_record_changes_nothing(unit, then):
                 sim = base.clone(at)
                 store = mount(sim, Clock(1))
                 store.read_frames(0, b"")
-                payload = frames.boot(store.boot + 1, store.head, 0) if kind == frames.BOOT else frames.put("k", b"999")
+                payload = (
+                    frames.boot(store.boot + 1, store.head, 0)
+                    if kind == frames.BOOT
+                    else frames.put("k", b"999")
+                )
                 inside = frames.frame(kind, payload, store.seq + ahead, 0, store.seed)
                 store.execute([holding(inside, at)])
                 assert inside in sim.bytes
@@ -703,30 +774,50 @@ def test_a_frame_inside_a_record_changes_nothing(unit, then):
 @pytest.mark.parametrize("first", [0, 1, 2])
 @pytest.mark.parametrize("then", [[], [put(2)]])
 def test_a_header_inside_a_record_changes_nothing(turns, first, then):
-    """A record at a block's boundary, which has, where the second copy of a run's header stands, the header of a newer run in this very
-    place, and a frame behind it."""
+    """A record at a block's boundary, which has, where the second copy of a run's header stands,
+    the header of a newer run in this very place, and a frame behind it."""
     sim, store = wide(4)
     region = store.region
     while store.limit == store.end or store.limit - store.address >= 628:
         store.execute([put(1)])
     boundary = store.limit
-    number = store.order[-1] - store.order[-1] % region.blocks + boundary % region.sector // region.block + turns * region.turn
+    number = (
+        store.order[-1]
+        - store.order[-1] % region.blocks
+        + boundary % region.sector // region.block
+        + turns * region.turn
+    )
     assert region.header_at(number) == boundary
-    run = Run(number, store.order[-1], store.seq + first, 0, 1, 0, 0, first == 2, store.name, store.head, [], 64)
+    run = Run(
+        number,
+        store.order[-1],
+        store.seq + first,
+        0,
+        1,
+        0,
+        0,
+        first == 2,
+        store.name,
+        store.head,
+        [],
+        64,
+    )
     behind = frames.frame(PUT, frames.put("k", b"999"), store.seq + first, 0, store.seed)
     store.execute([holding(run.encode() + behind, region.header_size)])
-    assert decode(sim.bytes[boundary + region.header_size :][:HEADER]).number == number, "it stands where a second copy would"
+    assert decode(sim.bytes[boundary + region.header_size :][:HEADER]).number == number, (
+        "it stands where a second copy would"
+    )
     if then:
         store.execute(then)
     reads_alike(sim, store)
 
 
-# -- sequences of faults that once lost something ---------------------------------------------------------------------------------
+# -- sequences of faults that once lost something --------------------------------------------------
 
 
 def cut_at_the_next_write(base, boots):
-    """Cut the next boot, at every step of what it writes first, and so many boots in a row. Return (cuts, how many of them lost what was
-    acknowledged)."""
+    """Cut the next boot, at every step of what it writes first, and so many boots in a row. Return
+    (cuts, how many of them lost what was acknowledged)."""
     tried = lost = 0
     for units in range(0, 900, 1 if base.unit > 1 else 7):
         sim = base.clone(1)
@@ -761,7 +852,8 @@ def test_a_cut_while_a_boot_repeats_frames_loses_nothing(unit, boots):
 
 
 def test_three_cuts_around_a_snapshots_turn_leave_one_snapshot():
-    """In the erase of the older slot, in the second header of the good one, and in the snapshot after that."""
+    """In the erase of the older slot, in the second header of the good one, and in the snapshot
+    after that."""
     base = FlashSim(15, 1024, 512, 32)
     store = mount(base, Clock(1))
     store.configure((7, 17, 2, 7, 1, 5, 13), bytes(16), "t")
@@ -775,8 +867,13 @@ def test_three_cuts_around_a_snapshots_turn_leave_one_snapshot():
         for copy in range(6):
             sim = base.clone(tear * 7 + copy)
             store = mount(sim, Clock(1))
-            store.take_snapshot()  # this boot's: it is certain; and then the other slot is erased ...
-            for steps, kind, write in ((tear % 3, "some", True), (copy, "some", False), (20, None, False)):
+            # this boot's: it is certain; and then the other slot is erased ...
+            store.take_snapshot()
+            for steps, kind, write in (
+                (tear % 3, "some", True),
+                (copy, "some", False),
+                (20, None, False),
+            ):
                 sim.cut_after(steps, kind)
                 try:
                     store.take_snapshot()
@@ -837,7 +934,9 @@ def test_a_dead_slot_beside_a_full_log_costs_no_erases(sim, store):
         if n % 100 == 99:
             store = mount(sim, Clock(2))
     used = [after - each for after, each in zip(sim.erases, before)]
-    assert 1 in store.bad and max(used[: store.region.ring()]) <= 8, "once a boot at most: %s" % used
+    assert 1 in store.bad and max(used[: store.region.ring()]) <= 8, (
+        "once a boot at most: %s" % used
+    )
 
 
 def test_an_erase_that_leaves_something_in_silence_gives_no_sector():
@@ -851,14 +950,16 @@ def test_an_erase_that_leaves_something_in_silence_gives_no_sector():
 
 
 def test_a_boots_run_that_carries_the_genesis_is_a_boots_run(sim, store):
-    """Its head is zero, as that of the genesis's own run is. A boot frame alone is not carried; and where it is torn, a checkpoint behind
-    it that its boot never had read back is no damage."""
+    """Its head is zero, as that of the genesis's own run is. A boot frame alone is not carried; and
+    where it is torn, a checkpoint behind it that its boot never had read back is no damage."""
     again = mount(sim, Clock(2))
     again.execute([put(1)])
     region, number = again.region, again.order[-1]
     run = region.run(number)
     assert run.repeats == 1 and run.head == frames.NO_HEAD and not run.follows
-    boot = region.frames_at(number) + region.pad(frames.length_at(sim.bytes, region.frames_at(number)))
+    boot = region.frames_at(number) + region.pad(
+        frames.length_at(sim.bytes, region.frames_at(number))
+    )
     checkpoint = boot + region.pad(frames.OVERHEAD + frames.BOOT_BYTES)
     behind = checkpoint + region.pad(frames.OVERHEAD + 32)
     assert sim.bytes[boot + 1] == frames.BOOT and sim.bytes[checkpoint + 1] == frames.CHECKPOINT

@@ -1,13 +1,36 @@
-"""The store's promises, without faults. Where a promise is kept by one place in the code, the test takes it away and turns red."""
+"""The store's promises, without faults. Where a promise is kept by one place in the code, the test
+takes it away and turns red."""
 
 import pytest
 
 from shared_kernel import arena, frames, kernel
-from shared_kernel.errors import Busy, Damage, FormatError, Invalid, LogFull, NotFound, Refused, TooLong, WrongDimension
+from shared_kernel.errors import (
+    Busy,
+    Damage,
+    FormatError,
+    Invalid,
+    LogFull,
+    NotFound,
+    Refused,
+    TooLong,
+    WrongDimension,
+)
 from shared_kernel.region import Region
 from shared_kernel.saver import Saver
 from shared_kernel.store import Store, command
-from tests.faults.harness import CONFIG, ENTROPY, Application, Chance, Clock, Run, Witness, attempt, genesis, mount, slots_hold
+from tests.faults.harness import (
+    CONFIG,
+    ENTROPY,
+    Application,
+    Chance,
+    Clock,
+    Run,
+    Witness,
+    attempt,
+    genesis,
+    mount,
+    slots_hold,
+)
 from tests.flashsim import FlashSim, PowerCut, SimulatorError
 
 GEOMETRIES = [(1, 512, 12, 256), (4, 1024, 12, 256), (8, 512, 14, 512), (32, 1024, 10, 256)]
@@ -34,7 +57,7 @@ def put(n, name="k"):
     return kernel.PUT, frames.put(name, b"%d" % (n % 1000)), None
 
 
-# -- what is acknowledged -----------------------------------------------------------------------------------------------------
+# -- what is acknowledged --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES)
@@ -62,10 +85,16 @@ def test_a_group_keeps_its_order_and_is_programmed_together():
 
 def test_a_group_larger_than_the_window_is_whole():
     store, witness = fresh(flash(sector=4096, sectors=8))
-    seqs = store.execute([(kernel.PUT, frames.put("key%d" % (i % 4), bytes([i % 251] * 5)), None) for i in range(90)])
+    seqs = store.execute(
+        [(kernel.PUT, frames.put("key%d" % (i % 4), bytes([i % 251] * 5)), None) for i in range(90)]
+    )
     assert all(isinstance(each, int) for each in seqs)
     again = mount(store.region.flash, Clock(1))
-    assert (again.seq, again.head, again.kernel.root()) == (store.seq, store.head, store.kernel.root())
+    assert (again.seq, again.head, again.kernel.root()) == (
+        store.seq,
+        store.head,
+        store.kernel.root(),
+    )
 
 
 def test_ids_and_tokens():
@@ -74,7 +103,9 @@ def test_ids_and_tokens():
     assert store.ask(kernel.Kernel.record, seq) == (0, [1, 2], b"")
     got = witness.pull(store)
     assert (seq, kernel.INSERT, b"8 bytes.", frames.insert([1, 2])) in got
-    assert isinstance(store.execute([(kernel.INSERT, frames.insert([1, 2]), b"7 bytes")])[0], Invalid)
+    assert isinstance(
+        store.execute([(kernel.INSERT, frames.insert([1, 2]), b"7 bytes")])[0], Invalid
+    )
 
 
 def test_an_acknowledgement_outlives_a_boot_with_the_next_sector():
@@ -90,7 +121,7 @@ def test_an_acknowledgement_outlives_a_boot_with_the_next_sector():
         store.acknowledge(store.seq + 2)
 
 
-# -- refusals -----------------------------------------------------------------------------------------------------------------
+# -- refusals --------------------------------------------------------------------------------------
 
 REFUSED = [
     ((kernel.INSERT, frames.insert([1, 2, 3], 0, b"123")), (TooLong, WrongDimension)),
@@ -118,26 +149,41 @@ def test_a_refusal_changes_no_byte(booted):
     for (kind, payload), error in REFUSED:
         (result,) = store.execute([(kind, payload, None)])
         assert isinstance(result, error), (kind, payload, result)
-        assert (bytes(store.region.flash.bytes), bytes(store.kernel.arena.bytes), store.seq, store.head) == before
+        assert (
+            bytes(store.region.flash.bytes),
+            bytes(store.kernel.arena.bytes),
+            store.seq,
+            store.head,
+        ) == before
     for _ in range(2):
-        results = store.execute([(kind, payload, None) for (kind, payload), _ in REFUSED] + [put(2)])
+        results = store.execute(
+            [(kind, payload, None) for (kind, payload), _ in REFUSED] + [put(2)]
+        )
         assert [isinstance(each, Refused) for each in results] == [True] * len(REFUSED) + [False]
 
 
 def test_before_a_log_there_is_nothing_to_do():
     store = mount(flash(), Clock(1))
-    for call in (lambda: store.execute([put(1)]), lambda: store.take_snapshot(), lambda: store.log_only(frames.CHECKPOINT, b""),
-                 lambda: store.acknowledge(0), lambda: store.read_frames(0, b""), lambda: store.log_name(),
-                 lambda: store.ask(kernel.Kernel.root)):
+    for call in (
+        lambda: store.execute([put(1)]),
+        lambda: store.take_snapshot(),
+        lambda: store.log_only(frames.CHECKPOINT, b""),
+        lambda: store.acknowledge(0),
+        lambda: store.read_frames(0, b""),
+        lambda: store.log_name(),
+        lambda: store.ask(kernel.Kernel.root),
+    ):
         with pytest.raises(Refused):
             call()
     assert store.region.is_blank(0, 12 * 1024)
 
 
 def test_a_log_is_begun_once_and_only_where_it_fits():
-    for sim, config, why in ((flash(sectors=5), (2, 60, 20, 20, 10, 3, 5), r"needs \d+ sectors .* the region has 5"),
-                             (flash(sector=256, sectors=40), CONFIG, r"a sector of 256 has room for \d+"),
-                             (flash(), (64, 100, 0, 0, 0, 200, 0), r"needs \d+ sectors|has room for \d+")):
+    for sim, config, why in (
+        (flash(sectors=5), (2, 60, 20, 20, 10, 3, 5), r"needs \d+ sectors .* the region has 5"),
+        (flash(sector=256, sectors=40), CONFIG, r"a sector of 256 has room for \d+"),
+        (flash(), (64, 100, 0, 0, 0, 200, 0), r"needs \d+ sectors|has room for \d+"),
+    ):
         with pytest.raises(Invalid, match=why):
             mount(sim, Clock(1)).configure(config, ENTROPY, "x")
         assert not any(sim.programs) and not any(sim.erases)
@@ -170,18 +216,33 @@ def refuses_to_begin(store):
 
 def test_no_geometry_that_cannot_be():
     for unit, sector, page in ((3, 512, 256), (8, 512, 12), (4, 700, 256)):
-        with pytest.raises(Invalid, match="sector %d, page %d and program unit %d do not divide" % (sector, page, unit)):
+        with pytest.raises(
+            Invalid,
+            match="sector %d, page %d and program unit %d do not divide" % (sector, page, unit),
+        ):
             Region(FlashSim(4, sector, page, unit))
 
 
-# -- a full log ---------------------------------------------------------------------------------------------------------------
+# -- a full log ------------------------------------------------------------------------------------
 
 
 def fill(store, witness):
     n = 0
     while True:
-        (result,) = witness.act(store, ("execute", [put(n) + (lambda m, seq, n=n: m.put(seq, "k", b"%d" % (n % 1000), m.keys.get(
-            b"k", (0,))[0]),)]))
+        (result,) = witness.act(
+            store,
+            (
+                "execute",
+                [
+                    put(n)
+                    + (
+                        lambda m, seq, n=n: m.put(
+                            seq, "k", b"%d" % (n % 1000), m.keys.get(b"k", (0,))[0]
+                        ),
+                    )
+                ],
+            ),
+        )
         n += 1
         if isinstance(result, LogFull):
             return n
@@ -233,7 +294,7 @@ def test_overwrite_waives_the_acknowledgement_but_not_the_snapshots():
     witness.booted(mount(store.region.flash, Clock(1)))
 
 
-# -- rotation -----------------------------------------------------------------------------------------------------------------
+# -- rotation --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES)
@@ -251,19 +312,26 @@ def test_wear_is_even_over_many_turns(geometry):
     # the sector with the genesis' mark was not erased for it
     assert all(0 <= region.record(i)[0] - sim.erases[i] <= (i == region.sectors - 2) for i in ring)
     again = mount(sim, Clock(1))
-    assert (again.seq, again.head, again.kernel.root()) == (store.seq, store.head, store.kernel.root())
+    assert (again.seq, again.head, again.kernel.root()) == (
+        store.seq,
+        store.head,
+        store.kernel.root(),
+    )
 
 
 @pytest.mark.parametrize("unit", [1, 2, 4, 8, 16, 32])
 def test_the_cost_of_a_byte(unit):
-    """At most 1.05 bytes programmed for each byte of frame, snapshots aside, on a real sector; with larger units, for each byte of
-    the frame rounded up once."""
+    """At most 1.05 bytes programmed for each byte of frame, snapshots aside, on a real sector; with
+    larger units, for each byte of the frame rounded up once."""
     sim = FlashSim(64, 4096, 256, unit)
     store, witness = fresh(sim, (16, 100, 10, 10, 10, 16, 16))
     slots = store.region.ring()
     spent = []
     program = sim.program
-    sim.program = lambda address, data: (spent.append(len(data) if address // 4096 >= slots else 0), program(address, data))
+    sim.program = lambda address, data: (
+        spent.append(len(data) if address // 4096 >= slots else 0),
+        program(address, data),
+    )
     start, size = store.seq, 0
     for i in range(90):
         store.execute([(kernel.INSERT, frames.insert([i] * 16, i, b"sixteen of metas"), None)])
@@ -284,13 +352,14 @@ def test_the_cost_of_a_byte(unit):
     assert size <= sum(spent) <= 1.10 * size
 
 
-# -- snapshots ----------------------------------------------------------------------------------------------------------------
+# -- snapshots -------------------------------------------------------------------------------------
 
 WIDE = (8, 100, 40, 40, 20, 16, 16)
 
 
 def moving_snapshot(acts=400):
-    """Take snapshots in steps while commands change every chunk; return (history, store) after checking each as it is done."""
+    """Take snapshots in steps while commands change every chunk; return (history, store) after
+    checking each as it is done."""
     store, witness = fresh(flash(sectors=40), WIDE)
     application = Application(Chance(6))
     done = 0
@@ -301,9 +370,14 @@ def moving_snapshot(acts=400):
             header = store.saver.header
         elif header:
             slot, newest = store.newest_snapshot()
-            data = b"".join(bytes(store.read_snapshot(slot, newest.generation, at, 800)) for at in range(0, newest.length, 800))
+            data = b"".join(
+                bytes(store.read_snapshot(slot, newest.generation, at, 800))
+                for at in range(0, newest.length, 800)
+            )
             head, arena_bytes = witness.history[newest.seq]
-            assert newest.head == head and data == arena_bytes, "the snapshot is not the state at its seq"
+            assert newest.head == head and data == arena_bytes, (
+                "the snapshot is not the state at its seq"
+            )
             header = None
             done += 1
         if done == 3:
@@ -320,16 +394,28 @@ def test_copy_before_write_is_what_makes_it_so(monkeypatch):
     def skipping(self, chunk):
         self.arena.touched[chunk] = arena.CLEAN
 
-    monkeypatch.setattr(Saver, "begin", lambda self, header, begin=Saver.begin: (
-        begin(self, header), setattr(self.arena, "before_write", lambda chunk: skipping(self, chunk))))
+    monkeypatch.setattr(
+        Saver,
+        "begin",
+        lambda self, header, begin=Saver.begin: (
+            begin(self, header),
+            setattr(self.arena, "before_write", lambda chunk: skipping(self, chunk)),
+        ),
+    )
     with pytest.raises(AssertionError, match="not the state at its seq"):
         moving_snapshot()
 
 
 def test_a_snapshot_of_changed_chunks_only_would_be_wrong(monkeypatch):
     """Saved late instead of before the write."""
-    monkeypatch.setattr(arena.Arena, "touch", lambda self, at, touch=arena.Arena.touch: (
-        setattr(self, "before_write", self.before_write and (lambda chunk: None)), touch(self, at))[1])
+    monkeypatch.setattr(
+        arena.Arena,
+        "touch",
+        lambda self, at, touch=arena.Arena.touch: (
+            setattr(self, "before_write", self.before_write and (lambda chunk: None)),
+            touch(self, at),
+        )[1],
+    )
     with pytest.raises((AssertionError, TypeError)):
         moving_snapshot()
 
@@ -338,7 +424,8 @@ def test_a_snapshot_on_demand():
     store, witness = fresh()
     store.execute([put(1)])
     header = store.take_snapshot()
-    assert header.seq == store.seq - 1 and header.root == store.kernel.root()  # the last frame names the snapshot
+    # the last frame names the snapshot
+    assert header.seq == store.seq - 1 and header.root == store.kernel.root()
     slots_hold(store)
     store.execute([put(2)])
     second = store.take_snapshot()
@@ -350,7 +437,8 @@ def test_a_snapshot_on_demand():
 
 
 def test_a_snapshot_saves_the_replay_of_what_it_covers():
-    """Recovery begins at the newest snapshot: a log whose older half is unreadable still leads to the same state."""
+    """Recovery begins at the newest snapshot: a log whose older half is unreadable still leads to
+    the same state."""
     run = Run(flash(), 4, 200)
     store = run.store
     newest = store.newest_snapshot()[1]
@@ -367,11 +455,12 @@ def test_a_snapshot_saves_the_replay_of_what_it_covers():
     assert again.kernel.arena.bytes == store.kernel.arena.bytes
 
 
-# -- reading the log ----------------------------------------------------------------------------------------------------------
+# -- reading the log -------------------------------------------------------------------------------
 
 
 def torn_log():
-    """Return (store, every frame by seq, heads before each seq) of a log with torn tails, boots and sector borders."""
+    """Return (store, every frame by seq, heads before each seq) of a log with torn tails, boots and
+    sector borders."""
     sim = flash(sector=1024, sectors=30)
     store, witness = fresh(sim)
     application = Application(Chance(8), acknowledges=False)
@@ -428,7 +517,9 @@ def test_frames_are_read_on_although_a_snapshot_went_through_their_buffer():
             at += len(all_frames[seq])
             seq += 1
         assert at
-        assert len(store.read_snapshot(slot, header.generation, 0, len(store.group))) == len(store.group)
+        assert len(store.read_snapshot(slot, header.generation, 0, len(store.group))) == len(
+            store.group
+        )
         reads += 1
     assert reads > 5
 
@@ -458,7 +549,11 @@ def test_a_damaged_log_is_served_up_to_the_damage_and_takes_nothing_new():
     sim.flip(victim, 0)
     again = mount(sim, Clock(1))
     assert again.damage and (again.head, bytes(again.kernel.arena.bytes)) == history[again.seq]
-    for call in (lambda: again.execute([put(1)]), again.take_snapshot, lambda: again.log_only(frames.CHECKPOINT, b"")):
+    for call in (
+        lambda: again.execute([put(1)]),
+        again.take_snapshot,
+        lambda: again.log_only(frames.CHECKPOINT, b""),
+    ):
         with pytest.raises(Damage):
             call()
     witness = Witness()
@@ -481,7 +576,7 @@ def test_a_log_whose_genesis_is_damaged_is_not_begun_anew():
             store.configure(CONFIG, ENTROPY, "x")
 
 
-# -- one at a time ------------------------------------------------------------------------------------------------------------
+# -- one at a time ---------------------------------------------------------------------------------
 
 
 def test_a_call_inside_a_call_is_busy():
@@ -490,8 +585,13 @@ def test_a_call_inside_a_call_is_busy():
     tries = []
 
     def intrude():
-        for call in (lambda: store.execute([put(9)]), lambda: store.acknowledge(0), lambda: store.ask(kernel.Kernel.root),
-                     lambda: store.read_frames(0, b""), store.take_snapshot):
+        for call in (
+            lambda: store.execute([put(9)]),
+            lambda: store.acknowledge(0),
+            lambda: store.ask(kernel.Kernel.root),
+            lambda: store.read_frames(0, b""),
+            store.take_snapshot,
+        ):
             with pytest.raises(Busy):
                 call()
             tries.append(1)
@@ -544,7 +644,15 @@ def test_a_clock_that_leaps_between_two_looks_cannot_overfill_a_sector():
 def test_the_simulator_enforces_the_rules():
     sim = flash()
     sim.program(0, b"1234")
-    for address, data in ((0, b"1234"), (2, b"1234"), (8, b"123"), (252, b"12345678"), (-4, b"1234"), (12 * 1024, b"1234"), (8, b"")):
+    for address, data in (
+        (0, b"1234"),
+        (2, b"1234"),
+        (8, b"123"),
+        (252, b"12345678"),
+        (-4, b"1234"),
+        (12 * 1024, b"1234"),
+        (8, b""),
+    ):
         with pytest.raises(SimulatorError):
             sim.program(address, data)
     with pytest.raises(SimulatorError):
@@ -571,7 +679,8 @@ def test_a_refused_command_goes_on_with_a_snapshot():
 
 
 def test_the_table_of_a_stores_attributes_has_room():
-    """MicroPython looks for a method among them first: a full table (47, then 59) is gone through from end to end at each call."""
+    """MicroPython looks for a method among them first: a full table (47, then 59) is gone through
+    from end to end at each call."""
     store = Store(FlashSim(12, 1024, 256, 4, seed=1), lambda: 0)
     store.configure((4, 8, 2, 2, 4, 8, 8), bytes(16), "x")
     store.execute([(kernel.INSERT, frames.insert([1, 2, 3, 4]), None)])

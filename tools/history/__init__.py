@@ -1,7 +1,8 @@
-"""Histories of power cuts and failures, explored with the real store: see tools/explore.py. Makes that store fast, changes nothing else.
+"""Histories of power cuts and failures, explored with the real store: see tools/explore.py. Makes
+that store fast, changes nothing else.
 
-Loaded before anything of shared_kernel (by tools/explore.py on its own, not by pytest), it puts functions in front that give the same
-sooner. What saves most is memo.py.
+Loaded before anything of shared_kernel (by tools/explore.py on its own, not by pytest), it puts
+functions in front that give the same sooner. What saves most is memo.py.
 """
 
 import struct
@@ -10,7 +11,8 @@ import zlib
 
 _ALONE = "shared_kernel" not in sys.modules
 if _ALONE:
-    sys.modules.setdefault("uctypes", None)  # CPython has none, and looks for it in every folder each time
+    # CPython has none, and looks for it in every folder each time
+    sys.modules.setdefault("uctypes", None)
 
 from blake3 import blake3  # noqa: E402
 from quipu.providers import Fast as _Fast  # noqa: E402

@@ -1,4 +1,5 @@
-"""The flash of a history: tiny, told of every cut that there is, and of what a cut or a failure leaves. Knows no log.
+"""The flash of a history: tiny, told of every cut that there is, and of what a cut or a failure
+leaves. Knows no log.
 
 A State is what a boot finds: it never changes. A Flash is one session's, over a State.
 """
@@ -11,13 +12,14 @@ from shared_kernel import frames
 
 BLANK = 0xFF
 LIED = 1000  # see Flash
-RECORD = b"QUP2"  # what a sector's record begins with; its erase count is the three bytes behind that
+# what a sector's record begins with; its erase count is the three bytes behind that
+RECORD = b"QUP2"
 NO_ROT, LENIENT, STRICT = 0, 1, 2  # see State
 
 
 class World(NamedTuple):
-    """A geometry and a configuration. ring: sectors of the ring; lives: how many groups the fault-free lives have, from which
-    the starts are taken."""
+    """A geometry and a configuration. ring: sectors of the ring; lives: how many groups the
+    fault-free lives have, from which the starts are taken."""
 
     sector: int
     sectors: int
@@ -48,8 +50,8 @@ class Violation(Exception):
 
 
 class Owed(NamedTuple):
-    """What the store owes. seq, head: of the last frame that was reported durable; host_seq, host_head: of the last frame that a
-    host was given (-1: none)."""
+    """What the store owes. seq, head: of the last frame that was reported durable; host_seq,
+    host_head: of the last frame that a host was given (-1: none)."""
 
     seq: int
     head: bytes
@@ -58,10 +60,12 @@ class Owed(NamedTuple):
 
 
 class State(NamedTuple):
-    """What a boot finds. sectors: their bytes; marks: ((address, before, after), ...): what a cut left half programmed, it reads as
-    before or as after; weak: sectors whose erase was cut: they take no program; dead: sectors that refuse from now on.
+    """What a boot finds. sectors: their bytes; marks: ((address, before, after), ...): what a cut
+    left half programmed, it reads as before or as after; weak: sectors whose erase was cut: they
+    take no program; dead: sectors that refuse from now on.
 
-    boots: of the history; cuts, fails: how many of each there were. rots: NO_ROT, or what one flip may cost: LENIENT: damage may be
+    boots: of the history; cuts, fails: how many of each there were. rots: NO_ROT, or what one flip
+        may cost: LENIENT: damage may be
     said, but nothing may go unsaid; STRICT: nothing, for what it hit stands twice."""
 
     sectors: tuple
@@ -75,12 +79,26 @@ class State(NamedTuple):
     rots: int
 
     def name(self):
-        """Return 64 bits that name the state, the same in each run; how often a sector was erased, and the counts of what happened, are no
-        part of it."""
+        """Return 64 bits that name the state, the same in each run; how often a sector was erased,
+        and the counts of what happened, are no part of it."""
         owed = self.owed
-        marks = tuple([(address, zlib.crc32(after, zlib.crc32(before))) for address, before, after in self.marks])
-        return hash((tuple([_name(each) for each in self.sectors]), marks, self.weak, self.dead, owed.seq, owed.host_seq,
-                     zlib.crc32(owed.host_head, zlib.crc32(owed.head))))
+        marks = tuple(
+            [
+                (address, zlib.crc32(after, zlib.crc32(before)))
+                for address, before, after in self.marks
+            ]
+        )
+        return hash(
+            (
+                tuple([_name(each) for each in self.sectors]),
+                marks,
+                self.weak,
+                self.dead,
+                owed.seq,
+                owed.host_seq,
+                zlib.crc32(owed.host_head, zlib.crc32(owed.head)),
+            )
+        )
 
 
 _names = {}
@@ -95,23 +113,34 @@ def _name(sector):
         data = sector
         if data[:4] == RECORD and zlib.crc32(data[:16]) == int.from_bytes(data[16:20], "little"):
             data = data[:4] + data[7:16] + data[20:]
-        found = _names[sector] = int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
+        found = _names[sector] = int.from_bytes(
+            hashlib.blake2b(data, digest_size=8).digest(), "little"
+        )
     return found
 
 
 class Flash:
-    """One session's flash over a state. reading: 0: marked units read as before, 1: as after, 2: by turns.
+    """One session's flash over a state. reading: 0: marked units read as before, 1: as after, 2: by
+    turns.
 
-    cells: each sector as it reads; None while it reads by turns. looked: numbers of the sectors that were read. frozen: a boot that
-    writes nothing. cut: a function that is told of each program and erase before it is done, with the flash as it is (see Session);
+    cells: each sector as it reads; None while it reads by turns. looked: numbers of the sectors
+        that were read. frozen: a boot that
+    writes nothing. cut: a function that is told of each program and erase before it is done, with
+    the flash as it is (see Session);
     fail: (number of the operation, how) or None."""
 
     def __init__(self, world, state, reading, cells=None):
-        self.sector, self.page, self.unit, self.sectors = world.sector, world.page, world.unit, len(state.sectors)
+        self.sector, self.page, self.unit, self.sectors = (
+            world.sector,
+            world.page,
+            world.unit,
+            len(state.sectors),
+        )
         self.truth = list(state.sectors)
         self.marks = list(state.marks)
         self.weak = set(state.weak)
-        self.dead = set(state.dead)  # and LIED + sector: one that was half erased, and nobody was told
+        # and LIED + sector: one that was half erased, and nobody was told
+        self.dead = set(state.dead)
         self.lied = {each - LIED for each in state.dead if each >= LIED}
         self.reading = reading
         self.operations = self.turn = 0
@@ -158,10 +187,18 @@ class Flash:
         data = bytes(data)
         n = len(data)
         i, at = divmod(address, self.sector)
-        if not n or address % self.unit or n % self.unit or address // self.page != (address + n - 1) // self.page:
+        if (
+            not n
+            or address % self.unit
+            or n % self.unit
+            or address // self.page != (address + n - 1) // self.page
+        ):
             raise Breach("a program of %d bytes at 0x%x" % (n, address))
         if i in self.weak and i not in self.lied:
-            raise Breach("a program at 0x%x, in a sector whose erase was cut, without another erase" % address)
+            raise Breach(
+                "a program at 0x%x, in a sector whose erase was cut, without another erase"
+                % address
+            )
         if i in self.dead:
             raise OSError(5)
         old = self.truth[i][at : at + n]
@@ -190,7 +227,7 @@ class Flash:
         if how == "half":
             self._put(address, _garbage(data[: self.unit]))
         elif how == "wrong":  # silently
-            self._put(address, data[:-self.unit] + _garbage(data[-self.unit :]))
+            self._put(address, data[: -self.unit] + _garbage(data[-self.unit :]))
             self.look()
             return
         elif how == "whole":
@@ -247,7 +284,11 @@ def overlaid(sectors, marks, size, which):
 
 def _garbage(data):
     """Return some of the bits of data, the same each time."""
-    return bytes([each | 0x5A for each in data[:-1]] + [data[-1] | 0x81]) if any(each != 0xFF for each in data) else data[:-1] + b"\x7f"
+    return (
+        bytes([each | 0x5A for each in data[:-1]] + [data[-1] | 0x81])
+        if any(each != 0xFF for each in data)
+        else data[:-1] + b"\x7f"
+    )
 
 
 def torn_programs(flash, address, data):
@@ -272,7 +313,8 @@ def torn_programs(flash, address, data):
 
 
 def torn_erases(flash, sector):
-    """Yield (name, bytes of the sector, mark or None) of what a cut may leave of an erase. The sector is weak in each."""
+    """Yield (name, bytes of the sector, mark or None) of what a cut may leave of an erase. The
+    sector is weak in each."""
     size, old = flash.sector, flash.truth[sector]
     head = 2 * ((20 + flash.unit - 1) // flash.unit * flash.unit)
     yield "untouched", old, None
@@ -280,4 +322,8 @@ def torn_erases(flash, sector):
     yield "record gone", b"\xff" * head + old[head:], None
     yield "last part", old[: size // 2] + b"\xff" * (size // 2), None
     yield "all but weak", b"\xff" * size, None
-    yield "beginning either way", b"\xff" * size, (sector * size, old[: size // 2], b"\xff" * (size // 2))
+    yield (
+        "beginning either way",
+        b"\xff" * size,
+        (sector * size, old[: size // 2], b"\xff" * (size // 2)),
+    )

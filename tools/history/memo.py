@@ -1,13 +1,16 @@
-"""What recovery reads from the same bytes is read once: pure functions of shared_kernel, remembered by what they depend on.
+"""What recovery reads from the same bytes is read once: pure functions of shared_kernel, remembered
+by what they depend on.
 
-A boot of a history differs from the one before it by a few bytes of one sector, and most of what recovery works out is as it
-was. So the functions below are remembered, with the very bytes that they read as the key: those that read one sector by that
-sector, those that bring the state to the log's end by all that stands before that end. The functions themselves are the
-store's own, and what they give back and leave behind is what they gave and left then. A flash whose units read by turns is
-never remembered (its `cells` are None). `tests/faults/test_explore.py` compares boots with and without all this.
+A boot of a history differs from the one before it by a few bytes of one sector, and most of what
+recovery works out is as it was. So the functions below are remembered, with the very bytes that
+they read as the key: those that read one sector by that sector, those that bring the state to the
+log's end by all that stands before that end. The functions themselves are the store's own, and what
+they give back and leave behind is what they gave and left then. A flash whose units read by turns
+is never remembered (its `cells` are None). `tests/faults/test_explore.py` compares boots with and
+without all this.
 
-Changes nothing of what is explored. Put a fault back first, then `install`: `clear` forgets what the rule gave.
-"""
+Changes nothing of what is explored. Put a fault back first, then `install`: `clear` forgets what
+the rule gave."""
 
 import contextlib
 
@@ -61,8 +64,8 @@ def uninstall():
 
 
 def install(whole=True):
-    """Remember from now on. whole: also what depends on all of the log before its end; False where a fault that was put back may
-    look behind that end."""
+    """Remember from now on. whole: also what depends on all of the log before its end; False where
+    a fault that was put back may look behind that end."""
     uninstall()
     _memories.clear()
     _of_a_sector()
@@ -73,7 +76,7 @@ def install(whole=True):
         getattr(where, name).remembers = True
 
 
-# -- one sector ----------------------------------------------------------------------------------------------------------------------
+# -- one sector ------------------------------------------------------------------------------------
 
 
 def _of_a_sector():
@@ -187,11 +190,25 @@ def _numbers_of(self, plain, sector):
         self.sectors = sectors
 
 
-# -- one run -------------------------------------------------------------------------------------------------------------------------
+# -- one run ---------------------------------------------------------------------------------------
 
 
-_PLACE = ("at", "base", "ahead", "ahead_end", "ahead_at", "genesis", "number", "seq", "address", "end", "limit", "following", "until",
-          "seed")
+_PLACE = (
+    "at",
+    "base",
+    "ahead",
+    "ahead_end",
+    "ahead_at",
+    "genesis",
+    "number",
+    "seq",
+    "address",
+    "end",
+    "limit",
+    "following",
+    "until",
+    "seed",
+)
 
 
 def _of_a_run():
@@ -236,7 +253,7 @@ def _behind(plain, memory):
     return look
 
 
-# -- the log before its end ----------------------------------------------------------------------------------------------------------
+# -- the log before its end ------------------------------------------------------------------------
 
 
 def _of_the_log():
@@ -244,7 +261,8 @@ def _of_the_log():
     plain_recover = recovery._recover
 
     def _recover(found, spare, until):
-        return plain_recover(found, None if found.region.flash.cells is not None else spare, until)  # what is remembered stays as it is
+        # what is remembered stays as it is
+        return plain_recover(found, None if found.region.flash.cells is not None else spare, until)
 
     _replace(recovery, "_recover", _recover)
     plain_order = recovery._find_order
@@ -291,8 +309,8 @@ def _place(memory, key):
 
 
 def _look_up(place, found):
-    """Return what was noted for a log of which all that was looked at is the same: sectors, and headers of runs; of the last run's
-    sector, what stands before the log's end."""
+    """Return what was noted for a log of which all that was looked at is the same: sectors, and
+    headers of runs; of the last run's sector, what stands before the log's end."""
     for looked, answers in place.items():
         got = answers.get(_seen(looked, found))
         if got is not None:
@@ -330,8 +348,19 @@ def _with_state(plain, memory):
         if flash.cells is None:
             return plain(found, *spare)
         slots = tuple([_named(each) for each in found.slots])
-        place = _place(memory, (found.run.number, found.last, found.end, tuple(found.order), slots, found.proved,
-                                found.certain, found.acked))
+        place = _place(
+            memory,
+            (
+                found.run.number,
+                found.last,
+                found.end,
+                tuple(found.order),
+                slots,
+                found.proved,
+                found.certain,
+                found.acked,
+            ),
+        )
         got = _look_up(place, found)
         if got is None:
             error = None
@@ -344,16 +373,52 @@ def _with_state(plain, memory):
                 error = e
             replay = found.replay
             state = replay.kernel and _state_of(replay.kernel)
-            _note(place, found, (
-                error, list(found.slots), found.proved, found.certain, found.acked, list(found.cuts), state,
-                (replay.genesis, replay.name, replay.seed, replay.seq, replay.head, replay.boot, replay.checkpoints)))
+            _note(
+                place,
+                found,
+                (
+                    error,
+                    list(found.slots),
+                    found.proved,
+                    found.certain,
+                    found.acked,
+                    list(found.cuts),
+                    state,
+                    (
+                        replay.genesis,
+                        replay.name,
+                        replay.seed,
+                        replay.seq,
+                        replay.head,
+                        replay.boot,
+                        replay.checkpoints,
+                    ),
+                ),
+            )
             flash.looked |= before
             if error:
                 raise error
             return None
-        error, found.slots[:], found.proved, found.certain, found.acked, found.cuts[:], state, fields = got
+        (
+            error,
+            found.slots[:],
+            found.proved,
+            found.certain,
+            found.acked,
+            found.cuts[:],
+            state,
+            fields,
+        ) = got
         replay = found.replay
-        replay.genesis, replay.name, replay.seed, replay.seq, replay.head, replay.boot, replay.checkpoints = fields
+        (
+            replay.genesis,
+            replay.name,
+            replay.seed,
+            replay.seq,
+            replay.head,
+            replay.boot,
+            replay.checkpoints,
+        ) = fields
         replay.kernel = state and _kernel_of(state, flash.frozen)
         if error:
             raise error.with_traceback(None)
@@ -372,7 +437,12 @@ def _state_of(it):
     kept = _Kept()
     arena = it.arena
     kept.config, kept.bytes, kept.touched, kept.dirty, kept.root = (
-        it.config(), bytes(arena.bytes), bytes(arena.touched), list(arena.dirty), it.tree.root)
+        it.config(),
+        bytes(arena.bytes),
+        bytes(arena.touched),
+        list(arena.dirty),
+        it.tree.root,
+    )
     kept.shared = None
     return kept
 

@@ -1,4 +1,5 @@
-"""The search for a history that breaks a promise: breadth first, the rarest shapes first, and dives by chance, by turns."""
+"""The search for a history that breaks a promise: breadth first, the rarest shapes first, and dives
+by chance, by turns."""
 
 import collections
 import gc
@@ -19,11 +20,13 @@ QUICK = 6000  # states in which a plan must show its fault
 
 
 class Plan(NamedTuple):
-    """A search in a part of a world that is small enough to be searched whole, in the order of boots: what one fault needs, and no more.
+    """A search in a part of a world that is small enough to be searched whole, in the order of
+    boots: what one fault needs, and no more.
 
-    starts: numbers of starts. scripts: what is done in each boot; a cut may come at any program or erase of it, and all that a cut
-    leaves is checked. kinds: for each boot but the last, a pattern of the cuts that are gone on from. fails: [(number of the
-    operation, how)]. rots: whether bits flip."""
+    starts: numbers of starts. scripts: what is done in each boot; a cut may come at any program or
+        erase of it, and all that a cut
+    leaves is checked. kinds: for each boot but the last, a pattern of the cuts that are gone on
+    from. fails: [(number of the operation, how)]. rots: whether bits flip."""
 
     starts: tuple
     scripts: tuple
@@ -40,7 +43,19 @@ class Entry(NamedTuple):
     left: list
 
 
-OPERATIONS = ("put", "put", "put", "group", "snapshot", "pull", "acknowledge", "step", "delete", "frames", "checkpoint")
+OPERATIONS = (
+    "put",
+    "put",
+    "put",
+    "group",
+    "snapshot",
+    "pull",
+    "acknowledge",
+    "step",
+    "delete",
+    "frames",
+    "checkpoint",
+)
 MOST_BOOTS = 8
 KEPT = 30000  # states of a number of boots that are gone on from
 FAILURES = ("half", "wrong", "whole", "dies")
@@ -80,7 +95,8 @@ class Explorer:
         self.rare = []  # a heap of the same, the rarest shape first
 
     def run(self, seconds, most_states=1 << 40):
-        """Explore for that long: by turns the first of the states with the fewest boots, the one of the rarest shape, and any one."""
+        """Explore for that long: by turns the first of the states with the fewest boots, the one of
+        the rarest shape, and any one."""
         until = time.monotonic() + seconds
         for i, state in enumerate(self.starts):
             name = state.name()
@@ -89,8 +105,13 @@ class Explorer:
                 self.origin[name] = i
                 self.keep(name, state._replace(boots=0), 0)
         signal.signal(signal.SIGALRM, _hangs)
-        gc.set_threshold(50000, 20, 1 << 30)  # what is kept is kept: to look through all of it again takes ever longer
-        while time.monotonic() < until and len(self.violations) < self.stop_at and len(self.seen) < most_states:
+        # what is kept is kept: to look through all of it again takes ever longer
+        gc.set_threshold(50000, 20, 1 << 30)
+        while (
+            time.monotonic() < until
+            and len(self.violations) < self.stop_at
+            and len(self.seen) < most_states
+        ):
             signal.alarm(HANG_S)
             if self.chance.random() < self.dives:
                 self.dive()
@@ -125,11 +146,16 @@ class Explorer:
                         if self.violations or len(self.seen) > most_states:
                             return self
             if boot < len(plan.kinds):
-                level = [(name, state) for name, state, what in self.kept if re.search(plan.kinds[boot], what)]
+                level = [
+                    (name, state)
+                    for name, state, what in self.kept
+                    if re.search(plan.kinds[boot], what)
+                ]
         return self
 
     def dive(self):
-        """Go down one history by chance, to MOST_BOOTS boots: what is rare stands deep, and breadth comes there late."""
+        """Go down one history by chance, to MOST_BOOTS boots: what is rare stands deep, and breadth
+        comes there late."""
         chance = self.chance
         i = chance.randrange(len(self.starts))
         state = self.starts[i]._replace(boots=0)
@@ -163,14 +189,29 @@ class Explorer:
             except Cut:
                 pass
             except (Exception, Breach) as e:
-                allowed = (QuipuError,) if session.flash.failed else (Damage, NotFound) if state.rots == LENIENT else ()
+                allowed = (
+                    (QuipuError,)
+                    if session.flash.failed
+                    else (Damage, NotFound)
+                    if state.rots == LENIENT
+                    else ()
+                )
                 if isinstance(e, Violation) or not isinstance(e, allowed):
                     self.violation(name, Step(tuple(session.done), reading, fail, None), e)
                 return
-            if fail is not None and not session.flash.failed:  # it never came to that: the same without
-                session.children = [(key[:2] + (None,) + key[3:], child) for key, child in session.children]
-            marked = [each for each in session.children if each[1].marks and each[1].marks != state.marks]
-            key, child = chance.choice(marked if marked and chance.random() < (0.85 if storm else 0.5) else session.children)
+            # it never came to that: the same without
+            if fail is not None and not session.flash.failed:
+                session.children = [
+                    (key[:2] + (None,) + key[3:], child) for key, child in session.children
+                ]
+            marked = [
+                each for each in session.children if each[1].marks and each[1].marks != state.marks
+            ]
+            key, child = chance.choice(
+                marked
+                if marked and chance.random() < (0.85 if storm else 0.5)
+                else session.children
+            )
             name, state = self.go(name, Step(*key), child)
             if state is None:
                 return
@@ -209,9 +250,19 @@ class Explorer:
 
     def keep(self, name, state, rank):
         """Remember a state to go on from, and all that may be done from it."""
-        if state.boots >= MOST_BOOTS or len(self.levels) > state.boots and len(self.levels[state.boots]) >= KEPT:
+        if (
+            state.boots >= MOST_BOOTS
+            or len(self.levels) > state.boots
+            and len(self.levels[state.boots]) >= KEPT
+        ):
             return
-        left = list(self.choices(len(readings(state)), state.fails < self.fails, self.rots and not state.rots and not state.fails))
+        left = list(
+            self.choices(
+                len(readings(state)),
+                state.fails < self.fails,
+                self.rots and not state.rots and not state.fails,
+            )
+        )
         self.chance.shuffle(left)
         entry = Entry(name, state, left)
         while len(self.levels) <= state.boots:
@@ -221,9 +272,14 @@ class Explorer:
 
     @staticmethod
     def choices(ways, fail, rot):
-        """Return what may be done from a state: (script, reading, whether something fails), and () for a flipped bit."""
-        out = [(script, reading, failing) for reading in range(ways) for script in SCRIPTS
-               for failing in ((False, True, True) if fail else (False,))]
+        """Return what may be done from a state: (script, reading, whether something fails), and ()
+        for a flipped bit."""
+        out = [
+            (script, reading, failing)
+            for reading in range(ways)
+            for script in SCRIPTS
+            for failing in ((False, True, True) if fail else (False,))
+        ]
         return out + [()] * 3 if rot else out
 
     def go_on(self, entry):
@@ -255,7 +311,13 @@ class Explorer:
         try:
             session.run(script)
         except (Exception, Breach) as e:
-            allowed = (QuipuError,) if session.flash.failed else (Damage, NotFound) if state.rots == LENIENT else ()
+            allowed = (
+                (QuipuError,)
+                if session.flash.failed
+                else (Damage, NotFound)
+                if state.rots == LENIENT
+                else ()
+            )
             if isinstance(e, Violation) or not isinstance(e, allowed):
                 self.violation(name, Step(tuple(session.done), reading, fail, None), e)
         for key, child in session.children:
@@ -306,13 +368,24 @@ class Explorer:
 
 def as_test(world_name, start, history, what, fault=None):
     """Return a history as Python code."""
-    patched = ["    putback.put_back(putback.named(%r), monkeypatch.setattr)" % fault] if fault else []
-    lines = ["def test_history(%s):" % ("monkeypatch" if fault else ""), '    """%s"""' % what.replace('"', "'"),
-             '    world = explore.WORLDS["%s"]' % world_name,
-             "    state = explore.starts(world, %d)[%d]._replace(boots=0)" % (STARTS, start), *patched]
+    patched = (
+        ["    putback.put_back(putback.named(%r), monkeypatch.setattr)" % fault] if fault else []
+    )
+    lines = [
+        "def test_history(%s):" % ("monkeypatch" if fault else ""),
+        '    """%s"""' % what.replace('"', "'"),
+        '    world = explore.WORLDS["%s"]' % world_name,
+        "    state = explore.starts(world, %d)[%d]._replace(boots=0)" % (STARTS, start),
+        *patched,
+    ]
     for each in history:
-        lines.append("    state = explore.follow(world, state, explore.Step(%r, %r, %r, %r))" % tuple(each))
+        lines.append(
+            "    state = explore.follow(world, state, explore.Step(%r, %r, %r, %r))" % tuple(each)
+        )
     if not history or history[-1].what is not None:
-        lines += ["    explore.verify(world, state)", "    for reading in explore.readings(state):",
-                  "        explore.drain(world, state, reading)"]
+        lines += [
+            "    explore.verify(world, state)",
+            "    for reading in explore.readings(state):",
+            "        explore.drain(world, state, reading)",
+        ]
     return "\n".join(lines)

@@ -1,4 +1,5 @@
-"""One boot of a history and the operations after it, and what must hold of it: nothing promised is gone. Chooses nothing."""
+"""One boot of a history and the operations after it, and what must hold of it: nothing promised is
+gone. Chooses nothing."""
 
 import traceback
 import zlib
@@ -13,7 +14,17 @@ from shared_kernel.run import HEADER
 from shared_kernel.snapshot import HEADER as SNAPSHOT_HEADER
 from shared_kernel.store import Store, command
 
-from .flash import LENIENT, STRICT, Cut, Flash, State, Violation, overlaid, torn_erases, torn_programs
+from .flash import (
+    LENIENT,
+    STRICT,
+    Cut,
+    Flash,
+    State,
+    Violation,
+    overlaid,
+    torn_erases,
+    torn_programs,
+)
 
 FIRST_WORD = 9  # of a snapshot's arena that is not its configuration
 TURNS = 8  # boots of a flash that reads by turns, until one finds all that is owed
@@ -28,8 +39,9 @@ SCRIPTS = (
 
 
 class Session:
-    """One boot from a state and the operations after it. `children` collects the states that cuts, and powering off, leave:
-    [(what happened, State)]. at: None, or the only program or erase (by its number) that is cut: the session ends there."""
+    """One boot from a state and the operations after it. `children` collects the states that cuts,
+    and powering off, leave: [(what happened, State)]. at: None, or the only program or erase (by
+    its number) that is cut: the session ends there."""
 
     def __init__(self, world, state, reading, fail=None, collect=True, at=None):
         self.at = at
@@ -68,26 +80,61 @@ class Session:
                 marks = [each for each in flash.marks if each[0] // flash.sector != address]
                 if mark:
                     marks.append(mark)
-                self._add("cut in operation %d, erase of sector %d: %s" % (number, address, name), sectors, marks,
-                          flash.weak | {address}, owed, before.cuts + 1, fails)
+                self._add(
+                    "cut in operation %d, erase of sector %d: %s" % (number, address, name),
+                    sectors,
+                    marks,
+                    flash.weak | {address},
+                    owed,
+                    before.cuts + 1,
+                    fails,
+                )
             return
         i, at = divmod(address, flash.sector)
         old = base[i]
         for name, left, mark in torn_programs(flash, address, data):
             sectors = list(base)
             sectors[i] = old[:at] + left + old[at + len(left) :]
-            self._add("cut in operation %d, program at 0x%x: %s" % (number, address, name), sectors,
-                      flash.marks + [mark] if mark else flash.marks, flash.weak, owed, before.cuts + 1, fails)
+            self._add(
+                "cut in operation %d, program at 0x%x: %s" % (number, address, name),
+                sectors,
+                flash.marks + [mark] if mark else flash.marks,
+                flash.weak,
+                owed,
+                before.cuts + 1,
+                fails,
+            )
 
     def _add(self, what, sectors, marks, weak, owed, cuts, fails):
-        self.children.append(((tuple(self.done), self.flash.reading, self.fail, what),
-                              State(tuple(sectors), tuple(marks[-MARKS:]), frozenset(weak), frozenset(self.flash.dead), owed,
-                                    self.state.boots + 1, cuts, fails, self.state.rots)))
+        self.children.append(
+            (
+                (tuple(self.done), self.flash.reading, self.fail, what),
+                State(
+                    tuple(sectors),
+                    tuple(marks[-MARKS:]),
+                    frozenset(weak),
+                    frozenset(self.flash.dead),
+                    owed,
+                    self.state.boots + 1,
+                    cuts,
+                    fails,
+                    self.state.rots,
+                ),
+            )
+        )
 
     def off(self):
         """Power off between two operations."""
         flash = self.flash
-        self._add("off", flash.truth, flash.marks, flash.weak, self.owed, self.state.cuts, self.state.fails + (1 if flash.failed else 0))
+        self._add(
+            "off",
+            flash.truth,
+            flash.marks,
+            flash.weak,
+            self.owed,
+            self.state.cuts,
+            self.state.fails + (1 if flash.failed else 0),
+        )
 
     def run(self, script):
         for operation in script:
@@ -110,7 +157,12 @@ class Session:
                 if store.name is None:
                     store.configure(self.world.config, bytes(range(16)), "t", self.world.policy)
             elif operation == "group":
-                got = store.execute([(PUT, frames.put(b"a", value[:2]), None), (PUT, frames.put(b"b", value[:3]), None)])
+                got = store.execute(
+                    [
+                        (PUT, frames.put(b"a", value[:2]), None),
+                        (PUT, frames.put(b"b", value[:3]), None),
+                    ]
+                )
                 if not all(isinstance(each, int) for each in got):
                     return
             elif operation == "frames":
@@ -132,13 +184,15 @@ class Session:
                 store.log_only(frames.CHECKPOINT, b"")
         except (LogFull, FlashError):
             return
-        except Refused:  # the pool is full, or what is to be deleted is not there: this too is an answer
+        except Refused:
+            # the pool is full, or what is to be deleted is not there: this too is an answer
             return
         self.owed = owed._replace(seq=store.seq, head=store.head)
 
     def insert_frames(self):
-        """Insert a record whose metadata is two whole frames of this log, of the insert's own seq and of the one after it, each where
-        a program unit begins; a put where the records are all taken."""
+        """Insert a record whose metadata is two whole frames of this log, of the insert's own seq
+        and of the one after it, each where a program unit begins; a put where the records are all
+        taken."""
         store = self.store
         config = self.world.config
         if store.kernel.records.live() == config[1] or config[5] < 64 or not store.booted:
@@ -158,7 +212,11 @@ class Session:
         owed = self.owed
         for _ in range(40):
             try:
-                data = bytes(store.read_frames(owed.host_seq + 1, owed.host_head if owed.host_seq >= 0 else bytes(32)))
+                data = bytes(
+                    store.read_frames(
+                        owed.host_seq + 1, owed.host_head if owed.host_seq >= 0 else bytes(32)
+                    )
+                )
             except NotFound:
                 if self.world.policy == frames.OVERWRITE:
                     first = store.first()
@@ -166,7 +224,9 @@ class Session:
                     continue
                 if store.damage and self.state.rots == LENIENT:
                     return
-                raise Violation("the host has frames up to seq %d, but those after it are gone" % owed.host_seq) from None
+                raise Violation(
+                    "the host has frames up to seq %d, but those after it are gone" % owed.host_seq
+                ) from None
             if not data:
                 return
             at = 0
@@ -175,7 +235,9 @@ class Session:
                 seq = owed.host_seq + 1
                 if int.from_bytes(data[at + 4 : at + 8], "little") != seq:
                     raise Violation("a pull at seq %d gives another frame" % seq)
-                owed = owed._replace(host_seq=seq, host_head=primitives.hash(owed.host_head + data[at:end]))
+                owed = owed._replace(
+                    host_seq=seq, host_head=primitives.hash(owed.host_head + data[at:end])
+                )
                 at = end
             self.owed = owed
 
@@ -188,14 +250,15 @@ def _now():
     return 0
 
 
-# -- what must hold ----------------------------------------------------------------------------------------------------------------
+# -- what must hold --------------------------------------------------------------------------------
 
 
 _heads, _ticks = {}, {}  # what was read of a run, by the bytes of its sector
 
 
 def _of_its_run(memory, read, store, seq):
-    """Return read(store, seq), which depends on the newest run of the log that begins at seq + 1 or before."""
+    """Return read(store, seq), which depends on the newest run of the log that begins at seq + 1 or
+    before."""
     cells, region = store.region.flash.cells, store.region
     if cells is None:
         return read(store, seq)
@@ -211,7 +274,8 @@ def _of_its_run(memory, read, store, seq):
 
 
 def head_at(store, seq):
-    """Return the chain head at seq, as the store's log has it; None if it does not reach back or on so far."""
+    """Return the chain head at seq, as the store's log has it; None if it does not reach back or on
+    so far."""
     if seq == store.seq:
         return store.head
     if seq > store.seq:
@@ -265,7 +329,10 @@ def check(world, state, store):
     if store.seq > owed.seq and last_tick(store) & 0x80000000:
         raise Violation("the log ends within a group, at seq %d" % store.seq)
     first = store.first().first
-    for what, seq, head in (("acknowledged", owed.seq, owed.head), ("pulled", owed.host_seq, owed.host_head)):
+    for what, seq, head in (
+        ("acknowledged", owed.seq, owed.head),
+        ("pulled", owed.host_seq, owed.host_head),
+    ):
         if seq < 0 or seq + 1 < first:
             continue
         if seq > store.seq:
@@ -277,7 +344,10 @@ def check(world, state, store):
         if found != head and store.region.flash.reading != 2:
             raise Violation("seq %d was %s with another chain head" % (seq, what))
     if world.policy == frames.STOP and first > owed.host_seq + 1:
-        raise Violation("frames from seq %d on are not on the host, but gone: the log begins at %d" % (owed.host_seq + 1, first))
+        raise Violation(
+            "frames from seq %d on are not on the host, but gone: the log begins at %d"
+            % (owed.host_seq + 1, first)
+        )
 
 
 def drain(world, state, reading):
@@ -316,17 +386,27 @@ def shape(store):
     found = store.found
     if store.kernel is None or found is None:
         return (store.kernel is None,)
-    return (len(found.order), len(found.pile), found.intact, len(found.unknown), found.skipped > 0, found.last - found.certain,
-            found.proved, tuple([each is not None for each in found.slots]), store.free_sectors() if store.damage is None else -1,
-            len(store.bad), found.end % store.region.sector // 64)
+    return (
+        len(found.order),
+        len(found.pile),
+        found.intact,
+        len(found.unknown),
+        found.skipped > 0,
+        found.last - found.certain,
+        found.proved,
+        tuple([each is not None for each in found.slots]),
+        store.free_sectors() if store.damage is None else -1,
+        len(store.bad),
+        found.end % store.region.sector // 64,
+    )
 
 
-# -- histories ---------------------------------------------------------------------------------------------------------------------
+# -- histories -------------------------------------------------------------------------------------
 
 
 class Step(NamedTuple):
-    """One boot of a history: the operations done, how marked units read, the failure (number of the operation, how) or None,
-    and what ended it; None: nothing did, it was carried out to the end."""
+    """One boot of a history: the operations done, how marked units read, the failure (number of the
+    operation, how) or None, and what ended it; None: nothing did, it was carried out to the end."""
 
     done: tuple
     reading: int
@@ -350,7 +430,8 @@ def follow(world, state, step):
 
 
 def readings(state):
-    """Return the ways in which the marked units of a state may read: as before, as after, and of one state in four by turns."""
+    """Return the ways in which the marked units of a state may read: as before, as after, and of
+    one state in four by turns."""
     if not state.marks:
         return (0,)
     return (0, 1, 2) if state.name() & 3 == 0 else (0, 1)
@@ -358,13 +439,19 @@ def readings(state):
 
 def as_read(world, state, reading):
     """Return the sectors of a state as they read."""
-    return tuple(overlaid(state.sectors, state.marks, world.sector, 1 + reading)) if state.marks else state.sectors
+    return (
+        tuple(overlaid(state.sectors, state.marks, world.sector, 1 + reading))
+        if state.marks
+        else state.sectors
+    )
 
 
 def verify(world, state, known=None):
-    """Check a state, however its marked units read; return its shape. Violation if it does not hold what it owes.
+    """Check a state, however its marked units read; return its shape. Violation if it does not hold
+    what it owes.
 
-    known: {what was read and owed: shape}, of the boots that have been checked: a boot writes nothing, so it depends on no more."""
+    known: {what was read and owed: shape}, of the boots that have been checked: a boot writes
+        nothing, so it depends on no more."""
     for reading in readings(state):
         key = cells = None
         if known is not None and reading != 2:
@@ -375,7 +462,8 @@ def verify(world, state, known=None):
                 continue
         flash = Flash(world, state, reading, cells)
         try:
-            for left in range(TURNS if reading == 2 else 1, 0, -1):  # what reads by turns may read as damage once
+            # what reads by turns may read as damage once
+            for left in range(TURNS if reading == 2 else 1, 0, -1):
                 try:
                     store = mount(flash)
                     check(world, state, store)
@@ -394,8 +482,9 @@ def verify(world, state, known=None):
 
 
 def rotten(world, state):
-    """Return the states with one flip: strict, in a copy of a run's or a snapshot's header, or in one of two snapshots that the log
-    names; lenient, in both copies of the newest run's header, or in a frame that later ones follow."""
+    """Return the states with one flip: strict, in a copy of a run's or a snapshot's header, or in
+    one of two snapshots that the log names; lenient, in both copies of the newest run's header, or
+    in a frame that later ones follow."""
     out = []
 
     def flip(places, rots):
@@ -405,7 +494,9 @@ def rotten(world, state):
         out.append(state._replace(sectors=tuple(sectors), rots=rots))
 
     def fits(data, at, size):
-        return len(data) >= at + size and zlib.crc32(data[at : at + size - 4]) == int.from_bytes(data[at + size - 4 : at + size], "little")
+        return len(data) >= at + size and zlib.crc32(data[at : at + size - 4]) == int.from_bytes(
+            data[at + size - 4 : at + size], "little"
+        )
 
     for i, data in enumerate(state.sectors):
         for magic, size in ((b"\x52", HEADER), (b"QSNP", SNAPSHOT_HEADER)):
@@ -435,5 +526,11 @@ def rotten(world, state):
 
 
 def named(e):
-    where = [each for each in traceback.extract_tb(e.__traceback__) if "shared_kernel" in each.filename]
-    return "%s: %s%s" % (type(e).__name__, e, " (%s:%d)" % (Path(where[-1].filename).name, where[-1].lineno) if where else "")
+    where = [
+        each for each in traceback.extract_tb(e.__traceback__) if "shared_kernel" in each.filename
+    ]
+    return "%s: %s%s" % (
+        type(e).__name__,
+        e,
+        " (%s:%d)" % (Path(where[-1].filename).name, where[-1].lineno) if where else "",
+    )

@@ -1,12 +1,22 @@
-"""States along fault-free lives, from which histories start: what a store has after some turns of its ring, with several habits."""
-
+"""States along fault-free lives, from which histories start: what a store has after some turns of
+its ring, with several habits."""
 
 from .flash import Owed, State
 from .session import Session
 
 
 def blank(world):
-    return State((b"\xff" * world.sector,) * world.sectors, (), frozenset(), frozenset(), Owed(-1, bytes(32), -1, bytes(32)), 0, 0, 0, 0)
+    return State(
+        (b"\xff" * world.sector,) * world.sectors,
+        (),
+        frozenset(),
+        frozenset(),
+        Owed(-1, bytes(32), -1, bytes(32)),
+        0,
+        0,
+        0,
+        0,
+    )
 
 
 HABITS = (  # of fault-free lives: what is done once in so many groups
@@ -50,5 +60,14 @@ def blank_configured(world):
     """Return the state right after a genesis."""
     session = Session(world, blank(world), 0, collect=False)
     session.store.configure(world.config, bytes(range(16)), "t", world.policy)
-    return State(tuple(session.flash.truth), (), frozenset(), frozenset(),
-                 session.owed._replace(seq=session.store.seq, head=session.store.head), 1, 0, 0, 0)
+    return State(
+        tuple(session.flash.truth),
+        (),
+        frozenset(),
+        frozenset(),
+        session.owed._replace(seq=session.store.seq, head=session.store.head),
+        1,
+        0,
+        0,
+        0,
+    )

@@ -1,4 +1,5 @@
-"""Frames as bytes: one after the other, each with a length, a CRC and its place in the chain. Knows no file's folder and no meaning."""
+"""Frames as bytes: one after the other, each with a length, a CRC and its place in the chain. Knows
+no file's folder and no meaning."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,7 +17,8 @@ _BLOCK = 1 << 20  # bytes read together; more than the longest frame
 
 
 class Chain:
-    """Frames checked for version, seq, CRC and order, without their meaning. seq, head: of the last one.
+    """Frames checked for version, seq, CRC and order, without their meaning. seq, head: of the last
+    one.
 
     name: the log's; None if the first frame is a genesis, which gives it.
     """
@@ -28,7 +30,8 @@ class Chain:
         self.head = head
 
     def step(self, frame: "Buffer") -> None:
-        """Take the next whole frame (bytes or memoryview); Mismatch, and nothing changed, if it is not the next one."""
+        """Take the next whole frame (bytes or memoryview); Mismatch, and nothing changed, if it is
+        not the next one."""
         seq = self.seq + 1
         end = len(frame) - 4
         if frame[0] != VERSION:
@@ -48,8 +51,8 @@ class Chain:
 
 
 def whole(data: "Buffer", at: int = 0) -> Iterator[tuple[int, int]]:
-    """Yield (its first byte, the byte after it) of each frame in data from byte `at` on, by the lengths they claim; stop before one that
-    data cuts off."""
+    """Yield (its first byte, the byte after it) of each frame in data from byte `at` on, by the
+    lengths they claim; stop before one that data cuts off."""
     end = len(data)
     while end - at >= OVERHEAD:
         after = at + length_at(data, at)
@@ -60,10 +63,12 @@ def whole(data: "Buffer", at: int = 0) -> Iterator[tuple[int, int]]:
 
 
 def split(path: Path, place: int = 0, kind: Any = memoryview) -> Iterator[tuple[int, Any]]:
-    """Yield (offset, frame) for each frame of a file from byte `place` on, as `whole` finds them. kind: memoryview, or bytes."""
+    """Yield (offset, frame) for each frame of a file from byte `place` on, as `whole` finds them.
+    kind: memoryview, or bytes."""
     with path.open("rb") as file:
         file.seek(place)
-        data, at, base = b"", 0, place  # data[at:] is to be looked at; base is the offset of data[0]
+        # data[at:] is to be looked at; base is the offset of data[0]
+        data, at, base = b"", 0, place
         while more := file.read(_BLOCK):
             data, base, at = data[at:] + more, base + at, 0
             view = kind(data)
@@ -77,16 +82,24 @@ def split(path: Path, place: int = 0, kind: Any = memoryview) -> Iterator[tuple[
 
 
 def whole_frames(data: bytes) -> Iterable[memoryview]:
-    """Yield the frames that a FRAMES answer consists of; LinkError if it does not consist of whole frames."""
+    """Yield the frames that a FRAMES answer consists of; LinkError if it does not consist of whole
+    frames."""
     view = memoryview(data)
     after = 0
     for first, after in whole(data):
         yield view[first:after]
     if after < len(data):
-        raise LinkError(f"the board sent {len(data)} bytes that are not whole frames: the frame at byte {after} is cut off")
+        raise LinkError(
+            f"the board sent {len(data)} bytes that are not whole frames: the frame at byte "
+            f"{after} is cut off"
+        )
 
 
 def claims(frame: bytes, limit: int, seq: int) -> bool:
-    """Return whether bytes could be the torn beginning of the frame `seq`, which has at most `limit` bytes."""
-    return (frame[0] == VERSION and (len(frame) < 4 or len(frame) < length_at(frame, 0) <= limit)
-            and (len(frame) < 8 or u32(frame, 4) == seq))
+    """Return whether bytes could be the torn beginning of the frame `seq`, which has at most
+    `limit` bytes."""
+    return (
+        frame[0] == VERSION
+        and (len(frame) < 4 or len(frame) < length_at(frame, 0) <= limit)
+        and (len(frame) < 8 or u32(frame, 4) == seq)
+    )

@@ -1,4 +1,5 @@
-"""An archive: one board's log and snapshots as files in a folder. Knows files and the chain of frames, not their meaning.
+"""An archive: one board's log and snapshots as files in a folder. Knows files and the chain of
+frames, not their meaning.
 
   archive.json            {"format": 1, "log": name, "identity": board, "segments": [{"first": seq, "head": head before it}]}
   frames/0000000000.log   whole frames one after the other, from the seq in the file's name; a new file after a gap, and for what
@@ -7,8 +8,8 @@
   index.sqlite            made from the frames, where it is wanted (past/index.py); nothing here reads it
   note.json               what the board said at the end of the last complete sync: {"seq", "head", "root", "time", "check"}
 
-JSON files change by writing another and renaming it, so they are old or new, never half. Frames are only ever appended.
-"""
+JSON files change by writing another and renaming it, so they are old or new, never half. Frames are
+only ever appended."""
 
 import contextlib
 import errno
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 FORMAT = 1
-_MARK_EVERY = 1024  # frames between two marks of a scan: 10 ms of a chain, and 100 KiB of memory for a million frames
+# frames between two marks of a scan: 10 ms of a chain, and 100 KiB of memory for a million frames
+_MARK_EVERY = 1024
 _NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
@@ -41,7 +43,8 @@ class Segment(NamedTuple):
 
 
 class Note(NamedTuple):
-    """What the board said at the end of the last complete sync. time: ms since 1970 by the laptop's clock."""
+    """What the board said at the end of the last complete sync. time: ms since 1970 by the laptop's
+    clock."""
 
     seq: int
     head: bytes
@@ -58,8 +61,8 @@ class Mark(NamedTuple):
 
 
 class Run(NamedTuple):
-    """The whole frames of a segment. last: seq of the last one, first - 1 if there is none; marks: before the first frame, before
-    every 1024th, and after the last."""
+    """The whole frames of a segment. last: seq of the last one, first - 1 if there is none; marks:
+    before the first frame, before every 1024th, and after the last."""
 
     segment: Segment
     last: int
@@ -67,8 +70,9 @@ class Run(NamedTuple):
 
 
 class Scan(NamedTuple):
-    """What `Archive.scan` found. runs: one for each segment; chain: after the last whole frame; size: bytes of the last segment
-    that hold whole frames; excess: bytes after them, of a sync that broke off; problem: what is wrong with them, if they are more
+    """What `Archive.scan` found. runs: one for each segment; chain: after the last whole frame;
+    size: bytes of the last segment that hold whole frames; excess: bytes after them, of a sync that
+        broke off; problem: what is wrong with them, if they are more
     than a torn frame; mean: bytes of a frame, on average (0 if there is none)."""
 
     runs: list[Run]
@@ -80,8 +84,9 @@ class Scan(NamedTuple):
 
 
 class Archive:
-    """An archive that exists. ArchiveError if there is none at `path`; ArchiveDamage if its archive.json is not what it
-    should be. log: the log's name; identity: the board as text; segments: oldest first."""
+    """An archive that exists. ArchiveError if there is none at `path`; ArchiveDamage if its
+    archive.json is not what it should be. log: the log's name; identity: the board as text;
+    segments: oldest first."""
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = Path(path)
@@ -89,12 +94,22 @@ class Archive:
         try:
             text = (self.path / "archive.json").read_bytes()
         except (FileNotFoundError, NotADirectoryError):
-            raise ArchiveError(f"{self.path} is no archive: it has no archive.json (`quipu sync` makes one)") from None
+            raise ArchiveError(
+                f"{self.path} is no archive: it has no archive.json (`quipu sync` makes one)"
+            ) from None
         self.log, self.identity, self.segments = self._facts(text)
 
     @classmethod
-    def create(cls, path: str | os.PathLike[str], log: bytes, identity: str, first: int = 0, head: bytes = NO_HEAD) -> "Archive":
-        """Make an archive, without frames yet, and return it. ArchiveError if the folder holds anything else."""
+    def create(
+        cls,
+        path: str | os.PathLike[str],
+        log: bytes,
+        identity: str,
+        first: int = 0,
+        head: bytes = NO_HEAD,
+    ) -> "Archive":
+        """Make an archive, without frames yet, and return it. ArchiveError if the folder holds
+        anything else."""
         path = Path(path)
         cls.need_room(path)
         path.mkdir(parents=True, exist_ok=True)
@@ -108,14 +123,22 @@ class Archive:
 
     @staticmethod
     def need_room(path: Path) -> None:
-        """Raise ArchiveError unless an archive may be made at path: nothing is there, or an empty folder."""
+        """Raise ArchiveError unless an archive may be made at path: nothing is there, or an empty
+        folder."""
         if path.exists() and not path.is_dir():
             raise ArchiveError(f"{path} is a file: an archive is a folder")
         for each in path.rglob("*"):
             # An interrupted creation leaves these, empty; anything else is not ours to write into.
-            ours = each.is_dir() and each.name in ("frames", "snapshots") or each.name == "archive.json.new"
+            ours = (
+                each.is_dir()
+                and each.name in ("frames", "snapshots")
+                or each.name == "archive.json.new"
+            )
             if not ours and not (each.parent.name == "frames" and each.stat().st_size == 0):
-                raise ArchiveError(f"{path} is no archive, and not empty (it holds {each.relative_to(path)}): choose another")
+                raise ArchiveError(
+                    f"{path} is no archive, and not empty (it holds {each.relative_to(path)}): "
+                    f"choose another"
+                )
 
     def __enter__(self) -> "Self":
         return self
@@ -128,32 +151,66 @@ class Archive:
             self._file.close()
             self._file = None
 
-    # -- archive.json -------------------------------------------------------------------------------------------------
+    # -- archive.json ------------------------------------------------------------------------------
 
     def _facts(self, text: bytes) -> tuple[bytes, str, list[Segment]]:
-        facts = self._json("archive.json", text, {"format": int, "log": str, "identity": str, "segments": list})
+        facts = self._json(
+            "archive.json", text, {"format": int, "log": str, "identity": str, "segments": list}
+        )
         if facts["format"] != FORMAT:
-            raise self._damage(0, "archive.json's format", f"{FORMAT}, the one that this version knows", facts["format"])
+            raise self._damage(
+                0,
+                "archive.json's format",
+                f"{FORMAT}, the one that this version knows",
+                facts["format"],
+            )
         segments: list[Segment] = []
         for each in facts["segments"]:
-            if not isinstance(each, dict) or set(each) != {"first", "head"} or not _is_seq(each["first"]):
-                raise self._damage(0, "archive.json's segments", 'each of the form {"first": seq, "head": hex}', each)
+            if (
+                not isinstance(each, dict)
+                or set(each) != {"first", "head"}
+                or not _is_seq(each["first"])
+            ):
+                raise self._damage(
+                    0,
+                    "archive.json's segments",
+                    'each of the form {"first": seq, "head": hex}',
+                    each,
+                )
             if segments and each["first"] <= segments[-1].first:
                 before = segments[-1].first
-                raise self._damage(each["first"], "archive.json's segments", f"a first seq above {before}", each["first"])
-            segments.append(Segment(each["first"], self._hash("archive.json's segment head", each["first"], each["head"])))
+                raise self._damage(
+                    each["first"],
+                    "archive.json's segments",
+                    f"a first seq above {before}",
+                    each["first"],
+                )
+            segments.append(
+                Segment(
+                    each["first"],
+                    self._hash("archive.json's segment head", each["first"], each["head"]),
+                )
+            )
         if not segments:
             raise self._damage(0, "archive.json's segments", "at least one", "none")
         return self._hash("archive.json's log name", 0, facts["log"]), facts["identity"], segments
 
     def _write_facts(self) -> None:
-        _write_json(self.path / "archive.json", {
-            "format": FORMAT, "log": self.log.hex(), "identity": self.identity,
-            "segments": [{"first": each.first, "head": each.head.hex()} for each in self.segments]})
+        _write_json(
+            self.path / "archive.json",
+            {
+                "format": FORMAT,
+                "log": self.log.hex(),
+                "identity": self.identity,
+                "segments": [
+                    {"first": each.first, "head": each.head.hex()} for each in self.segments
+                ],
+            },
+        )
 
     def add_segment(self, first: int, head: bytes) -> Segment:
-        """Begin a new file of frames with seq `first`, empty yet, and return its segment; head: the chain head before it. Frames
-        between it and the one before are declared missing."""
+        """Begin a new file of frames with seq `first`, empty yet, and return its segment; head: the
+        chain head before it. Frames between it and the one before are declared missing."""
         self.close()
         segment = Segment(first, head)
         with _roomy(self.path):
@@ -164,7 +221,8 @@ class Archive:
         return segment
 
     def fill(self, segment: Segment, blocks: Iterable[bytes]) -> None:
-        """Give a segment that has no frames yet all of them, checked by the caller: whole, or not at all."""
+        """Give a segment that has no frames yet all of them, checked by the caller: whole, or not
+        at all."""
         part = self.file(segment).with_suffix(".part")
         with _roomy(self.path), part.open("wb") as file:
             for each in blocks:
@@ -185,7 +243,12 @@ class Archive:
         except ValueError as e:
             raise self._damage(0, name, "JSON", e) from None
         if not isinstance(facts, dict) or set(facts) != set(fields):
-            raise self._damage(0, name, "the fields " + ", ".join(fields), list(facts) if isinstance(facts, dict) else facts)
+            raise self._damage(
+                0,
+                name,
+                "the fields " + ", ".join(fields),
+                list(facts) if isinstance(facts, dict) else facts,
+            )
         for each, kind in fields.items():
             if type(facts[each]) is not kind:
                 raise self._damage(0, f"{name}'s {each}", f"of type {kind.__name__}", facts[each])
@@ -203,19 +266,21 @@ class Archive:
     def _damage(self, seq: int, what: str, expected: object, found: object) -> ArchiveDamage:
         return ArchiveDamage(self.path, seq, what, expected, found)
 
-    # -- frames -------------------------------------------------------------------------------------------------------
+    # -- frames ------------------------------------------------------------------------------------
 
     def file(self, segment: Segment) -> Path:
         """Return the file that holds a segment's frames."""
         return self.path / "frames" / f"{segment.first:010d}.log"
 
     def split(self, segment: Segment, place: int = 0) -> Iterator[tuple[int, memoryview]]:
-        """Yield (offset in its file, frame) of a segment from byte `place` on, by the lengths that the frames claim. Checks
-        nothing."""
+        """Yield (offset in its file, frame) of a segment from byte `place` on, by the lengths that
+        the frames claim. Checks nothing."""
         try:
             yield from split(self.file(segment), place)
         except FileNotFoundError:
-            raise self._damage(segment.first, "frames", f"the file {self.file(segment).name}", "none") from None
+            raise self._damage(
+                segment.first, "frames", f"the file {self.file(segment).name}", "none"
+            ) from None
 
     def size(self, segment: Segment) -> int:
         """Return the bytes of a segment's file, a torn end included."""
@@ -228,29 +293,43 @@ class Archive:
                 yield frame
 
     def undeclared(self) -> Path | None:
-        """Return a file with frames that archive.json does not know, or None. An empty one is what a killed add_segment leaves; what does
-        not bear a segment's name is another program's."""
+        """Return a file with frames that archive.json does not know, or None. An empty one is what
+        a killed add_segment leaves; what does not bear a segment's name is another program's."""
         known = {self.file(each) for each in self.segments}
         here = sorted(each for each in (self.path / "frames").glob("*.log") if _is_numbered(each))
         return next((each for each in here if each not in known and each.stat().st_size), None)
 
     def scan(self) -> Scan:
-        """Check every frame's CRC, seq and place in the chain. ArchiveDamage if the archive is broken at or before the seq of
-        its note; what is broken past that, a sync left behind when it broke off: it counts as excess."""
+        """Check every frame's CRC, seq and place in the chain. ArchiveDamage if the archive is
+        broken at or before the seq of its note; what is broken past that, a sync left behind when
+        it broke off: it counts as excess."""
         note = self.note()
         noted = -1 if note is None else note.seq
         if stranger := self.undeclared():
-            raise self._damage(_number(stranger.stem), "frames", "files that archive.json declares", stranger.name)
+            raise self._damage(
+                _number(stranger.stem), "frames", "files that archive.json declares", stranger.name
+            )
         chain = Chain(self.log, -1, NO_HEAD)
         problem = None
         runs: list[Run] = []
         end = count = total = 0
         for segment in self.segments:
             if segment.first <= chain.seq:
-                raise self._damage(segment.first, "archive.json's segments", f"a first seq above {chain.seq}", segment.first)
-            if segment is not self.segments[0] and end != self.size(self.segments[self.segments.index(segment) - 1]):
-                raise self._damage(chain.seq + 1, "frame", "a whole one", "a torn one, before a later segment")
-            chain = Chain(None if segment.head == NO_HEAD else self.log, segment.first - 1, segment.head)
+                raise self._damage(
+                    segment.first,
+                    "archive.json's segments",
+                    f"a first seq above {chain.seq}",
+                    segment.first,
+                )
+            if segment is not self.segments[0] and end != self.size(
+                self.segments[self.segments.index(segment) - 1]
+            ):
+                raise self._damage(
+                    chain.seq + 1, "frame", "a whole one", "a torn one, before a later segment"
+                )
+            chain = Chain(
+                None if segment.head == NO_HEAD else self.log, segment.first - 1, segment.head
+            )
             end = 0
             marks = [Mark(segment.first, 0, segment.head)]
             try:
@@ -270,21 +349,33 @@ class Archive:
             expected = f"frames up to seq {noted}, which the last sync noted"
             raise self._damage(chain.seq + 1, "frame", expected, "the archive's end")
         if chain.name not in (None, self.log):
-            raise self._damage(0, "archive.json's log name", str(chain.name and chain.name.hex()), self.log.hex())
-        return Scan(runs, chain, end, self.size(self.segments[-1]) - end, problem, total / count if count else 0.0)
+            raise self._damage(
+                0, "archive.json's log name", str(chain.name and chain.name.hex()), self.log.hex()
+            )
+        return Scan(
+            runs,
+            chain,
+            end,
+            self.size(self.segments[-1]) - end,
+            problem,
+            total / count if count else 0.0,
+        )
 
     def append(self, data: bytes | memoryview) -> None:
-        """Append whole frames, checked by the caller, to the last segment. They are durable after `flush`."""
+        """Append whole frames, checked by the caller, to the last segment. They are durable after
+        `flush`."""
         if self._file is None:
             self._file = self.file(self.segments[-1]).open("ab", buffering=0)
-        # Straight to the system: what a killed process or a full disk leaves is a whole run, or a torn end.
+        # Straight to the system: what a killed process or a full disk leaves is a whole run, or a
+        # torn end.
         rest = memoryview(data)
         with _roomy(self.path):
             while rest:
                 rest = rest[self._file.write(rest) :]
 
     def flush(self) -> None:
-        """Return when all frames of the last segment are on the disk, those that an earlier process appended as well."""
+        """Return when all frames of the last segment are on the disk, those that an earlier process
+        appended as well."""
         self.append(b"")
         with _roomy(self.path):
             os.fsync(self._file.fileno())
@@ -298,29 +389,38 @@ class Archive:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the archive for writing; ArchiveError if another process does. See locks for what it keeps out."""
+        """Hold the archive for writing; ArchiveError if another process does. See locks for what it
+        keeps out."""
         lock = locks.take(self.path)
         if lock is None:
-            raise ArchiveError(f"{self.path} is being written by another process: wait until it is done")
+            raise ArchiveError(
+                f"{self.path} is being written by another process: wait until it is done"
+            )
         with lock:
             yield
 
-    # -- snapshots ----------------------------------------------------------------------------------------------------
+    # -- snapshots ---------------------------------------------------------------------------------
 
     def snapshot_file(self, seq: int) -> Path:
         """Return the file of the snapshot after seq."""
         return self.path / "snapshots" / f"{seq:010d}.snap"
 
     def snapshots(self) -> list[int]:
-        """Return the seqs of the snapshots, ascending. A file whose name is no seq is another program's."""
-        return sorted(_number(each.stem) for each in (self.path / "snapshots").glob("*.snap") if _is_numbered(each))
+        """Return the seqs of the snapshots, ascending. A file whose name is no seq is another
+        program's."""
+        return sorted(
+            _number(each.stem)
+            for each in (self.path / "snapshots").glob("*.snap")
+            if _is_numbered(each)
+        )
 
     def snapshot(self, seq: int) -> bytes:
         """Return a snapshot's bytes: header and arena, unchecked."""
         return self.snapshot_file(seq).read_bytes()
 
     def partial(self, seq: int, header: bytes) -> bytes:
-        """Return what a broken pull left of the snapshot that begins with header, perhaps nothing; other leftovers go."""
+        """Return what a broken pull left of the snapshot that begins with header, perhaps nothing;
+        other leftovers go."""
         for each in (self.path / "snapshots").glob("*.part"):
             data = each.read_bytes()
             if each == self._part(seq) and data[: len(header)] == header:
@@ -345,24 +445,37 @@ class Archive:
         with _roomy(self.path):
             _write(self._part(seq), self.snapshot_file(seq), data)
 
-    # -- the note -----------------------------------------------------------------------------------------------------
+    # -- the note ----------------------------------------------------------------------------------
 
     def note(self) -> Note | None:
-        """Return the note of the last complete sync, None before the first one. ArchiveDamage if it was altered."""
+        """Return the note of the last complete sync, None before the first one. ArchiveDamage if it
+        was altered."""
         try:
             text = (self.path / "note.json").read_bytes()
         except FileNotFoundError:
             return None
-        facts = self._json("note.json", text, {"seq": int, "head": str, "root": str, "time": int, "check": str})
-        note = Note(facts["seq"], self._hash("note.json's head", 0, facts["head"]),
-                    self._hash("note.json's root", 0, facts["root"]), facts["time"])
+        facts = self._json(
+            "note.json", text, {"seq": int, "head": str, "root": str, "time": int, "check": str}
+        )
+        note = Note(
+            facts["seq"],
+            self._hash("note.json's head", 0, facts["head"]),
+            self._hash("note.json's root", 0, facts["root"]),
+            facts["time"],
+        )
         if facts["check"] != _check(note):
             raise self._damage(0, "note.json's check", _check(note), facts["check"])
         return note
 
     def write_note(self, note: Note) -> None:
         """Say that everything up to note.seq is here and safe."""
-        facts = {"seq": note.seq, "head": note.head.hex(), "root": note.root.hex(), "time": note.time, "check": _check(note)}
+        facts = {
+            "seq": note.seq,
+            "head": note.head.hex(),
+            "root": note.root.hex(),
+            "time": note.time,
+            "check": _check(note),
+        }
         with _roomy(self.path):
             _write_json(self.path / "note.json", facts)
 
@@ -375,13 +488,19 @@ def _roomy(path: Path) -> Iterator[None]:
     except OSError as e:
         if e.errno not in _NO_ROOM:
             raise
-        raise ArchiveError(f"{path} cannot be written: {os.strerror(e.errno)}. It is valid as far as it goes: make room, then "
-                           "sync again") from None
+        raise ArchiveError(
+            f"{path} cannot be written: {os.strerror(e.errno)}. It is valid as far as it goes: "
+            f"make room, then "
+            "sync again"
+        ) from None
 
 
 def _check(note: Note) -> str:
-    """Return a CRC-32 over the note: nothing else in an archive would show that its time was altered."""
-    return f"{zlib.crc32(f'{note.seq} {note.head.hex()} {note.root.hex()} {note.time}'.encode()):08x}"
+    """Return a CRC-32 over the note: nothing else in an archive would show that its time was
+    altered."""
+    return (
+        f"{zlib.crc32(f'{note.seq} {note.head.hex()} {note.root.hex()} {note.time}'.encode()):08x}"
+    )
 
 
 def _is_seq(value: Any) -> bool:
@@ -421,5 +540,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-

@@ -1,4 +1,5 @@
-"""A frame as a record: the fields that every type has, read from its bytes in one place. Checks nothing; knows no payload."""
+"""A frame as a record: the fields that every type has, read from its bytes in one place. Checks
+nothing; knows no payload."""
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,9 +14,10 @@ if TYPE_CHECKING:
 class Frame(NamedTuple):
     """A whole frame taken apart.
 
-    data: all of its bytes. kind: its type, without the bit that says that it has a token. seq: its sequence number. tick: ms since the
-    last boot or clock frame. start, end: where the payload stands in data, past the token if there is one.
-    """
+    data: all of its bytes. kind: its type, without the bit that says that it has a token. seq: its
+        sequence number. tick: ms since the
+    last boot or clock frame. start, end: where the payload stands in data, past the token if there
+    is one."""
 
     data: Any
     kind: int
@@ -41,7 +43,8 @@ class Frame(NamedTuple):
 
 
 def kind_and_payload(data: "Buffer") -> tuple[int, int, int]:
-    """Return a whole frame's type without the bit for a token, and where its payload starts and ends: for loops over very many frames."""
+    """Return a whole frame's type without the bit for a token, and where its payload starts and
+    ends: for loops over very many frames."""
     kind = data[1]
     if kind & TOKEN:
         return kind & ~TOKEN, HEADER + TOKEN_BYTES, len(data) - 4

@@ -1,8 +1,10 @@
-"""Verification by several processes: one archive in parts from snapshot to snapshot, or many archives. Compares nothing itself.
+"""Verification by several processes: one archive in parts from snapshot to snapshot, or many
+archives. Compares nothing itself.
 
-A part begins with the state of a snapshot and ends at the next chosen one, which it must arrive at: root, chain head, boot number,
-every byte of the arena. By induction from the genesis, parts that all arrive prove what one pass proves; where one does not, the
-first of them has the verdict and what came after it does not count. So the verdict never depends on how many processes there were.
+A part begins with the state of a snapshot and ends at the next chosen one, which it must arrive at:
+root, chain head, boot number, every byte of the arena. By induction from the genesis, parts that
+all arrive prove what one pass proves; where one does not, the first of them has the verdict and
+what came after it does not count. So the verdict never depends on how many processes there were.
 """
 
 import json
@@ -22,8 +24,8 @@ from shared_kernel import batch
 from shared_kernel.errors import FormatError, Mismatch
 from shared_kernel.replay import Replay
 
-# A process takes about 0.15 s to begin. Meanwhile this one replays so many bytes, and it takes so many more than each of the
-# others. A log that is not several times as long is not worth a process.
+# A process takes about 0.15 s to begin. Meanwhile this one replays so many bytes, and it takes so
+# many more than each of the others. A log that is not several times as long is not worth a process.
 _LATE = (8 if kernels.kind == "compiled" else 2) << 20
 _WORTH_IT = 4 * _LATE
 _BLOCK = 1 << 24
@@ -32,16 +34,19 @@ _LISTS = ("gaps", "cuts")
 
 
 class Start(NamedTuple):
-    """Where a part begins: after the snapshot of seq, at `offset` in the file of segment number `segment`."""
+    """Where a part begins: after the snapshot of seq, at `offset` in the file of segment number
+    `segment`."""
 
     seq: int
     segment: int
     offset: int
 
 
-def replayed(archive: Archive, verdict: Verdict, jobs: int | None, origins: Archives = ()) -> Replay:
-    """Replay an archive to its end in `jobs` processes, this one among them, and fill in the verdict; return the Replay, or
-    raise what parted."""
+def replayed(
+    archive: Archive, verdict: Verdict, jobs: int | None, origins: Archives = ()
+) -> Replay:
+    """Replay an archive to its end in `jobs` processes, this one among them, and fill in the
+    verdict; return the Replay, or raise what parted."""
     if jobs is not None and jobs < 1:
         raise UsageError(f"jobs must be at least 1, not {jobs}")
     if jobs is None:
@@ -51,21 +56,36 @@ def replayed(archive: Archive, verdict: Verdict, jobs: int | None, origins: Arch
     if not starts:
         return Pass(archive, verdict, origins).run()
     with ThreadPoolExecutor(len(starts)) as pool:
-        paths = [os.path.abspath(each.path if isinstance(each, Archive) else each) for each in origins]
-        others = [pool.submit(child, {"archive": str(archive.path.absolute()), "start": start, "until": end.seq, "origins": paths})
-                  for start, end in zip([None, *starts], starts)]
+        paths = [
+            os.path.abspath(each.path if isinstance(each, Archive) else each) for each in origins
+        ]
+        others = [
+            pool.submit(
+                child,
+                {
+                    "archive": str(archive.path.absolute()),
+                    "start": start,
+                    "until": end.seq,
+                    "origins": paths,
+                },
+            )
+            for start, end in zip([None, *starts], starts)
+        ]
         last, error, replay = Verdict(), None, None
         try:
             work = Pass(archive, last)
             work.start_from(*starts[-1])
             replay = work.run()
-        except (Mismatch, ArchiveDamage, FormatError) as e:  # FormatError: the part before it says so too, as of its end
+        except (Mismatch, ArchiveDamage, FormatError) as e:
+            # FormatError: the part before it says so too, as of its end
             error = e
         parts = [each.result() for each in others]
     for part in parts:
         _merge(verdict, part)
         if part["first_divergence"]:
-            raise Mismatch(*[part["first_divergence"][each] for each in ("seq", "what", "expected", "found")])
+            raise Mismatch(
+                *[part["first_divergence"][each] for each in ("seq", "what", "expected", "found")]
+            )
     _merge(verdict, vars(last))
     if error:
         raise error
@@ -87,11 +107,12 @@ def _merge(verdict: Verdict, part: dict[str, Any]) -> None:
 
 
 def plan(archive: Archive, jobs: int) -> list[Start]:
-    """Return up to jobs - 1 snapshots from which parts begin that take about equally long; none if nothing can be shared. Of a
-    long log the last part, of this process, is longer by what it replays before the others begin.
+    """Return up to jobs - 1 snapshots from which parts begin that take about equally long; none if
+    nothing can be shared. Of a long log the last part, of this process, is longer by what it
+    replays before the others begin.
 
-    It goes by the lengths that frames claim. Where those are wrong, the part before notices, and what follows does not count.
-    """
+    It goes by the lengths that frames claim. Where those are wrong, the part before notices, and
+    what follows does not count."""
     try:
         wanted = archive.snapshots()
     except ArchiveDamage:  # one pass says what it is
@@ -128,8 +149,8 @@ def plan(archive: Archive, jobs: int) -> list[Start]:
 
 
 def part(order: dict[str, Any]) -> dict[str, Any]:
-    """Replay one part: {"archive", "start": [seq, segment, offset] or None, "until": seq of the snapshot that ends it, "origins":
-    paths}; return its verdict as plain data."""
+    """Replay one part: {"archive", "start": [seq, segment, offset] or None, "until": seq of the
+    snapshot that ends it, "origins": paths}; return its verdict as plain data."""
     verdict = Verdict()
     try:
         work = Pass(Archive(order["archive"]), verdict, order.get("origins", ()))
@@ -138,7 +159,8 @@ def part(order: dict[str, Any]) -> dict[str, Any]:
         work.run(order["until"])
     except (Mismatch, ArchiveDamage) as e:
         parted(verdict, e)
-    except FormatError as e:  # of the snapshot that it starts from: the part before says so, as of its end
+    except FormatError as e:
+        # of the snapshot that it starts from: the part before says so, as of its end
         parted(verdict, Mismatch(order["start"][0], "snapshot", "a whole one", str(e)))
     return verdict.as_dict()
 
@@ -151,9 +173,18 @@ def cores() -> int:
 def child(order: dict[str, Any]) -> dict[str, Any]:
     """Have another process do a part or an archive; return its verdict."""
     path = os.pathsep.join(each for each in sys.path if each)
-    done = subprocess.run([sys.executable, "-c", "from quipu.archive import worker; worker.main()"], input=json.dumps(order),
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path})
+    done = subprocess.run(
+        [sys.executable, "-c", "from quipu.archive import worker; worker.main()"],
+        input=json.dumps(order),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
     if done.returncode:
-        raise RuntimeError(f"a process that verifies {order} ended with {done.returncode}: {done.stderr.strip()[-2000:]}")
+        raise RuntimeError(
+            f"a process that verifies {order} ended with {done.returncode}: "
+            f"{done.stderr.strip()[-2000:]}"
+        )
     verdict: dict[str, Any] = json.loads(done.stdout)
     return verdict

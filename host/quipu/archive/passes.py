@@ -1,9 +1,10 @@
-"""One pass over an archive: every frame applied to a state of our own, and compared on the way. Changes nothing.
+"""One pass over an archive: every frame applied to a state of our own, and compared on the way.
+Changes nothing.
 
-Compared are CRCs, chain, checkpoints, boot frames, snapshots, the note of the last sync. A snapshot must hold, byte for byte, the arena
-that the replay has there, so a replay from it goes on as this one does. That is also what lets several processes share the work
-(parallel.py): each starts from a snapshot that the one before it must arrive at.
-"""
+Compared are CRCs, chain, checkpoints, boot frames, snapshots, the note of the last sync. A snapshot
+must hold, byte for byte, the arena that the replay has there, so a replay from it goes on as this
+one does. That is also what lets several processes share the work (parallel.py): each starts from a
+snapshot that the one before it must arrive at."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -25,18 +26,22 @@ from shared_kernel.kernel import Kernel, u32
 from shared_kernel.replay import Replay
 
 _BLOCK = 1 << 20  # bytes read together; more than the longest frame
-_SKIPPED_AT = HEADER + 36  # in a boot frame: how many bytes of the flash a power cut had voided before it
+# in a boot frame: how many bytes of the flash a power cut had voided before it
+_SKIPPED_AT = HEADER + 36
 
 
 def replay_to(archive: Archive | str | os.PathLike[str], at: int | None = None) -> Replay:
-    """Return the Replay after frame `at` (None: the last one) of an archive: its kernel, seq, head. Checked on the way as verify
-    does, up to there: Mismatch or ArchiveDamage says where it parts. UsageError if the archive does not hold `at`."""
+    """Return the Replay after frame `at` (None: the last one) of an archive: its kernel, seq, head.
+    Checked on the way as verify does, up to there: Mismatch or ArchiveDamage says where it parts.
+    UsageError if the archive does not hold `at`."""
     if not isinstance(archive, Archive):
         archive = Archive(archive)
     replay = Pass(archive, Verdict()).run(at)
     if replay.kernel is None or at is not None and replay.seq != at:
-        raise UsageError(f"{archive.path} holds no state for seq {at}: its frames are seq "
-                         + ", ".join(f"{first} to {last}" for first, last in _spans(archive)))
+        raise UsageError(
+            f"{archive.path} holds no state for seq {at}: its frames are seq "
+            + ", ".join(f"{first} to {last}" for first, last in _spans(archive))
+        )
     return replay
 
 
@@ -45,20 +50,31 @@ def state(archive: Archive | str | os.PathLike[str], at: int | None = None) -> K
     return replay_to(archive, at).kernel
 
 
-def check(named: Origin, config: Sequence[int], seq: int, origins: Archives) -> tuple[Kernel, Archive] | None:
-    """Replay the archive that a continuation names, and compare what its genesis (of `seq`) says of it. Return the state that it
-    begins with, and that archive; None if the archive is not among origins. Mismatch if they part."""
+def check(
+    named: Origin, config: Sequence[int], seq: int, origins: Archives
+) -> tuple[Kernel, Archive] | None:
+    """Replay the archive that a continuation names, and compare what its genesis (of `seq`) says of
+    it. Return the state that it begins with, and that archive; None if the archive is not among
+    origins. Mismatch if they part."""
     archive = origin.find(named.log, origins)
     if archive is None:
         return None
     try:
         replay = replay_to(archive, named.seq)
     except UsageError as error:
-        raise Mismatch(seq, "origin", f"an archive that holds seq {named.seq} of log {named.log.hex()}", str(error)) from None
+        raise Mismatch(
+            seq,
+            "origin",
+            f"an archive that holds seq {named.seq} of log {named.log.hex()}",
+            str(error),
+        ) from None
     same = replay.kernel.config() == tuple(config)
     kernel = replay.kernel if same else origin.under(archive, config, named.seq, origins)
-    for what, expected, found in (("chain head", replay.head, named.head), ("state root", replay.kernel.root(), named.root),
-                                  ("base root", kernel.root(), named.base)):
+    for what, expected, found in (
+        ("chain head", replay.head, named.head),
+        ("state root", replay.kernel.root(), named.root),
+        ("base root", kernel.root(), named.base),
+    ):
         if expected != found:
             raise Mismatch(seq, f"{what} of the origin", expected.hex(), found.hex())
     return kernel, archive
@@ -83,7 +99,8 @@ def _finish(verdict: Verdict, replay: Replay) -> None:
 
 
 class Pass:
-    """One pass over an archive, from its first frame or (`start_from`) a snapshot's. verdict: filled in on the way."""
+    """One pass over an archive, from its first frame or (`start_from`) a snapshot's. verdict:
+    filled in on the way."""
 
     def __init__(self, archive: Archive, verdict: Verdict, origins: Archives = ()):
         self.archive = archive
@@ -92,26 +109,30 @@ class Pass:
         verdict.board, verdict.log = archive.identity, archive.log.hex()
         self.note = archive.note()
         self.replay = Replay()  # from the genesis, or after a gap from a snapshot
-        self.chain: Chain | None = None  # instead, after a gap, until a snapshot stands in for what is missing
+        # instead, after a gap, until a snapshot stands in for what is missing
+        self.chain: Chain | None = None
         self.snapshots = archive.snapshots()
         self.first = 0  # the segment to begin with,
         self.offset = 0  # and where in its file
         verdict.note = self.note.seq if self.note else None
 
     def start_from(self, seq: int, segment: int, offset: int) -> None:
-        """Begin after the snapshot of seq, at `offset` in the file of segment number `segment`, taking the snapshot's word for
-        what it is. FormatError if it cannot be loaded."""
+        """Begin after the snapshot of seq, at `offset` in the file of segment number `segment`,
+        taking the snapshot's word for what it is. FormatError if it cannot be loaded."""
         header, kernel = snapshot_file.load(self.archive.snapshot(seq))
         self.replay.start_from(kernel, header.name, seq, header.head, header.boot)
         self.snapshots = [each for each in self.snapshots if each > seq]
         self.first, self.offset = segment, offset
 
     def run(self, until: int | None = None) -> Replay:
-        """Replay to the end, or to the frame `until`; return the replay. Mismatch where it parts."""
+        """Replay to the end, or to the frame `until`; return the replay. Mismatch where it
+        parts."""
         archive = self.archive
         try:
             if stranger := archive.undeclared():
-                raise ArchiveDamage(archive.path, 0, "frames", "files that archive.json declares", stranger.name)
+                raise ArchiveDamage(
+                    archive.path, 0, "frames", "files that archive.json declares", stranger.name
+                )
             for segment in archive.segments[self.first :]:
                 if until is not None and segment.first > until:
                     return self.replay
@@ -128,10 +149,16 @@ class Pass:
         return self.replay
 
     def _is_unbegun(self, segment: Segment) -> bool:
-        """Return whether a segment has no frame because a pull broke off between a gap and what follows it."""
+        """Return whether a segment has no frame because a pull broke off between a gap and what
+        follows it."""
         file = self.archive.file(segment)
-        return (segment is not self.archive.segments[0] and file.exists() and not file.stat().st_size
-                and not (self.note and self.note.seq >= segment.first) and not any(each >= segment.first - 1 for each in self.snapshots))
+        return (
+            segment is not self.archive.segments[0]
+            and file.exists()
+            and not file.stat().st_size
+            and not (self.note and self.note.seq >= segment.first)
+            and not any(each >= segment.first - 1 for each in self.snapshots)
+        )
 
     def _at(self) -> int:
         """Return the seq of the last frame, first - 1 at a segment's beginning, -1 at the log's."""
@@ -147,16 +174,28 @@ class Pass:
                 return
         else:
             if segment.first <= last:
-                raise Mismatch(segment.first, "archive.json's segments", f"a first seq above {last}", segment.first)
+                raise Mismatch(
+                    segment.first,
+                    "archive.json's segments",
+                    f"a first seq above {last}",
+                    segment.first,
+                )
             if segment.first == last + 1:
                 head = self.chain.head if self.chain else self.replay.head
                 if segment.head != head:
-                    raise Mismatch(segment.first, "archive.json's segment head", head.hex(), segment.head.hex())
+                    raise Mismatch(
+                        segment.first, "archive.json's segment head", head.hex(), segment.head.hex()
+                    )
                 return
         self.verdict.gaps.append([last + 1, segment.first - 1])
         self.verdict.verdict = GAP
         if self.snapshots and self.snapshots[0] < segment.first - 1:
-            raise Mismatch(self.snapshots[0], "snapshot", "one of a frame in the archive", "one from a declared gap")
+            raise Mismatch(
+                self.snapshots[0],
+                "snapshot",
+                "one of a frame in the archive",
+                "one from a declared gap",
+            )
         self.chain = Chain(self.archive.log, segment.first - 1, segment.head)
         if self.snapshots[:1] == [segment.first - 1]:
             self._snapshot(segment.first - 1, segment.head)
@@ -186,7 +225,9 @@ class Pass:
                         if at == at_first:
                             break
                         if data[last + 1] == BOOT and u32(data, last + _SKIPPED_AT):
-                            verdict.cuts.append({"seq": seq, "bytes": u32(data, last + _SKIPPED_AT)})
+                            verdict.cuts.append(
+                                {"seq": seq, "bytes": u32(data, last + _SKIPPED_AT)}
+                            )
                         if seq == stop:
                             self._stop(seq)
                             if seq == until:
@@ -194,7 +235,9 @@ class Pass:
                             stop = self._next_stop(seq, until)
         except FileNotFoundError:
             name = self.archive.file(segment).name
-            raise ArchiveDamage(self.archive.path, segment.first, "frames", f"the file {name}", "none") from None
+            raise ArchiveDamage(
+                self.archive.path, segment.first, "frames", f"the file {name}", "none"
+            ) from None
         finally:
             verdict.frames += seq - before
             verdict.log_bytes += end - start
@@ -211,7 +254,8 @@ class Pass:
         return min(stops, default=None)
 
     def _take(self, data: bytes, at: int, stop: int | None) -> tuple[int, int]:
-        """Take whole frames of data from `at` on, as batch.run does: not beyond the frame `stop`, a boot frame or a genesis."""
+        """Take whole frames of data from `at` on, as batch.run does: not beyond the frame `stop`, a
+        boot frame or a genesis."""
         if self.chain is None and self.replay.seq is not None:
             return batch.run(self.replay, data, at, -1 if stop is None else stop)
         step = self.chain.step if self.chain else self._genesis
@@ -228,7 +272,10 @@ class Pass:
         first = archive.segments[0].first
         expected: object
         found: object
-        for what, expected, found in (("sequence number", first, u32(frame, 4)), ("frame version", VERSION, frame[0])):
+        for what, expected, found in (
+            ("sequence number", first, u32(frame, 4)),
+            ("frame version", VERSION, frame[0]),
+        ):
             if expected != found:
                 raise Mismatch(first, what, expected, found)
         continued = origin.named(frame)
@@ -236,19 +283,28 @@ class Pass:
             return
         replay.step(frame)
         assert replay.genesis is not None  # for that was the frame
-        for what, expected, found in (("log name", replay.name.hex(), archive.log.hex()),
-                                      ("identity", replay.genesis.identity, archive.identity)):
+        for what, expected, found in (
+            ("log name", replay.name.hex(), archive.log.hex()),
+            ("identity", replay.genesis.identity, archive.identity),
+        ):
             if expected != found:
                 raise Mismatch(first, f"archive.json's {what}", expected, found)
 
     def _given(self, frame: memoryview, named: Origin) -> bool:
-        """Take the state that a continuation begins with, from the archive of the log it names or from this one's snapshot. Without
-        either the frames are only chained until there is a snapshot; return False, then."""
+        """Take the state that a continuation begins with, from the archive of the log it names or
+        from this one's snapshot. Without either the frames are only chained until there is a
+        snapshot; return False, then."""
         archive, verdict, seq = self.archive, self.verdict, u32(frame, 4)
         if seq != named.seq + 1:
             raise Mismatch(seq, "genesis seq", named.seq + 1, seq)
-        verdict.origin = {"log": named.log.hex(), "seq": named.seq, "head": named.head.hex(), "root": named.root.hex(),
-                          "base": named.base.hex(), "archive": None}
+        verdict.origin = {
+            "log": named.log.hex(),
+            "seq": named.seq,
+            "head": named.head.hex(),
+            "root": named.root.hex(),
+            "base": named.base.hex(),
+            "archive": None,
+        }
         config = Genesis(taken_apart(frame).payload).config
         found = check(named, config, seq, self.origins)
         if found:
@@ -259,7 +315,9 @@ class Pass:
             self.chain = Chain(None, seq - 1, NO_HEAD)
             self.chain.step(frame)
             if self.chain.name != archive.log:
-                raise Mismatch(seq, "archive.json's log name", self.chain.head.hex(), archive.log.hex())
+                raise Mismatch(
+                    seq, "archive.json's log name", self.chain.head.hex(), archive.log.hex()
+                )
             verdict.gaps.append([0, named.seq])
             verdict.verdict = GAP
         return self.replay.kernel is not None
@@ -271,16 +329,20 @@ class Pass:
         if note and note.seq == seq:
             if self.chain:
                 raise self._no_base(seq)
-            for what, expected, found in (("chain head", self.replay.head, note.head),
-                                          ("state root", self.replay.kernel.root(), note.root)):
+            for what, expected, found in (
+                ("chain head", self.replay.head, note.head),
+                ("state root", self.replay.kernel.root(), note.root),
+            ):
                 if expected != found:
-                    raise Mismatch(seq, f"{what} in the note of the last sync", expected.hex(), found.hex())
+                    raise Mismatch(
+                        seq, f"{what} in the note of the last sync", expected.hex(), found.hex()
+                    )
 
     @staticmethod
     def _no_base(seq: int) -> Mismatch:
         return Mismatch(seq, "snapshot", "one to go on from after the gap", "none")
 
-    # -- snapshots ----------------------------------------------------------------------------------------------------
+    # -- snapshots ---------------------------------------------------------------------------------
 
     def _snapshot(self, seq: int, head: bytes) -> None:
         """Compare the snapshot after seq with the replay, or take it as the state after a gap."""
@@ -290,10 +352,16 @@ class Pass:
         except FormatError as e:
             raise Mismatch(seq, "snapshot", "a whole one", str(e)) from None
         replay = self.replay
-        pairs: list[tuple[str, Any, Any]] = [("seq", seq, header.seq), ("log name", self.archive.log.hex(), header.name.hex()),
-                                             ("chain head", head.hex(), header.head.hex())]
+        pairs: list[tuple[str, Any, Any]] = [
+            ("seq", seq, header.seq),
+            ("log name", self.archive.log.hex(), header.name.hex()),
+            ("chain head", head.hex(), header.head.hex()),
+        ]
         if not self.chain:
-            pairs += [("boot number", replay.boot, header.boot), ("state root", replay.kernel.root().hex(), header.root.hex())]
+            pairs += [
+                ("boot number", replay.boot, header.boot),
+                ("state root", replay.kernel.root().hex(), header.root.hex()),
+            ]
         for what, expected, found in pairs:
             if expected != found:
                 raise Mismatch(seq, f"snapshot's {what}", expected, found)
@@ -304,10 +372,11 @@ class Pass:
             replay.start_from(kernel, header.name, seq, header.head, header.boot)
             self.chain = None
 
-    # -- ends ---------------------------------------------------------------------------------------------------------
+    # -- ends --------------------------------------------------------------------------------------
 
     def _torn(self, segment: Segment, seq: int, end: int) -> None:
-        """What stands in a file after its last whole frame can only be what a sync that broke off left at the very end."""
+        """What stands in a file after its last whole frame can only be what a sync that broke off
+        left at the very end."""
         excess = self.archive.size(segment) - end
         if not excess:
             return
@@ -315,7 +384,9 @@ class Pass:
             file.seek(end)
             rest = file.read(OVERHEAD)
         kernel = self.replay.kernel
-        limit = max(LARGEST_GENESIS, largest_frame(kernel.config())) if kernel else OVERHEAD + 0xFFFF
+        limit = (
+            max(LARGEST_GENESIS, largest_frame(kernel.config())) if kernel else OVERHEAD + 0xFFFF
+        )
         noted = self.note and seq < self.note.seq
         if noted or segment is not self.archive.segments[-1] or not claims(rest, limit, seq + 1):
             raise Mismatch(seq + 1, "frame", "a whole one", f"{excess} bytes that are none")
@@ -327,9 +398,22 @@ class Pass:
         if seq < first:
             raise Mismatch(first, "first frame", "a genesis", "an archive without frames")
         if self.note and self.note.seq > seq:
-            raise Mismatch(seq + 1, "frame", f"frames up to seq {self.note.seq}, which the last sync noted", "the archive's end")
-        if self.note and (self.note.seq < first or any(low <= self.note.seq <= high for low, high in self.verdict.gaps)):
-            raise Mismatch(self.note.seq, "note of the last sync", "one of a frame in the archive", f"seq {self.note.seq}")
+            raise Mismatch(
+                seq + 1,
+                "frame",
+                f"frames up to seq {self.note.seq}, which the last sync noted",
+                "the archive's end",
+            )
+        if self.note and (
+            self.note.seq < first
+            or any(low <= self.note.seq <= high for low, high in self.verdict.gaps)
+        ):
+            raise Mismatch(
+                self.note.seq,
+                "note of the last sync",
+                "one of a frame in the archive",
+                f"seq {self.note.seq}",
+            )
         if self.snapshots:
             expected = f"frames up to seq {self.snapshots[0]}, of which there is a snapshot"
             raise Mismatch(seq + 1, "frame", expected, "the archive's end")

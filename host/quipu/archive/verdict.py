@@ -11,16 +11,20 @@ MATCH, GAP, MISMATCH = "match", "gap", "mismatch"
 
 @dataclass
 class Verdict:
-    """What a verification found. Hashes are hexadecimal; of a mismatch, all but first_divergence is as of the last frame
-    that agreed.
+    """What a verification found. Hashes are hexadecimal; of a mismatch, all but first_divergence is
+    as of the last frame that agreed.
 
-    verdict: "match", "gap" (frames that archive.json declares missing, all others agree) or "mismatch"; first_divergence:
-    None, or {seq, what, expected, found}; frames, log_bytes: replayed; checkpoints, snapshots: compared; boots: of the board;
-    seq, chain_head, state_root: at the archive's end; note: seq of the last complete sync, None if there was none; gaps:
-    [first, last] seq missing; cuts: {seq, bytes} that power cuts left on the flash; torn: bytes of an unfinished frame at
-    the end; live: None, or the board's {seq, head, root, damage} and how many frames it is `ahead` of the archive; origin: None, or
-    of a log that continues another one what its genesis names, {log, seq, head, root, base}, and the `archive` that was found to
-    agree with all of it, None if it was not given: then nothing before this log's genesis was checked.
+    verdict: "match", "gap" (frames that archive.json declares missing, all others agree) or
+        "mismatch"; first_divergence:
+    None, or {seq, what, expected, found}; frames, log_bytes: replayed; checkpoints, snapshots:
+    compared; boots: of the board;
+    seq, chain_head, state_root: at the archive's end; note: seq of the last complete sync, None if
+        there was none; gaps:
+    [first, last] seq missing; cuts: {seq, bytes} that power cuts left on the flash; torn: bytes of
+    an unfinished frame at the end; live: None, or the board's {seq, head, root, damage} and how
+    many frames it is `ahead` of the archive; origin: None, or of a log that continues another one
+    what its genesis names, {log, seq, head, root, base}, and the `archive` that was found to agree
+    with all of it, None if it was not given: then nothing before this log's genesis was checked.
     """
 
     verdict: str = MATCH
@@ -58,7 +62,12 @@ class Verdict:
 def parted(verdict: Verdict, e: Mismatch | ArchiveDamage) -> None:
     """Make a verdict "mismatch"."""
     verdict.verdict = MISMATCH
-    verdict.first_divergence = {"seq": e.seq, "what": e.what, "expected": _plain(e.expected), "found": _plain(e.found)}
+    verdict.first_divergence = {
+        "seq": e.seq,
+        "what": e.what,
+        "expected": _plain(e.expected),
+        "found": _plain(e.found),
+    }
 
 
 def _plain(value: object) -> object:

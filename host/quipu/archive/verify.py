@@ -1,5 +1,5 @@
-"""Proof by replay: an archive's frames in, a verdict out. Changes no file, and nothing on a live board, which may write its boot frame
-before it is read.
+"""Proof by replay: an archive's frames in, a verdict out. Changes no file, and nothing on a live
+board, which may write its boot frame before it is read.
 
 How one pass replays and compares is in passes.py, how several processes share it in parallel.py.
 """
@@ -17,19 +17,31 @@ from quipu.errors import ArchiveDamage, ArchiveError, UsageError
 from shared_kernel.errors import Mismatch
 
 
-def verify(archive: Archive | str | os.PathLike[str], board: Live | None = None, expect_root: str | bytes | None = None,
-           expect_head: str | bytes | None = None, allow_gap: bool = False, jobs: int | None = None,
-           origins: Archives = ()) -> Verdict:
+def verify(
+    archive: Archive | str | os.PathLike[str],
+    board: Live | None = None,
+    expect_root: str | bytes | None = None,
+    expect_head: str | bytes | None = None,
+    allow_gap: bool = False,
+    jobs: int | None = None,
+    origins: Archives = (),
+) -> Verdict:
     """Replay an archive and return the verdict.
 
-    board: a live board whose log must go on from the archive's (what it has beyond is pulled and replayed, not kept).
-    expect_root, expect_head: 32 bytes or 64 hexadecimal digits known from elsewhere, of the archive's end. jobs: processes that
-    share the work (None: as many as there are cores, if the log is long enough to be worth it); the verdict is the same. origins:
-    archives, among them perhaps that of the log which this one continues: it is replayed too, up to where this one begins.
-    ArchiveError if there is no archive; every other fault of it is a verdict.
+    board: a live board whose log must go on from the archive's (what it has beyond is pulled and
+        replayed, not kept).
+    expect_root, expect_head: 32 bytes or 64 hexadecimal digits known from elsewhere, of the
+        archive's end. jobs: processes that
+    share the work (None: as many as there are cores, if the log is long enough to be worth it); the
+    verdict is the same. origins: archives, among them perhaps that of the log which this one
+    continues: it is replayed too, up to where this one begins. ArchiveError if there is no archive;
+        every other fault of it is a verdict.
     """
     verdict = Verdict(allow_gap=allow_gap)
-    expected = [("state root known from elsewhere", _hash(expect_root)), ("chain head known from elsewhere", _hash(expect_head))]
+    expected = [
+        ("state root known from elsewhere", _hash(expect_root)),
+        ("chain head known from elsewhere", _hash(expect_head)),
+    ]
     try:
         if not isinstance(archive, Archive):
             archive = Archive(archive)
@@ -50,25 +62,43 @@ def verify(archive: Archive | str | os.PathLike[str], board: Live | None = None,
 
 
 def _is_unbegun(archive: Archive) -> bool:
-    """Return whether an archive holds nothing yet, as after a first sync that broke off at once: nothing of it can have been altered."""
-    return not (archive.note() or archive.snapshots() or archive.undeclared()
-                or any(not archive.file(each).exists() or archive.size(each) for each in archive.segments))
+    """Return whether an archive holds nothing yet, as after a first sync that broke off at once:
+    nothing of it can have been altered."""
+    return not (
+        archive.note()
+        or archive.snapshots()
+        or archive.undeclared()
+        or any(not archive.file(each).exists() or archive.size(each) for each in archive.segments)
+    )
 
 
-def many(archives: Sequence[str | os.PathLike[str]], allow_gap: bool = False, jobs: int | None = None) -> list[Verdict]:
-    """Return the verdict of each archive, in their order. Several are shared out whole, one is shared out in parts.
+def many(
+    archives: Sequence[str | os.PathLike[str]], allow_gap: bool = False, jobs: int | None = None
+) -> list[Verdict]:
+    """Return the verdict of each archive, in their order. Several are shared out whole, one is
+    shared out in parts.
 
-    jobs: processes at once (None: as many as there are cores). ArchiveError if one of them is no archive.
+    jobs: processes at once (None: as many as there are cores). ArchiveError if one of them is no
+        archive.
     """
     if len(archives) == 1 or jobs == 1:
         return [verify(each, allow_gap=allow_gap, jobs=jobs) for each in archives]
     for each in archives:
         if not os.path.exists(os.path.join(each, "archive.json")):
-            raise ArchiveError(f"{os.fspath(each)} is no archive: it has no archive.json (`quipu sync` makes one)")
+            raise ArchiveError(
+                f"{os.fspath(each)} is no archive: it has no archive.json (`quipu sync` makes one)"
+            )
     with ThreadPoolExecutor(min(len(archives), jobs or parallel.cores())) as pool:
-        found = pool.map(parallel.child, [{"verify": os.path.abspath(each), "allow_gap": allow_gap} for each in archives])
-        return [Verdict(**{**each, "allow_gap": allow_gap}) for each in
-                ({name: value for name, value in one.items() if name != "exit_code"} for one in found)]
+        found = pool.map(
+            parallel.child,
+            [{"verify": os.path.abspath(each), "allow_gap": allow_gap} for each in archives],
+        )
+        return [
+            Verdict(**{**each, "allow_gap": allow_gap})
+            for each in (
+                {name: value for name, value in one.items() if name != "exit_code"} for one in found
+            )
+        ]
 
 
 def _hash(known: str | bytes | None) -> bytes | None:

@@ -1,4 +1,5 @@
-"""What another process does of a verification: its order on standard input, the verdict on standard output. See parallel.child."""
+"""What another process does of a verification: its order on standard input, the verdict on standard
+output. See parallel.child."""
 
 import json
 import sys
@@ -8,7 +9,8 @@ from quipu.archive.verify import verify
 
 
 def main() -> None:
-    """Do what stands on standard input, and print the verdict: the other side of `parallel.child`."""
+    """Do what stands on standard input, and print the verdict: the other side of
+    `parallel.child`."""
     order = json.load(sys.stdin)
     if "verify" in order:
         print(json.dumps(verify(order["verify"], allow_gap=order["allow_gap"], jobs=1).as_dict()))

@@ -1,4 +1,5 @@
-"""A live board on a serial port: the link, the verbs, pulling its log, watching it, restoring and migrating it."""
+"""A live board on a serial port: the link, the verbs, pulling its log, watching it, restoring and
+migrating it."""
 
 from quipu import moved
 

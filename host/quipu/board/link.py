@@ -1,9 +1,10 @@
-"""The laptop's half of the link: requests out, answers in, the application's own output kept apart. Knows no log.
+"""The laptop's half of the link: requests out, answers in, the application's own output kept apart.
+Knows no log.
 
-The framing is shared_kernel/link.py's. One request is in flight at a time. A request that changes nothing is repeated when
-its answer fails to come, within a limit; any other is the caller's to decide (`repeat=False`). On a noisy line long answers
-are fetched in pieces (`piece`), whose size follows what gets through.
-"""
+The framing is shared_kernel/link.py's. One request is in flight at a time. A request that changes
+nothing is repeated when its answer fails to come, within a limit; any other is the caller's to
+decide (`repeat=False`). On a noisy line long answers are fetched in pieces (`piece`), whose size
+follows what gets through."""
 
 import binascii
 import contextlib
@@ -27,7 +28,8 @@ _POLL_S = 0.02  # how long one read of the port waits
 _STALL_S = 0.5  # a silence inside an answer that long means that bytes of it were lost
 _FIRST_WAIT_S = 1.0  # for an answer before a request is repeated; doubled each time
 _ARRIVING_S = 6.0  # what the longest answer takes at 115200 baud
-_ATTEMPTS = 8  # of one request: damage is noticed at once, so that waiting alone would not bound them
+# of one request: damage is noticed at once, so that waiting alone would not bound them
+_ATTEMPTS = 8
 _GREETING_S = 0.4  # how long a first request may take before the REPL is looked for
 _PROMPT_S = 1.0
 _START_S = 120.0  # how long a board may take to recover its log
@@ -43,7 +45,8 @@ _HINT = 16  # bytes that came without an answer and may have been one
 _MIXED = 8  # answers in a row that changed while their pieces were fetched
 # Answers of more than some ten bytes, to requests that change nothing.
 _LONG_ANSWERS = (requests.INFO, requests.FRAMES, requests.SNAPSHOT, requests.LOG_LAYOUT)
-_NOTHING = requests.PART, bytes(8)  # what any board answers shortly, if only with an error: it ends what was sent in parts before
+# what any board answers shortly, if only with an error: it ends what was sent in parts before
+_NOTHING = requests.PART, bytes(8)
 _BANNER = re.compile(rb"MicroPython (\S+)[^\r\n]*\r\n(?:[^\r\n]*\r\n)?>>> $")
 
 
@@ -56,20 +59,27 @@ class Answer(NamedTuple):
 def encode_request(ident: int, op: int, payload: bytes | bytearray) -> bytes:
     """Return one request as bytes for the wire."""
     body = bytes((ident, op)) + payload
-    return b"\x1e#" + binascii.b2a_base64(body + words_bytes((primitives.crc32(body, 0),)), newline=False) + b"!"
+    return (
+        b"\x1e#"
+        + binascii.b2a_base64(body + words_bytes((primitives.crc32(body, 0),)), newline=False)
+        + b"!"
+    )
 
 
 def parts(op: int, payload: bytes | bytearray, limit: int) -> list[tuple[int, bytes | bytearray]]:
-    """Return (op, payload) of the requests that carry a payload, when one may have `limit` characters between its marks."""
+    """Return (op, payload) of the requests that carry a payload, when one may have `limit`
+    characters between its marks."""
     room = limit // 4 * 3 - 6  # base64 makes 4 characters of 3 bytes; id, op and CRC take 6
     cuts = range(0, max(1, len(payload)), room)
     return [(op if at == cuts[-1] else op | link.MORE, payload[at : at + room]) for at in cuts]
 
 
 class Pieces:
-    """How large the pieces of an answer are that get through a line: halved when one is lost, doubled after some that arrived.
+    """How large the pieces of an answer are that get through a line: halved when one is lost,
+    doubled after some that arrived.
 
-    size: bytes; most: what the board sends at once; wait_s: how long a board takes to answer, on average
+    size: bytes; most: what the board sends at once; wait_s: how long a board takes to answer, on
+        average
     """
 
     def __init__(self) -> None:
@@ -98,7 +108,8 @@ class Pieces:
 class AnswerReader:
     """Takes the bytes that a board sends; gives answers, and hands everything else to `output`.
 
-    asked: ids of requests whose answers may come. Others are no answers: an application prints what it likes, and what
+    asked: ids of requests whose answers may come. Others are no answers: an application prints what
+        it likes, and what
     looks like the head of a long answer would hide the true ones behind it until its end.
     """
 
@@ -121,8 +132,12 @@ class AnswerReader:
             end = self._end(at)
             if end > len(buffer):
                 break
-            if end and primitives.crc32(memoryview(buffer)[at + 2 : end - 4], 0) == u32(buffer, end - 4):
-                answers.append(Answer(buffer[at + 2], buffer[at + 3], bytes(buffer[at + 6 : end - 4])))
+            if end and primitives.crc32(memoryview(buffer)[at + 2 : end - 4], 0) == u32(
+                buffer, end - 4
+            ):
+                answers.append(
+                    Answer(buffer[at + 2], buffer[at + 3], bytes(buffer[at + 6 : end - 4]))
+                )
                 self.asked -= {buffer[at + 2]} - {0}
                 at = end
             else:
@@ -133,10 +148,14 @@ class AnswerReader:
         return answers
 
     def _end(self, at: int) -> int:
-        """Return where the answer that may begin at `at` ends, or some place past the buffer while that is not known; 0 if none
-        begins there."""
+        """Return where the answer that may begin at `at` ends, or some place past the buffer while
+        that is not known; 0 if none begins there."""
         head = self.buffer[at : at + 6]
-        if head[1:2] not in (b"", bytes((link.ANSWER,))) or len(head) > 2 and head[2] not in self.asked:
+        if (
+            head[1:2] not in (b"", bytes((link.ANSWER,)))
+            or len(head) > 2
+            and head[2] not in self.asked
+        ):
             return 0
         return at + 10 + (head[4] | head[5] << 8) if len(head) == 6 else len(self.buffer) + 1
 
@@ -145,7 +164,8 @@ class AnswerReader:
         return len(self.buffer) > 0
 
     def give_up(self) -> list[Answer]:
-        """The rest of what has begun will not come: it was no answer, or lost bytes. Return those that stand behind it."""
+        """The rest of what has begun will not come: it was no answer, or lost bytes. Return those
+        that stand behind it."""
         if not self.buffer:
             return []
         self.damaged += 1
@@ -161,16 +181,26 @@ class AnswerReader:
 class Link:
     """An open port with a Quipu board behind it.
 
-    url: a PORT (serial_port.resolve): /dev/ttyACM0, a pty, socket://host:port, rfc2217://host:port, id:SERIAL, part of a description;
+    url: a PORT (serial_port.resolve): /dev/ttyACM0, a pty, socket://host:port, rfc2217://host:port,
+        id:SERIAL, part of a description;
     then what was opened. timeout: seconds for one
-    answer, repetitions included. output: takes the application's own output; without it the last 64 KiB are in `printed`.
-    serve: where an idle REPL answers instead of an application, start the service there (and end it at close).
+    answer, repetitions included. output: takes the application's own output; without it the last 64
+    KiB are in `printed`.
+    serve: where an idle REPL answers instead of an application, start the service there (and end it
+        at close).
 
-    sent, received: bytes on the wire; printed_bytes: those of them that were the application's; greeting: the answer to the
+    sent, received: bytes on the wire; printed_bytes: those of them that were the application's;
+        greeting: the answer to the
     first INFO request. PortError if the port cannot be opened or no Quipu answers on it.
     """
 
-    def __init__(self, url: str, timeout: float = 10.0, output: Callable[[bytes], None] | None = None, serve: bool = True):
+    def __init__(
+        self,
+        url: str,
+        timeout: float = 10.0,
+        output: Callable[[bytes], None] | None = None,
+        serve: bool = True,
+    ):
         self.url = url
         self.timeout = timeout
         self.limit = _DEFAULT_LIMIT
@@ -200,21 +230,31 @@ class Link:
 
     @staticmethod
     def _sequence() -> Iterator[int]:
-        """Yield request ids for ever. The start is random, so that a late answer to an earlier program is nobody's. An id is one
-        of the 64 bytes that cannot follow a letter in UTF-8: what an application prints then never looks like our answer."""
+        """Yield request ids for ever. The start is random, so that a late answer to an earlier
+        program is nobody's. An id is one of the 64 bytes that cannot follow a letter in UTF-8: what
+        an application prints then never looks like our answer."""
         ident = os.urandom(1)[0]
         while True:
             ident = 0x80 | ident + 1 & 0x3F
             yield ident
 
-    # -- requests -----------------------------------------------------------------------------------------------------
+    # -- requests ----------------------------------------------------------------------------------
 
-    def request(self, op: int, payload: bytes | bytearray = b"", *, timeout: float | None = None, repeat: bool = True) -> bytes:
-        """Send a request and return the answer's payload, or raise the error that the board answered with.
+    def request(
+        self,
+        op: int,
+        payload: bytes | bytearray = b"",
+        *,
+        timeout: float | None = None,
+        repeat: bool = True,
+    ) -> bytes:
+        """Send a request and return the answer's payload, or raise the error that the board
+        answered with.
 
-        repeat: send it again when no answer comes, only where that changes nothing twice. Without: LostAnswer as soon as it is
-        certain that none will come, and the request has been carried out or never will be. LostAnswer, too, after `timeout` s.
-        """
+        repeat: send it again when no answer comes, only where that changes nothing twice. Without:
+            LostAnswer as soon as it is
+        certain that none will come, and the request has been carried out or never will be.
+        LostAnswer, too, after `timeout` s."""
         limit = timeout or self.timeout
         deadline = time.monotonic() + limit
         wait = _FIRST_WAIT_S
@@ -226,7 +266,12 @@ class Link:
                 answer = self._attempt(op, payload, min(time.monotonic() + wait, deadline))
                 if not answer and not repeat:
                     answer = self._settle(deadline)
-                elif not answer and self.keeps and op in _LONG_ANSWERS and self._hints() - hints >= _HINT:
+                elif (
+                    not answer
+                    and self.keeps
+                    and op in _LONG_ANSWERS
+                    and self._hints() - hints >= _HINT
+                ):
                     answer = self._by_pieces(op, payload)
             if answer:
                 if answer.status:
@@ -238,12 +283,16 @@ class Link:
         raise self._lost(op, limit)
 
     def _lost(self, op: int, limit: float) -> LostAnswer:
-        return LostAnswer(f"{self.url}: no whole answer to request 0x{op:02x} (limit {limit:g} s): is the board there, and does "
-                          "its application call quipu's verbs, poll() or serve() often enough?")
+        return LostAnswer(
+            f"{self.url}: no whole answer to request 0x{op:02x} (limit {limit:g} s): is the board "
+            f"there, and does "
+            "its application call quipu's verbs, poll() or serve() often enough?"
+        )
 
     def piece(self, op: int, ask: Callable[[int], bytes], wanted: int) -> tuple[int, bytes]:
-        """Ask for up to `wanted` bytes until an answer comes whole: ask(n) is the payload that asks for n of them. Return (n, the answer's
-        payload), or raise the error that the board answered with. It must change nothing, and begin at the same place for any n.
+        """Ask for up to `wanted` bytes until an answer comes whole: ask(n) is the payload that asks
+        for n of them. Return (n, the answer's payload), or raise the error that the board answered
+        with. It must change nothing, and begin at the same place for any n.
 
         LostAnswer if none comes whole for `timeout` s.
         """
@@ -266,7 +315,12 @@ class Link:
                     if answer.status:
                         raise by_code(answer.status)(answer.payload.decode(errors="replace"))
                     return n, answer.payload
-                if answer and self._is_refusal(answer) or not answer and self._hints() - hints >= _HINT + n // 2:
+                if (
+                    answer
+                    and self._is_refusal(answer)
+                    or not answer
+                    and self._hints() - hints >= _HINT + n // 2
+                ):
                     break
             if self._hints() - hints >= _HINT or self._refused > refused:
                 self.pieces.lost()
@@ -285,7 +339,9 @@ class Link:
             try:
                 told = self.piece(requests.KEEP, lambda _: bytes((op,)) + payload, _LEAST)[1]
                 if len(told) != 8:
-                    raise LinkError(f"{self.url}: the board says in {len(told)} bytes what it keeps")
+                    raise LinkError(
+                        f"{self.url}: the board says in {len(told)} bytes what it keeps"
+                    )
             except LinkError as e:
                 if f"0x{requests.KEEP:02x}" not in str(e):
                     raise
@@ -300,7 +356,8 @@ class Link:
         return None
 
     def _kept(self, crc: bytes, size: int) -> bytes:
-        """Fetch the answer that the board keeps, piece by piece; less than `size` bytes if it sends less."""
+        """Fetch the answer that the board keeps, piece by piece; less than `size` bytes if it sends
+        less."""
         data = bytearray()
 
         def ask(n: int) -> bytes:
@@ -325,8 +382,9 @@ class Link:
         return refusal
 
     def _settle(self, deadline: float) -> Answer | None:
-        """Wait for the answer to the last request; None once it is certain that it was lost. Requests are answered in order: if the
-        board answers a later one, which changes nothing, the last one is over."""
+        """Wait for the answer to the last request; None once it is certain that it was lost.
+        Requests are answered in order: if the board answers a later one, which changes nothing, the
+        last one is over."""
         lost = self._complete
         wait = _FIRST_WAIT_S
         while time.monotonic() < deadline:
@@ -345,8 +403,10 @@ class Link:
         return None
 
     def _attempt(self, op: int, payload: bytes | bytearray, deadline: float) -> Answer | None:
-        """Send a request once, in as many parts as it needs; return the answer, None if it or a part's was lost."""
-        if self._stale_parts:  # the board may hold parts of an earlier attempt: any whole request clears them
+        """Send a request once, in as many parts as it needs; return the answer, None if it or a
+        part's was lost."""
+        # the board may hold parts of an earlier attempt: any whole request clears them
+        if self._stale_parts:
             if not self._exchange(*_NOTHING, deadline):
                 return None
             self._stale_parts = False
@@ -362,8 +422,11 @@ class Link:
         self._stale_parts = self._stale_parts and answer is None
         return answer
 
-    def _exchange(self, op: int, payload: bytes | bytearray, deadline: float, ident: int = 0) -> Answer | None:
-        """Send one request and return its answer; None if it is not there at the deadline, or if one of the two was damaged."""
+    def _exchange(
+        self, op: int, payload: bytes | bytearray, deadline: float, ident: int = 0
+    ) -> Answer | None:
+        """Send one request and return its answer; None if it is not there at the deadline, or if
+        one of the two was damaged."""
         ident = ident or next(self._ids)
         damaged = self._reader.damaged
         self._reader.asked.add(ident)
@@ -378,8 +441,9 @@ class Link:
         return None
 
     def _answers(self, deadline: float, stall: float = 0.0) -> Iterator[Answer | None]:
-        """Yield answers as they come, and None where the board pauses, until the deadline; a little longer while one is coming. stall:
-        seconds of silence inside an answer that mean that the rest was lost."""
+        """Yield answers as they come, and None where the board pauses, until the deadline; a little
+        longer while one is coming. stall: seconds of silence inside an answer that mean that the
+        rest was lost."""
         stall = min(stall or _STALL_S, _STALL_S)
         heard = time.monotonic()
         while True:
@@ -393,12 +457,14 @@ class Link:
                     yield from self._reader.give_up()
             else:
                 yield None
-            if now >= deadline and not (self._reader.waiting() and now - heard < stall and now < deadline + _ARRIVING_S):
+            if now >= deadline and not (
+                self._reader.waiting() and now - heard < stall and now < deadline + _ARRIVING_S
+            ):
                 while self._reader.waiting():  # what has begun may hide what came whole
                     yield from self._reader.give_up()
                 return
 
-    # -- the port -----------------------------------------------------------------------------------------------------
+    # -- the port ----------------------------------------------------------------------------------
 
     def _open(self) -> Any:
         port = serial_port.opened(self.url, _POLL_S, self.timeout)
@@ -408,7 +474,8 @@ class Link:
     def _read(self) -> bytes:
         try:
             data = self._port.read(self._port.in_waiting or 1)
-        except (OSError, TypeError) as e:  # TypeError: pyserial, on a port that another thread has closed
+        except (OSError, TypeError) as e:
+            # TypeError: pyserial, on a port that another thread has closed
             raise PortError(serial_port.gone(self.url, e)) from None
         self.received += len(data)
         return bytes(data)
@@ -428,7 +495,8 @@ class Link:
         del self.printed[:-_KEEP]
 
     def close(self) -> None:
-        """Close the port; where this link started the service at a REPL, end it and leave the board at its prompt."""
+        """Close the port; where this link started the service at a REPL, end it and leave the board
+        at its prompt."""
         repl, self._repl = self._repl, None
         if repl:
             with contextlib.suppress(QuipuError, OSError):
@@ -439,7 +507,7 @@ class Link:
                 repl.leave()
         self._port.close()
 
-    # -- who is there? ------------------------------------------------------------------------------------------------
+    # -- who is there? -----------------------------------------------------------------------------
 
     def _greet(self, serve: bool) -> bytes:
         """Return the first answer to INFO, having started the service if only a REPL is there."""
@@ -448,7 +516,8 @@ class Link:
         while True:
             hints = self._reader.damaged + self._refused
             answer = self._attempt(requests.INFO, b"", min(time.monotonic() + wait, deadline))
-            if not answer and self._reader.damaged + self._refused > hints:  # a board is there, on a noisy line
+            # a board is there, on a noisy line
+            if not answer and self._reader.damaged + self._refused > hints:
                 with contextlib.suppress(LostAnswer):
                     answer = self._by_pieces(requests.INFO, b"")
             if answer:
@@ -459,16 +528,21 @@ class Link:
                 break
             if time.monotonic() >= deadline:
                 said = f" (it said {bytes(self.printed[-60:])!r})" if self.printed else ""
-                raise PortError(f"{self.url}: nothing here answered as a Quipu board within {self.timeout:g} s{said}: is it the "
-                                "right port, is the board powered, and does its application call quipu's verbs, poll() or serve()?")
+                raise PortError(
+                    f"{self.url}: nothing here answered as a Quipu board within {self.timeout:g} "
+                    f"s{said}: is it the "
+                    "right port, is the board powered, and does its application call quipu's "
+                    "verbs, poll() or serve()?"
+                )
             wait *= 2
         if answer.status:
             raise by_code(answer.status)(answer.payload.decode(errors="replace"))
         return answer.payload
 
     def _prompt(self, deadline: float) -> str | None:
-        """Return the MicroPython version if an idle REPL is there. Sends Return (our request reads as a comment) and Ctrl-B, on
-        which a REPL, raw or friendly, prints its banner; to an application they are two characters of input, never a Ctrl-C."""
+        """Return the MicroPython version if an idle REPL is there. Sends Return (our request reads
+        as a comment) and Ctrl-B, on which a REPL, raw or friendly, prints its banner; to an
+        application they are two characters of input, never a Ctrl-C."""
         self.printed.clear()
         self._write(b"\r\x02")
         for answer in self._answers(deadline):
@@ -489,8 +563,14 @@ class Link:
         except DeviceError as e:
             repl.leave()
             if e.name == "ImportError":
-                raise PortError(f"{self.url}: MicroPython {version} is here, but no Quipu ({e.text}): flash it first") from None
-            raise PortError(f"{self.url}: MicroPython {version} is here, but Quipu does not start: {e.name}: {e.text}") from None
+                raise PortError(
+                    f"{self.url}: MicroPython {version} is here, but no Quipu ({e.text}): flash "
+                    f"it first"
+                ) from None
+            raise PortError(
+                f"{self.url}: MicroPython {version} is here, but Quipu does not start: {e.name}: "
+                f"{e.text}"
+            ) from None
         except QuipuError:
             repl.leave()
             raise

@@ -1,7 +1,8 @@
-"""The one adapter around mpremote: a board's raw REPL, over a port that is already open. Nothing else imports mpremote.
+"""The one adapter around mpremote: a board's raw REPL, over a port that is already open. Nothing
+else imports mpremote.
 
-Entering interrupts whatever runs on the board (mpremote sends Ctrl-C): call it only where an idle prompt has been seen.
-"""
+Entering interrupts whatever runs on the board (mpremote sends Ctrl-C): call it only where an idle
+prompt has been seen."""
 
 import re
 import time
@@ -26,7 +27,8 @@ _ENTER_S = 3  # for one try
 _CHATTER = 10  # times the silence that one call allows: so long may a board keep talking in it
 _DEVICE_ERROR = re.compile(r"^(\w+)(?:: (.*))?$")
 
-# It prints on standard output what it did not expect of a board, and raises too. Not by redirecting that: other threads use it.
+# It prints on standard output what it did not expect of a board, and raises too. Not by redirecting
+# that: other threads use it.
 vars(transport_serial)["print"] = lambda *args, **kwargs: None
 
 
@@ -40,8 +42,8 @@ class DeviceError(PortError):
 
 
 class Limited:
-    """An open port on which nothing goes on past `deadline`: a tool waits for a silence that a chattering board never makes. error: what
-    the tool itself raises, BaseException or not."""
+    """An open port on which nothing goes on past `deadline`: a tool waits for a silence that a
+    chattering board never makes. error: what the tool itself raises, BaseException or not."""
 
     def __init__(self, port: Any, error: type[BaseException]):
         vars(self).update(port=port, error=error, deadline=0.0, heard=False)
@@ -53,7 +55,9 @@ class Limited:
     def _check(self) -> None:
         if time.monotonic() > self.deadline:
             what = "talks on and on, and is not done" if self.heard else "says nothing"
-            raise self.error(f"the board {what}: restart it, or unplug it and plug it in, and try again")
+            raise self.error(
+                f"the board {what}: restart it, or unplug it and plug it in, and try again"
+            )
 
     def read(self, size: int = 1) -> Any:
         self._check()
@@ -75,8 +79,8 @@ class Limited:
 
 
 class Repl:
-    """The raw REPL on `port` (pyserial's). name: how messages call the port. PortError where the board does not play along. streams:
-    whether it can `start` code and `feed` it."""
+    """The raw REPL on `port` (pyserial's). name: how messages call the port. PortError where the
+    board does not play along. streams: whether it can `start` code and `feed` it."""
 
     streams = True
 
@@ -85,11 +89,19 @@ class Repl:
         # mpremote would open a port of its own; ours is open already, and only one can be.
         port = self._port = Limited(port, TransportError)
         self._transport = SerialTransport.__new__(SerialTransport)
-        vars(self._transport).update(serial=port, device_name=name, in_raw_repl=False, use_raw_paste=True, mounted=False,
-                                     is_pty=True)  # that is: wait for bytes by reading, not by polling
+        vars(self._transport).update(
+            serial=port,
+            device_name=name,
+            in_raw_repl=False,
+            use_raw_paste=True,
+            mounted=False,
+            # that is: wait for bytes by reading, not by polling
+            is_pty=True,
+        )
         self._timeout = port.timeout
         port.timeout = _READ_S
-        # A board that is just starting drops what comes before its console is there, the Ctrl-C among it: ask again.
+        # A board that is just starting drops what comes before its console is there, the Ctrl-C
+        # among it: ask again.
         for last in (False,) * (_ENTER_TRIES - 1) + (True,):
             try:
                 port.allow(_ENTER_S)
@@ -101,7 +113,8 @@ class Repl:
                     raise PortError(f"{name}: no raw REPL: {e}") from None
 
     def run(self, code: str, timeout: float) -> bytes:
-        """Run code and return what it printed. DeviceError if it raised; PortError if it printed nothing for `timeout` s."""
+        """Run code and return what it printed. DeviceError if it raised; PortError if it printed
+        nothing for `timeout` s."""
         try:
             self._port.allow(timeout * _CHATTER)
             out, error = self._transport.exec_raw(code, timeout)
@@ -121,8 +134,8 @@ class Repl:
         self._transport.serial.timeout = self._timeout
 
     def feed(self, blocks: Iterable[bytes], timeout: float) -> None:
-        """Send blocks to started code that answers each with a dot, one unanswered at a time; wait for its end. DeviceError if it
-        raised; PortError if no dot came for `timeout` s."""
+        """Send blocks to started code that answers each with a dot, one unanswered at a time; wait
+        for its end. DeviceError if it raised; PortError if no dot came for `timeout` s."""
         transport = self._transport
         transport.serial.timeout = _READ_S
         try:
@@ -142,12 +155,18 @@ class Repl:
         deadline = time.monotonic() + timeout
         while not (found := port.read(1)):
             if time.monotonic() > deadline:
-                raise PortError(f"{self.name}: the board took no more of a file for {timeout:.0f} s: unplug it, plug it in, try again")
+                raise PortError(
+                    f"{self.name}: the board took no more of a file for {timeout:.0f} s: unplug "
+                    f"it, plug it in, try again"
+                )
         if found == _EOF:  # the code ended: an exception follows
             error = self._transport.read_until(1, _EOF, timeout=timeout)[:-1]
             raise self._device_error(error.decode(errors="replace") or "it ended early")
         if found != b".":
-            raise PortError(f"{self.name}: expected a dot for each block sent, found {found + port.read(port.in_waiting)!r}")
+            raise PortError(
+                f"{self.name}: expected a dot for each block sent, found "
+                f"{found + port.read(port.in_waiting)!r}"
+            )
 
     def leave(self) -> None:
         """Go back to the friendly REPL; nothing may be running. The port is the caller's again."""
@@ -162,7 +181,9 @@ class Repl:
         finally:
             port.timeout = self._timeout
 
-    def write_file(self, path: str, data: bytes, progress: Callable[[int, int], None] | None = None) -> None:
+    def write_file(
+        self, path: str, data: bytes, progress: Callable[[int, int], None] | None = None
+    ) -> None:
         """Write a file on the board. progress: bytes of it, of all."""
         self._files("fs_writefile", path, data, progress_callback=progress)
 
@@ -183,7 +204,8 @@ class Repl:
             raise PortError(f"{self.name}: {verb[3:]} {args[0]}: {e}") from None
 
     def _device_error(self, trace: str) -> QuipuError:
-        """Return the board's exception: as the same class if it is one of ours, else as a DeviceError."""
+        """Return the board's exception: as the same class if it is one of ours, else as a
+        DeviceError."""
         last = trace.strip().splitlines()[-1]
         match = _DEVICE_ERROR.match(last)
         name, text = (match[1], match[2] or "") if match else ("", last)

@@ -1,13 +1,15 @@
 """Pulling a board's log into an archive, so that a break at any point costs nothing but time.
 
-Order: is it the archive's log, and is there more of it than the last sync noted? What is to be pulled is held from recycling; then a
-clock frame and a checkpoint on the board; its newest snapshot's header; what it says of itself (seq, head, root); the frames up to that
-seq, out of the blocks of its flash (blocks.py), each checked before it is appended; the snapshot; all of it onto the disk; the note; and
-only then the acknowledgement, after which the board may recycle. Meaning is not checked here: verify does that.
+Order: is it the archive's log, and is there more of it than the last sync noted? What is to be
+    pulled is held from recycling; then a
+clock frame and a checkpoint on the board; its newest snapshot's header; what it says of itself
+(seq, head, root); the frames up to that seq, out of the blocks of its flash (blocks.py), each
+checked before it is appended; the snapshot; all of it onto the disk; the note; and only then the
+acknowledgement, after which the board may recycle. Meaning is not checked here: verify does that.
 
-What the board recycles all the same, because a command needed the room, is declared a gap. What a full board cannot promise to keep
-(its boot has no room yet) is pulled once the acknowledgement of the rest has made room.
-"""
+What the board recycles all the same, because a command needed the room, is declared a gap. What a
+full board cannot promise to keep (its boot has no room yet) is pulled once the acknowledgement of
+the rest has made room."""
 
 import contextlib
 import os
@@ -31,18 +33,22 @@ Progress = Callable[[int, int], None]
 
 _PART = 1024  # bytes of a snapshot that a board gives at once
 _BATCH = 1024  # bytes of frames that are appended together, at least: what a break may cost
-_ROUNDS = 4  # of frames and acknowledgement: each makes room on a full board, or finds a snapshot that is newer than a gap
+# of frames and acknowledgement: each makes room on a full board, or finds a snapshot that is newer
+# than a gap
+_ROUNDS = 4
 _TRIES = 3  # to read on at a place where the board has recycled what was there
 
 
 @dataclass
 class SyncResult:
-    """What a sync did. frames, log_bytes: pulled and appended; wire_bytes: on the wire for them, both ways, or to learn that there
-    is nothing new; snapshot: seq of the
-    one pulled, or None; cut: bytes of an earlier, broken sync that were cut off first; gap: [first, last] seq that the board
-    has recycled before they were pulled, or None (from the first gap to the last, if more than one was met); seq, head, root: of the
-    board, which the archive now reaches; left: frames that a full board, whose boot has no room yet, could not promise to keep, and so
-    did not give (root is "" then); damage: None, or what the board says is wrong with its log; created: whether the archive is new."""
+    """What a sync did. frames, log_bytes: pulled and appended; wire_bytes: on the wire for them,
+    both ways, or to learn that there is nothing new; snapshot: seq of the
+    one pulled, or None; cut: bytes of an earlier, broken sync that were cut off first; gap: [first,
+    last] seq that the board has recycled before they were pulled, or None (from the first gap to
+    the last, if more than one was met); seq, head, root: of the board, which the archive now
+    reaches; left: frames that a full board, whose boot has no room yet, could not promise to keep,
+    and so did not give (root is "" then); damage: None, or what the board says is wrong with its
+    log; created: whether the archive is new."""
 
     archive: str
     board: str
@@ -65,19 +71,23 @@ class SyncResult:
         return asdict(self)
 
 
-def pull(board: Verbs, archive: Archive | str | os.PathLike[str], progress: Progress | None = None) -> SyncResult:
+def pull(
+    board: Verbs, archive: Archive | str | os.PathLike[str], progress: Progress | None = None
+) -> SyncResult:
     """Pull what is new into an archive, which is made if there is none.
 
-    progress(done, total): bytes so far and in all; of frames, the total is an estimate until the end. OtherLog or RolledBack
-    if the archive is not of the board's log, ArchiveDamage if it is broken, NotFound if the board has no log: nothing has
-    changed then. PortError if the link breaks: what was pulled stays, and the next sync goes on from there.
-    """
+    progress(done, total): bytes so far and in all; of frames, the total is an estimate until the
+    end. OtherLog or RolledBack if the archive is not of the board's log, ArchiveDamage if it is
+    broken, NotFound if the board has no log: nothing has changed then. PortError if the link
+    breaks: what was pulled stays, and the next sync goes on from there."""
     existing = archive if isinstance(archive, Archive) else _existing(Path(archive))
     if existing and existing.log == board.log and (same := _nothing_new(board, existing)):
         return same
     info = _info(board)
     path = existing.path if existing else Path(os.fspath(archive))  # type: ignore[arg-type]  # no Archive: that exists
-    result = SyncResult(str(path), info["board"], info["log"], created=existing is None, damage=info["damage"])
+    result = SyncResult(
+        str(path), info["board"], info["log"], created=existing is None, damage=info["damage"]
+    )
     with contextlib.closing(_Pull(board, path, existing, result, progress or _silent)) as pulling:
         if existing:
             return pulling.go_on(info)
@@ -87,8 +97,9 @@ def pull(board: Verbs, archive: Archive | str | os.PathLike[str], progress: Prog
 
 
 def look(board: Verbs, path: Path, progress: Progress | None = None) -> SyncResult:
-    """Pull all that the board holds into a new archive at path, and leave no trace on the board: no frame is appended, nothing is
-    acknowledged. The newest snapshot comes along where frames before it are gone. Errors as of `pull`."""
+    """Pull all that the board holds into a new archive at path, and leave no trace on the board: no
+    frame is appended, nothing is acknowledged. The newest snapshot comes along where frames before
+    it are gone. Errors as of `pull`."""
     info = _info(board)
     result = SyncResult(str(path), info["board"], info["log"], created=True, damage=info["damage"])
     with contextlib.closing(_Pull(board, path, None, result, progress or _silent)) as pulling:
@@ -97,7 +108,11 @@ def look(board: Verbs, path: Path, progress: Progress | None = None) -> SyncResu
         info = board.info()
         pulling.all(info, header)
         chain = pulling.chain
-    result.seq, result.head, result.root = chain.seq, chain.head.hex(), info["root"] if chain.seq == info["seq"] else ""
+    result.seq, result.head, result.root = (
+        chain.seq,
+        chain.head.hex(),
+        info["root"] if chain.seq == info["seq"] else "",
+    )
     return result
 
 
@@ -112,8 +127,9 @@ def _info(board: Verbs) -> dict[str, Any]:
 
 
 def _nothing_new(board: Verbs, archive: Archive) -> SyncResult | None:
-    """Return the result if the archive's last sync reached the board's end, which is told once more that all of it is safe: two short
-    requests, and no frame of a sync's own. None if there is more to do than that."""
+    """Return the result if the archive's last sync reached the board's end, which is told once more
+    that all of it is safe: two short requests, and no frame of a sync's own. None if there is more
+    to do than that."""
     wire = board.link
     start = wire.sent + wire.received - wire.printed_bytes
     with archive.locked():
@@ -128,16 +144,25 @@ def _nothing_new(board: Verbs, archive: Archive) -> SyncResult | None:
                 return None
             if board.acknowledge(note.seq + 1) != note.seq:
                 return None
-        except (FormatError, NotFound):  # another head there, or a log that is shorter: what that means is found out in full
+        except (FormatError, NotFound):
+            # another head there, or a log that is shorter: what that means is found out in full
             return None
         archive.write_note(note._replace(time=time.time_ns() // 1_000_000))
         used = wire.sent + wire.received - wire.printed_bytes - start
-        return SyncResult(str(archive.path), archive.identity, archive.log.hex(), wire_bytes=used, seq=note.seq,
-                          head=note.head.hex(), root=note.root.hex())
+        return SyncResult(
+            str(archive.path),
+            archive.identity,
+            archive.log.hex(),
+            wire_bytes=used,
+            seq=note.seq,
+            head=note.head.hex(),
+            root=note.root.hex(),
+        )
 
 
 def _more(board: Verbs, seq: int, head: bytes) -> bool:
-    """Return whether the board's log goes on after frame `seq`; FormatError if it has another chain head there."""
+    """Return whether the board's log goes on after frame `seq`; FormatError if it has another chain
+    head there."""
     if board.protocol == 1:
         return bool(board.frames(seq + 1, head))
     return board.layout(seq + 1, head).certain > seq
@@ -152,8 +177,8 @@ def _silent(done: int, total: int) -> None:
 
 
 def _target(board: Verbs) -> tuple[dict[str, Any], tuple[int, bytes] | None]:
-    """Append a clock frame and a checkpoint; return what the board then says of itself, and (slot, header) of a snapshot that is
-    no newer than that."""
+    """Append a clock frame and a checkpoint; return what the board then says of itself, and (slot,
+    header) of a snapshot that is no newer than that."""
     start = time.monotonic()
     board.info()
     round_trip_ms = int((time.monotonic() - start) * 1000) + 1
@@ -166,12 +191,20 @@ def _target(board: Verbs) -> tuple[dict[str, Any], tuple[int, bytes] | None]:
 
 
 class _Pull:
-    """One pull into an archive, which is made, or gets a new segment after a gap, once there is a frame for it. Closed at the end.
+    """One pull into an archive, which is made, or gets a new segment after a gap, once there is a
+    frame for it. Closed at the end.
 
     chain: the place reached; gaps: [first, last] seq that were found to be recycled
     """
 
-    def __init__(self, board: Verbs, path: Path, archive: Archive | None, result: SyncResult, progress: Progress):
+    def __init__(
+        self,
+        board: Verbs,
+        path: Path,
+        archive: Archive | None,
+        result: SyncResult,
+        progress: Progress,
+    ):
         self.board = board
         self.path = path
         self.archive = archive
@@ -207,11 +240,15 @@ class _Pull:
         archive, board = self.archive, self.board
         assert archive
         if info["log"] != archive.log.hex():
-            raise OtherLog(f"{archive.path} is the archive of {archive.identity}, log {archive.log.hex()[:16]}...; the board is "
-                           f"{info['board']}, log {info['log'][:16]}...: sync it into another folder")
+            raise OtherLog(
+                f"{archive.path} is the archive of {archive.identity}, log "
+                f"{archive.log.hex()[:16]}...; the board is "
+                f"{info['board']}, log {info['log'][:16]}...: sync it into another folder"
+            )
         scan = archive.scan()
         self.chain = scan.chain
-        if not self._leads_on(archive, info) and scan.problem:  # what would be cut off, this board can no longer give
+        # what would be cut off, this board can no longer give
+        if not self._leads_on(archive, info) and scan.problem:
             raise scan.problem
         self.mean = scan.mean
         target, header = _target(board)
@@ -222,7 +259,8 @@ class _Pull:
         return self.run(target, header)
 
     def _leads_on(self, archive: Archive, info: dict[str, Any]) -> bool:
-        """Return whether the board holds what follows the archive, not only what comes after a gap. RolledBack if it has another log."""
+        """Return whether the board holds what follows the archive, not only what comes after a gap.
+        RolledBack if it has another log."""
         board, chain = self.board, self.chain
         try:
             if board.protocol > 1:
@@ -234,10 +272,18 @@ class _Pull:
             part = parting(archive, board, info, chain.seq, chain.head)
             if part is None:
                 raise
-            raise RolledBack(f"{archive.path} has a frame of seq {part} that the board has not"
-                             + (f": its log ends at seq {info['seq']}" if part > info["seq"] else ", or not the same")
-                             + ". The board was rolled back, or its log damaged; nothing was changed. Keep the archive, and "
-                             "sync into another folder", part) from None
+            raise RolledBack(
+                f"{archive.path} has a frame of seq {part} that the board has not"
+                + (
+                    f": its log ends at seq {info['seq']}"
+                    if part > info["seq"]
+                    else ", or not the same"
+                )
+                + ". The board was rolled back, or its log damaged; nothing was changed. Keep the "
+                "archive, and "
+                "sync into another folder",
+                part,
+            ) from None
         return True
 
     def run(self, target: dict[str, Any], header: tuple[int, bytes] | None) -> SyncResult:
@@ -259,15 +305,23 @@ class _Pull:
             header = board.snapshot_header()
             target = board.info()
         reached = chain.seq == target["seq"]
-        result.seq, result.head, result.root = chain.seq, chain.head.hex(), target["root"] if reached else ""
+        result.seq, result.head, result.root = (
+            chain.seq,
+            chain.head.hex(),
+            target["root"] if reached else "",
+        )
         result.left = max(0, target["seq"] - chain.seq)
         self.progress(self.done, self.done)
         return result
 
     def _lacks_base(self) -> bool:
         """Return whether a gap was met for which no snapshot stands in yet."""
-        return bool(self.gaps and self.archive and self.chain.seq > self.gaps[-1][1]
-                    and not any(each >= self.gaps[-1][1] for each in self.archive.snapshots()))
+        return bool(
+            self.gaps
+            and self.archive
+            and self.chain.seq > self.gaps[-1][1]
+            and not any(each >= self.gaps[-1][1] for each in self.archive.snapshots())
+        )
 
     def all(self, target: dict[str, Any], header: tuple[int, bytes] | None) -> None:
         """Pull frames and the snapshot, if it is not there yet."""
@@ -285,20 +339,30 @@ class _Pull:
                 self.archive.cut(self._base)  # nothing of a pull that does not fit stays
             raise
         missing = wanted and any(first <= wanted.seq < last for first, last in self.gaps)
-        if wanted and header and self.archive and self._begin is None and not missing and wanted.seq <= self.chain.seq:
+        if (
+            wanted
+            and header
+            and self.archive
+            and self._begin is None
+            and not missing
+            and wanted.seq <= self.chain.seq
+        ):
             self._snapshot(header[0], header[1], wanted, heads)
 
     def _keep(self, target: dict[str, Any]) -> None:
-        """Have all that was pulled on the disk, then the note that says so, if the board has said what its state is there."""
+        """Have all that was pulled on the disk, then the note that says so, if the board has said
+        what its state is there."""
         if self.archive:
             self.archive.flush()
             if self.chain.seq == target["seq"]:
                 now = time.time_ns() // 1_000_000
-                self.archive.write_note(Note(self.chain.seq, self.chain.head, bytes.fromhex(target["root"]), now))
+                self.archive.write_note(
+                    Note(self.chain.seq, self.chain.head, bytes.fromhex(target["root"]), now)
+                )
 
     def _frames(self, target: dict[str, Any], mark: int) -> bytes | None:
-        """Pull the frames up to target's seq, as far as they are certain; return the chain head after the frame `mark`, if it was among
-        them."""
+        """Pull the frames up to target's seq, as far as they are certain; return the chain head
+        after the frame `mark`, if it was among them."""
         chain = self.chain
         wire = self.board.link
         start = wire.sent + wire.received - wire.printed_bytes - self.result.wire_bytes
@@ -316,7 +380,8 @@ class _Pull:
                     self.result.frames += 1
                     if chain.seq == mark:
                         marked = chain.head
-                    if chain.seq == target["seq"]:  # what is newer than what the board said of itself is for the next sync
+                    # what is newer than what the board said of itself is for the next sync
+                    if chain.seq == target["seq"]:
                         break
                     if len(batch) >= _BATCH:
                         self._append(batch, target, start)
@@ -335,15 +400,19 @@ class _Pull:
         return marked
 
     def _hold_to(self, target: dict[str, Any]) -> None:
-        """Mismatch if the frame that was just taken is of another log, or not the one that the board says is its last."""
+        """Mismatch if the frame that was just taken is of another log, or not the one that the
+        board says is its last."""
         chain = self.chain
         if chain.name != self.log:
-            raise Mismatch(chain.seq, "log name", self.log.hex(), chain.name.hex() if chain.name else "none")
+            raise Mismatch(
+                chain.seq, "log name", self.log.hex(), chain.name.hex() if chain.name else "none"
+            )
         if chain.seq == target["seq"] and chain.head.hex() != target["head"]:
             raise Mismatch(chain.seq, "chain head of the board", chain.head.hex(), target["head"])
 
     def _append(self, batch: bytearray, target: dict[str, Any], start: int) -> None:
-        """Append frames that were checked, to an archive that is made now if this pull began without; empty the batch."""
+        """Append frames that were checked, to an archive that is made now if this pull began
+        without; empty the batch."""
         if not batch:
             return
         data = bytes(batch)
@@ -362,10 +431,14 @@ class _Pull:
         result.log_bytes += len(data)
         result.wire_bytes = wire.sent + wire.received - wire.printed_bytes - start
         self.mean = result.log_bytes / result.frames
-        self.progress(self.done, self.done + int(self.mean * (target["seq"] - self.chain.seq)) + self.snapshot_bytes)
+        self.progress(
+            self.done,
+            self.done + int(self.mean * (target["seq"] - self.chain.seq)) + self.snapshot_bytes,
+        )
 
     def _next_frames(self) -> Iterable[memoryview]:
-        """Return frames after the place reached, or after the gap that begins there; none at the end of those that are certain."""
+        """Return frames after the place reached, or after the gap that begins there; none at the
+        end of those that are certain."""
         board, chain = self.board, self.chain
         if board.protocol == 1:
             return whole_frames(board.frames(chain.seq + 1, chain.head))
@@ -387,8 +460,11 @@ class _Pull:
         chain.name, chain.seed = (None, 0) if head == NO_HEAD else (self.log, seed(self.log))
         chain.seq, chain.head = seq - 1, head
 
-    def _snapshot(self, slot: int, header: bytes, wanted: snapshot.Header, head: bytes | None) -> None:
-        """Pull a snapshot; keep it if it hashes to the root that its header names, and stands where the chain does."""
+    def _snapshot(
+        self, slot: int, header: bytes, wanted: snapshot.Header, head: bytes | None
+    ) -> None:
+        """Pull a snapshot; keep it if it hashes to the root that its header names, and stands where
+        the chain does."""
         archive, seq = self.archive, wanted.seq
         assert archive
         data = bytearray(archive.partial(seq, header))
@@ -399,8 +475,11 @@ class _Pull:
         while len(data) < self.snapshot_bytes:
             offset = len(data) - len(header)
             try:
-                more = self.board.snapshot_data(slot, wanted.generation, offset, min(_PART, wanted.length - offset))
-            except NotFound:  # the board has begun the next one in its place: that one comes with the next sync
+                more = self.board.snapshot_data(
+                    slot, wanted.generation, offset, min(_PART, wanted.length - offset)
+                )
+            except NotFound:
+                # the board has begun the next one in its place: that one comes with the next sync
                 more = b""
             if not more:
                 archive.drop_part(seq)
@@ -413,11 +492,11 @@ class _Pull:
         try:
             snapshot_file.load(bytes(data))
             if wanted.name != archive.log or head is not None and wanted.head != head:
-                raise FormatError(f"it belongs to log {wanted.name.hex()}, chain head {wanted.head.hex()}")
+                raise FormatError(
+                    f"it belongs to log {wanted.name.hex()}, chain head {wanted.head.hex()}"
+                )
         except FormatError as e:  # the frames are safe without it; its flash is not to be trusted
             self.result.damage = f"the board's snapshot of seq {seq} is damaged: {e}"
             return
         archive.add_snapshot(seq, bytes(data))
         self.result.snapshot = seq
-
-

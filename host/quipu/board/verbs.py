@@ -1,9 +1,10 @@
-"""A live board: the verbs of firmware/quipu/memory.py, over a link, with the same arguments and results.
+"""A live board: the verbs of firmware/quipu/memory.py, over a link, with the same arguments and
+results.
 
-Vectors are Q16.16 integers (quipu.vector makes them). A change carries a random token. When its answer is lost, the log on the
-board is read from the last place known and searched for the token: there, the change was made, exactly once; not there, it
-is sent again. No change is ever resent on suspicion.
-"""
+Vectors are Q16.16 integers (quipu.vector makes them). A change carries a random token. When its
+answer is lost, the log on the board is read from the last place known and searched for the token:
+there, the change was made, exactly once; not there, it is sent again. No change is ever resent on
+suspicion."""
 
 import json
 import os
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 _PROTOCOLS = (1, PROTOCOL)  # of the link: a board of protocol 1 gives its log by frames only
 _TRIES = 10  # of one change, each of which was certainly not carried out
 _NO_VALUE = 0xFFFF  # length of a version whose value has left the flash
-_NAME_BYTES = 6  # of the log's name in a request for frames: base64 then pads nothing, and frames are checked against all of it
+# of the log's name in a request for frames: base64 then pads nothing, and frames are checked
+# against all of it
+_NAME_BYTES = 6
 _LAYOUT_BYTES = 36  # of a Layout with one run
 _SLOW_S = 120.0  # for what erases and programs many sectors
 
@@ -38,9 +41,11 @@ _SLOW_S = 120.0  # for what erases and programs many sectors
 class Layout(NamedTuple):
     """Where a log's frames stand on a board's flash, from one on.
 
-    seq: of that frame, the log's first if what was asked for is gone; address: where it stands, in the region; certain: the last seq
-    that every later boot will read; sector, block, unit: bytes; sectors: of the region; slot_sectors: of a snapshot slot; total: how
-    many runs there are from that frame's on; runs: the numbers of the first of them
+    seq: of that frame, the log's first if what was asked for is gone; address: where it stands, in
+        the region; certain: the last seq
+    that every later boot will read; sector, block, unit: bytes; sectors: of the region;
+    slot_sectors: of a snapshot slot; total: how many runs there are from that frame's on; runs: the
+        numbers of the first of them
     """
 
     seq: int
@@ -55,26 +60,38 @@ class Layout(NamedTuple):
     runs: tuple[int, ...]
 
     def is_possible(self) -> bool:
-        """Return whether these numbers can be those of a region, and the address one in the first run's sector."""
+        """Return whether these numbers can be those of a region, and the address one in the first
+        run's sector."""
         sector, block, unit = self.sector, self.block, self.unit
-        if not (sector and unit and block and self.runs) or sector % unit or sector % block or block % unit:
+        if (
+            not (sector and unit and block and self.runs)
+            or sector % unit
+            or sector % block
+            or block % unit
+        ):
             return False
         ring = self.sectors - 2 * self.slot_sectors
         blocks = sector // block
-        if ring < 1 or not block > 2 * RUN_HEADER or self.total < len(self.runs) or self.total > len(self.runs) == 1:
+        if (
+            ring < 1
+            or not block > 2 * RUN_HEADER
+            or self.total < len(self.runs)
+            or self.total > len(self.runs) == 1
+        ):
             return False
         begin = (2 * self.slot_sectors + self.runs[0] % (blocks * ring) // blocks) * sector
         return begin <= self.address <= begin + sector
 
 
 class Verbs:
-    """A board behind an open Link; a context manager. config: the log's (None before `configure`); log: its name, or None; damage:
-    what is wrong with the log, as the board said when it was last asked for `info`, or None; protocol: the link's, of the board;
+    """A board behind an open Link; a context manager. config: the log's (None before `configure`);
+    log: its name, or None; damage: what is wrong with the log, as the board said when it was last
+        asked for `info`, or None; protocol: the link's, of the board;
     region: bytes of the flash region that the log lies in.
 
-    Every verb may raise what the board's kernel raises (Refused and its kinds; nothing has changed then), LinkError, PortError,
-    and LostAnswer, where a board fell silent and it cannot be known whether a change was made.
-    """
+    Every verb may raise what the board's kernel raises (Refused and its kinds; nothing has changed
+    then), LinkError, PortError, and LostAnswer, where a board fell silent and it cannot be known
+    whether a change was made."""
 
     def __init__(self, link: Link):
         self.link = link
@@ -90,10 +107,11 @@ class Verbs:
         """Close the port."""
         self.link.close()
 
-    # -- what the board says of itself --------------------------------------------------------------------------------
+    # -- what the board says of itself -------------------------------------------------------------
 
     def info(self) -> dict[str, Any]:
-        """Return the board's facts (firmware/quipu/report.py): among them seq, head and root, taken together."""
+        """Return the board's facts (firmware/quipu/report.py): among them seq, head and root, taken
+        together."""
         info = json.loads(self.link.request(requests.INFO))
         self._learn(info)
         return dict(info)
@@ -102,8 +120,12 @@ class Verbs:
         self.protocol: int = info.get("protocol", 0)
         if self.protocol not in _PROTOCOLS:
             self.close()
-            raise PortError(f"{self.link.url}: the board speaks link protocol {self.protocol}, and this version of quipu "
-                            f"{' and '.join(map(str, _PROTOCOLS))}: update quipu on this computer (pip install -U quipu-mcu)")
+            raise PortError(
+                f"{self.link.url}: the board speaks link protocol {self.protocol}, and this "
+                f"version of quipu "
+                f"{' and '.join(map(str, _PROTOCOLS))}: update quipu on this computer (pip "
+                f"install -U quipu-mcu)"
+            )
         self.link.limit = info["request_limit"]
         self.link.keeps = self.protocol > 1
         self.link.pieces.most = info.get("answer_limit", self.link.pieces.most)
@@ -122,10 +144,11 @@ class Verbs:
             raise NotFound("the board has no log yet: configure it first")
         return self.log
 
-    # -- changes ------------------------------------------------------------------------------------------------------
+    # -- changes -----------------------------------------------------------------------------------
 
     def insert(self, vector: Sequence[int], tag: int = 0, meta: bytes = b"") -> int:
-        """Insert a record; return its id. vector: Q16.16 integers, one for each dimension; tag: u32."""
+        """Insert a record; return its id. vector: Q16.16 integers, one for each dimension; tag:
+        u32."""
         return self._command(kernel.INSERT, frames.insert(vector, tag, meta))
 
     def update(self, ident: int, tag: int | None = None, meta: bytes | None = None) -> int:
@@ -162,11 +185,15 @@ class Verbs:
 
     def _command(self, kind: int, payload: bytes) -> int:
         token = os.urandom(TOKEN_BYTES)
-        return self._change(kind, token + payload,
-                            lambda frame: (frame.kind, frame.token) == (kind, token))
+        return self._change(
+            kind, token + payload, lambda frame: (frame.kind, frame.token) == (kind, token)
+        )
 
-    def _change(self, op: int, payload: bytes, ours: Callable[[Frame], bool], timeout: float | None = None) -> int:
-        """Send a request that appends a frame and return the frame's seq. ours: tells that frame from others."""
+    def _change(
+        self, op: int, payload: bytes, ours: Callable[[Frame], bool], timeout: float | None = None
+    ) -> int:
+        """Send a request that appends a frame and return the frame's seq. ours: tells that frame
+        from others."""
         self._log()
         for _ in range(_TRIES):
             try:
@@ -175,15 +202,20 @@ class Verbs:
                 seq = self._find(ours)
                 if seq is not None:
                     return seq
-        raise LostAnswer(f"{self.link.url}: request 0x{op:02x} was lost {_TRIES} times; the board's log has no trace of it")
+        raise LostAnswer(
+            f"{self.link.url}: request 0x{op:02x} was lost {_TRIES} times; the board's log has no "
+            f"trace of it"
+        )
 
     def _find(self, ours: Callable[[Frame], bool]) -> int | None:
-        """Return the seq of the frame that is ours, among those since the last info; None if it is certainly not there.
+        """Return the seq of the frame that is ours, among those since the last info; None if it is
+        certainly not there.
 
-        Requests are answered in order, so once the board answers this one, the lost one has been carried out or never will be.
-        """
+        Requests are answered in order, so once the board answers this one, the lost one has been
+        carried out or never will be."""
         info = json.loads(self.link.request(requests.INFO))
-        if self._known.seq + 1 < info["first_seq"]:  # recycled meanwhile, but what we look for is at the log's end
+        # recycled meanwhile, but what we look for is at the log's end
+        if self._known.seq + 1 < info["first_seq"]:
             self._known = Chain(self.log, info["first_seq"] - 1, bytes.fromhex(info["first_head"]))
         found = None
         for frame in map(taken_apart, self._since(self._known)):
@@ -198,7 +230,7 @@ class Verbs:
                 chain.step(frame)
                 yield frame
 
-    # -- questions ----------------------------------------------------------------------------------------------------
+    # -- questions ---------------------------------------------------------------------------------
 
     def get(self, name: str | bytes) -> bytes:
         """Return the value of a key; NotFound if there is none."""
@@ -220,16 +252,23 @@ class Verbs:
         kind, origin, target = _words(self.link.request(requests.EDGE, words_bytes((ident,))))
         return kind, origin, target
 
-    def search(self, query: Sequence[int], k: int = 1, tag: int | None = None) -> list[tuple[int, int]]:
-        """Return [(distance, id)] of the k nearest records (k at most 128 over the link), nearest first. distance: squared L2 in
-        units of 2^-32."""
+    def search(
+        self, query: Sequence[int], k: int = 1, tag: int | None = None
+    ) -> list[tuple[int, int]]:
+        """Return [(distance, id)] of the k nearest records (k at most 128 over the link), nearest
+        first. distance: squared L2 in units of 2^-32."""
         if not isinstance(k, int) or not 1 <= k <= 0xFFFF:
             raise Invalid(f"k must be at least 1, not {k!r}")
-        data = self.link.request(requests.SEARCH, bytes((k & 255, k >> 8)) + _optional("tag", tag) + frames.vector_bytes(query))
+        data = self.link.request(
+            requests.SEARCH,
+            bytes((k & 255, k >> 8)) + _optional("tag", tag) + frames.vector_bytes(query),
+        )
         words = _words(data)
         return [(words[i] | words[i + 1] << 32, words[i + 2]) for i in range(0, len(words), 3)]
 
-    def neighbourhood(self, node: int, depth: int = 1, kind: int | None = None, directions: int = 1) -> list[tuple[int, int]]:
+    def neighbourhood(
+        self, node: int, depth: int = 1, kind: int | None = None, directions: int = 1
+    ) -> list[tuple[int, int]]:
         """Return [(node id, distance)], breadth first. directions: 1 out, 2 in, 3 both."""
         if not isinstance(depth, int) or not 0 <= depth <= 0xFFFF:
             raise Invalid(f"depth must be 0 to 65535, not {depth!r}")
@@ -239,36 +278,52 @@ class Verbs:
 
     def edges_of(self, node: int, directions: int = 3) -> list[int]:
         """Return the ids of a node's edges, newest first."""
-        return _words(self.link.request(requests.EDGES_OF, words_bytes((node,)) + bytes((_direction(directions),))))
+        return _words(
+            self.link.request(
+                requests.EDGES_OF, words_bytes((node,)) + bytes((_direction(directions),))
+            )
+        )
 
     def _config(self) -> tuple[int, ...]:
         if self.config is None:
             self.info()
         if self.config is None:
-            raise NotFound("the board has no state: it is not configured, or its log is damaged (see info)")
+            raise NotFound(
+                "the board has no state: it is not configured, or its log is damaged (see info)"
+            )
         return self.config
 
-    # -- the log ------------------------------------------------------------------------------------------------------
+    # -- the log -----------------------------------------------------------------------------------
 
-    def configure(self, config: Sequence[int] | dict[str, int], entropy: bytes | None = None, policy: int = 0) -> bytes:
-        """Begin a log on a blank region and return its name. config: dim, records, nodes, edges, keys, meta_bytes, value_bytes;
-        entropy: 16 bytes, by default this laptop's; policy of a full log: 0 stop, 1 overwrite. Invalid if a log is there."""
-        numbers = check_config([config[each] for each in CONFIG_NAMES] if isinstance(config, dict) else config)
+    def configure(
+        self, config: Sequence[int] | dict[str, int], entropy: bytes | None = None, policy: int = 0
+    ) -> bytes:
+        """Begin a log on a blank region and return its name. config: dim, records, nodes, edges,
+        keys, meta_bytes, value_bytes;
+        entropy: 16 bytes, by default this laptop's; policy of a full log: 0 stop, 1 overwrite.
+            Invalid if a log is there."""
+        numbers = check_config(
+            [config[each] for each in CONFIG_NAMES] if isinstance(config, dict) else config
+        )
         entropy = os.urandom(16) if entropy is None else entropy
         if len(entropy) != 16 or policy not in (frames.STOP, frames.OVERWRITE):
-            raise Invalid(f"a genesis takes 16 bytes of entropy and policy 0 or 1, not {len(entropy)} bytes and {policy!r}")
+            raise Invalid(
+                f"a genesis takes 16 bytes of entropy and policy 0 or 1, not {len(entropy)} bytes "
+                f"and {policy!r}"
+            )
         try:
             payload = words_bytes(numbers) + bytes((policy,)) + entropy
             self.link.request(requests.CONFIGURE, payload, timeout=_SLOW_S, repeat=False)
         except LostAnswer:
             self.info()
-            if self.log is None or entropy not in self.frames(0, NO_HEAD)[:OVERHEAD + 64]:
+            if self.log is None or entropy not in self.frames(0, NO_HEAD)[: OVERHEAD + 64]:
                 raise
         self.info()
         return self._log()
 
     def history(self, name: str | bytes, limit: int = 10) -> History:
-        """Return the newest versions of a key that are on the board, at most 255; `archived` says whether older ones were."""
+        """Return the newest versions of a key that are on the board, at most 255; `archived` says
+        whether older ones were."""
         data = self.link.request(requests.HISTORY, bytes((limit,)) + _name(name))
         out = History()
         out.archived = u32(data, 0) - 1 if u32(data, 0) else None
@@ -276,23 +331,32 @@ class Verbs:
         while at < len(data):
             size = data[at + 4] | data[at + 5] << 8
             held = 0 if size == _NO_VALUE else size
-            out.versions.append((u32(data, at), None if size == _NO_VALUE else data[at + 6 : at + 6 + held]))
+            out.versions.append(
+                (u32(data, at), None if size == _NO_VALUE else data[at + 6 : at + 6 + held])
+            )
             at += 6 + held
         return out
 
     def get_at(self, name: str | bytes, seq: int) -> bytes:
-        """Return the value that a key had after frame `seq`; Archived if that has left the board's flash."""
+        """Return the value that a key had after frame `seq`; Archived if that has left the board's
+        flash."""
         return self.link.request(requests.KEY_AT, bytes(words_bytes((seq,))) + _name(name))[4:]
 
     def checkpoint(self) -> int:
         """Append a frame with the state root; return its seq."""
-        self.info()  # a checkpoint looks like any other: if the answer is lost, only those from here on count
+        # a checkpoint looks like any other: if the answer is lost, only those from here on count
+        self.info()
         return self._change(requests.CHECKPOINT, b"", lambda frame: frame.kind == CHECKPOINT)
 
     def clock(self, unix_ms: int | None = None, uncertainty_ms: int = 0) -> int:
-        """Tell the log the wall time, milliseconds since 1970 (None: this laptop's, now); return the frame's seq."""
-        payload = frames.clock(time.time_ns() // 1_000_000 if unix_ms is None else unix_ms, uncertainty_ms)
-        return self._change(requests.CLOCK, payload, lambda frame: (frame.kind, frame.payload) == (CLOCK, payload))
+        """Tell the log the wall time, milliseconds since 1970 (None: this laptop's, now); return
+        the frame's seq."""
+        payload = frames.clock(
+            time.time_ns() // 1_000_000 if unix_ms is None else unix_ms, uncertainty_ms
+        )
+        return self._change(
+            requests.CLOCK, payload, lambda frame: (frame.kind, frame.payload) == (CLOCK, payload)
+        )
 
     def snapshot(self) -> int:
         """Take a snapshot on the board now; return the seq of the last frame that it covers."""
@@ -300,11 +364,14 @@ class Verbs:
         return u32(self.link.request(requests.TAKE_SNAPSHOT, timeout=_SLOW_S), 0)
 
     def frames(self, seq: int, head: bytes) -> bytes:
-        """Return some whole frames from `seq` on, b"" at the log's end. head: the chain head before it (its first 8 bytes count).
+        """Return some whole frames from `seq` on, b"" at the log's end. head: the chain head before
+        it (its first 8 bytes count).
 
-        FormatError if the board's log has another head there; NotFound if those frames were recycled or are not written yet.
-        """
-        return self.link.request(requests.FRAMES, words_bytes((seq,)) + head[:8] + self._log()[:_NAME_BYTES])
+        FormatError if the board's log has another head there; NotFound if those frames were
+        recycled or are not written yet."""
+        return self.link.request(
+            requests.FRAMES, words_bytes((seq,)) + head[:8] + self._log()[:_NAME_BYTES]
+        )
 
     def snapshot_header(self) -> tuple[int, bytes] | None:
         """Return (slot, header) of the newest snapshot on the board, None if there is none."""
@@ -315,42 +382,65 @@ class Verbs:
         return data[0], data[1:]
 
     def snapshot_data(self, slot: int, generation: int, offset: int, size: int) -> bytes:
-        """Return up to `size` bytes of that snapshot's arena from `offset`; NotFound if the snapshot is gone."""
+        """Return up to `size` bytes of that snapshot's arena from `offset`; NotFound if the
+        snapshot is gone."""
         begin = bytes((slot,)) + words_bytes((generation, offset))
-        return self.link.piece(requests.SNAPSHOT_DATA, lambda n: begin + bytes((n & 255, n >> 8)), size)[1]
+        return self.link.piece(
+            requests.SNAPSHOT_DATA, lambda n: begin + bytes((n & 255, n >> 8)), size
+        )[1]
 
     def layout(self, seq: int, head: bytes, hold: bool = False) -> Layout:
-        """Return where the frames from `seq` on stand on the flash. head: the chain head before it (its first 8 bytes count); hold: they
-        are about to be pulled, and not to be recycled meanwhile.
+        """Return where the frames from `seq` on stand on the flash. head: the chain head before it
+        (its first 8 bytes count); hold: they are about to be pulled, and not to be recycled
+        meanwhile.
 
         FormatError if the board's log has another head there, NotFound if it ends before that.
         """
         payload = words_bytes((seq,)) + bytes((hold,)) + head[:8] + self._log()[:_NAME_BYTES]
         data = self.link.request(requests.LOG_LAYOUT, payload)
         if len(data) < _LAYOUT_BYTES or len(data) % 4:
-            raise LinkError(f"{self.link.url}: the board's answer on its log's layout has {len(data)} bytes")
+            raise LinkError(
+                f"{self.link.url}: the board's answer on its log's layout has {len(data)} bytes"
+            )
         first, certain, address, sector, sectors, block, unit, total, *runs = _words(data)
-        layout = Layout(first, certain, address, sector, sectors & 0xFFFF, sectors >> 16, block, unit, total, tuple(runs))
+        layout = Layout(
+            first,
+            certain,
+            address,
+            sector,
+            sectors & 0xFFFF,
+            sectors >> 16,
+            block,
+            unit,
+            total,
+            tuple(runs),
+        )
         if not layout.is_possible() or sector * layout.sectors != self.region:
             raise LinkError(f"{self.link.url}: the board says of its log what cannot be: {layout}")
         return layout
 
     def read_region(self, address: int, size: int) -> bytes:
-        """Return bytes of the log's flash region from an address on: at least 1 of size, b"" at its end. A board whose log is damaged
-        answers this too."""
+        """Return bytes of the log's flash region from an address on: at least 1 of size, b"" at its
+        end. A board whose log is damaged answers this too."""
         begin = bytes(words_bytes((address,)))
         if self.protocol == 1:
             return self.link.request(requests.READ_REGION, begin + bytes((size & 255, size >> 8)))
         size = min(size, self.region - address)
         if size <= 0:
             return b""
-        n, data = self.link.piece(requests.READ_REGION, lambda n: begin + bytes((n & 255, n >> 8)), size)
+        n, data = self.link.piece(
+            requests.READ_REGION, lambda n: begin + bytes((n & 255, n >> 8)), size
+        )
         if len(data) > n:
-            raise LinkError(f"{self.link.url}: the board sent {len(data)} bytes of its flash where {n} were asked for")
+            raise LinkError(
+                f"{self.link.url}: the board sent {len(data)} bytes of its flash where {n} were "
+                f"asked for"
+            )
         return data + b"\xff" * (n - len(data))  # it leaves those out that end an answer
 
     def acknowledge(self, seq: int) -> int:
-        """Say that every frame below `seq` is safely archived, so that its sectors may be recycled. Return the seq of the log's last
+        """Say that every frame below `seq` is safely archived, so that its sectors may be recycled.
+        Return the seq of the log's last
         frame: a board notes in its log what frees a sector."""
         return u32(self.link.request(requests.ACKNOWLEDGE, words_bytes((seq,))), 0)
 

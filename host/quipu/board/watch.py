@@ -1,8 +1,9 @@
-"""A board's changes as they become durable, one after the other, over breaks of the link: no gap, no repeat, nothing unproved.
+"""A board's changes as they become durable, one after the other, over breaks of the link: no gap,
+no repeat, nothing unproved.
 
-The place reached is a seq and the chain head after it. The board is asked for what follows, again and again; each frame must
-continue the chain. After a break the same place is asked for again, and a board whose log no longer leads there is named.
-"""
+The place reached is a seq and the chain head after it. The board is asked for what follows, again
+and again; each frame must continue the chain. After a break the same place is asked for again, and
+a board whose log no longer leads there is named."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -26,16 +27,19 @@ RETRY_S = 1.0  # between two tries to open a port that broke
 
 
 class Watch:
-    """A watch on the board behind a port. Iterate over it: frames as describe.frame tells them, each once, and what happened to
-    the link: {"event": "lost", "why"}, {"event": "back", "seq"}, {"event": "gap", "first", "last"} (frames that the board has
-    recycled unseen).
+    """A watch on the board behind a port. Iterate over it: frames as describe.frame tells them,
+    each once, and what happened to the link: {"event": "lost", "why"}, {"event": "back", "seq"},
+    {"event": "gap", "first", "last"} (frames that the board has recycled unseen).
 
-    first: begin with the frame of this seq (UsageError if the board has recycled it); None: with what comes from now on. open:
-    connects to the port. Raises PortError if the port cannot be opened at the beginning, OtherLog or RolledBack if the board
-    comes back with another log or with an older one, Mismatch if a frame does not continue the chain.
-    """
+    first: begin with the frame of this seq (UsageError if the board has recycled it); None: with
+        what comes from now on. open:
+    connects to the port. Raises PortError if the port cannot be opened at the beginning, OtherLog
+    or RolledBack if the board comes back with another log or with an older one, Mismatch if a frame
+    does not continue the chain."""
 
-    def __init__(self, port: str, first: int | None = None, open: "Callable[[str], Board]" = connect):
+    def __init__(
+        self, port: str, first: int | None = None, open: "Callable[[str], Board]" = connect
+    ):
         self.port = port
         self._open = open
         self.board: Board | None = open(port)
@@ -44,12 +48,22 @@ class Watch:
             self.log = bytes.fromhex(info["log"])
             self.first = info["seq"] + 1 if first is None else first
             if self.first < info["first_seq"]:
-                raise UsageError(f"{port}: frames before seq {info['first_seq']} have left the board; an archive may hold them "
-                                 "(quipu log)")
+                raise UsageError(
+                    f"{port}: frames before seq {info['first_seq']} have left the board; an "
+                    f"archive may hold them "
+                    "(quipu log)"
+                )
             if self.first > info["seq"] + 1:
-                raise UsageError(f"{port}: the board's log ends at seq {info['seq']}: there is no frame {self.first} to begin with")
+                raise UsageError(
+                    f"{port}: the board's log ends at seq {info['seq']}: there is no frame "
+                    f"{self.first} to begin with"
+                )
             # A head in the middle of the log is known only by following the chain to it.
-            begin = (info["seq"], info["head"]) if first is None else (info["first_seq"] - 1, info["first_head"])
+            begin = (
+                (info["seq"], info["head"])
+                if first is None
+                else (info["first_seq"] - 1, info["first_head"])
+            )
             self.chain = self._chain(*begin)
         except BaseException:
             self.close()
@@ -113,15 +127,23 @@ class Watch:
             yield from events
 
     def _place(self, board: "Board") -> Iterator[Data]:
-        """Hold the board's log to the place reached; yield the gap, if it has recycled what would follow, and go on after it."""
+        """Hold the board's log to the place reached; yield the gap, if it has recycled what would
+        follow, and go on after it."""
         info = self._info(board)
         seen = self.chain.seq
         if info["log"] != self.log.hex():
-            raise OtherLog(f"{self.port}: the board came back with log {info['log'][:16]}..., not with {self.log.hex()[:16]}...: "
-                           "it was configured anew, or is another one")
+            raise OtherLog(
+                f"{self.port}: the board came back with log {info['log'][:16]}..., not with "
+                f"{self.log.hex()[:16]}...: "
+                "it was configured anew, or is another one"
+            )
         if info["seq"] < seen:
-            raise RolledBack(f"{self.port}: the board was rolled back: its log ends at seq {info['seq']}, but frames to seq {seen} "
-                             "were seen", info["seq"] + 1)
+            raise RolledBack(
+                f"{self.port}: the board was rolled back: its log ends at seq {info['seq']}, but "
+                f"frames to seq {seen} "
+                "were seen",
+                info["seq"] + 1,
+            )
         if info["first_seq"] > seen + 1:
             self.chain = self._chain(info["first_seq"] - 1, info["first_head"])
             yield {"event": "gap", "first": seen + 1, "last": info["first_seq"] - 1}
@@ -131,8 +153,12 @@ class Watch:
         try:
             board.frames(seen + 1, self.chain.head)
         except FormatError:
-            raise RolledBack(f"{self.port}: the board was rolled back: its frame of seq {seen}, or one before it, is not the one that "
-                             "was seen", seen) from None
+            raise RolledBack(
+                f"{self.port}: the board was rolled back: its frame of seq {seen}, or one before "
+                f"it, is not the one that "
+                "was seen",
+                seen,
+            ) from None
 
 
 def is_change(frame: Data) -> bool:
@@ -144,6 +170,11 @@ _CHANGES = {name for kind, name in frame_names.NAMES.items() if frame_names.is_c
 
 
 def fits(test: Test, frame: Data) -> bool:
-    """Return whether a frame, as describe.frame tells it, passes a filter over query.FIELDS["changes"]."""
-    row: Data = {**dict.fromkeys(FIELDS["changes"]), **frame, "type_hex": frame["type"].encode().hex()}
+    """Return whether a frame, as describe.frame tells it, passes a filter over
+    query.FIELDS["changes"]."""
+    row: Data = {
+        **dict.fromkeys(FIELDS["changes"]),
+        **frame,
+        "type_hex": frame["type"].encode().hex(),
+    }
     return test(row)

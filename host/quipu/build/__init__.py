@@ -1,1 +1,2 @@
-"""What needs a checkout or a compiler: firmware images, native modules, the emulator that runs them."""
+"""What needs a checkout or a compiler: firmware images, native modules, the emulator that runs
+them."""

@@ -1,10 +1,11 @@
 """Runs an emulated board: one QEMU process, its serial port, and the host file that is its flash.
 
-The file is the board's flash byte for byte: 2 MiB from offset 0 (0xFF is erased; file system first, the log region
-where quipu.json says), then one page for what a chip has beside its flash: 8 bytes of unique id, a u32 with the size of the
-heap (0xFFFFFFFF: as built), 4 unused bytes, and 8 random bytes, new at every start, from which os.urandom draws. On MPS2
-boards the file is 16 MiB, the size of the memory it backs; the rest is zero and unused. It holds what was written when
-QEMU dies, however it dies.
+The file is the board's flash byte for byte: 2 MiB from offset 0 (0xFF is erased; file system first,
+the log region where quipu.json says), then one page for what a chip has beside its flash: 8 bytes
+of unique id, a u32 with the size of the heap (0xFFFFFFFF: as built), 4 unused bytes, and 8 random
+bytes, new at every start, from which os.urandom draws. On MPS2 boards the file is 16 MiB, the size
+of the memory it backs; the rest is zero and unused. It holds what was written when QEMU dies,
+however it dies.
 
 Never talks to the board: that is the business of whoever opens the port.
 """
@@ -27,12 +28,14 @@ START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 5.0
 UNIQUE_ID_LEN = 8
 SEED_LEN = 8
-# QEMU executes one instruction in each nanosecond of virtual time: the same run takes the same count.
+# QEMU executes one instruction in each nanosecond of virtual time: the same run takes the same
+# count.
 ICOUNT = ("-icount", "shift=0")
 
 
 class EmulatorError(Exception):
-    """The emulated board could not be started, or is not running; the message says why and what to do."""
+    """The emulated board could not be started, or is not running; the message says why and what to
+    do."""
 
     exit_code = 3  # errors.PORT: of a command that this ends
 
@@ -48,13 +51,22 @@ class Emulator:
     unique_id  8 bytes, for a flash file that is made now; None: random
     heap       bytes of MicroPython heap for this run; None: as built
 
-    `port` is the path of a pty, new at every start. Output that nobody reads is kept by the kernel, some ten KiB of it;
-    beyond that the board waits for a reader for 2 s and then drops it. The board dies with the thread that started it
-    (Linux's parent-death signal), so start it from a thread that lives as long.
-    """
+    `port` is the path of a pty, new at every start. Output that nobody reads is kept by the kernel,
+    some ten KiB of it; beyond that the board waits for a reader for 2 s and then drops it. The
+    board dies with the thread that started it (Linux's parent-death signal), so start it from a
+    thread that lives as long."""
 
-    def __init__(self, board: str, flash: str | Path | None = None, *, frozen: bool = True, icount: bool = False,
-                 image: str | Path | None = None, unique_id: bytes | None = None, heap: int | None = None) -> None:
+    def __init__(
+        self,
+        board: str,
+        flash: str | Path | None = None,
+        *,
+        frozen: bool = True,
+        icount: bool = False,
+        image: str | Path | None = None,
+        unique_id: bytes | None = None,
+        heap: int | None = None,
+    ) -> None:
         self.facts = images.board_facts(board)
         self.emulation = images.emulation(board)
         self.board = board
@@ -66,7 +78,9 @@ class Emulator:
         self._unique_id = unique_id
         self._heap = heap
         self._temporary = Path(tempfile.mkdtemp(prefix="quipu-flash-")) if flash is None else None
-        self.flash = self._temporary / "flash.bin" if self._temporary else Path(str(flash)).resolve()
+        self.flash = (
+            self._temporary / "flash.bin" if self._temporary else Path(str(flash)).resolve()
+        )
         self._process: subprocess.Popen[bytes] | None = None
         self._held: int | None = None  # our own file descriptor of the port
         self._flash_lock: locks.Lock | None = None
@@ -92,20 +106,27 @@ class Emulator:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Powers the board up; returns when its port exists. Nothing is said yet about what runs on the board."""
+        """Powers the board up; returns when its port exists. Nothing is said yet about what runs on
+        the board."""
         if self.running:
             raise EmulatorError(f"{self.board} is already running, on {self.port}")
         if not self.image.is_file():
             raise EmulatorError(f"there is no image {self.image}")
         if not shutil.which(QEMU):
-            raise EmulatorError(f"{QEMU} is not installed; install it with\n    sudo apt-get install {QEMU}")
+            raise EmulatorError(
+                f"{QEMU} is not installed; install it with\n    sudo apt-get install {QEMU}"
+            )
         self._release()
         self._prepare_flash()
-        self._process = subprocess.Popen(self._command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                         stderr=subprocess.STDOUT)
+        self._process = subprocess.Popen(
+            self._command(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
         self.port = self._wait_for_port(self._process)
-        # While the port is open somewhere, QEMU takes it as connected: it then neither drops the board's output nor
-        # looks for a new reader once a second only.
+        # While the port is open somewhere, QEMU takes it as connected: it then neither drops the
+        # board's output nor looks for a new reader once a second only.
         import tty  # here, for Windows has none
 
         try:
@@ -114,7 +135,9 @@ class Emulator:
         except OSError as error:
             port = self.port
             self.kill()
-            raise EmulatorError(f"QEMU ended right after its start, and its port {port} with it") from error
+            raise EmulatorError(
+                f"QEMU ended right after its start, and its port {port} with it"
+            ) from error
 
     def kill(self) -> None:
         """A power cut: SIGKILL, at once. What the flash file held stays."""
@@ -173,8 +196,10 @@ class Emulator:
             os.replace(aside, self.flash)
         size = self.flash.stat().st_size
         if size != layout["file_size"]:
-            raise EmulatorError(f"{self.flash} is not the flash of a {self.board}: it has {size} bytes, "
-                                f"expected {layout['file_size']}")
+            raise EmulatorError(
+                f"{self.flash} is not the flash of a {self.board}: it has {size} bytes, "
+                f"expected {layout['file_size']}"
+            )
         self._flash_lock = locks.take(self.flash)
         if self._flash_lock is None:
             self._release()
@@ -191,20 +216,39 @@ class Emulator:
         machine = self.emulation["machine"]
         command = [QEMU]
         if layout["backing"] == "psram":
-            command += ["-machine", f"{machine},memory-backend=flash", "-object",
-                        f"memory-backend-file,id=flash,size={layout['file_size']},share=on,mem-path={option(self.flash)}"]
+            command += [
+                "-machine",
+                f"{machine},memory-backend=flash",
+                "-object",
+                f"memory-backend-file,id=flash,size={layout['file_size']},share=on,mem-path={option(self.flash)}",
+            ]
         else:
-            command += ["-machine", machine, "-semihosting-config",
-                        f"enable=on,target=native,arg=flash={option(self.flash)}"]
-        command += [*self.emulation["qemu"], *(ICOUNT if self.icount else ()), "-nographic", "-monitor", "none",
-                    "-chardev", "pty,id=uart0", "-serial", "chardev:uart0", "-kernel", str(self.image)]
+            command += [
+                "-machine",
+                machine,
+                "-semihosting-config",
+                f"enable=on,target=native,arg=flash={option(self.flash)}",
+            ]
+        command += [
+            *self.emulation["qemu"],
+            *(ICOUNT if self.icount else ()),
+            "-nographic",
+            "-monitor",
+            "none",
+            "-chardev",
+            "pty,id=uart0",
+            "-serial",
+            "chardev:uart0",
+            "-kernel",
+            str(self.image),
+        ]
         if shutil.which("setpriv"):
             command = ["setpriv", "--pdeathsig", "KILL", *command]
         return command
 
     def _wait_for_port(self, process: subprocess.Popen[bytes]) -> str:
-        # Read as it comes: if the port is opened (see start) before QEMU sets its machine up, QEMU finds it connected;
-        # otherwise it would look again only after a second.
+        # Read as it comes: if the port is opened (see start) before QEMU sets its machine up, QEMU
+        # finds it connected; otherwise it would look again only after a second.
         deadline = time.monotonic() + START_TIMEOUT_S
         output = process.stdout
         assert output is not None
@@ -216,7 +260,9 @@ class Emulator:
             text += piece
             for line in text.splitlines(keepends=True):
                 if line.startswith(PORT_LINE) and line.endswith("\n"):
-                    return line[len(PORT_LINE):].split()[0]
+                    return line[len(PORT_LINE) :].split()[0]
             if not piece:
                 self.kill()
-                raise EmulatorError(f"QEMU did not start {self.board}: {text.strip() or 'it said nothing'}")
+                raise EmulatorError(
+                    f"QEMU did not start {self.board}: {text.strip() or 'it said nothing'}"
+                )

@@ -1,9 +1,10 @@
-"""Builds and finds the native module (firmware/native/quipu_native.c) as .mpy for a board's architecture. Standard library only.
+"""Builds and finds the native module (firmware/native/quipu_native.c) as .mpy for a board's
+architecture. Standard library only.
 
     python host/quipu/build/natives.py        builds it for every architecture that this machine has a compiler for
 
-What is built lies in build/native/, from where it goes into a wheel. A board without one works by viper.
-"""
+What is built lies in build/native/, from where it goes into a wheel. A board without one works by
+viper."""
 
 import contextlib
 import shutil
@@ -20,17 +21,30 @@ from quipu.build.modules import SUBVERSION
 MODULE = "quipu_native"
 LARGEST = 6 * 1024  # bytes of a .mpy
 # The compiler that each needs. A board takes code for any architecture below its own.
-COMPILERS = {"armv6m": "arm-none-eabi-gcc", "armv7m": "arm-none-eabi-gcc", "rv32imc": "riscv64-unknown-elf-gcc"}
-SERVES = {"armv6m": "armv6m", "armv7m": "armv7m", "armv7em": "armv7m", "armv7emsp": "armv7m", "armv7emdp": "armv7m",
-          "rv32imc": "rv32imc"}
+COMPILERS = {
+    "armv6m": "arm-none-eabi-gcc",
+    "armv7m": "arm-none-eabi-gcc",
+    "rv32imc": "riscv64-unknown-elf-gcc",
+}
+SERVES = {
+    "armv6m": "armv6m",
+    "armv7m": "armv7m",
+    "armv7em": "armv7m",
+    "armv7emsp": "armv7m",
+    "armv7emdp": "armv7m",
+    "rv32imc": "rv32imc",
+}
 # .mpy number of an architecture, as `sys.implementation._mpy >> 10` has it.
 NUMBERS = {4: "armv6m", 5: "armv7m", 6: "armv7em", 7: "armv7emsp", 8: "armv7emdp", 11: "rv32imc"}
 
 
 def build(arch: str) -> Path:
-    """Return the module for armv6m, armv7m or rv32imc, built if its source has changed. ImageError if it cannot be."""
+    """Return the module for armv6m, armv7m or rv32imc, built if its source has changed. ImageError
+    if it cannot be."""
     if not shutil.which(COMPILERS[arch]):
-        raise images.ImageError(f"{COMPILERS[arch]} is not installed: it compiles the native module for {arch}")
+        raise images.ImageError(
+            f"{COMPILERS[arch]} is not installed: it compiles the native module for {arch}"
+        )
     root = images.checkout_root()
     source = root / "firmware" / "native"
     micropython = images.micropython_source()
@@ -43,14 +57,19 @@ def build(arch: str) -> Path:
         images._make(["-C", str(objects), f"MPY_DIR={micropython}", f"ARCH={arch}"], log)
         built = objects / f"{MODULE}.mpy"
         if built.stat().st_size > LARGEST:
-            raise images.ImageError(f"{MODULE} for {arch} has {built.stat().st_size} bytes, more than {LARGEST}")
+            raise images.ImageError(
+                f"{MODULE} for {arch} has {built.stat().st_size} bytes, more than {LARGEST}"
+            )
         return built
 
-    return images._product(f"{MODULE}-{arch}", root / "build" / "native" / f"{MODULE}-{arch}.mpy", inputs, make)
+    return images._product(
+        f"{MODULE}-{arch}", root / "build" / "native" / f"{MODULE}-{arch}.mpy", inputs, make
+    )
 
 
 def find(arch: str) -> bytes | None:
-    """Return the module for a board of this .mpy architecture: the checkout's, else the wheel's; None if there is none."""
+    """Return the module for a board of this .mpy architecture: the checkout's, else the wheel's;
+    None if there is none."""
     serves = SERVES.get(arch)
     if serves is None:
         return None
@@ -62,8 +81,8 @@ def find(arch: str) -> bytes | None:
 
 
 def arch_of(mpy: int) -> str | None:
-    """Return the architecture in a board's `sys.implementation._mpy`; None if it takes no native code of ours, or not this
-    version of .mpy."""
+    """Return the architecture in a board's `sys.implementation._mpy`; None if it takes no native
+    code of ours, or not this version of .mpy."""
     if (mpy & 0xFF, mpy >> 8 & 3) != SUBVERSION:
         return None
     return NUMBERS.get(mpy >> 10)

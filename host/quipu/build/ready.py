@@ -1,7 +1,8 @@
-"""Finds the image of an emulated board: where QUIPU_IMAGES says, in a checkout, which builds it, or in the user's cache folder.
+"""Finds the image of an emulated board: where QUIPU_IMAGES says, in a checkout, which builds it, or
+in the user's cache folder.
 
-The folders have BOARD/quipu/firmware.elf, with Quipu in it, and BOARD/bare/firmware.elf, plain MicroPython, as build/images of a checkout.
-"""
+The folders have BOARD/quipu/firmware.elf, with Quipu in it, and BOARD/bare/firmware.elf, plain
+MicroPython, as build/images of a checkout."""
 
 import os
 from pathlib import Path
@@ -33,9 +34,11 @@ def image(board: str, frozen: bool = True) -> Path:
     except images.ImageError:
         found = resources.cache() / "images" / wanted
         if not found.is_file():
-            raise images.ImageError(f"there is no image of {board}: {found} does not exist, {VARIABLE} is not set, and no checkout of "
-                                    f"Quipu, where one would be built, is around {Path.cwd()}. {_HOW}, or copy "
-                                    f"that folder to {resources.cache() / 'images'}") from None
+            raise images.ImageError(
+                f"there is no image of {board}: {found} does not exist, {VARIABLE} is not set, "
+                f"and no checkout of "
+                f"Quipu, where one would be built, is around {Path.cwd()}. {_HOW}, or copy "
+                f"that folder to {resources.cache() / 'images'}"
+            ) from None
         return found
     return images.image(board, frozen)
-

@@ -1,4 +1,5 @@
-"""The verbs that ask a board what is, and most of them an archive what was: get, record, search, watch and the like."""
+"""The verbs that ask a board what is, and most of them an archive what was: get, record, search,
+watch and the like."""
 
 import math
 from collections.abc import Callable
@@ -7,7 +8,22 @@ import click
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from quipu.cli.options import AT, ID, KEY, PORT, Q16, SOURCE, U32, VECTOR, Data, Number, Verb, argument, components_of, option
+from quipu.cli.options import (
+    AT,
+    ID,
+    KEY,
+    PORT,
+    Q16,
+    SOURCE,
+    U32,
+    VECTOR,
+    Data,
+    Number,
+    Verb,
+    argument,
+    components_of,
+    option,
+)
 from quipu.cli.render import dated, grid, pairs, says
 from quipu.cli.source import asked
 from quipu.past import describe, query
@@ -34,8 +50,8 @@ def get(source: str, key: str, at: str | None) -> Data:
 def history(source: str, key: str, limit: int, at: str | None) -> Data:
     """List the versions of a key, newest first.
 
-    Seq, wall time if a clock tells it, and value; deletions too. A live board knows those whose frames are still on its flash,
-    without their times.
+    Seq, wall time if a clock tells it, and value; deletions too. A live board knows those whose
+    frames are still on its flash, without their times.
 
     \b
     Example:
@@ -44,17 +60,42 @@ def history(source: str, key: str, limit: int, at: str | None) -> Data:
     with asked(source, at) as it:
         if it.memory is None:
             there = it.it.history(key, min(limit, 255))
-            return {"key": key, "missing": there.archived,
-                    "versions": [{"seq": seq, "unix_ms": None, "uncertainty_ms": None, "deleted": False,
-                                  **(describe.octets("value", value) if value is not None else {"value": None, "value_hex": None})}
-                                 for seq, value in there.versions]}
+            return {
+                "key": key,
+                "missing": there.archived,
+                "versions": [
+                    {
+                        "seq": seq,
+                        "unix_ms": None,
+                        "uncertainty_ms": None,
+                        "deleted": False,
+                        **(
+                            describe.octets("value", value)
+                            if value is not None
+                            else {"value": None, "value_hex": None}
+                        ),
+                    }
+                    for seq, value in there.versions
+                ],
+            }
         found = it.memory.history(key, limit, **it.at)
         out = []
         for each in found.versions:
             when = it.memory.timeline.when(each.seq, each.tick)
-            value = {"value": None, "value_hex": None} if each.value is None else describe.octets("value", each.value)
-            out.append({"seq": each.seq, "unix_ms": when.unix_ms, "uncertainty_ms": when.uncertainty_ms, "deleted": each.deleted,
-                        **value})
+            value = (
+                {"value": None, "value_hex": None}
+                if each.value is None
+                else describe.octets("value", each.value)
+            )
+            out.append(
+                {
+                    "seq": each.seq,
+                    "unix_ms": when.unix_ms,
+                    "uncertainty_ms": when.uncertainty_ms,
+                    "deleted": each.deleted,
+                    **value,
+                }
+            )
         return it.told({"key": key, "missing": found.missing, "versions": out})
 
 
@@ -77,7 +118,12 @@ def node(source: str, ident: int, at: str | None) -> Data:
       quipu node /dev/ttyACM0 18
     """
     with asked(source, at) as it:
-        return it.told({**describe.node(ident, it.it.node(ident, **it.at)), "edges": it.it.edges_of(ident, **it.at)})
+        return it.told(
+            {
+                **describe.node(ident, it.it.node(ident, **it.at)),
+                "edges": it.it.edges_of(ident, **it.at),
+            }
+        )
 
 
 def edge(source: str, ident: int, at: str | None) -> Data:
@@ -91,11 +137,13 @@ def edge(source: str, ident: int, at: str | None) -> Data:
         return it.told(describe.edge(ident, it.it.edge(ident, **it.at)))
 
 
-def search(source: str, components: tuple[str, ...], q16: bool, k: int, tag: int | None, at: str | None) -> Data:
+def search(
+    source: str, components: tuple[str, ...], q16: bool, k: int, tag: int | None, at: str | None
+) -> Data:
     """Find the records nearest to X, nearest first.
 
-    Exactly; equal distances come in the order of their ids. In JSON, `distance` is exact: the squared distance in units of
-    2^-32; `l2` is its root as a number.
+    Exactly; equal distances come in the order of their ids. In JSON, `distance` is exact: the
+    squared distance in units of 2^-32; `l2` is its root as a number.
 
     \b
     Example:
@@ -105,11 +153,19 @@ def search(source: str, components: tuple[str, ...], q16: bool, k: int, tag: int
     query = components_of(components, q16)
     with asked(source, at) as it:
         found = it.it.search(query, k, tag, **it.at)
-        return it.told({"results": [{"id": ident, "distance": distance, "l2": math.sqrt(distance) / 65536}
-                                    for distance, ident in found]})
+        return it.told(
+            {
+                "results": [
+                    {"id": ident, "distance": distance, "l2": math.sqrt(distance) / 65536}
+                    for distance, ident in found
+                ]
+            }
+        )
 
 
-def neighbours(source: str, node: int, depth: int, kind: int | None, direction: str, at: str | None) -> Data:
+def neighbours(
+    source: str, node: int, depth: int, kind: int | None, direction: str, at: str | None
+) -> Data:
     """List the nodes within some steps of a node.
 
     Breadth first, itself first.
@@ -120,17 +176,26 @@ def neighbours(source: str, node: int, depth: int, kind: int | None, direction: 
     """
     with asked(source, at) as it:
         found = it.it.neighbourhood(node, depth, kind, DIRECTIONS[direction], **it.at)
-        return it.told({"node": node, "neighbours": [{"node": ident, "distance": distance} for ident, distance in found]})
+        return it.told(
+            {
+                "node": node,
+                "neighbours": [{"node": ident, "distance": distance} for ident, distance in found],
+            }
+        )
 
 
-def watch(say: Callable[[Data], None], port: str, filter: str | None, first: int | None, everything: bool) -> None:
+def watch(
+    say: Callable[[Data], None], port: str, filter: str | None, first: int | None, everything: bool
+) -> None:
     """Print a board's changes as they become durable, until Ctrl-C.
 
-    One a line: seq, seconds since the boot or clock frame before it, type, what it says; with --json one object a line. A link
-    that breaks is opened again, and the watch goes on where it was: no change is left out or said twice. A board that comes back
-    with an older or another log ends it, with exit code 1.
+    One a line: seq, seconds since the boot or clock frame before it, type, what it says; with
+    --json one object a line. A link that breaks is opened again, and the watch goes on where it
+    was: no change is left out or said twice. A board that comes back with an older or another log
+        ends it, with exit code 1.
 
-    FILTER is that of query, over the fields type, seq, tag, meta, id, kind, record, from, to, name, value.
+    FILTER is that of query, over the fields type, seq, tag, meta, id, kind, record, from, to, name,
+    value.
 
     \b
     Example:
@@ -143,7 +208,11 @@ def watch(say: Callable[[Data], None], port: str, filter: str | None, first: int
     watching = Watch(port, first)
     try:
         for each in watching:
-            if "event" in each or (everything or is_change(each)) and (test is None or fits(test, each)):
+            if (
+                "event" in each
+                or (everything or is_change(each))
+                and (test is None or fits(test, each))
+            ):
                 say(each)
     except KeyboardInterrupt:
         return
@@ -151,7 +220,7 @@ def watch(say: Callable[[Data], None], port: str, filter: str | None, first: int
         watching.close()
 
 
-# -- what a person sees ---------------------------------------------------------------------------------------------------
+# -- what a person sees ----------------------------------------------------------------------------
 
 
 def show_value(data: Data) -> str:
@@ -160,22 +229,38 @@ def show_value(data: Data) -> str:
 
 
 def show_record(data: Data) -> RenderableType:
-    return pairs([("record", data["id"]), ("tag", data["tag"]), ("vector", " ".join(map(number, data["vector"]))),
-                  ("metadata", octets(data, "meta") if data["meta_hex"] else "none")])
+    return pairs(
+        [
+            ("record", data["id"]),
+            ("tag", data["tag"]),
+            ("vector", " ".join(map(number, data["vector"]))),
+            ("metadata", octets(data, "meta") if data["meta_hex"] else "none"),
+        ]
+    )
 
 
 def show_node(data: Data) -> RenderableType:
     edges = data.get("edges")
-    return pairs([("node", data["id"]), ("kind", data["kind"]), ("record", data["record"] or "none"),
-                  ("edges", None if edges is None else ", ".join(map(str, edges)) or "none")])
+    return pairs(
+        [
+            ("node", data["id"]),
+            ("kind", data["kind"]),
+            ("record", data["record"] or "none"),
+            ("edges", None if edges is None else ", ".join(map(str, edges)) or "none"),
+        ]
+    )
 
 
 def show_edge(data: Data) -> RenderableType:
-    return pairs([("edge", data["id"]), ("kind", data["kind"]), ("from", data["from"]), ("to", data["to"])])
+    return pairs(
+        [("edge", data["id"]), ("kind", data["kind"]), ("from", data["from"]), ("to", data["to"])]
+    )
 
 
 def show_results(data: Data) -> RenderableType:
-    rows = ((i + 1, r["id"], f"{r['l2']:.6g}", r["distance"]) for i, r in enumerate(data["results"]))
+    rows = (
+        (i + 1, r["id"], f"{r['l2']:.6g}", r["distance"]) for i, r in enumerate(data["results"])
+    )
     return grid("", (">", ">record", ">distance", ">squared, 2^-32"), rows, "no record")
 
 
@@ -186,8 +271,18 @@ def show_neighbours(data: Data) -> RenderableType:
 def show_history(data: Data) -> RenderableType:
     rows = []
     for each in data["versions"]:
-        value = "deleted" if each["deleted"] else octets(each, "value") if each["value_hex"] is not None else "in a frame that is gone"
-        at = "" if each["unix_ms"] is None else f"{moment(each['unix_ms'])} ± {each['uncertainty_ms']} ms"
+        value = (
+            "deleted"
+            if each["deleted"]
+            else octets(each, "value")
+            if each["value_hex"] is not None
+            else "in a frame that is gone"
+        )
+        at = (
+            ""
+            if each["unix_ms"] is None
+            else f"{moment(each['unix_ms'])} ± {each['uncertainty_ms']} ms"
+        )
         rows.append((each["seq"], at, value))
     table = grid("", (">seq", "time", "value"), rows)
     if data["missing"] is None:
@@ -209,22 +304,71 @@ def show_watch(data: Data) -> str:
 
 VERBS = {
     "get": Verb(get, dated(show_value), (SOURCE, KEY, AT)),
-    "history": Verb(history, dated(show_history), (
-        SOURCE, KEY, option("--limit", "versions at most", type=U32, default=20, show_default=True), AT)),
+    "history": Verb(
+        history,
+        dated(show_history),
+        (
+            SOURCE,
+            KEY,
+            option("--limit", "versions at most", type=U32, default=20, show_default=True),
+            AT,
+        ),
+    ),
     "record": Verb(record, dated(show_record), (SOURCE, ID, AT)),
     "node": Verb(node, dated(show_node), (SOURCE, ID, AT)),
     "edge": Verb(edge, dated(show_edge), (SOURCE, ID, AT)),
-    "search": Verb(search, dated(show_results), (
-        SOURCE, VECTOR, Q16, option("-k", "how many, at most 128", type=Number(1, 128), default=5, show_default=True),
-        option("--tag", "only records of this tag", type=U32), AT)),
-    "neighbours": Verb(neighbours, dated(show_neighbours), (
-        SOURCE, argument("node", "NODE", U32),
-        option("--depth", "steps at most", type=Number(0, 0xFFFF), default=1, show_default=True),
-        option("--kind", "along edges of this kind only", type=U32),
-        option("--direction", "along which edges", type=click.Choice(list(DIRECTIONS)), default="out",
-               show_default=True), AT)),
-    "watch": Verb(watch, show_watch, (
-        PORT, click.Argument(["filter"], metavar="[FILTER]", required=False),
-        option("--from first", "begin with this frame, which the board still holds", type=U32, metavar="SEQ"),
-        option("--all everything", "frames too that change nothing: boots, checkpoints, clocks", is_flag=True)), stays=True),
+    "search": Verb(
+        search,
+        dated(show_results),
+        (
+            SOURCE,
+            VECTOR,
+            Q16,
+            option(
+                "-k", "how many, at most 128", type=Number(1, 128), default=5, show_default=True
+            ),
+            option("--tag", "only records of this tag", type=U32),
+            AT,
+        ),
+    ),
+    "neighbours": Verb(
+        neighbours,
+        dated(show_neighbours),
+        (
+            SOURCE,
+            argument("node", "NODE", U32),
+            option(
+                "--depth", "steps at most", type=Number(0, 0xFFFF), default=1, show_default=True
+            ),
+            option("--kind", "along edges of this kind only", type=U32),
+            option(
+                "--direction",
+                "along which edges",
+                type=click.Choice(list(DIRECTIONS)),
+                default="out",
+                show_default=True,
+            ),
+            AT,
+        ),
+    ),
+    "watch": Verb(
+        watch,
+        show_watch,
+        (
+            PORT,
+            click.Argument(["filter"], metavar="[FILTER]", required=False),
+            option(
+                "--from first",
+                "begin with this frame, which the board still holds",
+                type=U32,
+                metavar="SEQ",
+            ),
+            option(
+                "--all everything",
+                "frames too that change nothing: boots, checkpoints, clocks",
+                is_flag=True,
+            ),
+        ),
+        stays=True,
+    ),
 }

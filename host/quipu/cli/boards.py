@@ -1,4 +1,5 @@
-"""The verbs that find a board, run one, and give it a log: emulate, ports, info, configure, restore, migrate."""
+"""The verbs that find a board, run one, and give it a log: emulate, ports, info, configure,
+restore, migrate."""
 
 import os
 import signal
@@ -22,9 +23,9 @@ DEFAULT_CONFIG = (16, 256, 64, 128, 32, 16, 16)  # as in boards/*/quipu.json
 def emulate(say: Callable[[Data], None], board: str, flash: str | None, bare: bool) -> None:
     """Run an emulated board until Ctrl-C or SIGTERM.
 
-    Its image is looked for in the folder QUIPU_IMAGES, then in a checkout, which builds it first if it is not there, and then in the
-    user's cache folder. FILE is the board's flash, kept between runs; without it the board starts
-    empty. To the board, the end is a power cut.
+    Its image is looked for in the folder QUIPU_IMAGES, then in a checkout, which builds it first if
+    it is not there, and then in the user's cache folder. FILE is the board's flash, kept between
+    runs; without it the board starts empty. To the board, the end is a power cut.
 
     \b
     Example:
@@ -41,8 +42,16 @@ def emulate(say: Callable[[Data], None], board: str, flash: str | None, bare: bo
         signal.signal(each, end)
     try:
         with Emulator(board, flash, frozen=not bare) as emulator:
-            say({"port": emulator.port, "board": board, "cpu": emulator.emulation["cpu"], "flash": flash, "bare": bare,
-                 "pid": emulator.pid})
+            say(
+                {
+                    "port": emulator.port,
+                    "board": board,
+                    "cpu": emulator.emulation["cpu"],
+                    "flash": flash,
+                    "bare": bare,
+                    "pid": emulator.pid,
+                }
+            )
             os.waitid(os.P_PID, emulator.pid or 0, os.WEXITED | os.WNOWAIT)
             raise EmulatorError(f"QEMU ended by itself: the emulated {board} is off")
     except KeyboardInterrupt:
@@ -79,7 +88,8 @@ def info(port: str) -> Data:
 def configure(port: str, policy: str, **capacities: int) -> Data:
     """Begin a log on a blank region.
 
-    Takes entropy from this laptop. The numbers are fixed for the life of the log. Refused if the region holds a log already.
+    Takes entropy from this laptop. The numbers are fixed for the life of the log. Refused if the
+    region holds a log already.
 
     \b
     Example:
@@ -94,9 +104,10 @@ def configure(port: str, policy: str, **capacities: int) -> Data:
 def restore(archive: str, port: str, at: int | None, policy: str, origins: tuple[str, ...]) -> Data:
     """Put an archive's state onto a board, which goes on from it.
 
-    The archive is verified first. The board's log region must be blank, or hold a log without a command. The board reads the state
-    back from its flash and proves its root before it takes a command; its new log names the archive's log, seq and root, and begins
-    with the next seq. Broken off, the board is blank or restored: run it again.
+    The archive is verified first. The board's log region must be blank, or hold a log without a
+    command. The board reads the state back from its flash and proves its root before it takes a
+    command; its new log names the archive's log, seq and root, and begins with the next seq. Broken
+    off, the board is blank or restored: run it again.
 
     \b
     Example:
@@ -106,15 +117,20 @@ def restore(archive: str, port: str, at: int | None, policy: str, origins: tuple
     from quipu.board import restore as restoring
 
     with quipu.connect(port) as board, render.progress("restoring") as progress:
-        return restoring.restore(board, archive, at, describe.POLICIES.index(policy), progress, origins).as_dict()
+        return restoring.restore(
+            board, archive, at, describe.POLICIES.index(policy), progress, origins
+        ).as_dict()
 
 
-def migrate(port: str, archive: str, policy: str | None, origins: tuple[str, ...], **capacities: int | None) -> Data:
+def migrate(
+    port: str, archive: str, policy: str | None, origins: tuple[str, ...], **capacities: int | None
+) -> Data:
     """Give a board other capacities, with all that it holds.
 
-    Its log is pulled into the archive DIR and verified, replayed under the new capacities, and only then erased. The new log begins
-    with the state that came of it and names the old one; every id stays what it was. What does not fit is refused before anything
-    changes. Stop the application first. Broken off, run it again: nothing is lost.
+    Its log is pulled into the archive DIR and verified, replayed under the new capacities, and only
+    then erased. The new log begins with the state that came of it and names the old one; every id
+    stays what it was. What does not fit is refused before anything changes. Stop the application
+    first. Broken off, run it again: nothing is lost.
 
     \b
     Example:
@@ -124,12 +140,18 @@ def migrate(port: str, archive: str, policy: str | None, origins: tuple[str, ...
 
     changes = {name: number for name, number in capacities.items() if number is not None}
     with quipu.connect(port) as board, render.progress("restoring") as progress:
-        done = migration.migrate(board, archive, changes,
-                                 None if policy is None else describe.POLICIES.index(policy), progress, origins)
+        done = migration.migrate(
+            board,
+            archive,
+            changes,
+            None if policy is None else describe.POLICIES.index(policy),
+            progress,
+            origins,
+        )
         return {**done.as_dict(), "config": board.info()["config"]}
 
 
-# -- what a person sees ---------------------------------------------------------------------------------------------------
+# -- what a person sees ----------------------------------------------------------------------------
 
 
 def show_emulate(data: Data) -> str:
@@ -139,9 +161,12 @@ def show_emulate(data: Data) -> str:
 
 
 def show_ports(data: Data) -> RenderableType:
-    return grid("", ("port", "usb", "serial", "device", "answer"),
-                ((p["port"], p["usb"], p["serial"], p["description"], p["answer"]) for p in data["ports"]),
-                "no serial port found; is the board plugged in, and is its cable one for data?")
+    return grid(
+        "",
+        ("port", "usb", "serial", "device", "answer"),
+        ((p["port"], p["usb"], p["serial"], p["description"], p["answer"]) for p in data["ports"]),
+        "no serial port found; is the board plugged in, and is its cable one for data?",
+    )
 
 
 def show_info(data: Data) -> RenderableType:
@@ -149,24 +174,46 @@ def show_info(data: Data) -> RenderableType:
     rows: list[tuple[str, Any]] = [
         ("board", data["board"]),
         ("machine", data["machine"]),
-        ("firmware", f"{data['firmware']} on MicroPython {data['micropython']}, hot loops: {data['provider']}"),
+        (
+            "firmware",
+            f"{data['firmware']} on MicroPython {data['micropython']}, hot loops: "
+            f"{data['provider']}",
+        ),
         ("heap", f"{size(data['heap_used'])} used, {size(data['heap_free'])} free"),
         ("damage", data.get("damage")),
     ]
     if not data["configured"]:
-        rows.append(("log", "none: the region holds something else; nothing of it was changed" if data.get("damage") else
-                     "none yet: the region is blank; begin one with `quipu configure PORT`"))
+        rows.append(
+            (
+                "log",
+                "none: the region holds something else; nothing of it was changed"
+                if data.get("damage")
+                else "none yet: the region is blank; begin one with `quipu configure PORT`",
+            )
+        )
     if config:
         rows += [
             ("log", data["log"]),
             ("seq", f"{data['seq']}, boot {data['boot']}"),
-            ("power cuts", ", ".join(f"after seq {seq} ({size(torn)})" for seq, torn in data["cuts"]) or None),
+            (
+                "power cuts",
+                ", ".join(f"after seq {seq} ({size(torn)})" for seq, torn in data["cuts"]) or None,
+            ),
             ("chain head", data["head"]),
             ("state root", data["root"]),
-            ("contents", ", ".join(f"{data[each]} of {config[each]} {each}" for each in ("records", "nodes", "edges", "keys"))),
+            (
+                "contents",
+                ", ".join(
+                    f"{data[each]} of {config[each]} {each}"
+                    for each in ("records", "nodes", "edges", "keys")
+                ),
+            ),
             ("sizes", sizes(config)),
-            ("log space", f"{size(data['log_free'])} of {size(data['log_size'])} free; when full: "
-                          + ("stop" if data["policy"] == 0 else "overwrite")),
+            (
+                "log space",
+                f"{size(data['log_free'])} of {size(data['log_size'])} free; when full: "
+                + ("stop" if data["policy"] == 0 else "overwrite"),
+            ),
             ("snapshots", ", ".join(f"seq {each}" for each in data["snapshots"]) or "none"),
         ]
     return pairs(rows)
@@ -179,44 +226,115 @@ def show_configure(data: Data) -> str:
 def show_restored(data: Data) -> RenderableType:
     """Return what the board goes on from, and the root that it proved."""
     config = data.get("config")
-    return pairs([
-        ("board", data["board"]),
-        ("restored", "already; nothing was sent" if data["already"] else f"{size(data['bytes'])} of state"),
-        ("capacities", ", ".join(f"{name} {config[name]}" for name in CONFIG_NAMES) if config else None),
-        ("from", f"{data['from_board']}, seq {data['seq']}, of {data['archive']}"),
-        ("its log", data["origin"]),
-        ("chain head", data["head"]),
-        ("new log", data["log"]),
-        ("state root", data["root"]),
-    ])
+    return pairs(
+        [
+            ("board", data["board"]),
+            (
+                "restored",
+                "already; nothing was sent"
+                if data["already"]
+                else f"{size(data['bytes'])} of state",
+            ),
+            (
+                "capacities",
+                ", ".join(f"{name} {config[name]}" for name in CONFIG_NAMES) if config else None,
+            ),
+            ("from", f"{data['from_board']}, seq {data['seq']}, of {data['archive']}"),
+            ("its log", data["origin"]),
+            ("chain head", data["head"]),
+            ("new log", data["log"]),
+            ("state root", data["root"]),
+        ]
+    )
 
 
-# -- rows -----------------------------------------------------------------------------------------------------------------
+# -- rows ------------------------------------------------------------------------------------------
 
 
 def capacity(i: int) -> click.Option:
-    what = ("dimensions of a vector", "records", "nodes", "edges", "keys", "bytes of metadata", "bytes of a value")[i]
-    return option("--" + CONFIG_NAMES[i].replace("_", "-"), f"{what}, at most {CONFIG_LIMITS[i][1]}",
-                  type=Number(*CONFIG_LIMITS[i]), default=DEFAULT_CONFIG[i], show_default=True)
+    what = (
+        "dimensions of a vector",
+        "records",
+        "nodes",
+        "edges",
+        "keys",
+        "bytes of metadata",
+        "bytes of a value",
+    )[i]
+    return option(
+        "--" + CONFIG_NAMES[i].replace("_", "-"),
+        f"{what}, at most {CONFIG_LIMITS[i][1]}",
+        type=Number(*CONFIG_LIMITS[i]),
+        default=DEFAULT_CONFIG[i],
+        show_default=True,
+    )
 
 
 VERBS = {
-    "emulate": Verb(emulate, show_emulate, (
-        argument("board", "BOARD"),
-        option("--flash", "the board's flash, kept between runs", metavar="FILE"),
-        option("--bare", "plain MicroPython, without the firmware", is_flag=True)), stays=True),
+    "emulate": Verb(
+        emulate,
+        show_emulate,
+        (
+            argument("board", "BOARD"),
+            option("--flash", "the board's flash, kept between runs", metavar="FILE"),
+            option("--bare", "plain MicroPython, without the firmware", is_flag=True),
+        ),
+        stays=True,
+    ),
     "ports": Verb(ports, show_ports, ()),
     "info": Verb(info, show_info, (PORT,)),
-    "configure": Verb(configure, show_configure, (
-        PORT, *map(capacity, range(len(CONFIG_NAMES))),
-        option("--policy", "when the log is full: refuse, or drop its oldest part", type=click.Choice(describe.POLICIES),
-               default="stop", show_default=True))),
-    "restore": Verb(restore, show_restored, (
-        argument("archive", "DIR"), PORT, option("--at", "the state after this seq, not the last one", type=U32, metavar="SEQ"),
-        option("--policy", "of the new log, when it is full", type=click.Choice(describe.POLICIES), default="stop", show_default=True),
-        ORIGIN)),
-    "migrate": Verb(migrate, show_restored, (
-        PORT, ARCHIVE, *[option("--" + name.replace("_", "-"), "as for `quipu configure`; by default as it is", type=Number(*limits))
-                         for name, limits in zip(CONFIG_NAMES[1:], CONFIG_LIMITS[1:])],
-        option("--policy", "when the log is full; by default as it is", type=click.Choice(describe.POLICIES)), ORIGIN)),
+    "configure": Verb(
+        configure,
+        show_configure,
+        (
+            PORT,
+            *map(capacity, range(len(CONFIG_NAMES))),
+            option(
+                "--policy",
+                "when the log is full: refuse, or drop its oldest part",
+                type=click.Choice(describe.POLICIES),
+                default="stop",
+                show_default=True,
+            ),
+        ),
+    ),
+    "restore": Verb(
+        restore,
+        show_restored,
+        (
+            argument("archive", "DIR"),
+            PORT,
+            option("--at", "the state after this seq, not the last one", type=U32, metavar="SEQ"),
+            option(
+                "--policy",
+                "of the new log, when it is full",
+                type=click.Choice(describe.POLICIES),
+                default="stop",
+                show_default=True,
+            ),
+            ORIGIN,
+        ),
+    ),
+    "migrate": Verb(
+        migrate,
+        show_restored,
+        (
+            PORT,
+            ARCHIVE,
+            *[
+                option(
+                    "--" + name.replace("_", "-"),
+                    "as for `quipu configure`; by default as it is",
+                    type=Number(*limits),
+                )
+                for name, limits in zip(CONFIG_NAMES[1:], CONFIG_LIMITS[1:])
+            ],
+            option(
+                "--policy",
+                "when the log is full; by default as it is",
+                type=click.Choice(describe.POLICIES),
+            ),
+            ORIGIN,
+        ),
+    ),
 }

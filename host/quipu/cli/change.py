@@ -8,17 +8,38 @@ from decimal import Decimal
 import quipu
 from quipu import errors
 from quipu.cli import render
-from quipu.cli.options import ID, KEY, META, PORT, Q16, TAG, U32, VECTOR, Data, Verb, argument, components_of, option
+from quipu.cli.options import (
+    ID,
+    KEY,
+    META,
+    PORT,
+    Q16,
+    TAG,
+    U32,
+    VECTOR,
+    Data,
+    Verb,
+    argument,
+    components_of,
+    option,
+)
 from quipu.text import count, moment
 from shared_kernel import frames
 
 
-def insert(port: str, components: tuple[str, ...], q16: bool, tag: int | None, meta: str | None,
-           meta_hex: bytes | None) -> Data:
+def insert(
+    port: str,
+    components: tuple[str, ...],
+    q16: bool,
+    tag: int | None,
+    meta: str | None,
+    meta_hex: bytes | None,
+) -> Data:
     """Insert a record; prints its id.
 
-    X are decimal numbers, one for each dimension, or raw Q16.16 integers with --q16. "-" reads many records from standard
-    input, one JSON value a line: [1, -2.5] or {"vector": [1, -2.5], "tag": 3, "meta": "text"}.
+    X are decimal numbers, one for each dimension, or raw Q16.16 integers with --q16. "-" reads many
+    records from standard input, one JSON value a line: [1, -2.5] or {"vector": [1, -2.5], "tag": 3,
+    "meta": "text"}.
 
     \b
     Example:
@@ -30,36 +51,52 @@ def insert(port: str, components: tuple[str, ...], q16: bool, tag: int | None, m
         vector = components_of(components, q16)
         with quipu.connect(port) as board:
             return {"id": board.insert(vector, tag or 0, given)}
-    records = [_record_of(number, line, q16, tag or 0, given) for number, line in enumerate(sys.stdin, 1) if line.strip()]
+    records = [
+        _record_of(number, line, q16, tag or 0, given)
+        for number, line in enumerate(sys.stdin, 1)
+        if line.strip()
+    ]
     ids: list[int] = []
     with quipu.connect(port) as board, render.progress("inserting", "records") as progress:
         for vector, _, _ in records:
             if board.config and len(vector) != board.config[0]:
-                raise errors.WrongDimension(f"a vector has {board.config[0]} components here, not {len(vector)}; "
-                                            "nothing was inserted")
+                raise errors.WrongDimension(
+                    f"a vector has {board.config[0]} components here, not {len(vector)}; "
+                    "nothing was inserted"
+                )
         for each in records:
             try:
                 ids.append(board.insert(*each))
             except errors.QuipuError as error:
-                raise errors.about(error, f"{error} (of {len(records)} records, the first {len(ids)} were inserted)") from error
+                raise errors.about(
+                    error,
+                    f"{error} (of {len(records)} records, the first {len(ids)} were inserted)",
+                ) from error
             progress(len(ids), len(records))
     return {"ids": ids}
 
 
 def _meta(text: str | None, data: bytes | None) -> bytes | None:
     if text is not None and data is not None:
-        raise errors.UsageError("--meta and --meta-hex are two ways to write one thing: give one of them")
+        raise errors.UsageError(
+            "--meta and --meta-hex are two ways to write one thing: give one of them"
+        )
     return data if text is None else text.encode()
 
 
-def _record_of(number: int, line: str, q16: bool, tag: int, meta: bytes) -> tuple[list[int], int, bytes]:
-    """Return vector, tag and metadata of one line of JSON; tag and meta are those of a line that has none."""
+def _record_of(
+    number: int, line: str, q16: bool, tag: int, meta: bytes
+) -> tuple[list[int], int, bytes]:
+    """Return vector, tag and metadata of one line of JSON; tag and meta are those of a line that
+    has none."""
     try:
         value = json.loads(line, parse_float=Decimal, parse_constant=Decimal)
         if isinstance(value, list):
             value = {"vector": value}
         if not isinstance(value, dict) or not isinstance(value.get("vector"), list):
-            raise errors.Invalid('expected [1, -2.5] or {"vector": [1, -2.5], "tag": 3, "meta": "text"}')
+            raise errors.Invalid(
+                'expected [1, -2.5] or {"vector": [1, -2.5], "tag": 3, "meta": "text"}'
+            )
         unknown = set(value) - {"vector", "tag", "meta", "meta_hex"}
         if unknown:
             raise errors.Invalid(f"unknown field {min(unknown)!r}")
@@ -74,7 +111,9 @@ def _record_of(number: int, line: str, q16: bool, tag: int, meta: bytes) -> tupl
         raise errors.Invalid(f"line {number} of the input: {error}; nothing was inserted") from None
 
 
-def update(port: str, ident: int, tag: int | None, meta: str | None, meta_hex: bytes | None) -> Data:
+def update(
+    port: str, ident: int, tag: int | None, meta: str | None, meta_hex: bytes | None
+) -> Data:
     """Set a record's tag, its metadata, or both.
 
     \b
@@ -204,13 +243,17 @@ def snapshot(port: str) -> Data:
         return {"seq": board.snapshot()}
 
 
-# -- what a person sees ---------------------------------------------------------------------------------------------------
+# -- what a person sees ----------------------------------------------------------------------------
 
 
 def show_inserted(data: Data) -> str:
     if "ids" in data:
         ids = data["ids"]
-        return f"{count(len(ids), 'record')}: {ids[0]} to {ids[-1]}" if ids else "no record: the input was empty"
+        return (
+            f"{count(len(ids), 'record')}: {ids[0]} to {ids[-1]}"
+            if ids
+            else "no record: the input was empty"
+        )
     return f"record {data['id']}"
 
 
@@ -238,14 +281,37 @@ VERBS = {
     "insert": Verb(insert, show_inserted, (PORT, VECTOR, Q16, TAG, *META)),
     "update": Verb(update, show_changed, (PORT, ID, TAG, *META)),
     "delete": Verb(delete, show_changed, (PORT, ID)),
-    "create-node": Verb(create_node, show_created, (
-        PORT, argument("kind", "KIND", U32), option("--record", "the record it stands for", type=U32, default=0))),
+    "create-node": Verb(
+        create_node,
+        show_created,
+        (
+            PORT,
+            argument("kind", "KIND", U32),
+            option("--record", "the record it stands for", type=U32, default=0),
+        ),
+    ),
     "delete-node": Verb(delete_node, show_changed, (PORT, ID)),
-    "create-edge": Verb(create_edge, show_created, (
-        PORT, argument("kind", "KIND", U32), argument("origin", "FROM", U32), argument("target", "TO", U32))),
+    "create-edge": Verb(
+        create_edge,
+        show_created,
+        (
+            PORT,
+            argument("kind", "KIND", U32),
+            argument("origin", "FROM", U32),
+            argument("target", "TO", U32),
+        ),
+    ),
     "delete-edge": Verb(delete_edge, show_changed, (PORT, ID)),
-    "put": Verb(put, show_changed, (
-        PORT, KEY, argument("value", "VALUE"), option("--hex as_hex", "VALUE is bytes in hex", is_flag=True))),
+    "put": Verb(
+        put,
+        show_changed,
+        (
+            PORT,
+            KEY,
+            argument("value", "VALUE"),
+            option("--hex as_hex", "VALUE is bytes in hex", is_flag=True),
+        ),
+    ),
     "delete-key": Verb(delete_key, show_changed, (PORT, KEY)),
     "clock": Verb(clock, show_clock, (PORT,)),
     "checkpoint": Verb(checkpoint, show_checkpoint, (PORT,)),

@@ -1,4 +1,5 @@
-"""The verb completion: what a shell evaluates so that Tab completes the verbs and options of `quipu`."""
+"""The verb completion: what a shell evaluates so that Tab completes the verbs and options of
+`quipu`."""
 
 import click
 from click.shell_completion import get_completion_class
@@ -23,7 +24,9 @@ def completion(shell: str) -> Data:
     script = get_completion_class(shell)
     if script is None:
         raise HostError(f"this version of click completes nothing for {shell}")
-    text = script.source_template % script(click.Command("quipu"), {}, "quipu", VARIABLE).source_vars()
+    text = (
+        script.source_template % script(click.Command("quipu"), {}, "quipu", VARIABLE).source_vars()
+    )
     return {"shell": shell, "script": text.strip("\n")}
 
 
@@ -32,4 +35,10 @@ def show_completion(data: Data) -> str:
     return script
 
 
-VERBS = {"completion": Verb(completion, show_completion, (click.Argument(["shell"], type=click.Choice(["bash", "zsh", "fish"])),))}
+VERBS = {
+    "completion": Verb(
+        completion,
+        show_completion,
+        (click.Argument(["shell"], type=click.Choice(["bash", "zsh", "fish"])),),
+    )
+}

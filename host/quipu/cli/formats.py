@@ -1,4 +1,5 @@
-"""The verbs that carry a memory to other programs and back: export, import, valori, and report, a page for a browser."""
+"""The verbs that carry a memory to other programs and back: export, import, valori, and report, a
+page for a browser."""
 
 import json
 from collections.abc import Iterator
@@ -22,15 +23,24 @@ from quipu.past import describe
 from quipu.text import count
 
 FORMS = ("jsonl", "npy", "parquet", "valori")
-_SUFFIXES = {".jsonl": "jsonl", ".json": "jsonl", ".npy": "npy", ".parquet": "parquet", ".snap": "valori", ".valori": "valori"}
+_SUFFIXES = {
+    ".jsonl": "jsonl",
+    ".json": "jsonl",
+    ".npy": "npy",
+    ".parquet": "parquet",
+    ".snap": "valori",
+    ".valori": "valori",
+}
 FORM = option("--format form", "if the file's name does not say it", type=click.Choice(FORMS))
 
 
 def _form(form: str | None, path: str) -> str:
     found = form or _SUFFIXES.get(Path(path).suffix)
     if found is None:
-        raise errors.UsageError(f"{path}: which form is it? Give --format {'|'.join(FORMS)}, or a name that ends in "
-                                f"{', '.join(_SUFFIXES)}")
+        raise errors.UsageError(
+            f"{path}: which form is it? Give --format {'|'.join(FORMS)}, or a name that ends in "
+            f"{', '.join(_SUFFIXES)}"
+        )
     return found
 
 
@@ -46,9 +56,10 @@ def _named(file: str) -> Iterator[None]:
 def export(source: str, output: str, form: str | None, state: bool, at: str | None) -> Data:
     """Write what an archive holds for other programs.
 
-    The form follows from the file's name. .jsonl: every command up to the moment, one a line, or with --state those that make its
-    contents anew; .npy and .parquet: the records; .snap: a snapshot that a Valori node restores, with the state hash that it will
-    show. `quipu import` takes each of them.
+    The form follows from the file's name. .jsonl: every command up to the moment, one a line, or
+    with --state those that make its contents anew; .npy and .parquet: the records; .snap: a
+    snapshot that a Valori node restores, with the state hash that it will show. `quipu import`
+    takes each of them.
 
     \b
     Example:
@@ -63,16 +74,27 @@ def export(source: str, output: str, form: str | None, state: bool, at: str | No
         moment = memory.moment(at)
         data: Data = {"output": output, "format": kind}
         if kind == "jsonl":
-            lines = out.state_commands(memory.state(moment.seq)) if state else out.commands(memory, moment.seq)
+            lines = (
+                out.state_commands(memory.state(moment.seq))
+                if state
+                else out.commands(memory, moment.seq)
+            )
             data |= {"count": out.write_lines(lines, path), "what": "command"}
         elif kind == "valori":
             kernel = memory.state(moment.seq)
             snapshot = valori.from_state(kernel)
             path.write_bytes(snapshot.encode())
-            data |= {"count": len(snapshot.records), "what": "record", "valori_hash": snapshot.state_hash().hex(),
-                     "left": valori.left_behind(kernel)}
+            data |= {
+                "count": len(snapshot.records),
+                "what": "record",
+                "valori_hash": snapshot.state_hash().hex(),
+                "left": valori.left_behind(kernel),
+            }
         else:
-            data |= {"count": out.write_records(memory.state(moment.seq), path, kind), "what": "record"}
+            data |= {
+                "count": out.write_records(memory.state(moment.seq), path, kind),
+                "what": "record",
+            }
         data["root"] = memory.state(moment.seq).root().hex()
         return Source(memory, moment).told(data)
 
@@ -80,8 +102,8 @@ def export(source: str, output: str, form: str | None, state: bool, at: str | No
 def import_(port: str, file: str, form: str | None) -> Data:
     """Carry out on a board what a file says.
 
-    The form follows from the file's name, as for export. The file is checked to its end first. Ids in it are its own: the board
-    gives new ones. It adds to what the board holds.
+    The form follows from the file's name, as for export. The file is checked to its end first. Ids
+    in it are its own: the board gives new ones. It adds to what the board holds.
 
     \b
     Example:
@@ -109,13 +131,21 @@ def import_(port: str, file: str, form: str | None) -> Data:
         with render.progress("importing", "commands") as progress:
             ids = imports.carry_out(board, steps, progress)
         info = board.info()
-    return {**data, "count": len(steps), "what": "command", "ids": ids, "root": info["root"], "seq": info["seq"]}
+    return {
+        **data,
+        "count": len(steps),
+        "what": "command",
+        "ids": ids,
+        "root": info["root"],
+        "seq": info["seq"],
+    }
 
 
 def valori_(file: str) -> Data:
     """Check a file of Valori's: a kernel snapshot (version 7) or an event log (version 4).
 
-    Of a snapshot: its state hash, what it holds, and what Quipu cannot carry. Of an event log: every entry's CRC and link.
+    Of a snapshot: its state hash, what it holds, and what Quipu cannot carry. Of an event log:
+    every entry's CRC and link.
 
     \b
     Example:
@@ -130,9 +160,19 @@ def _checked(data: bytes) -> Data:
     if data[:4] in (b"VAL1", b"VALK"):
         snapshot = valori.Snapshot.decode(data)
         plan = valori.plan(snapshot)
-        return {"kind": "snapshot", "valori_hash": snapshot.state_hash().hex(), "version": snapshot.version, "dim": snapshot.dim,
-                "counts": {"records": sum(each is not None for each in snapshot.records), "nodes": len(snapshot.nodes),
-                           "edges": len(snapshot.edges), "metadata": len(snapshot.metadata)}, "left": plan.left}
+        return {
+            "kind": "snapshot",
+            "valori_hash": snapshot.state_hash().hex(),
+            "version": snapshot.version,
+            "dim": snapshot.dim,
+            "counts": {
+                "records": sum(each is not None for each in snapshot.records),
+                "nodes": len(snapshot.nodes),
+                "edges": len(snapshot.edges),
+                "metadata": len(snapshot.metadata),
+            },
+            "left": plan.left,
+        }
     entries = 0
     head = None
     for each in valori.read_log(data):
@@ -155,8 +195,12 @@ def report(source: str | None, archive: str | None, output: str, wear: str | Non
         raise errors.UsageError("name the archive, once: quipu report DIR -o report.html")
     data = reports.collect(source or archive or "", _map(Path(wear)) if wear else None)
     Path(output).write_text(page.page(data), encoding="utf-8")
-    return {"output": output, "bytes": Path(output).stat().st_size, "verdict": data["verdict"]["verdict"],
-            "exit_code": data["verdict"]["exit_code"]}
+    return {
+        "output": output,
+        "bytes": Path(output).stat().st_size,
+        "verdict": data["verdict"]["verdict"],
+        "exit_code": data["verdict"]["exit_code"],
+    }
 
 
 def _map(path: Path) -> Data:
@@ -167,29 +211,49 @@ def _map(path: Path) -> Data:
             if not isinstance(row["state"], str) or not isinstance(row["erases"], int | None):
                 raise TypeError
     except (ValueError, KeyError, TypeError):
-        raise errors.UsageError(f"{path} is no flash map: expected what `quipu flash-map --json` prints") from None
+        raise errors.UsageError(
+            f"{path} is no flash map: expected what `quipu flash-map --json` prints"
+        ) from None
     data: Data = found
     return data
 
 
-# -- what a person sees ---------------------------------------------------------------------------------------------------
+# -- what a person sees ----------------------------------------------------------------------------
 
 
 def show_moved(data: Data) -> RenderableType:
-    """Return how much went where, both states' hashes, and what could not be carried, a line each."""
+    """Return how much went where, both states' hashes, and what could not be carried, a line
+    each."""
     where = data.get("output") or data["input"]
-    rows: list[tuple[str, Any]] = [(data["format"], f"{count(data['count'], data['what'])} {'to' if 'output' in data else 'from'} {where}"),
-                                   ("Quipu root", data["root"]), ("Valori hash", data.get("valori_hash"))]
+    rows: list[tuple[str, Any]] = [
+        (
+            data["format"],
+            f"{count(data['count'], data['what'])} {'to' if 'output' in data else 'from'} {where}",
+        ),
+        ("Quipu root", data["root"]),
+        ("Valori hash", data.get("valori_hash")),
+    ]
     rows += [("not carried", each) for each in data.get("left", ())]
     return pairs(rows)
 
 
 def show_valori(data: Data) -> RenderableType:
     if data["kind"] == "event log":
-        return pairs([("event log", f"every entry fits: {data['entries']} of them"), ("chain head", data["head"])])
+        return pairs(
+            [
+                ("event log", f"every entry fits: {data['entries']} of them"),
+                ("chain head", data["head"]),
+            ]
+        )
     counts = ", ".join(f"{n} {what}" for what, n in data["counts"].items())
-    return pairs([("snapshot", f"of dimension {data['dim']}, after {data['version']} changes"), ("holds", counts),
-                  ("Valori hash", data["valori_hash"])] + [("not carried", each) for each in data["left"]])
+    return pairs(
+        [
+            ("snapshot", f"of dimension {data['dim']}, after {data['version']} changes"),
+            ("holds", counts),
+            ("Valori hash", data["valori_hash"]),
+        ]
+        + [("not carried", each) for each in data["left"]]
+    )
 
 
 def show_report(data: Data) -> str:
@@ -198,13 +262,33 @@ def show_report(data: Data) -> str:
 
 
 VERBS = {
-    "report": Verb(report, show_report, (
-        click.Argument(["source"], metavar="[DIR]", required=False), option("--archive", "the same, as an option", metavar="DIR"),
-        option("-o output", "the page to write", metavar="FILE", required=True),
-        option("--wear", "the board's flash, as `quipu flash-map --json` printed it", metavar="FILE"))),
-    "export": Verb(export, dated(show_moved), (
-        argument("source", "DIR"), option("-o output", "the file to write", metavar="FILE", required=True), FORM,
-        option("--state", "JSON lines that make the contents anew, not all commands", is_flag=True), AT)),
+    "report": Verb(
+        report,
+        show_report,
+        (
+            click.Argument(["source"], metavar="[DIR]", required=False),
+            option("--archive", "the same, as an option", metavar="DIR"),
+            option("-o output", "the page to write", metavar="FILE", required=True),
+            option(
+                "--wear",
+                "the board's flash, as `quipu flash-map --json` printed it",
+                metavar="FILE",
+            ),
+        ),
+    ),
+    "export": Verb(
+        export,
+        dated(show_moved),
+        (
+            argument("source", "DIR"),
+            option("-o output", "the file to write", metavar="FILE", required=True),
+            FORM,
+            option(
+                "--state", "JSON lines that make the contents anew, not all commands", is_flag=True
+            ),
+            AT,
+        ),
+    ),
     "import": Verb(import_, show_moved, (PORT, argument("file", "FILE"), FORM)),
     "valori": Verb(valori_, show_valori, (argument("file", "FILE"),)),
 }

@@ -1,9 +1,10 @@
-"""The command `quipu`: a table says which module has each verb, and `main` turns answers and errors into text, only here.
+"""The command `quipu`: a table says which module has each verb, and `main` turns answers and errors
+into text, only here.
 
-A verb's module is loaded when it is named, so that a short command is a quick one. It holds the verb's handler, which returns data, the
-text that shows this data to a person, and the row of its options; --json prints the data as one JSON object instead. Exit codes: 0 ok or
-match; 1 gap, mismatch, damage or a refused command; 2 usage; 3 board or port trouble.
-"""
+A verb's module is loaded when it is named, so that a short command is a quick one. It holds the
+verb's handler, which returns data, the text that shows this data to a person, and the row of its
+options; --json prints the data as one JSON object instead. Exit codes: 0 ok or match; 1 gap,
+mismatch, damage or a refused command; 2 usage; 3 board or port trouble."""
 
 import importlib
 import json as json_text
@@ -19,18 +20,24 @@ EXIT_REFUSED, EXIT_USAGE = 1, 2
 EXIT_INTERRUPTED = 130  # what a shell says of a command that Ctrl-C ended
 
 
-# -- the table ------------------------------------------------------------------------------------------------------------
+# -- the table -------------------------------------------------------------------------------------
 
 
 class Entry(NamedTuple):
-    """section: of the help; module: its VERBS has the verb's row; summary: the first sentence of its help, which needs no module then."""
+    """section: of the help; module: its VERBS has the verb's row; summary: the first sentence of
+    its help, which needs no module then."""
 
     section: str
     module: str
     summary: str
 
 
-BOARDS, CHANGE, ASK, PROVE = "Boards", "Change the memory on a board", "Ask it", "Pull its log and prove it"
+BOARDS, CHANGE, ASK, PROVE = (
+    "Boards",
+    "Change the memory on a board",
+    "Ask it",
+    "Pull its log and prove it",
+)
 PAST = "Ask an archive what was"
 FLASH = "Look into its flash"
 MOVE = "Carry it elsewhere"
@@ -38,25 +45,35 @@ COMMAND = "This command"
 
 VERBS: dict[str, Entry] = {
     "emulate": Entry(BOARDS, "quipu.cli.boards", "Run an emulated board until Ctrl-C or SIGTERM."),
-    "ports": Entry(BOARDS, "quipu.cli.boards", "List serial ports and the boards that answer on them."),
-    "info": Entry(BOARDS, "quipu.cli.boards", "Show versions, configuration, counts, root and free space."),
+    "ports": Entry(
+        BOARDS, "quipu.cli.boards", "List serial ports and the boards that answer on them."
+    ),
+    "info": Entry(
+        BOARDS, "quipu.cli.boards", "Show versions, configuration, counts, root and free space."
+    ),
     "flash": Entry(BOARDS, "quipu.cli.install", "Put Quipu onto a board with MicroPython."),
     "attach": Entry(BOARDS, "quipu.cli.install", "Archive a board's log when no firmware answers."),
     "configure": Entry(BOARDS, "quipu.cli.boards", "Begin a log on a blank region."),
-
     "insert": Entry(CHANGE, "quipu.cli.change", "Insert a record; prints its id."),
     "update": Entry(CHANGE, "quipu.cli.change", "Set a record's tag, its metadata, or both."),
-    "delete": Entry(CHANGE, "quipu.cli.change", "Delete a record; refused while a node refers to it."),
-    "create-node": Entry(CHANGE, "quipu.cli.change", "Create a node, perhaps for a record; prints its id."),
+    "delete": Entry(
+        CHANGE, "quipu.cli.change", "Delete a record; refused while a node refers to it."
+    ),
+    "create-node": Entry(
+        CHANGE, "quipu.cli.change", "Create a node, perhaps for a record; prints its id."
+    ),
     "delete-node": Entry(CHANGE, "quipu.cli.change", "Delete a node and its edges."),
-    "create-edge": Entry(CHANGE, "quipu.cli.change", "Create an edge from node to node; prints its id."),
+    "create-edge": Entry(
+        CHANGE, "quipu.cli.change", "Create an edge from node to node; prints its id."
+    ),
     "delete-edge": Entry(CHANGE, "quipu.cli.change", "Delete an edge."),
     "put": Entry(CHANGE, "quipu.cli.change", "Set a key to a value."),
     "delete-key": Entry(CHANGE, "quipu.cli.change", "Delete a key."),
     "clock": Entry(CHANGE, "quipu.cli.change", "Tell the board's log this laptop's time."),
-    "checkpoint": Entry(CHANGE, "quipu.cli.change", "Append a checkpoint: a frame with the state root."),
+    "checkpoint": Entry(
+        CHANGE, "quipu.cli.change", "Append a checkpoint: a frame with the state root."
+    ),
     "snapshot": Entry(CHANGE, "quipu.cli.change", "Take a snapshot on the board's flash now."),
-
     "get": Entry(ASK, "quipu.cli.ask", "Print the value of a key."),
     "history": Entry(ASK, "quipu.cli.ask", "List the versions of a key, newest first."),
     "record": Entry(ASK, "quipu.cli.ask", "Show a record: tag, vector, metadata."),
@@ -64,34 +81,58 @@ VERBS: dict[str, Entry] = {
     "edge": Entry(ASK, "quipu.cli.ask", "Show an edge: kind, from, to."),
     "search": Entry(ASK, "quipu.cli.ask", "Find the records nearest to X, nearest first."),
     "neighbours": Entry(ASK, "quipu.cli.ask", "List the nodes within some steps of a node."),
-    "watch": Entry(ASK, "quipu.cli.ask", "Print a board's changes as they become durable, until Ctrl-C."),
-
-    "sync": Entry(PROVE, "quipu.cli.prove", "Pull what is new from a board, or from another archive, into one."),
+    "watch": Entry(
+        ASK, "quipu.cli.ask", "Print a board's changes as they become durable, until Ctrl-C."
+    ),
+    "sync": Entry(
+        PROVE,
+        "quipu.cli.prove",
+        "Pull what is new from a board, or from another archive, into one.",
+    ),
     "verify": Entry(PROVE, "quipu.cli.prove", "Replay archives: match, gap or mismatch?"),
     "log": Entry(PROVE, "quipu.cli.prove", "Print the frames of an archive, newest last."),
-
-    "state": Entry(PAST, "quipu.cli.past", "Show the state that an archive's frames, or a board's, lead to."),
-    "diff": Entry(PAST, "quipu.cli.past", "Compare two states: what was added, changed, deleted from A to B."),
-    "explain": Entry(PAST, "quipu.cli.past", "Show the frames that made a thing what it is, oldest first."),
-    "query": Entry(PAST, "quipu.cli.past", "Ask for records, nodes, edges or keys, of an archive or a board."),
+    "state": Entry(
+        PAST, "quipu.cli.past", "Show the state that an archive's frames, or a board's, lead to."
+    ),
+    "diff": Entry(
+        PAST, "quipu.cli.past", "Compare two states: what was added, changed, deleted from A to B."
+    ),
+    "explain": Entry(
+        PAST, "quipu.cli.past", "Show the frames that made a thing what it is, oldest first."
+    ),
+    "query": Entry(
+        PAST, "quipu.cli.past", "Ask for records, nodes, edges or keys, of an archive or a board."
+    ),
     "index": Entry(PAST, "quipu.cli.past", "Make the index of an archive, or bring it up to date."),
-    "report": Entry(PAST, "quipu.cli.formats", "Write a page about an archive: verdict, frames over time, keys,..."),
-
+    "report": Entry(
+        PAST,
+        "quipu.cli.formats",
+        "Write a page about an archive: verdict, frames over time, keys,...",
+    ),
     "export": Entry(MOVE, "quipu.cli.formats", "Write what an archive holds for other programs."),
     "import": Entry(MOVE, "quipu.cli.formats", "Carry out on a board what a file says."),
-    "valori": Entry(MOVE, "quipu.cli.formats", "Check a file of Valori's: a kernel snapshot (version 7) or an..."),
-    "restore": Entry(MOVE, "quipu.cli.boards", "Put an archive's state onto a board, which goes on from it."),
-    "migrate": Entry(MOVE, "quipu.cli.boards", "Give a board other capacities, with all that it holds."),
-
+    "valori": Entry(
+        MOVE,
+        "quipu.cli.formats",
+        "Check a file of Valori's: a kernel snapshot (version 7) or an...",
+    ),
+    "restore": Entry(
+        MOVE, "quipu.cli.boards", "Put an archive's state onto a board, which goes on from it."
+    ),
+    "migrate": Entry(
+        MOVE, "quipu.cli.boards", "Give a board other capacities, with all that it holds."
+    ),
     "flash-map": Entry(FLASH, "quipu.cli.dump", "Show what each sector of a log's flash holds."),
     "recover": Entry(FLASH, "quipu.cli.dump", "Recover a log from a dump of its flash."),
-
-    "completion": Entry(COMMAND, "quipu.cli.completion", "Print what makes a shell complete this command's verbs."),
+    "completion": Entry(
+        COMMAND, "quipu.cli.completion", "Print what makes a shell complete this command's verbs."
+    ),
 }
 
 
 def command(name: str) -> click.Command:
-    """Return click's command for a verb, with the module that has it. A negative number is an argument, not an option."""
+    """Return click's command for a verb, with the module that has it. A negative number is an
+    argument, not an option."""
     from quipu.cli.options import JSON, VECTOR, Verb
 
     verb: Verb = importlib.import_module(VERBS[name].module).VERBS[name]
@@ -114,8 +155,13 @@ def command(name: str) -> click.Command:
         code: int = data.get("exit_code", 0)
         return code
 
-    return click.Command(name, callback=run, params=[*verb.params, JSON], help=verb.act.__doc__,
-                         context_settings={"ignore_unknown_options": VECTOR in verb.params or name == "put"})
+    return click.Command(
+        name,
+        callback=run,
+        params=[*verb.params, JSON],
+        help=verb.act.__doc__,
+        context_settings={"ignore_unknown_options": VECTOR in verb.params or name == "put"},
+    )
 
 
 class Quipu(click.Group):
@@ -130,11 +176,21 @@ class Quipu(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for section in dict.fromkeys(entry.section for entry in VERBS.values()):
             with formatter.section(section):
-                formatter.write_dl([(name, entry.summary) for name, entry in VERBS.items() if entry.section == section])
+                formatter.write_dl(
+                    [
+                        (name, entry.summary)
+                        for name, entry in VERBS.items()
+                        if entry.section == section
+                    ]
+                )
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         options = click.Command.shell_complete(self, ctx, incomplete)
-        return [CompletionItem(name, help=entry.summary) for name, entry in VERBS.items() if name.startswith(incomplete)] + options
+        return [
+            CompletionItem(name, help=entry.summary)
+            for name, entry in VERBS.items()
+            if name.startswith(incomplete)
+        ] + options
 
 
 def version(ctx: click.Context, param: click.Parameter, given: bool) -> None:
@@ -145,7 +201,10 @@ def version(ctx: click.Context, param: click.Parameter, given: bool) -> None:
         ctx.exit()
 
 
-cli = Quipu("quipu", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80}, help="""\
+cli = Quipu(
+    "quipu",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+    help="""\
 A deterministic memory for microcontrollers: what a board recorded, pulled over serial and proved by replay.
 
 PORT is a device, an address (socket://host:port, rfc2217://host:port), id:SERIAL,
@@ -156,16 +215,26 @@ DIR is an archive, which sync makes; where either will do, a directory is an arc
 \b
 Try it without a board:
   quipu emulate MPS2_AN386
-""")
-cli.params.append(click.Option(["--version"], is_flag=True, is_eager=True, expose_value=False, callback=version,
-                               help="Print the version and which kernel runs, compiled or pure."))
+""",
+)
+cli.params.append(
+    click.Option(
+        ["--version"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=version,
+        help="Print the version and which kernel runs, compiled or pure.",
+    )
+)
 
 
-# -- the edge -------------------------------------------------------------------------------------------------------------
+# -- the edge --------------------------------------------------------------------------------------
 
 
 def exit_code(error: BaseException) -> int | None:
-    """Return the code that an error ends with; None for one that is no answer to the person, but a fault of this program."""
+    """Return the code that an error ends with; None for one that is no answer to the person, but a
+    fault of this program."""
     if isinstance(error, click.UsageError):
         return EXIT_USAGE
     if isinstance(error, KeyboardInterrupt | click.Abort):
@@ -189,7 +258,10 @@ def main(arguments: list[str] | None = None) -> int:
         if code is None:
             raise
         if "--json" in arguments:
-            print(json_text.dumps({"error": {"type": kind(error), "message": message(error)}}), flush=True)
+            print(
+                json_text.dumps({"error": {"type": kind(error), "message": message(error)}}),
+                flush=True,
+            )
         elif isinstance(error, click.ClickException):
             error.show()
         else:
@@ -204,7 +276,9 @@ def kind(error: BaseException) -> str:
 def message(error: BaseException) -> str:
     if isinstance(error, click.ClickException):
         return error.format_message()
-    return str(error) or {KeyboardInterrupt: "interrupted", click.Abort: "interrupted"}.get(type(error), type(error).__name__)
+    return str(error) or {KeyboardInterrupt: "interrupted", click.Abort: "interrupted"}.get(
+        type(error), type(error).__name__
+    )
 
 
 if __name__ == "__main__":

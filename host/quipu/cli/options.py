@@ -1,4 +1,5 @@
-"""What the rows of the verbs are made of: the kinds of arguments and options that several verbs share. Knows no verb."""
+"""What the rows of the verbs are made of: the kinds of arguments and options that several verbs
+share. Knows no verb."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -18,7 +19,9 @@ class HexBytes(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # clic
     def __init__(self, size: int | None = None) -> None:
         self.size = size
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bytes:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> bytes:
         try:
             data = bytes.fromhex(value)
         except ValueError:
@@ -49,8 +52,12 @@ class Number(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # click'
 U32 = Number(0, 0xFFFFFFFF)
 
 
-def argument(name: str, metavar: str, type: Any = str, many: bool = False, env: str | None = None) -> click.Argument:
-    return click.Argument([name], metavar=metavar, type=type, nargs=-1 if many else 1, required=True, envvar=env)
+def argument(
+    name: str, metavar: str, type: Any = str, many: bool = False, env: str | None = None
+) -> click.Argument:
+    return click.Argument(
+        [name], metavar=metavar, type=type, nargs=-1 if many else 1, required=True, envvar=env
+    )
 
 
 def option(names: str, help: str, **more: Any) -> click.Option:
@@ -58,23 +65,34 @@ def option(names: str, help: str, **more: Any) -> click.Option:
 
 
 PORT = argument("port", "PORT", env="QUIPU_PORT")
-ORIGIN = option("--origin origins", "archive of the log that this one goes on from; may be given again", metavar="DIR", multiple=True)
+ORIGIN = option(
+    "--origin origins",
+    "archive of the log that this one goes on from; may be given again",
+    metavar="DIR",
+    multiple=True,
+)
 SOURCE = argument("source", "PORT|DIR")
-AT = option("--at", "of an archive: after this seq, or at this time (2026-11-21T14:02:30Z, 14:02, -5m)", metavar="SEQ|TIME")
+AT = option(
+    "--at",
+    "of an archive: after this seq, or at this time (2026-11-21T14:02:30Z, 14:02, -5m)",
+    metavar="SEQ|TIME",
+)
 ARCHIVE = option("--archive", "the archive's directory", metavar="DIR", required=True)
 VECTOR = argument("components", "X...", many=True)
 Q16 = option("--q16", "X are raw Q16.16 integers: 65536 is 1", is_flag=True)
 ID = argument("ident", "ID", U32)
 KEY = argument("key", "KEY")
-META = (option("--meta", "metadata: text", metavar="TEXT"),
-        option("--meta-hex", "metadata: bytes in hex", metavar="HEX", type=HexBytes()))
+META = (
+    option("--meta", "metadata: text", metavar="TEXT"),
+    option("--meta-hex", "metadata: bytes in hex", metavar="HEX", type=HexBytes()),
+)
 TAG = option("--tag", "tag of the record", type=U32)
 JSON = option("--json", "print one JSON object, errors too", is_flag=True)
 
 
 class Verb(NamedTuple):
-    """act: the handler; show: what renders its data; look: options that only `show` takes; stays: it stays in the foreground, and is given
-    a function by which it says what it has as it comes."""
+    """act: the handler; show: what renders its data; look: options that only `show` takes; stays:
+    it stays in the foreground, and is given a function by which it says what it has as it comes."""
 
     act: Callable[..., Any]
     show: Callable[..., Any]

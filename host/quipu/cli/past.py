@@ -1,4 +1,5 @@
-"""The verbs that ask an archive what was: state, diff, explain, query, index. Of a board, all that its flash holds is pulled first."""
+"""The verbs that ask an archive what was: state, diff, explain, query, index. Of a board, all that
+its flash holds is pulled first."""
 
 import contextlib
 import csv
@@ -35,8 +36,8 @@ ROWS = 20  # of each table of `quipu state`, unless --all
 def state(source: str | None, archive: str | None, at: str | None) -> Data:
     """Show the state that an archive's frames, or a board's, lead to.
 
-    After the last frame, or at a moment: counts, root, contents. Of a board, all that its flash holds is pulled first, into a
-    temporary archive; the board is only read.
+    After the last frame, or at a moment: counts, root, contents. Of a board, all that its flash
+    holds is pulled first, into a temporary archive; the board is only read.
 
     \b
     Example:
@@ -47,13 +48,16 @@ def state(source: str | None, archive: str | None, at: str | None) -> Data:
         raise errors.UsageError("name the archive or the port, once: quipu state DIR")
     with recalled(source or archive or "", at, archive is not None) as it:
         replay = it.it.replay(**it.at)
-        return it.told({"seq": replay.seq, "chain_head": replay.head.hex(), **describe.state(replay.kernel)})
+        return it.told(
+            {"seq": replay.seq, "chain_head": replay.head.hex(), **describe.state(replay.kernel)}
+        )
 
 
 def diff(a: str, b: str) -> Data:
     """Compare two states: what was added, changed, deleted from A to B.
 
-    A and B are archives, or moments of archives: DIR@SEQ or DIR@TIME. Two boards' archives are compared by ids and names.
+    A and B are archives, or moments of archives: DIR@SEQ or DIR@TIME. Two boards' archives are
+    compared by ids and names.
 
     \b
     Example:
@@ -63,8 +67,12 @@ def diff(a: str, b: str) -> Data:
     with _moment(a) as (ours, first), _moment(b) as (theirs, second):
         found = ours.diff(first.seq, theirs, second.seq)
         damage = ours.damage or theirs.damage
-        found = {**found, "a": {"archive": str(ours.path), **first._asdict()}, "b": {"archive": str(theirs.path), **second._asdict()},
-                 "damage": str(damage) if damage else None}
+        found = {
+            **found,
+            "a": {"archive": str(ours.path), **first._asdict()},
+            "b": {"archive": str(theirs.path), **second._asdict()},
+            "damage": str(damage) if damage else None,
+        }
         return {**found, "exit_code": 1} if damage else found
 
 
@@ -80,7 +88,8 @@ def _moment(text: str) -> Iterator[tuple[Memory, Moment]]:
 def explain(source: str, thing: str, at: str | None) -> Data:
     """Show the frames that made a thing what it is, oldest first.
 
-    THING is a key, or the id of a record, node or edge; record:17, node:18, edge:20 and key:17 say which is meant.
+    THING is a key, or the id of a record, node or edge; record:17, node:18, edge:20 and key:17 say
+    which is meant.
 
     \b
     Example:
@@ -92,12 +101,24 @@ def explain(source: str, thing: str, at: str | None) -> Data:
         return it.told(it.it.explain(thing, **it.at))
 
 
-def query(source: str, what: str, where: str, select: str, order: str, limit: int | None, group_by: str,
-          aggregate: str, at: str | None, format: str, output: str | None) -> Data:
+def query(
+    source: str,
+    what: str,
+    where: str,
+    select: str,
+    order: str,
+    limit: int | None,
+    group_by: str,
+    aggregate: str,
+    at: str | None,
+    format: str,
+    output: str | None,
+) -> Data:
     """Ask for records, nodes, edges or keys, of an archive or a board.
 
-    FILTER compares fields: tag = 3 and (meta prefix "walk" or not vector[0] between -1 and 1). Comparisons: = != < <= > >=,
-    between A and B, in (A, B), prefix, contains, exists; not, and, or, parentheses.
+    FILTER compares fields: tag = 3 and (meta prefix "walk" or not vector[0] between -1 and 1).
+    Comparisons: = != < <= > >=, between A and B, in (A, B), prefix, contains, exists; not, and, or,
+        parentheses.
 
     \b
     Fields:
@@ -112,11 +133,15 @@ def query(source: str, what: str, where: str, select: str, order: str, limit: in
       quipu query data/watch keys --where 'value > 20' --select name,value
       quipu query data/watch records --group-by tag --aggregate 'max(id)'
     """
-    asks = Query(what, where, _names(select), _names(order), limit, _names(group_by), _names(aggregate))
+    asks = Query(
+        what, where, _names(select), _names(order), limit, _names(group_by), _names(aggregate)
+    )
     if format in ("arrow", "parquet") and output is None:
         raise errors.UsageError(f"--format {format} is for files: name one with -o")
     with recalled(source, at) as it:
-        data = it.told({"what": what, "rows": it.it.query(asks, **it.at), "output": output, "format": format})
+        data = it.told(
+            {"what": what, "rows": it.it.query(asks, **it.at), "output": output, "format": format}
+        )
     if output:
         write(data["rows"], format, Path(output))
     return data
@@ -129,8 +154,8 @@ def _names(text: str) -> tuple[str, ...]:
 def index(archive: str, rebuild: bool) -> Data:
     """Make the index of an archive, or bring it up to date.
 
-    It is a file beside the frames that makes answers about the past fast. Questions bring it up to date themselves; verify never
-    reads it. --rebuild makes it anew out of the frames.
+    It is a file beside the frames that makes answers about the past fast. Questions bring it up to
+    date themselves; verify never reads it. --rebuild makes it anew out of the frames.
 
     \b
     Example:
@@ -140,16 +165,24 @@ def index(archive: str, rebuild: bool) -> Data:
         made = Index(memory, rebuild, progress)
         try:
             if made.own:
-                raise errors.ArchiveError(f"{made.path} cannot be written: is the disk full, or the folder read only?")
+                raise errors.ArchiveError(
+                    f"{made.path} cannot be written: is the disk full, or the folder read only?"
+                )
             seq = made.progress.seq if made.progress else None
             kept = len(made.kept())
         finally:
             made.close()
-        return {"index": str(made.path), "seq": seq, "kept": kept, "bytes": made.path.stat().st_size,
-                "damage": str(made.damage) if made.damage else None, "exit_code": 1 if made.damage else 0}
+        return {
+            "index": str(made.path),
+            "seq": seq,
+            "kept": kept,
+            "bytes": made.path.stat().st_size,
+            "damage": str(made.damage) if made.damage else None,
+            "exit_code": 1 if made.damage else 0,
+        }
 
 
-# -- what a person sees ---------------------------------------------------------------------------------------------------
+# -- what a person sees ----------------------------------------------------------------------------
 
 
 def show_state(data: Data, whole: bool = False) -> RenderableType:
@@ -157,16 +190,32 @@ def show_state(data: Data, whole: bool = False) -> RenderableType:
     config, counts = data["config"], data["counts"]
     head = pairs([("seq", data["seq"]), ("state root", data["root"]), ("sizes", sizes(config))])
     lines: dict[str, tuple[tuple[str, ...], Callable[[Data], tuple[Any, ...]]]] = {
-        "records": ((">id", ">tag", "metadata", "vector"),
-                    lambda r: (r["id"], r["tag"], octets(r, "meta") if r["meta_hex"] else "", vector(r["vector"]))),
+        "records": (
+            (">id", ">tag", "metadata", "vector"),
+            lambda r: (
+                r["id"],
+                r["tag"],
+                octets(r, "meta") if r["meta_hex"] else "",
+                vector(r["vector"]),
+            ),
+        ),
         "nodes": ((">id", ">kind", ">record"), lambda n: (n["id"], n["kind"], n["record"] or "-")),
-        "edges": ((">id", ">kind", ">from", ">to"), lambda e: (e["id"], e["kind"], e["from"], e["to"])),
-        "keys": (("name", "value", ">written by seq"), lambda k: (octets(k, "name"), octets(k, "value"), k["seq"])),
+        "edges": (
+            (">id", ">kind", ">from", ">to"),
+            lambda e: (e["id"], e["kind"], e["from"], e["to"]),
+        ),
+        "keys": (
+            ("name", "value", ">written by seq"),
+            lambda k: (octets(k, "name"), octets(k, "value"), k["seq"]),
+        ),
     }
     parts: list[RenderableType] = [head]
     for name, (columns, line) in lines.items():
         shown = data[name] if whole else data[name][:ROWS]
-        parts += [Text(""), grid(f"{name}: {counts[name]} of {config[name]}", columns, map(line, shown))]
+        parts += [
+            Text(""),
+            grid(f"{name}: {counts[name]} of {config[name]}", columns, map(line, shown)),
+        ]
         if len(shown) < len(data[name]):
             parts.append(Text(f" … {len(data[name]) - len(shown)} more; --all shows them"))
     return Group(*parts)
@@ -174,7 +223,10 @@ def show_state(data: Data, whole: bool = False) -> RenderableType:
 
 def show_diff(data: Data) -> RenderableType:
     """Return a line for each thing: + added, - deleted, ~ changed, with what it was and is."""
-    lines = [f"from  {data['a']['archive']}  {when(data['a'])}", f"to    {data['b']['archive']}  {when(data['b'])}"]
+    lines = [
+        f"from  {data['a']['archive']}  {when(data['a'])}",
+        f"to    {data['b']['archive']}  {when(data['b'])}",
+    ]
     if not data["same_log"]:
         lines.append("two logs: ids are compared as they are, the seqs of keys are not")
     for pool in ("records", "nodes", "edges", "keys"):
@@ -184,18 +236,29 @@ def show_diff(data: Data) -> RenderableType:
                 lines.append(f"{_MARKS[change]} {name} {_whole(pool, each)}")
         for each in data[pool]["changed"]:
             label = octets(each, "name") if pool == "keys" else each["id"]
-            fields = [f"{field} {_short(before)} -> {_short(after)}" for field, (before, after) in each["fields"].items()
-                      if not (field + "_hex" in each["fields"] and before is None or field.endswith("_hex") and _texts(each, field))]
+            fields = [
+                f"{field} {_short(before)} -> {_short(after)}"
+                for field, (before, after) in each["fields"].items()
+                if not (
+                    field + "_hex" in each["fields"]
+                    and before is None
+                    or field.endswith("_hex")
+                    and _texts(each, field)
+                )
+            ]
             lines.append(f"{_MARKS['changed']} {name} {label}: " + ", ".join(fields))
     counts = data["counts"]
-    lines.append("the same state" if data["same"] else ", ".join(f"{n} {what}" for what, n in counts.items()))
+    lines.append(
+        "the same state" if data["same"] else ", ".join(f"{n} {what}" for what, n in counts.items())
+    )
     if data["damage"]:
         lines.append(f"damaged after that: {data['damage']}")
     return "\n".join(map(plain, lines))
 
 
 def _texts(change: Data, field: str) -> bool:
-    """Return whether bytes that changed are text before and after, so that their hex says nothing more."""
+    """Return whether bytes that changed are text before and after, so that their hex says nothing
+    more."""
     return None not in change["fields"].get(field.removesuffix("_hex"), [None])
 
 
@@ -208,7 +271,9 @@ def _whole(pool: str, each: Data) -> str:
         meta = f" {octets(each, 'meta')}" if each["meta_hex"] else ""
         return f"{each['id']}: tag {each['tag']}{meta} {vector(each['vector'])}"
     if pool == "nodes":
-        return f"{each['id']}: kind {each['kind']}" + (f", record {each['record']}" if each["record"] else "")
+        return f"{each['id']}: kind {each['kind']}" + (
+            f", record {each['record']}" if each["record"] else ""
+        )
     if pool == "edges":
         return f"{each['id']}: kind {each['kind']}, {each['from']} -> {each['to']}"
     return f"{octets(each, 'name')}: {octets(each, 'value')}"
@@ -216,24 +281,40 @@ def _whole(pool: str, each: Data) -> str:
 
 def show_explain(data: Data) -> RenderableType:
     label = octets(data, "name") if data["kind"] == "key" else data["id"]
-    rows = ((f["seq"], "" if f["unix_ms"] is None else f"{moment(f['unix_ms'])} ± {f['uncertainty_ms']} ms", f["type"], says(f))
-            for f in data["frames"])
+    rows = (
+        (
+            f["seq"],
+            "" if f["unix_ms"] is None else f"{moment(f['unix_ms'])} ± {f['uncertainty_ms']} ms",
+            f["type"],
+            says(f),
+        )
+        for f in data["frames"]
+    )
     known = {"record": show_record, "node": show_node, "edge": show_edge}
     if data["is"] is None:
         now: RenderableType = Text(f"{data['kind']} {label}: deleted")
     elif data["kind"] == "key":
-        now = pairs([("key", label), ("value", octets(data["is"], "value")), ("seq", data["is"]["seq"])])
+        now = pairs(
+            [("key", label), ("value", octets(data["is"], "value")), ("seq", data["is"]["seq"])]
+        )
     else:
         now = known[data["kind"]](data["is"])
     return Group(now, Text(""), grid("", (">seq", "time", "frame", "says"), rows))
 
 
 def show_index(data: Data) -> RenderableType:
-    return pairs([("index", data["index"]), ("frames", "none" if data["seq"] is None else f"to seq {data['seq']}"),
-                  ("kept states", data["kept"]), ("size", size(data["bytes"])), ("damage", data["damage"])])
+    return pairs(
+        [
+            ("index", data["index"]),
+            ("frames", "none" if data["seq"] is None else f"to seq {data['seq']}"),
+            ("kept states", data["kept"]),
+            ("size", size(data["bytes"])),
+            ("damage", data["damage"]),
+        ]
+    )
 
 
-# -- rows of a query ------------------------------------------------------------------------------------------------------
+# -- rows of a query -------------------------------------------------------------------------------
 
 
 def show_rows(data: Data) -> RenderableType:
@@ -246,8 +327,10 @@ def show_rows(data: Data) -> RenderableType:
     names = _columns(found)
     lines = ([_cell(row, name) for name in names] for row in found)
     numeric = {name for name in names if all(isinstance(row[name], int | float) for row in found)}
-    parts: list[RenderableType] = [grid("", [">" + name if name in numeric else name for name in names], lines, "no row"),
-                                   Text("at " + when(data["moment"]), "dim")]
+    parts: list[RenderableType] = [
+        grid("", [">" + name if name in numeric else name for name in names], lines, "no row"),
+        Text("at " + when(data["moment"]), "dim"),
+    ]
     if data["damage"]:
         parts.append(Text(plain(f"damaged after that: {data['damage']}"), "bold red"))
     return Group(*parts)
@@ -276,22 +359,37 @@ def write(found: list[Data], form: str, path: Path) -> None:
     try:
         import pyarrow
     except ImportError:
-        raise UsageError(f"--format {form} needs pyarrow, which is not installed: pip install pyarrow") from None
+        raise UsageError(
+            f"--format {form} needs pyarrow, which is not installed: pip install pyarrow"
+        ) from None
     names = _columns(found)
-    columns = {name: [bytes.fromhex(row[name + "_hex"]) if name + "_hex" in row else row[name] for row in found] for name in names}
+    columns = {
+        name: [
+            bytes.fromhex(row[name + "_hex"]) if name + "_hex" in row else row[name]
+            for row in found
+        ]
+        for name in names
+    }
     table = pyarrow.table(columns)
     if form == "parquet":
         import pyarrow.parquet
 
         pyarrow.parquet.write_table(table, path)
     else:
-        with pyarrow.OSFile(str(path), "wb") as file, pyarrow.ipc.new_file(file, table.schema) as writer:
+        with (
+            pyarrow.OSFile(str(path), "wb") as file,
+            pyarrow.ipc.new_file(file, table.schema) as writer,
+        ):
             writer.write_table(table)
 
 
 def _columns(found: list[Data]) -> list[str]:
     """Return the names of the columns; the hex of bytes is no column of its own."""
-    return [name for name in (found[0] if found else ()) if not (name.endswith("_hex") and name.removesuffix("_hex") in found[0])]
+    return [
+        name
+        for name in (found[0] if found else ())
+        if not (name.endswith("_hex") and name.removesuffix("_hex") in found[0])
+    ]
 
 
 def _cell(row: Data, name: str) -> str:
@@ -309,22 +407,52 @@ def _plain(row: Data, name: str) -> Any:
 
 
 VERBS = {
-    "state": Verb(state, dated(show_state), (
-        click.Argument(["source"], metavar="[PORT|DIR]", required=False),
-        option("--archive", "the archive, as an option", metavar="DIR"), AT,
-        option("--all whole", f"print whole tables, not {ROWS} rows of each", is_flag=True)), ("whole",)),
+    "state": Verb(
+        state,
+        dated(show_state),
+        (
+            click.Argument(["source"], metavar="[PORT|DIR]", required=False),
+            option("--archive", "the archive, as an option", metavar="DIR"),
+            AT,
+            option("--all whole", f"print whole tables, not {ROWS} rows of each", is_flag=True),
+        ),
+        ("whole",),
+    ),
     "diff": Verb(diff, show_diff, (argument("a", "A"), argument("b", "B"))),
     "explain": Verb(explain, dated(show_explain), (SOURCE, argument("thing", "THING"), AT)),
-    "query": Verb(query, show_rows, (
-        SOURCE, argument("what", "WHAT", click.Choice(describe.POOLS)),
-        option("--where", "only what this fits", metavar="FILTER", default=""),
-        option("--select", "these fields only", metavar="FIELD,...", default=""),
-        option("--order", "sort by these; -FIELD is descending", metavar="FIELD,...", default=""),
-        option("--limit", "rows at most", type=U32),
-        option("--group-by", "a row for each value of these", metavar="FIELD,...", default=""),
-        option("--aggregate", "count, or sum, min, max, mean of a FIELD", metavar="NAME(FIELD),...", default=""), AT,
-        option("--format", "form of the rows", type=click.Choice(FORMATS), default="table", show_default=True),
-        option("-o output", "write the rows to a file", metavar="FILE"))),
-    "index": Verb(index, show_index, (
-        argument("archive", "DIR"), option("--rebuild", "make it anew", is_flag=True))),
+    "query": Verb(
+        query,
+        show_rows,
+        (
+            SOURCE,
+            argument("what", "WHAT", click.Choice(describe.POOLS)),
+            option("--where", "only what this fits", metavar="FILTER", default=""),
+            option("--select", "these fields only", metavar="FIELD,...", default=""),
+            option(
+                "--order", "sort by these; -FIELD is descending", metavar="FIELD,...", default=""
+            ),
+            option("--limit", "rows at most", type=U32),
+            option("--group-by", "a row for each value of these", metavar="FIELD,...", default=""),
+            option(
+                "--aggregate",
+                "count, or sum, min, max, mean of a FIELD",
+                metavar="NAME(FIELD),...",
+                default="",
+            ),
+            AT,
+            option(
+                "--format",
+                "form of the rows",
+                type=click.Choice(FORMATS),
+                default="table",
+                show_default=True,
+            ),
+            option("-o output", "write the rows to a file", metavar="FILE"),
+        ),
+    ),
+    "index": Verb(
+        index,
+        show_index,
+        (argument("archive", "DIR"), option("--rebuild", "make it anew", is_flag=True)),
+    ),
 }

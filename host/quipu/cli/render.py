@@ -1,7 +1,8 @@
-"""What a person sees: how data becomes a table, a panel or a line, for what more than one verb shows. Knows no port and no archive.
+"""What a person sees: how data becomes a table, a panel or a line, for what more than one verb
+shows. Knows no port and no archive.
 
-Made for 80 columns. A colour never says what a word does not; NO_COLOR and pipes get none. Text that came from a board is
-escaped, so it cannot steer the terminal.
+Made for 80 columns. A colour never says what a word does not; NO_COLOR and pipes get none. Text
+that came from a board is escaped, so it cannot steer the terminal.
 """
 
 import sys
@@ -26,7 +27,11 @@ SHORT_HASH = 16  # hex digits
 
 
 # how each verdict looks: its frame tells them apart without colours, and its name stands in it
-LOOKS = {"match": ("bold cyan", box.ROUNDED), "gap": ("bold yellow", box.HEAVY), "mismatch": ("bold red", box.DOUBLE)}
+LOOKS = {
+    "match": ("bold cyan", box.ROUNDED),
+    "gap": ("bold yellow", box.HEAVY),
+    "mismatch": ("bold red", box.DOUBLE),
+}
 
 
 def show(what: RenderableType) -> None:
@@ -46,10 +51,21 @@ def show(what: RenderableType) -> None:
 
 @contextmanager
 def progress(label: str, unit: str = "") -> Iterator[Callable[[int, int], None]]:
-    """Give a function to call with (done, in all); it draws a bar on standard error if that is a terminal. unit: "": bytes."""
-    amount = [TextColumn("{task.completed} of {task.total} " + unit)] if unit else [DownloadColumn(True), TransferSpeedColumn()]
-    with Progress(TextColumn(label), BarColumn(), *amount, transient=True, console=Console(stderr=True),
-                  disable=not sys.stderr.isatty()) as bar:
+    """Give a function to call with (done, in all); it draws a bar on standard error if that is a
+    terminal. unit: "": bytes."""
+    amount = (
+        [TextColumn("{task.completed} of {task.total} " + unit)]
+        if unit
+        else [DownloadColumn(True), TransferSpeedColumn()]
+    )
+    with Progress(
+        TextColumn(label),
+        BarColumn(),
+        *amount,
+        transient=True,
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+    ) as bar:
         task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
@@ -65,16 +81,29 @@ def pairs(rows: Iterable[tuple[str, Any]]) -> Table:
     return table
 
 
-def grid(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]], empty: str = "none") -> RenderableType:
+def grid(
+    title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]], empty: str = "none"
+) -> RenderableType:
     """Return a table; a column whose name begins with ">" is of numbers, to the right."""
     lines = [[plain(str(cell)) for cell in row] for row in rows]
     if not lines:
         return Text(f"{title}: {empty}" if title else empty)
-    table = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1),
-                  show_edge=False)
+    table = Table(
+        title=title or None,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1),
+        show_edge=False,
+    )
     for each in columns:
         right = each.startswith(">")
-        table.add_column(each.lstrip(">"), justify="right" if right else "left", no_wrap=True, overflow="ellipsis")
+        table.add_column(
+            each.lstrip(">"),
+            justify="right" if right else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+        )
     for line in lines:
         table.add_row(*(Text(cell) for cell in line))
     return table
@@ -83,17 +112,25 @@ def grid(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]], empt
 def when(data: Data) -> str:
     """Return a moment in words: seq, wall time, uncertainty."""
     told = f"seq {data['seq']}"
-    return told + (f", {moment(data['unix_ms'])} ± {data['uncertainty_ms']} ms" if data["unix_ms"] is not None else ", time unknown")
+    return told + (
+        f", {moment(data['unix_ms'])} ± {data['uncertainty_ms']} ms"
+        if data["unix_ms"] is not None
+        else ", time unknown"
+    )
 
 
 def dated(show: Callable[..., RenderableType]) -> Callable[..., RenderableType]:
-    """Return what shows an answer, and below it the moment that it is of and what is damaged after it, for an archive's."""
+    """Return what shows an answer, and below it the moment that it is of and what is damaged after
+    it, for an archive's."""
 
     def shown(data: Data, **look: Any) -> RenderableType:
         what = show(data, **look)
         if "moment" not in data:
             return what
-        lines = [what if not isinstance(what, str) else Text(what), Text("at " + when(data["moment"]), "dim")]
+        lines = [
+            what if not isinstance(what, str) else Text(what),
+            Text("at " + when(data["moment"]), "dim"),
+        ]
         if data["damage"]:
             lines.append(Text(plain(f"damaged after that: {data['damage']}"), "bold red"))
         return Group(*lines)
@@ -102,40 +139,85 @@ def dated(show: Callable[..., RenderableType]) -> Callable[..., RenderableType]:
 
 
 def verdict(data: Data) -> RenderableType:
-    """Return the verdict as a panel: what was compared, where it parts if it does, and what that means. Of several archives: a
-    line for each, and the panels of those that do not match."""
+    """Return the verdict as a panel: what was compared, where it parts if it does, and what that
+    means. Of several archives: a line for each, and the panels of those that do not match."""
     if "archives" in data:
-        lines = [(one["verdict"].upper(), f"{one['archive']}: {one['board']}, {count(one['frames'], 'frame')}")
-                 for one in data["archives"]]
-        return Group(pairs(lines), *[verdict(one) for one in data["archives"] if one["verdict"] != "match"])
+        lines = [
+            (
+                one["verdict"].upper(),
+                f"{one['archive']}: {one['board']}, {count(one['frames'], 'frame')}",
+            )
+            for one in data["archives"]
+        ]
+        return Group(
+            pairs(lines), *[verdict(one) for one in data["archives"] if one["verdict"] != "match"]
+        )
     style, frame = LOOKS[data["verdict"]]
     live, first = data["live"], data["first_divergence"]
     rows: list[tuple[str, Any]] = [
         ("board", data["board"]),
         ("log", data["log"]),
-        ("frames", f"{data['frames']:,}" + (f", to seq {data['seq']}; {count(data['boots'], 'boot')}" if data["frames"] else "")),
+        (
+            "frames",
+            f"{data['frames']:,}"
+            + (f", to seq {data['seq']}; {count(data['boots'], 'boot')}" if data["frames"] else ""),
+        ),
         ("log bytes", f"{data['log_bytes']:,}"),
         ("checkpoints", f"{data['checkpoints']:,} compared"),
-        ("snapshots", f"{data['snapshots']:,} compared byte for byte" if data["snapshots"] else "none"),
+        (
+            "snapshots",
+            f"{data['snapshots']:,} compared byte for byte" if data["snapshots"] else "none",
+        ),
         ("power cuts", ", ".join(f"at seq {cut['seq']}" for cut in data["cuts"]) or None),
         ("missing", ", ".join(f"seq {low} to {high}" for low, high in data["gaps"]) or None),
-        ("torn", f"{data['torn']} bytes of a sync that broke off; the next one replaces them" if data["torn"] else None),
+        (
+            "torn",
+            f"{data['torn']} bytes of a sync that broke off; the next one replaces them"
+            if data["torn"]
+            else None,
+        ),
         ("chain head", data["chain_head"]),
         ("state root", data["state_root"]),
     ]
     if data["origin"]:
         origin = data["origin"]
-        rows += [("origin", f"seq {origin['seq']} of log {origin['log'][:16]}..."),
-                 ("its archive", f"replayed too: {origin['archive']}" if origin["archive"] else "not checked: say it with --origin")]
+        rows += [
+            ("origin", f"seq {origin['seq']} of log {origin['log'][:16]}..."),
+            (
+                "its archive",
+                f"replayed too: {origin['archive']}"
+                if origin["archive"]
+                else "not checked: say it with --origin",
+            ),
+        ]
     if live:
-        ahead = f": {live['ahead']:,} frames ahead of the archive, replayed too" if live["ahead"] else ": the archive's end"
-        rows += [("live board", f"seq {live['seq']}{ahead}"), ("chain head", live["head"]), ("state root", live["root"]),
-                 ("damage", live["damage"])]
+        ahead = (
+            f": {live['ahead']:,} frames ahead of the archive, replayed too"
+            if live["ahead"]
+            else ": the archive's end"
+        )
+        rows += [
+            ("live board", f"seq {live['seq']}{ahead}"),
+            ("chain head", live["head"]),
+            ("state root", live["root"]),
+            ("damage", live["damage"]),
+        ]
     if first:
-        rows += [("", ""), ("parts at", f"seq {first['seq']}: {first['what']}"), ("expected", first["expected"]),
-                 ("found", first["found"])]
-    return Panel(Group(pairs(rows), Text(""), Text(_meaning(data))), title=Text(data["verdict"].upper(), style=style),
-                 title_align="left", box=frame, border_style=style, padding=(0, 1), width=WIDTH)
+        rows += [
+            ("", ""),
+            ("parts at", f"seq {first['seq']}: {first['what']}"),
+            ("expected", first["expected"]),
+            ("found", first["found"]),
+        ]
+    return Panel(
+        Group(pairs(rows), Text(""), Text(_meaning(data))),
+        title=Text(data["verdict"].upper(), style=style),
+        title_align="left",
+        box=frame,
+        border_style=style,
+        padding=(0, 1),
+        width=WIDTH,
+    )
 
 
 def _meaning(data: Data) -> str:
@@ -158,25 +240,38 @@ def says(frame: Data) -> str:
 
 
 def _insert(f: Data) -> str:
-    return f"tag {f['tag']}  " + (f"{octets(f, 'meta')}  " if f["meta_hex"] else "") + vector(f["vector"])
+    return (
+        f"tag {f['tag']}  "
+        + (f"{octets(f, 'meta')}  " if f["meta_hex"] else "")
+        + vector(f["vector"])
+    )
 
 
 def _update(f: Data) -> str:
-    return (f"record {f['id']}:" + (f" tag {f['tag']}" if "tag" in f else "")
-            + (f" metadata {octets(f, 'meta')}" if "meta_hex" in f else ""))
+    return (
+        f"record {f['id']}:"
+        + (f" tag {f['tag']}" if "tag" in f else "")
+        + (f" metadata {octets(f, 'meta')}" if "meta_hex" in f else "")
+    )
 
 
 _SAYS: dict[str, Callable[[Data], str]] = {
-    "genesis": lambda f: f"{f['board']}: {f['config']['dim']} dimensions"
-                         + (f", continues log {f['continues']['log'][:SHORT_HASH]}…" if "continues" in f else ""),
-    "boot": lambda f: f"boot {f['boot']}, on chain head {f['head'][:SHORT_HASH]}…"
-                      + (f", {f['skipped']} bytes cut off" if f["skipped"] else ""),
+    "genesis": lambda f: (
+        f"{f['board']}: {f['config']['dim']} dimensions"
+        + (f", continues log {f['continues']['log'][:SHORT_HASH]}…" if "continues" in f else "")
+    ),
+    "boot": lambda f: (
+        f"boot {f['boot']}, on chain head {f['head'][:SHORT_HASH]}…"
+        + (f", {f['skipped']} bytes cut off" if f["skipped"] else "")
+    ),
     "checkpoint": lambda f: f"root {f['root'][:SHORT_HASH]}…",
     "clock": lambda f: f"{moment(f['unix_ms'])} ± {f['uncertainty_ms']} ms",
     "insert": _insert,
     "update": _update,
     "delete": lambda f: f"record {f['id']}",
-    "create-node": lambda f: f"kind {f['kind']}" + (f" for record {f['record']}" if f["record"] else ""),
+    "create-node": lambda f: (
+        f"kind {f['kind']}" + (f" for record {f['record']}" if f["record"] else "")
+    ),
     "delete-node": lambda f: f"node {f['id']}",
     "create-edge": lambda f: f"kind {f['kind']}  {f['from']} -> {f['to']}",
     "delete-edge": lambda f: f"edge {f['id']}",

@@ -1,4 +1,5 @@
-"""What a question goes to: a board for what is, an archive for what was. Opens it, and says in the answer which moment it is of.
+"""What a question goes to: a board for what is, an archive for what was. Opens it, and says in the
+answer which moment it is of.
 
 Where a directory of the name exists, the source is an archive; anything else is a port.
 """
@@ -16,8 +17,8 @@ from quipu.past.moment import Moment
 
 
 class Source:
-    """What a question goes to. board: the live Board, or memory: the Memory and moment: the one asked for; at: what the verbs of a
-    Memory take beside those of a Board."""
+    """What a question goes to. board: the live Board, or memory: the Memory and moment: the one
+    asked for; at: what the verbs of a Memory take beside those of a Board."""
 
     def __init__(self, it: Any, moment: Moment | None):
         self.it = it
@@ -26,7 +27,8 @@ class Source:
         self.at = {"at": moment.seq} if moment else {}
 
     def told(self, data: Data) -> Data:
-        """Return an answer; an archive's with the moment that it holds for, and with what is wrong after it."""
+        """Return an answer; an archive's with the moment that it holds for, and with what is wrong
+        after it."""
         if self.moment is None or self.memory is None:
             return data
         damage = self.memory.damage
@@ -36,14 +38,18 @@ class Source:
 
 @contextlib.contextmanager
 def _archived(path: str, at: str | None) -> Iterator[Source]:
-    """Open an archive for questions. What is not found in one that is damaged may stand behind the damage: the error says so."""
+    """Open an archive for questions. What is not found in one that is damaged may stand behind the
+    damage: the error says so."""
     with quipu.open(path) as memory:
         it = Source(memory, memory.moment(at))
         try:
             yield it
         except errors.NotFound as error:
             if memory.damage:
-                raise errors.about(error, f"{error} at seq {memory.moment(at).seq}; damaged after that: {memory.damage}") from error
+                raise errors.about(
+                    error,
+                    f"{error} at seq {memory.moment(at).seq}; damaged after that: {memory.damage}",
+                ) from error
             raise
 
 
@@ -55,19 +61,26 @@ def asked(source: str, at: str | None) -> Iterator[Source]:
             yield it
         return
     if at is not None:
-        raise errors.UsageError(f"{source} is no directory, so it is a port, and a live board is asked for what is now: for --at, "
-                                "sync it and name the archive")
+        raise errors.UsageError(
+            f"{source} is no directory, so it is a port, and a live board is asked for what is "
+            f"now: for --at, "
+            "sync it and name the archive"
+        )
     with quipu.connect(source) as board:
         yield Source(board, None)
 
 
 @contextlib.contextmanager
 def recalled(source: str, at: str | None, archive: bool = False) -> Iterator[Source]:
-    """Open a source for questions that only an archive answers: of a board, all that its flash holds is pulled first. archive: it
-    cannot be a port."""
+    """Open a source for questions that only an archive answers: of a board, all that its flash
+    holds is pulled first. archive: it cannot be a port."""
     if archive or Path(source).is_dir():
         with _archived(source, at) as it:
             yield it
         return
-    with quipu.connect(source) as board, render.progress("pulling") as progress, board.memory(progress) as memory:
+    with (
+        quipu.connect(source) as board,
+        render.progress("pulling") as progress,
+        board.memory(progress) as memory,
+    ):
         yield Source(memory, memory.moment(at))

@@ -1,9 +1,10 @@
 """From a flash region to everything provable that it holds. Never changes the flash.
 
-The board's own recovery says which runs the log has. Where frames are missing, the log is taken up again at each thing that names a
-chain head at a place where it must stand: the next run's header, a boot frame behind a header that is lost, a snapshot. From such a head
-on every frame is checked; what lies between is declared missing. A whole frame of this log to which no head leads is counted, and left out.
-"""
+The board's own recovery says which runs the log has. Where frames are missing, the log is taken up
+again at each thing that names a chain head at a place where it must stand: the next run's header, a
+boot frame behind a header that is lost, a snapshot. From such a head on every frame is checked;
+what lies between is declared missing. A whole frame of this log to which no head leads is counted,
+and left out."""
 
 from collections.abc import Iterator
 
@@ -12,7 +13,18 @@ from quipu.dump.held import Held, Left, Stretch, left_in
 from quipu.dump.image import FlashImage
 from shared_kernel import primitives, snapshot_file
 from shared_kernel.errors import Damage, FormatError, Mismatch, NotFound
-from shared_kernel.frames import BOOT, CONTINUES, GENESIS, HEADER, MORE, NO_HEAD, TICK_TOP, VERSION, length_at, seed
+from shared_kernel.frames import (
+    BOOT,
+    CONTINUES,
+    GENESIS,
+    HEADER,
+    MORE,
+    NO_HEAD,
+    TICK_TOP,
+    VERSION,
+    length_at,
+    seed,
+)
 from shared_kernel.genesis import LARGEST, Genesis
 from shared_kernel.kernel import u32
 from shared_kernel.reader import LogReader, frame_of
@@ -25,8 +37,8 @@ _SKIPPED_AT = HEADER + 36
 
 
 def read(flash: FlashImage) -> Held:
-    """Return what a region holds, of either format. NotFound if nothing was ever recorded, FormatError if it is no log that this version
-    can read."""
+    """Return what a region holds, of either format. NotFound if nothing was ever recorded,
+    FormatError if it is no log that this version can read."""
     region = Region(flash)  # type: ignore[arg-type]  # an image is only read
     if region.is_format_1() and not any(region.record(each) for each in range(region.sectors)):
         return Format1(flash)
@@ -36,8 +48,10 @@ def read(flash: FlashImage) -> Held:
 class Piece:
     """The frames of one run, read alone as far as they follow one another.
 
-    number, sector: of the run; lost: whether its header is; prev: number of the run before it, None: not known
-    first: seq of the first frame; repeats: how many stand in the run before too; head: the chain head before them, None: not known
+    number, sector: of the run; lost: whether its header is; prev: number of the run before it,
+        None: not known
+    first: seq of the first frame; repeats: how many stand in the run before too; head: the chain
+        head before them, None: not known
     frames: their bytes; ends: address behind each, padded; start: of the first
     """
 
@@ -68,14 +82,16 @@ class Piece:
         return self.first - 1
 
     def is_settled(self) -> bool:
-        """Return whether a frame of a later group stands behind the first group that is new in this run."""
+        """Return whether a frame of a later group stands behind the first group that is new in this
+        run."""
         new = self.frames[self.repeats :]
         ends = [i for i, frame in enumerate(new) if not frame[TICK_TOP] & MORE]
         return bool(ends) and ends[0] + 1 < len(new)
 
 
 class Found(Held):
-    """See Held. region: with its geometry; recovery: what the board would find; pieces: the log's runs, oldest first."""
+    """See Held. region: with its geometry; recovery: what the board would find; pieces: the log's
+    runs, oldest first."""
 
     format = 2
 
@@ -106,7 +122,7 @@ class Found(Held):
         self._note()
         self._count_left()
 
-    # -- runs ---------------------------------------------------------------------------------------------------------
+    # -- runs --------------------------------------------------------------------------------------
 
     def _reader(self, number: int) -> LogReader:
         size = max(LARGEST, self.region.block)
@@ -122,16 +138,26 @@ class Found(Held):
         return piece
 
     def _headless(self, number: int) -> Piece | None:
-        """Return the Piece of a run of which both headers are lost, by the frame that stands where its first must; None if none does."""
+        """Return the Piece of a run of which both headers are lost, by the frame that stands where
+        its first must; None if none does."""
         region = self.region
         reader = self._reader(number)
         at = region.frames_at(number)
         limit = region.block_end(at)
         n = reader.whole(at, limit, 0)
-        genesis = bool(n) and reader.buffer[1] == GENESIS and primitives.hash(NO_HEAD + frame_of(reader, n)) == self.name
+        genesis = (
+            bool(n)
+            and reader.buffer[1] == GENESIS
+            and primitives.hash(NO_HEAD + frame_of(reader, n)) == self.name
+        )
         if not genesis and not reader.whole(at, limit, reader.seed):
             return None
-        reader.number, reader.seq, reader.address, reader.limit = number, u32(reader.buffer, 4), at, limit
+        reader.number, reader.seq, reader.address, reader.limit = (
+            number,
+            u32(reader.buffer, 4),
+            at,
+            limit,
+        )
         reader.end = (region.sector_of(number) + 1) * region.sector
         reader.following = reader.until = -1
         piece = Piece(number, region.sector_of(number), reader.seq, at, True)
@@ -146,7 +172,8 @@ class Found(Held):
             piece.ends.append(reader.address)
 
     def _places(self) -> Iterator[int]:
-        """Yield the number of each block of the ring that no run with a readable header covers: one may have begun there."""
+        """Yield the number of each block of the ring that no run with a readable header covers: one
+        may have begun there."""
         region = self.region
         known = {number % region.turn: number for number in region.numbers()[0]}
         for sector in range(region.ring(), region.sectors):
@@ -156,12 +183,17 @@ class Found(Held):
                 place = (sector - region.ring()) * region.blocks + block
                 if place in known:
                     run = region.run(known[place])
-                    covered = self._run(known[place]).end if run and run.name == self.name else (sector + 1) * region.sector
+                    covered = (
+                        self._run(known[place]).end
+                        if run and run.name == self.name
+                        else (sector + 1) * region.sector
+                    )
                 elif region.header_at(place) >= covered:
                     yield record[1] + block if record else place
 
     def _without_headers(self) -> None:
-        """No run can be read. The genesis names the log, if it still stands where a run begins; what follows it is found by its seq."""
+        """No run can be read. The genesis names the log, if it still stands where a run begins;
+        what follows it is found by its seq."""
         region = self.region
         for number in self._places():
             reader = self._reader(number)
@@ -174,30 +206,47 @@ class Found(Held):
                     self.pieces = [piece]
                     self._go_on(piece.whole())
                 return
-        raise FormatError("the region bears sector records of Quipu, but neither the header of a run of its log nor a genesis can be read: "
-                          "nothing in it can be proved")
+        raise FormatError(
+            "the region bears sector records of Quipu, but neither the header of a run of its log "
+            "nor a genesis can be read: "
+            "nothing in it can be proved"
+        )
 
     def _go_back(self) -> None:
-        """Add the runs before those that the board knows. Those of a log that is not damaged must lead to them without a gap, but for
-        frames that rotted: else their sectors were being erased."""
+        """Add the runs before those that the board knows. Those of a log that is not damaged must
+        lead to them without a gap, but for frames that rotted: else their sectors were being
+        erased."""
         known = len(self.pieces)
         while self.pieces[0].prev != NONE and self.pieces[0].head != NO_HEAD:
             before = self._before(self.pieces[0])
             if before is None:
                 break
             self.pieces.insert(0, before)
-        while not self.damage and len(self.pieces) > known and len(self._join()) > 1 and not self._is_rot(*self.pieces[:2]):
+        while (
+            not self.damage
+            and len(self.pieces) > known
+            and len(self._join()) > 1
+            and not self._is_rot(*self.pieces[:2])
+        ):
             del self.pieces[0]
 
     def _is_rot(self, piece: Piece, after: Piece) -> bool:
-        """Return whether a run that does not reach the next one's first frame is not half erased: most of its frames still stand, or its
-        sector is full."""
+        """Return whether a run that does not reach the next one's first frame is not half erased:
+        most of its frames still stand, or its sector is full."""
         region = self.region
         if region.record(piece.sector) is None or piece.sector in self.recovery.bad:
             return False
-        there = {seq for _, frame in self._frames_in(piece.sector) if piece.first <= (seq := u32(frame, 4)) < after.first}
+        there = {
+            seq
+            for _, frame in self._frames_in(piece.sector)
+            if piece.first <= (seq := u32(frame, 4)) < after.first
+        }
         end = (piece.sector + 1) * region.sector
-        return 2 * len(there) >= after.first - piece.first or end - piece.end < region.block and region.is_blank(piece.end, end)
+        return (
+            2 * len(there) >= after.first - piece.first
+            or end - piece.end < region.block
+            and region.is_blank(piece.end, end)
+        )
 
     def _before(self, piece: Piece) -> Piece | None:
         """Return the run before this one, or the newest older one that can be read."""
@@ -208,7 +257,9 @@ class Found(Held):
             if run and run.name == self.name and run.number < top and run.first <= piece.first:
                 return self._run(run.number)
             record = region.record(region.sector_of(piece.prev))
-            if run is None and (record is None or record[1] == piece.prev - piece.prev % region.blocks):
+            if run is None and (
+                record is None or record[1] == piece.prev - piece.prev % region.blocks
+            ):
                 lost = self._headless(piece.prev)
                 if lost and lost.first <= piece.first:
                     return lost
@@ -222,37 +273,58 @@ class Found(Held):
         return None
 
     def _go_on(self, last: int) -> None:
-        """Add the runs without headers that go on behind seq `last`. Only of a damaged log, which the board will not go on with."""
+        """Add the runs without headers that go on behind seq `last`. Only of a damaged log, which
+        the board will not go on with."""
         lost = [piece for number in self._places() if (piece := self._headless(number))]
         while True:
-            more = [each for each in lost if each.first <= last + 1 <= each.whole() and each.number not in [p.number for p in self.pieces]]
+            more = [
+                each
+                for each in lost
+                if each.first <= last + 1 <= each.whole()
+                and each.number not in [p.number for p in self.pieces]
+            ]
             if not more:
                 return
             piece = min(more, key=lambda each: each.number)
-            held = {seq: frame for each in self.pieces for seq, frame in enumerate(each.frames, each.first)}
+            held = {
+                seq: frame
+                for each in self.pieces
+                for seq, frame in enumerate(each.frames, each.first)
+            }
             lost.remove(piece)
-            if all(held.get(seq, frame) == frame for seq, frame in enumerate(piece.frames, piece.first) if seq <= last):
+            if all(
+                held.get(seq, frame) == frame
+                for seq, frame in enumerate(piece.frames, piece.first)
+                if seq <= last
+            ):
                 self.pieces.append(piece)
                 last = piece.whole()
 
-    # -- frames -------------------------------------------------------------------------------------------------------
+    # -- frames ------------------------------------------------------------------------------------
 
     def _join(self) -> list[Stretch]:
         """Return the stretches that the runs make: each goes on where the next begins."""
         found = self.recovery
         out: list[Stretch] = []
         for i, piece in enumerate(self.pieces):
-            if i + 1 < len(self.pieces):  # what stands there from the next one's first on may be a group that was cut
+            # what stands there from the next one's first on may be a group that was cut
+            if i + 1 < len(self.pieces):
                 until = self.pieces[i + 1].first - 1
             else:
-                until = found.last if found.run and found.run.number == piece.number else piece.whole()
+                until = (
+                    found.last if found.run and found.run.number == piece.number else piece.whole()
+                )
             self._add(out, piece, until if piece.last >= until else min(piece.whole(), until))
         return out
 
     def _add(self, out: list[Stretch], piece: Piece, until: int) -> None:
         """Add the frames of a run up to seq `until`, to the last stretch or to one of their own."""
         before = out[-1] if out else None
-        frames, first, head = piece.frames[: max(0, until + 1 - piece.first)], piece.first, piece.head
+        frames, first, head = (
+            piece.frames[: max(0, until + 1 - piece.first)],
+            piece.first,
+            piece.head,
+        )
         if before and first <= before.last + 1:
             known = before.head_at(first - 1)
             if head is not None and known is not None and known != head:
@@ -273,7 +345,11 @@ class Found(Held):
                 return
             proof = "a boot frame"
         else:
-            proof = "the genesis" if head == NO_HEAD else f"the header of run {piece.number} (sector {piece.sector})"
+            proof = (
+                "the genesis"
+                if head == NO_HEAD
+                else f"the header of run {piece.number} (sector {piece.sector})"
+            )
         stretch = Stretch(first, head, proof)
         self._follow(stretch, frames)
         if stretch.frames:
@@ -288,8 +364,9 @@ class Found(Held):
             stretch.add(frame, head)
 
     def _islands(self, piece: Piece) -> Iterator[list[bytes]]:
-        """Yield the frames that follow one another behind the place where a run breaks off: where a broken frame says that it ends, and
-        from the boundaries of the later blocks of its sector on."""
+        """Yield the frames that follow one another behind the place where a run breaks off: where a
+        broken frame says that it ends, and from the boundaries of the later blocks of its sector
+        on."""
         region = self.region
         reader = self._reader(piece.number)
         address, end = piece.end, (piece.sector + 1) * region.sector
@@ -316,11 +393,14 @@ class Found(Held):
         if found:
             yield found
 
-    # -- snapshots ----------------------------------------------------------------------------------------------------
+    # -- snapshots ---------------------------------------------------------------------------------
 
     def _snapshots(self) -> None:
-        """Keep the valid snapshots. One of a seq that no stretch reaches proves the state there: it begins a stretch of its own."""
-        there = [(header.seq, slot, header) for slot, header in enumerate(self.recovery.slots) if header]
+        """Keep the valid snapshots. One of a seq that no stretch reaches proves the state there: it
+        begins a stretch of its own."""
+        there = [
+            (header.seq, slot, header) for slot, header in enumerate(self.recovery.slots) if header
+        ]
         for _, slot, header in sorted(there, key=lambda each: each[:2]):
             arena = bytearray(header.length)
             self.region.slot_read(slot, 0, arena)
@@ -332,20 +412,35 @@ class Found(Held):
                 continue
             known = self.head_at(header.seq)
             if known is not None and known != header.head:
-                self.bad_slots[slot] = f"its chain head after seq {header.seq} is {header.head.hex()}, that of the log {known.hex()}"
+                self.bad_slots[slot] = (
+                    f"its chain head after seq {header.seq} is {header.head.hex()}, that of the "
+                    f"log {known.hex()}"
+                )
                 continue
             if known is None:
-                if self.stretches and header.seq < self.stretches[0].first:  # nothing follows from it
-                    self.bad_slots[slot] = f"it is of seq {header.seq}, before the oldest frame, {self.stretches[0].first}"
+                # nothing follows from it
+                if self.stretches and header.seq < self.stretches[0].first:
+                    self.bad_slots[slot] = (
+                        f"it is of seq {header.seq}, before the oldest frame, "
+                        f"{self.stretches[0].first}"
+                    )
                     continue
                 self._from_snapshot(header.seq, header.head, f"the snapshot in slot {'ab'[slot]}")
             self.snapshots[header.seq] = data
 
     def _from_snapshot(self, seq: int, head: bytes, proof: str) -> None:
-        """Add a stretch that begins after `seq`: with the frames that still stand there, or else of no frames."""
+        """Add a stretch that begins after `seq`: with the frames that still stand there, or else of
+        no frames."""
         stretch = Stretch(seq + 1, head, proof)
-        island = next((each for piece in self.pieces for each in self._islands(piece)
-                       if u32(each[0], 4) <= seq + 1 <= u32(each[-1], 4)), [])
+        island = next(
+            (
+                each
+                for piece in self.pieces
+                for each in self._islands(piece)
+                if u32(each[0], 4) <= seq + 1 <= u32(each[-1], 4)
+            ),
+            [],
+        )
         self._follow(stretch, island[seq + 1 - u32(island[0], 4) :] if island else [])
         while stretch.frames and stretch.frames[-1][TICK_TOP] & MORE:
             stretch.cut(stretch.last - 1)
@@ -370,23 +465,30 @@ class Found(Held):
         last = self.stretches[-1]
         ours = last.head_at(last.last)
         if self.end and (last.last, ours) != self.end[:2]:
-            raise Mismatch(self.end[0], "chain head by the board's recovery", self.end[1].hex(), f"{ours and ours.hex()} after {last.last}")
+            raise Mismatch(
+                self.end[0],
+                "chain head by the board's recovery",
+                self.end[1].hex(),
+                f"{ours and ours.hex()} after {last.last}",
+            )
 
     def _note(self) -> None:
         """Take over what the frames say of the board and of power cuts."""
         for stretch in self.stretches:
             for seq, frame in enumerate(stretch.frames, stretch.first):
                 if frame[1] == GENESIS:
-                    self.identity = Genesis(frame[HEADER:-4]).identity  # FormatError for rules that this version does not know
+                    # FormatError for rules that this version does not know
+                    self.identity = Genesis(frame[HEADER:-4]).identity
                 elif frame[1] == BOOT and u32(frame, _SKIPPED_AT):
                     self.cuts.append((seq, u32(frame, _SKIPPED_AT)))
         if self.recovery.skipped and not self.damage:
             self.cuts.append((self.recovery.last + 1, self.recovery.skipped))
 
-    # -- what is left out ---------------------------------------------------------------------------------------------
+    # -- what is left out --------------------------------------------------------------------------
 
     def _count_left(self) -> None:
-        """Count the whole frames of this log that no stretch holds, but for those that a power cut explains."""
+        """Count the whole frames of this log that no stretch holds, but for those that a power cut
+        explains."""
         region = self.region
         first = self.stretches[0].first
         voided = self._voided()
@@ -395,14 +497,18 @@ class Found(Held):
             for address, frame in self._frames_in(sector):
                 seq = u32(frame, 4)
                 old = seq < first and not self.damage  # of a sector that was being recycled
-                if not old and not self.holds(seq) and not any(low <= address < high for low, high in voided):
+                if (
+                    not old
+                    and not self.holds(seq)
+                    and not any(low <= address < high for low, high in voided)
+                ):
                     found[seq] = len(frame)
             if found:
                 self.left.append(left_in(sector, list(found.items())))
 
     def _voided(self) -> list[tuple[int, int]]:
-        """Return [from, to) of the addresses at which frames stand that were never promised: groups that were cut, the runs of boots that
-        were cut."""
+        """Return [from, to) of the addresses at which frames stand that were never promised: groups
+        that were cut, the runs of boots that were cut."""
         found, region = self.recovery, self.region
         out = []
         for piece, after in zip(self.pieces, self.pieces[1:], strict=False):
@@ -420,17 +526,23 @@ class Found(Held):
         return out
 
     def _end_of_cut(self) -> int:
-        """Return where the frames end that a cut at the end explains: where a whole frame begins a group after the one that was cut."""
+        """Return where the frames end that a cut at the end explains: where a whole frame begins a
+        group after the one that was cut."""
         found = self.recovery
         assert found.run is not None  # which had frames behind its end
         end = int(found.end + found.skipped)
         for address, frame in self._frames_in(self.region.sector_of(found.run.number)):
-            if found.end <= address < end and u32(frame, 4) > found.last + 1 and not frame[TICK_TOP] & CONTINUES:
+            if (
+                found.end <= address < end
+                and u32(frame, 4) > found.last + 1
+                and not frame[TICK_TOP] & CONTINUES
+            ):
                 return address
         return end
 
     def _frames_in(self, sector: int) -> Iterator[tuple[int, bytes]]:
-        """Yield (address, frame) of all whole frames of this log in a sector; what stands inside of one is none."""
+        """Yield (address, frame) of all whole frames of this log in a sector; what stands inside of
+        one is none."""
         region = self.region
         reader = self._reader(0)
         start = sector * region.sector

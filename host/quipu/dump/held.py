@@ -1,4 +1,5 @@
-"""What can be proved from a flash region, whatever its format: stretches of frames, snapshots, and what nothing leads to."""
+"""What can be proved from a flash region, whatever its format: stretches of frames, snapshots, and
+what nothing leads to."""
 
 from dataclasses import dataclass
 
@@ -6,8 +7,9 @@ UNKNOWN = "unknown"  # the identity of a board whose genesis frame is gone
 
 
 class Stretch:
-    """Frames that follow each other from a known chain head. first: seq of the first; head: the chain head before it; heads:
-    the one after each frame; frames: their bytes; proof: what named the head."""
+    """Frames that follow each other from a known chain head. first: seq of the first; head: the
+    chain head before it; heads: the one after each frame; frames: their bytes; proof: what named
+    the head."""
 
     def __init__(self, first: int, head: bytes, proof: str):
         self.first = first
@@ -40,7 +42,8 @@ class Stretch:
 
 @dataclass
 class Left:
-    """Whole frames in one sector that bear the log's name, but to which no chain head leads. frames: how many; bytes: theirs; first,
+    """Whole frames in one sector that bear the log's name, but to which no chain head leads.
+    frames: how many; bytes: theirs; first,
     last: the least and the greatest of their seqs."""
 
     sector: int
@@ -54,7 +57,8 @@ class Held:
     """What a region holds.
 
     format: of the flash; name: the log's, 32 bytes; identity: of the board, or UNKNOWN
-    stretches: of frames, oldest first; snapshots: {seq: whole snapshot (snapshot_file)} of the valid ones
+    stretches: of frames, oldest first; snapshots: {seq: whole snapshot (snapshot_file)} of the
+        valid ones
     bad_slots: {slot: what is wrong}; mended: sectors whose lost header was deduced; left: see Left
     cuts: [(seq, bytes)] of torn tails; damage: what the board says is wrong with its log, or None
     end: (seq, chain head, state root) that the board comes to; None if it comes to none
@@ -76,11 +80,17 @@ class Held:
 
     def missing(self) -> list[list[int]]:
         """Return [first, last] seq of what is missing between the stretches."""
-        return [[a.last + 1, b.first - 1] for a, b in zip(self.stretches, self.stretches[1:], strict=False) if b.first > a.last + 1]
+        return [
+            [a.last + 1, b.first - 1]
+            for a, b in zip(self.stretches, self.stretches[1:], strict=False)
+            if b.first > a.last + 1
+        ]
 
     def head_at(self, seq: int) -> bytes | None:
         """Return the chain head after frame `seq`, None if no stretch knows it."""
-        return next((head for each in self.stretches if (head := each.head_at(seq)) is not None), None)
+        return next(
+            (head for each in self.stretches if (head := each.head_at(seq)) is not None), None
+        )
 
     def holds(self, seq: int) -> bool:
         """Return whether a stretch has the frame `seq`."""

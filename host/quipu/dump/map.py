@@ -1,10 +1,12 @@
-"""What each sector of a flash region holds: its state, erase count and runs, with their blocks, boots and seqs. Reads only.
+"""What each sector of a flash region holds: its state, erase count and runs, with their blocks,
+boots and seqs. Reads only.
 
-The states: of a snapshot slot `snapshot` (whole and valid), `unnamed` (whole, but the log does not name it yet: the next one is written
-over it), `unfinished` (begun, cut off or rotten), `empty`; of the log `oldest`, `log`, `in use` (the newest), `given up` (a run that a
-power cut ended, and that the log does not go on from); `free` (erased, ready), `blank` (never used), `torn` (half erased), `quarantined`,
-`damaged` (frames are missing, or a header is lost), `foreign` (bytes that are no part of this log).
-"""
+The states: of a snapshot slot `snapshot` (whole and valid), `unnamed` (whole, but the log does not
+name it yet: the next one is written over it), `unfinished` (begun, cut off or rotten), `empty`; of
+the log `oldest`, `log`, `in use` (the newest), `given up` (a run that a power cut ended, and that
+the log does not go on from); `free` (erased, ready), `blank` (never used), `torn` (half erased),
+`quarantined`, `damaged` (frames are missing, or a header is lost), `foreign` (bytes that are no
+part of this log)."""
 
 from typing import Any
 
@@ -16,25 +18,52 @@ from shared_kernel.run import Run
 from shared_kernel.unfinished import is_erased, marks_of
 
 Data = dict[str, Any]
-STATES = ("snapshot", "unnamed", "unfinished", "empty", "oldest", "log", "in use", "given up", "free", "blank", "torn", "quarantined",
-          "damaged", "foreign")
+STATES = (
+    "snapshot",
+    "unnamed",
+    "unfinished",
+    "empty",
+    "oldest",
+    "log",
+    "in use",
+    "given up",
+    "free",
+    "blank",
+    "torn",
+    "quarantined",
+    "damaged",
+    "foreign",
+)
 
 
 def survey(flash: FlashImage) -> Data:
     """Return what a region holds as plain data: its geometry, its log, and a row for each sector.
 
-    A row: sector; address (in the dump); state; erases (None without a sector record); slot ("a", "b") and part (from 1) of a snapshot's
-    sector; runs: [{run (its number), block, boot, first, last}] that begin in it, with the seqs that count; first, last: seq of all of
-    them, or the one that a snapshot covers; used: bytes up to the last that does not read 0xFF; note: what else there is to say, or None.
-    """
+    A row: sector; address (in the dump); state; erases (None without a sector record); slot ("a",
+    "b") and part (from 1) of a snapshot's sector; runs: [{run (its number), block, boot, first,
+    last}] that begin in it, with the seqs that count; first, last: seq of all of them, or the one
+    that a snapshot covers; used: bytes up to the last that does not read 0xFF; note: what else
+    there is to say, or None."""
     region = Region(flash)  # type: ignore[arg-type]  # an image is only read
     rows: list[Data] = []
     for sector in range(region.sectors):
         start = sector * region.sector
         record = region.record(sector)
-        rows.append({"sector": sector, "address": getattr(flash, "start", 0) + start, "state": "", "erases": record[0] if record else None,
-                     "slot": None, "part": None, "runs": [], "first": None, "last": None, "note": None,
-                     "used": region.used_end(start, start + region.sector) - start})
+        rows.append(
+            {
+                "sector": sector,
+                "address": getattr(flash, "start", 0) + start,
+                "state": "",
+                "erases": record[0] if record else None,
+                "slot": None,
+                "part": None,
+                "runs": [],
+                "first": None,
+                "last": None,
+                "note": None,
+                "used": region.used_end(start, start + region.sector) - start,
+            }
+        )
     found: Found | None = None
     problem: str | None = None
     try:
@@ -63,14 +92,37 @@ def survey(flash: FlashImage) -> Data:
     log: Data | None = None
     if found:
         recovery, last = found.recovery, found.stretches[-1]
-        log = {"name": found.name.hex(), "board": found.identity, "first": found.stretches[0].first, "seq": last.last,
-               "boot": recovery.replay.boot if recovery.replay else None, "acknowledged": recovery.acked, "policy": recovery.policy,
-               "missing": found.missing(), "left": sum(each.frames for each in found.left), "snapshots": sorted(found.snapshots)}
-    return {"format": 1 if region.is_format_1() and not region.block else 2,
-            "geometry": {"start": getattr(flash, "start", 0), "size": region.sectors * region.sector, "sector": region.sector,
-                         "unit": region.unit, "sectors": region.sectors, "slot_sectors": region.slot_sectors, "block": region.block},
-            "log": log, "damage": problem, "erases": {"least": min(erases), "most": max(erases)} if erases else None,
-            "states": {state: n for state in STATES if (n := sum(row["state"] == state for row in rows))}, "sectors": rows}
+        log = {
+            "name": found.name.hex(),
+            "board": found.identity,
+            "first": found.stretches[0].first,
+            "seq": last.last,
+            "boot": recovery.replay.boot if recovery.replay else None,
+            "acknowledged": recovery.acked,
+            "policy": recovery.policy,
+            "missing": found.missing(),
+            "left": sum(each.frames for each in found.left),
+            "snapshots": sorted(found.snapshots),
+        }
+    return {
+        "format": 1 if region.is_format_1() and not region.block else 2,
+        "geometry": {
+            "start": getattr(flash, "start", 0),
+            "size": region.sectors * region.sector,
+            "sector": region.sector,
+            "unit": region.unit,
+            "sectors": region.sectors,
+            "slot_sectors": region.slot_sectors,
+            "block": region.block,
+        },
+        "log": log,
+        "damage": problem,
+        "erases": {"least": min(erases), "most": max(erases)} if erases else None,
+        "states": {
+            state: n for state in STATES if (n := sum(row["state"] == state for row in rows))
+        },
+        "sectors": rows,
+    }
 
 
 def _log(found: Found, rows: list[Data]) -> None:
@@ -78,12 +130,27 @@ def _log(found: Found, rows: list[Data]) -> None:
     newest = found.pieces[-1]
     for i, piece in enumerate(found.pieces):
         after = found.pieces[i + 1] if i + 1 < len(found.pieces) else None
-        _run(rows[piece.sector], found, piece, after.first - 1 if after else max(found.stretches[-1].last, piece.first - 1))
+        _run(
+            rows[piece.sector],
+            found,
+            piece,
+            after.first - 1 if after else max(found.stretches[-1].last, piece.first - 1),
+        )
     for sector in {piece.sector for piece in found.pieces}:
         row = rows[sector]
         row["first"], row["last"] = row["runs"][0]["first"], row["runs"][-1]["last"]
-        row["state"] = "in use" if sector == newest.sector else "oldest" if sector == found.pieces[0].sector else "log"
-        lost = [(max(a, row["first"]), min(b, row["last"])) for a, b in found.missing() if a <= row["last"] and b >= row["first"]]
+        row["state"] = (
+            "in use"
+            if sector == newest.sector
+            else "oldest"
+            if sector == found.pieces[0].sector
+            else "log"
+        )
+        lost = [
+            (max(a, row["first"]), min(b, row["last"]))
+            for a, b in found.missing()
+            if a <= row["last"] and b >= row["first"]
+        ]
         if sector in found.mended:
             row["state"] = "damaged"
             _say(row, "a run's header is lost; what it said follows from its frames")
@@ -99,15 +166,28 @@ def _log(found: Found, rows: list[Data]) -> None:
         what = f"{left.frames} whole frame{'s' if left.frames > 1 else ''}"
         _say(row, f"{what} to which no chain head leads, seq {left.first} to {left.last}")
     for low, high in found.missing():
-        if not any(row["state"] == "damaged" and row["first"] is not None and row["first"] <= high and row["last"] >= low for row in rows):
+        if not any(
+            row["state"] == "damaged"
+            and row["first"] is not None
+            and row["first"] <= high
+            and row["last"] >= low
+            for row in rows
+        ):
             _say(rows[newest.sector], f"missing: seq {low} to {high}")
             rows[newest.sector]["state"] = "damaged"
 
 
 def _run(row: Data, found: Found, piece: Piece, last: int) -> None:
     run = found.region.run(piece.number)
-    row["runs"].append({"run": piece.number, "block": piece.number % found.region.blocks, "boot": run.boot if run else None,
-                        "first": piece.first, "last": last})
+    row["runs"].append(
+        {
+            "run": piece.number,
+            "block": piece.number % found.region.blocks,
+            "boot": run.boot if run else None,
+            "first": piece.first,
+            "last": last,
+        }
+    )
 
 
 def _say(row: Data, what: str) -> None:
@@ -122,7 +202,10 @@ def _slot(found: Found | None, region: Region, row: Data) -> None:
     if header and found and slot not in found.bad_slots:
         other = found.recovery.slots[1 - slot]
         newest = other is None or header.seq > other.seq
-        row["state"], row["last"] = "unnamed" if newest and found.recovery.proved != slot else "snapshot", header.seq
+        row["state"], row["last"] = (
+            "unnamed" if newest and found.recovery.proved != slot else "snapshot",
+            header.seq,
+        )
     elif found and row["sector"] in found.recovery.bad:
         row["state"] = "quarantined"
     elif row["used"] > (region.record_size if row["erases"] else 0):
@@ -138,7 +221,9 @@ def _rest(found: Found | None, region: Region, row: Data) -> None:
     runs = []
     if region.block:
         for block in range(region.blocks):
-            run = region.run((sector - region.ring()) * region.blocks + block) or _of(region, sector, block)
+            run = region.run((sector - region.ring()) * region.blocks + block) or _of(
+                region, sector, block
+            )
             runs += [run] if run else []
     if found and sector in found.recovery.bad:
         row["state"] = "quarantined"
@@ -148,9 +233,14 @@ def _rest(found: Found | None, region: Region, row: Data) -> None:
         row["state"] = "free"
     elif runs and found and runs[0].name == found.name:
         row["state"] = "given up"
-        row["note"] = "; ".join(f"run {run.number} of boot {run.boot}, from seq {run.first}" for run in runs)
+        row["note"] = "; ".join(
+            f"run {run.number} of boot {run.boot}, from seq {run.first}" for run in runs
+        )
     elif runs:
-        row["state"], row["note"] = "foreign", f"of log {runs[0].name.hex()[:16]}..., from seq {runs[0].first}"
+        row["state"], row["note"] = (
+            "foreign",
+            f"of log {runs[0].name.hex()[:16]}..., from seq {runs[0].first}",
+        )
     elif found and (row["erases"] is None or sector not in _marked(region)):
         row["state"] = "torn"
     elif region.block and sector in _marked(region):
@@ -162,9 +252,18 @@ def _rest(found: Found | None, region: Region, row: Data) -> None:
 def _of(region: Region, sector: int, block: int) -> Run | None:
     """Return the Run that stands at a block, whatever its number; None if none does."""
     record = region.record(sector)
-    return region.run(record[1] + block) if record else next(
-        (region.run(each) for each in region.numbers()[0]
-         if region.sector_of(each) == sector and each % region.blocks == block), None)
+    return (
+        region.run(record[1] + block)
+        if record
+        else next(
+            (
+                region.run(each)
+                for each in region.numbers()[0]
+                if region.sector_of(each) == sector and each % region.blocks == block
+            ),
+            None,
+        )
+    )
 
 
 def _marked(region: Region) -> list[int]:
@@ -175,6 +274,9 @@ def _marks(region: Region, rows: list[Data]) -> None:
     """Say where a genesis or an erase left its mark."""
     for sector, done in marks_of(region):
         if rows[sector]["state"] in ("free", "torn"):
-            _say(rows[sector], "bears the mark of a genesis" + ("" if done else " that was cut short"))
+            _say(
+                rows[sector],
+                "bears the mark of a genesis" + ("" if done else " that was cut short"),
+            )
     if is_erased(region):
         _say(rows[region.slot_sectors], "bears the mark of a log that was erased on purpose")

@@ -1,8 +1,9 @@
-"""What an archive holds, for other programs: its commands as JSON lines, its records as .npy or Parquet. Changes nothing.
+"""What an archive holds, for other programs: its commands as JSON lines, its records as .npy or
+Parquet. Changes nothing.
 
-A line is a command as past/describe.py tells it, {"seq": 5, "type": "insert", "tag": 0, "vector": [1, -2.5], "meta": "", "meta_hex": ""};
-imports.py reads them back. Whatever refers to a thing names the seq of the line that made it.
-"""
+A line is a command as past/describe.py tells it, {"seq": 5, "type": "insert", "tag": 0, "vector":
+[1, -2.5], "meta": "", "meta_hex": ""}; imports.py reads them back. Whatever refers to a thing names
+the seq of the line that made it."""
 
 import json
 import os
@@ -25,16 +26,23 @@ _OF_THE_LOG = ("previous", "same")
 
 
 def commands(memory: Memory, at: At = None) -> Iterator[Data]:
-    """Yield every command up to a moment, oldest first, each proved by the chain. UsageError if frames are missing, ArchiveDamage
-    where one is not what it was."""
+    """Yield every command up to a moment, oldest first, each proved by the chain. UsageError if
+    frames are missing, ArchiveDamage where one is not what it was."""
     last = memory.moment(at).seq
     first = memory.segments[0]
     if first.head == NO_HEAD and first.first:
-        raise UsageError(f"{memory.path} goes on from another log, so its commands alone do not lead to its state: export the state "
-                         "(--state), or the commands of both archives")
+        raise UsageError(
+            f"{memory.path} goes on from another log, so its commands alone do not lead to its "
+            f"state: export the state "
+            "(--state), or the commands of both archives"
+        )
     if first.head != NO_HEAD or memory.index.segment(last) != first:
-        raise UsageError(f"{memory.path} lacks frames, so its commands do not lead to its state: export the state alone (--state)")
-    values: dict[str, Data] = {}  # of each key, for a write of the same value, which does not repeat it
+        raise UsageError(
+            f"{memory.path} lacks frames, so its commands do not lead to its state: export the "
+            f"state alone (--state)"
+        )
+    # of each key, for a write of the same value, which does not repeat it
+    values: dict[str, Data] = {}
     for frame in memory.index.frames(0):
         data = describe.frame(frame)
         if data["seq"] > last:
@@ -46,11 +54,14 @@ def commands(memory: Memory, at: At = None) -> Iterator[Data]:
                 data.update(values[data["name_hex"]])
             else:
                 values[data["name_hex"]] = {each: data[each] for each in ("value", "value_hex")}
-        yield {each: value for each, value in data.items() if each not in _OF_THE_FRAME + _OF_THE_LOG}
+        yield {
+            each: value for each, value in data.items() if each not in _OF_THE_FRAME + _OF_THE_LOG
+        }
 
 
 def state_commands(kernel: Kernel) -> Iterator[Data]:
-    """Yield commands that make the contents of a state anew, in an order in which each is allowed."""
+    """Yield commands that make the contents of a state anew, in an order in which each is
+    allowed."""
     found = describe.state(kernel)
     for pool, kind in (("records", "insert"), ("nodes", "create-node"), ("edges", "create-edge")):
         for each in found[pool]:
@@ -60,7 +71,8 @@ def state_commands(kernel: Kernel) -> Iterator[Data]:
 
 
 def write_lines(lines: Iterator[Data], path: Path) -> int:
-    """Write JSON lines to a file as they come; return how many. If `lines` fails, what stood at path stays."""
+    """Write JSON lines to a file as they come; return how many. If `lines` fails, what stood at
+    path stays."""
     count = 0
     device = path.exists() and not path.is_file()  # such as /dev/stdout
     aside = path if device else path.with_name(path.name + ".part")
@@ -79,18 +91,33 @@ def write_lines(lines: Iterator[Data], path: Path) -> int:
 
 
 def write_records(kernel: Kernel, path: Path, form: str) -> int:
-    """Write a state's records, by id, as "npy" or "parquet"; return how many. UsageError for Parquet without pyarrow."""
+    """Write a state's records, by id, as "npy" or "parquet"; return how many. UsageError for
+    Parquet without pyarrow."""
     rows = describe.state(kernel)["records"]
     if form == "npy":
         config = describe.config(kernel.config())
-        return npy.write(path, ((each["id"], each["tag"], each["vector"], bytes.fromhex(each["meta_hex"])) for each in rows),
-                         config["dim"], config["meta_bytes"])
+        return npy.write(
+            path,
+            (
+                (each["id"], each["tag"], each["vector"], bytes.fromhex(each["meta_hex"]))
+                for each in rows
+            ),
+            config["dim"],
+            config["meta_bytes"],
+        )
     pyarrow = need_pyarrow()
-    table = pyarrow.table({
-        "id": pyarrow.array([each["id"] for each in rows], pyarrow.uint32()),
-        "tag": pyarrow.array([each["tag"] for each in rows], pyarrow.uint32()),
-        "vector": pyarrow.array([each["vector"] for each in rows], pyarrow.list_(pyarrow.float64())),
-        "meta": pyarrow.array([bytes.fromhex(each["meta_hex"]) for each in rows], pyarrow.binary())})
+    table = pyarrow.table(
+        {
+            "id": pyarrow.array([each["id"] for each in rows], pyarrow.uint32()),
+            "tag": pyarrow.array([each["tag"] for each in rows], pyarrow.uint32()),
+            "vector": pyarrow.array(
+                [each["vector"] for each in rows], pyarrow.list_(pyarrow.float64())
+            ),
+            "meta": pyarrow.array(
+                [bytes.fromhex(each["meta_hex"]) for each in rows], pyarrow.binary()
+            ),
+        }
+    )
     pyarrow.parquet.write_table(table, path)
     return len(rows)
 
@@ -100,5 +127,7 @@ def need_pyarrow() -> Any:
     try:
         import pyarrow.parquet
     except ImportError:
-        raise UsageError("Parquet needs pyarrow, which is not installed: pip install pyarrow") from None
+        raise UsageError(
+            "Parquet needs pyarrow, which is not installed: pip install pyarrow"
+        ) from None
     return pyarrow

@@ -1,8 +1,9 @@
-"""Commands from files onto a memory: JSON lines (export.py says their form), records as .npy or Parquet, a Valori snapshot's plan.
+"""Commands from files onto a memory: JSON lines (export.py says their form), records as .npy or
+Parquet, a Valori snapshot's plan.
 
-A file is read and checked to its end before its first command is carried out. Ids in a file are the file's own: each that a
-line names is that of an earlier line, and becomes the id that the memory gave it.
-"""
+A file is read and checked to its end before its first command is carried out. Ids in a file are the
+file's own: each that a line names is that of an earlier line, and becomes the id that the memory
+gave it."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -23,8 +24,9 @@ RECORDS, NODES, EDGES = "records", "nodes", "edges"
 
 
 class Step(NamedTuple):
-    """A command. where: its place in the file, in words; verb: of a Board; makes: the id in the file of what it makes, of the
-    kind `pool`, or None; ids: (pool, id in the file) of the things that its first arguments name; arguments: the others."""
+    """A command. where: its place in the file, in words; verb: of a Board; makes: the id in the
+    file of what it makes, of the kind `pool`, or None; ids: (pool, id in the file) of the things
+    that its first arguments name; arguments: the others."""
 
     where: str
     verb: str
@@ -34,12 +36,12 @@ class Step(NamedTuple):
     arguments: tuple[Any, ...] = ()
 
 
-# -- reading --------------------------------------------------------------------------------------------------------------
+# -- reading ---------------------------------------------------------------------------------------
 
 
 def lines(text: Iterable[str | bytes]) -> list[Step]:
-    """Return the commands of JSON lines (bytes: UTF-8). Invalid names the first line that is none, or that names what no line
-    before it made."""
+    """Return the commands of JSON lines (bytes: UTF-8). Invalid names the first line that is none,
+    or that names what no line before it made."""
     out: list[Step] = []
     made: set[tuple[str, int]] = set()
     for number, line in enumerate(text, 1):
@@ -76,7 +78,8 @@ def _step(where: str, value: Data) -> Step:
 
 
 def _octets(value: Data, name: str, otherwise: bytes | None = None) -> bytes:
-    """Return the bytes of a field that is there as text, or in hex, or not at all (KeyError unless there is a default)."""
+    """Return the bytes of a field that is there as text, or in hex, or not at all (KeyError unless
+    there is a default)."""
     if value.get(name + "_hex") is not None:
         return bytes.fromhex(value[name + "_hex"])
     if value.get(name) is not None:
@@ -108,12 +111,21 @@ def _node(where: str, value: Data, seq: int | None) -> Step:
     record = value.get("record") or 0
     frames.create_node(value["kind"], record)
     # create_node takes the kind first; `carry_out` knows
-    return Step(where, "create_node", NODES, seq, ((RECORDS, record),) if record else (), (value["kind"],))
+    return Step(
+        where, "create_node", NODES, seq, ((RECORDS, record),) if record else (), (value["kind"],)
+    )
 
 
 def _edge(where: str, value: Data, seq: int | None) -> Step:
     frames.create_edge(value["kind"], value["from"], value["to"])
-    return Step(where, "create_edge", EDGES, seq, ((NODES, value["from"]), (NODES, value["to"])), (value["kind"],))
+    return Step(
+        where,
+        "create_edge",
+        EDGES,
+        seq,
+        ((NODES, value["from"]), (NODES, value["to"])),
+        (value["kind"],),
+    )
 
 
 def _put(where: str, value: Data, seq: int | None) -> Step:
@@ -150,13 +162,18 @@ _READ: dict[str, tuple[tuple[str, ...], Callable[[str, Data, int | None], Step]]
 
 
 def records(path: Path, form: str) -> list[Step]:
-    """Return an insert for each record of a file of the form "npy" or "parquet". Invalid names the row that is none."""
+    """Return an insert for each record of a file of the form "npy" or "parquet". Invalid names the
+    row that is none."""
     rows: Iterable[Data] = npy.read(path) if form == "npy" else _parquet(path)
     out = []
     for number, row in enumerate(rows):
         try:
             meta = row.get("meta") or b""
-            found = vector(row["vector"]), row.get("tag", 0), meta.encode() if isinstance(meta, str) else bytes(meta)
+            found = (
+                vector(row["vector"]),
+                row.get("tag", 0),
+                meta.encode() if isinstance(meta, str) else bytes(meta),
+            )
             frames.insert(*found)
         except (TypeError, KeyError, Invalid, TooLong) as error:
             raise Invalid(f"{path}, row {number}: {error}") from None
@@ -178,42 +195,84 @@ def _parquet(path: Path) -> list[Data]:
 
 def planned(plan: valori.Plan) -> list[Step]:
     """Return the commands of a plan that valori.plan made."""
-    out = [Step(f"record {slot}", "insert", RECORDS, slot, (), (found, tag, meta)) for slot, found, tag, meta in plan.records]
-    out += [Step(f"node {number}", "create_node", NODES, number, () if slot is None else ((RECORDS, slot),), (kind,))
-            for number, kind, slot in plan.nodes]
-    out += [Step(f"edge {number}", "create_edge", EDGES, number, ((NODES, origin), (NODES, target)), (kind,))
-            for number, kind, origin, target in plan.edges]
-    return out + [Step(f"key {name!r}", "put", arguments=(name, value)) for name, value in plan.keys]
+    out = [
+        Step(f"record {slot}", "insert", RECORDS, slot, (), (found, tag, meta))
+        for slot, found, tag, meta in plan.records
+    ]
+    out += [
+        Step(
+            f"node {number}",
+            "create_node",
+            NODES,
+            number,
+            () if slot is None else ((RECORDS, slot),),
+            (kind,),
+        )
+        for number, kind, slot in plan.nodes
+    ]
+    out += [
+        Step(
+            f"edge {number}",
+            "create_edge",
+            EDGES,
+            number,
+            ((NODES, origin), (NODES, target)),
+            (kind,),
+        )
+        for number, kind, origin, target in plan.edges
+    ]
+    return out + [
+        Step(f"key {name!r}", "put", arguments=(name, value)) for name, value in plan.keys
+    ]
 
 
-# -- doing ----------------------------------------------------------------------------------------------------------------
+# -- doing -----------------------------------------------------------------------------------------
 
 
 def check(steps: list[Step], config: Data) -> None:
-    """Raise the error that a memory of this configuration would answer to one of the commands, by its dimension or its sizes."""
+    """Raise the error that a memory of this configuration would answer to one of the commands, by
+    its dimension or its sizes."""
     for step in steps:
         if step.verb == "insert" and len(step.arguments[0]) != config["dim"]:
-            raise WrongDimension(f"{step.where}: a vector has {config['dim']} components there, not {len(step.arguments[0])}; "
-                                 "nothing was changed")
+            raise WrongDimension(
+                f"{step.where}: a vector has {config['dim']} components there, not "
+                f"{len(step.arguments[0])}; "
+                "nothing was changed"
+            )
         meta = step.arguments[-1] if step.verb in ("insert", "update") else None
-        for what, data, limit in (("metadata", meta, "meta_bytes"),
-                                  ("a value", step.arguments[1] if step.verb == "put" else None, "value_bytes")):
+        for what, data, limit in (
+            ("metadata", meta, "meta_bytes"),
+            ("a value", step.arguments[1] if step.verb == "put" else None, "value_bytes"),
+        ):
             if data is not None and len(data) > config[limit]:
-                raise TooLong(f"{step.where}: {what} has at most {config[limit]} bytes there, not {len(data)}; nothing was changed")
+                raise TooLong(
+                    f"{step.where}: {what} has at most {config[limit]} bytes there, not "
+                    f"{len(data)}; nothing was changed"
+                )
 
 
-def carry_out(memory: Any, steps: list[Step], progress: Callable[[int, int], None] = lambda done, total: None
-              ) -> dict[str, dict[int, int]]:
-    """Carry the commands out on a memory (a Board, or anything with its verbs), in order; return the new id of each thing, by the
-    file's: {"records": {old: new}, "nodes", "edges"}. What refuses one says how many were carried out before it."""
+def carry_out(
+    memory: Any, steps: list[Step], progress: Callable[[int, int], None] = lambda done, total: None
+) -> dict[str, dict[int, int]]:
+    """Carry the commands out on a memory (a Board, or anything with its verbs), in order; return
+    the new id of each thing, by the file's: {"records": {old: new}, "nodes", "edges"}. What refuses
+    one says how many were carried out before it."""
     ids: dict[str, dict[int, int]] = {RECORDS: {}, NODES: {}, EDGES: {}}
     for number, step in enumerate(steps):
         named = [ids[pool][ident] for pool, ident in step.ids]
-        arguments = (*step.arguments, *named) if step.verb.startswith("create") else (*named, *step.arguments)
+        arguments = (
+            (*step.arguments, *named)
+            if step.verb.startswith("create")
+            else (*named, *step.arguments)
+        )
         try:
             result = getattr(memory, step.verb)(*arguments)
         except QuipuError as error:
-            raise about(error, f"{step.where}: {error} (of {len(steps)} commands, the first {number} were carried out)") from error
+            raise about(
+                error,
+                f"{step.where}: {error} (of {len(steps)} commands, the first {number} were "
+                f"carried out)",
+            ) from error
         if step.makes is not None:
             ids[step.pool][step.makes] = result
         progress(number + 1, len(steps))

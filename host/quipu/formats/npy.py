@@ -1,9 +1,10 @@
-"""NumPy's file format .npy, version 1, for records: one array of structures, without NumPy. Reads plain arrays of numbers too.
+"""NumPy's file format .npy, version 1, for records: one array of structures, without NumPy. Reads
+plain arrays of numbers too.
 
     id u4, tag u4, vector f8[dim], meta_size u2, meta V[meta_bytes]
 
-A Q16.16 component is a float64 without loss. meta is filled with zeros; meta_size says how many of its bytes count.
-"""
+A Q16.16 component is a float64 without loss. meta is filled with zeros; meta_size says how many of
+its bytes count."""
 
 import ast
 import re
@@ -16,7 +17,18 @@ from shared_kernel.errors import FormatError
 
 _MAGIC = b"\x93NUMPY\x01\x00"
 _ALIGN = 64  # the header's length is a multiple of it
-_NUMBERS = {"i1": "b", "i2": "h", "i4": "i", "i8": "q", "u1": "B", "u2": "H", "u4": "I", "u8": "Q", "f4": "f", "f8": "d"}
+_NUMBERS = {
+    "i1": "b",
+    "i2": "h",
+    "i4": "i",
+    "i8": "q",
+    "u1": "B",
+    "u2": "H",
+    "u4": "I",
+    "u8": "Q",
+    "f4": "f",
+    "f8": "d",
+}
 
 Record = dict[str, Any]
 
@@ -30,32 +42,58 @@ class _Field(NamedTuple):
     size: int
 
 
-def write(path: Path, records: Iterable[tuple[int, int, list[float | int], bytes]], dim: int, meta_bytes: int) -> int:
-    """Write records (id, tag, vector, metadata) and return how many. dim: components of each; meta_bytes: at most so many."""
+def write(
+    path: Path,
+    records: Iterable[tuple[int, int, list[float | int], bytes]],
+    dim: int,
+    meta_bytes: int,
+) -> int:
+    """Write records (id, tag, vector, metadata) and return how many. dim: components of each;
+    meta_bytes: at most so many."""
     width = max(meta_bytes, 1)
-    rows = [struct.pack(f"<II{dim}dH{width}s", ident, tag, *vector, len(meta), meta) for ident, tag, vector, meta in records]
-    fields = [("id", "<u4"), ("tag", "<u4"), ("vector", "<f8", (dim,)), ("meta_size", "<u2"), ("meta", f"|V{width}")]
+    rows = [
+        struct.pack(f"<II{dim}dH{width}s", ident, tag, *vector, len(meta), meta)
+        for ident, tag, vector, meta in records
+    ]
+    fields = [
+        ("id", "<u4"),
+        ("tag", "<u4"),
+        ("vector", "<f8", (dim,)),
+        ("meta_size", "<u2"),
+        ("meta", f"|V{width}"),
+    ]
     header = repr({"descr": fields, "fortran_order": False, "shape": (len(rows),)})
     header += " " * (-(len(_MAGIC) + 2 + len(header) + 1) % _ALIGN) + "\n"
-    path.write_bytes(_MAGIC + struct.pack("<H", len(header)) + header.encode("ascii") + b"".join(rows))
+    path.write_bytes(
+        _MAGIC + struct.pack("<H", len(header)) + header.encode("ascii") + b"".join(rows)
+    )
     return len(rows)
 
 
 def read(path: Path) -> Iterator[Record]:
-    """Yield {"id", "tag", "vector", "meta"} of each record of a file that `write` made (or one with some of its fields: vector
-    must be there), or {"vector"} of each row of an array with two axes. FormatError says what else it is."""
+    """Yield {"id", "tag", "vector", "meta"} of each record of a file that `write` made (or one with
+    some of its fields: vector must be there), or {"vector"} of each row of an array with two axes.
+    FormatError says what else it is."""
     data = path.read_bytes()
     if data[: len(_MAGIC)] != _MAGIC:
-        raise FormatError(f"{path} begins with {data[:8].hex()}: expected {_MAGIC.hex()}, a .npy file of version 1")
+        raise FormatError(
+            f"{path} begins with {data[:8].hex()}: expected {_MAGIC.hex()}, a .npy file of "
+            f"version 1"
+        )
     end = len(_MAGIC) + 2 + int.from_bytes(data[len(_MAGIC) : len(_MAGIC) + 2], "little")
     try:
         header = ast.literal_eval(data[len(_MAGIC) + 2 : end].decode("latin-1").strip())
         descr, shape, fortran = header["descr"], header["shape"], header["fortran_order"]
-        sizes_fit = isinstance(shape, tuple) and all(isinstance(each, int) and each >= 0 for each in shape)
+        sizes_fit = isinstance(shape, tuple) and all(
+            isinstance(each, int) and each >= 0 for each in shape
+        )
     except (ValueError, SyntaxError, KeyError, TypeError, MemoryError, RecursionError):
         raise FormatError(f"{path}: its header is not that of a .npy file") from None
     if not sizes_fit or fortran:
-        raise FormatError(f"{path}: expected rows one after the other (C order), found shape {shape}, Fortran order {fortran}")
+        raise FormatError(
+            f"{path}: expected rows one after the other (C order), found shape {shape}, Fortran "
+            f"order {fortran}"
+        )
     if isinstance(descr, str):
         if len(shape) != 2:
             raise FormatError(f"{path}: expected one vector a row, two axes; found shape {shape}")
@@ -63,12 +101,17 @@ def read(path: Path) -> Iterator[Record]:
     elif isinstance(descr, list):
         fields = [_field(path, each) for each in descr]
         if len(shape) != 1 or "vector" not in [each.name for each in fields]:
-            raise FormatError(f"{path}: expected one axis of structures with a field vector, found shape {shape} of {descr}")
+            raise FormatError(
+                f"{path}: expected one axis of structures with a field vector, found shape "
+                f"{shape} of {descr}"
+            )
     else:
         raise FormatError(f"{path}: elements of type {descr!r} cannot be read")
     size = sum(each.size for each in fields)
     if len(data) - end != size * shape[0]:
-        raise FormatError(f"{path}: expected {shape[0]} rows of {size} bytes, found {len(data) - end} bytes")
+        raise FormatError(
+            f"{path}: expected {shape[0]} rows of {size} bytes, found {len(data) - end} bytes"
+        )
     for at in range(end, len(data), size) if size else ():
         yield _row(data, at, fields)
 
@@ -86,7 +129,10 @@ def _field(path: Path, descr: Any) -> _Field:
                 return _Field(name, None, 1, int(match[2]))
     except (ValueError, TypeError):
         pass
-    raise FormatError(f"{path}: a field {descr!r} cannot be read: expected little-endian numbers, such as <f4, or bytes")
+    raise FormatError(
+        f"{path}: a field {descr!r} cannot be read: expected little-endian numbers, such as <f4, "
+        f"or bytes"
+    )
 
 
 def _row(data: bytes, at: int, fields: list[_Field]) -> Record:

@@ -1,7 +1,8 @@
-"""A report as one HTML page that needs nothing else: no script, no network. Pictures are SVG; looks only, no facts.
+"""A report as one HTML page that needs nothing else: no script, no network. Pictures are SVG; looks
+only, no facts.
 
-Nothing is told by colour alone: every row and line has its name beside it, lines differ in their dashes, gaps and worn sectors
-are hatched or numbered. Light or dark follows the reader's system.
+Nothing is told by colour alone: every row and line has its name beside it, lines differ in their
+dashes, gaps and worn sectors are hatched or numbered. Light or dark follows the reader's system.
 """
 
 import html
@@ -12,12 +13,16 @@ from quipu.text import moment, octets, size
 
 Data = dict[str, Any]
 
-_WIDTH, _LEFT, _RIGHT = 960, 120, 100  # of a picture, in its own units: room for names before it and for numbers after it
+# of a picture, in its own units: room for names before it and for numbers after it
+_WIDTH, _LEFT, _RIGHT = 960, 120, 100
 _PLOT = _WIDTH - _LEFT - _RIGHT
 _ROW = 26
 _DASHES = {"records": "", "nodes": "7 4", "edges": "2 3", "keys": "10 3 2 3"}
-_MEANS = {"match": "every frame, link and checkpoint agrees with the replay", "gap": "frames are missing; all others agree",
-          "mismatch": "what the archive says is not what its frames lead to"}
+_MEANS = {
+    "match": "every frame, link and checkpoint agrees with the replay",
+    "gap": "frames are missing; all others agree",
+    "mismatch": "what the archive says is not what its frames lead to",
+}
 _SIGNS = {"match": "\u2713", "gap": "\u2026", "mismatch": "\u2717"}
 _BOOTS = 40  # that the table names
 
@@ -51,26 +56,59 @@ def page(data: Data) -> str:
     verdict = data["verdict"]
     kind = verdict["verdict"]
     title = f"Report on {data['board']}"
-    parts = [f"<h1>{_text(title)}</h1>",
-             f'<p class="verdict {_text(kind)}"><strong>{_SIGNS[kind]} {_text(kind)}</strong>: {_MEANS[kind]}</p>']
+    parts = [
+        f"<h1>{_text(title)}</h1>",
+        f'<p class="verdict {_text(kind)}"><strong>{_SIGNS[kind]} {_text(kind)}</strong>: '
+        f"{_MEANS[kind]}</p>",
+    ]
     if verdict["first_divergence"]:
         it = verdict["first_divergence"]
-        parts.append(f"<p>At seq {it['seq']}: {_text(it['what'])}: expected {_text(it['expected'])}, found {_text(it['found'])}.</p>")
+        parts.append(
+            f"<p>At seq {it['seq']}: {_text(it['what'])}: expected {_text(it['expected'])}, found "
+            f"{_text(it['found'])}.</p>"
+        )
     if data["damage"]:
         parts.append(f"<p>The pictures end before what is wrong: {_text(data['damage'])}.</p>")
     frames = sum(map(sum, data["types"].values()))
-    facts = [("archive", data["archive"]), ("frames", f"{frames}, seq {data['first']} to {data['last']}, {size(data['bytes'])}"),
-             ("checkpoints", verdict["checkpoints"]), ("snapshots", verdict["snapshots"]), ("boots", len(data["boots"])),
-             ("missing", ", ".join(f"seq {low} to {high}" for low, high in data["gaps"]) or "nothing"), ("log", data["log"]),
-             ("chain head", verdict["chain_head"]), ("state root", verdict["state_root"])]
-    parts.append("<dl>" + "".join(f"<dt>{name}</dt><dd{' class=hash' if name in ('log', 'chain head', 'state root') else ''}>"
-                                  f"{_text(value)}</dd>" for name, value in facts if value is not None) + "</dl>")
-    for heading, body in (("Frames by type", _timeline(data)), ("Start-ups", _boots(data)), ("What the state held", _sizes(data)),
-                          ("Keys with numbers", _keys(data)), ("Wear of the flash", _wear(data["wear"])), ("Graph", _graph(data["state"]))):
+    facts = [
+        ("archive", data["archive"]),
+        ("frames", f"{frames}, seq {data['first']} to {data['last']}, {size(data['bytes'])}"),
+        ("checkpoints", verdict["checkpoints"]),
+        ("snapshots", verdict["snapshots"]),
+        ("boots", len(data["boots"])),
+        ("missing", ", ".join(f"seq {low} to {high}" for low, high in data["gaps"]) or "nothing"),
+        ("log", data["log"]),
+        ("chain head", verdict["chain_head"]),
+        ("state root", verdict["state_root"]),
+    ]
+    parts.append(
+        "<dl>"
+        + "".join(
+            f"<dt>{name}</dt><dd{' class=hash' if name in ('log', 'chain head', 'state root') else ''}>"
+            f"{_text(value)}</dd>"
+            for name, value in facts
+            if value is not None
+        )
+        + "</dl>"
+    )
+    for heading, body in (
+        ("Frames by type", _timeline(data)),
+        ("Start-ups", _boots(data)),
+        ("What the state held", _sizes(data)),
+        ("Keys with numbers", _keys(data)),
+        ("Wear of the flash", _wear(data["wear"])),
+        ("Graph", _graph(data["state"])),
+    ):
         parts.append(f"<h2>{heading}</h2>{body}")
-    return ('<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-            f"<title>{_text(title)}</title><style>{_STYLE}</style></head><body>\n" + "\n".join(parts) + "\n</body></html>\n")
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
+        'content="width=device-width">'
+        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; style-src '
+        "'unsafe-inline'\">"
+        f"<title>{_text(title)}</title><style>{_STYLE}</style></head><body>\n"
+        + "\n".join(parts)
+        + "\n</body></html>\n"
+    )
 
 
 def _text(value: object) -> str:
@@ -82,16 +120,25 @@ def _note(text: str) -> str:
 
 
 def _picture(label: str, height: float, parts: list[str], width: int = _WIDTH) -> str:
-    """Return an SVG in a box that scrolls where the screen is narrower. label: what a screen reader says of it."""
-    hatch = ('<defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
-             '<line class="hatch" x1="0" y1="0" x2="0" y2="6"/></pattern></defs>')
+    """Return an SVG in a box that scrolls where the screen is narrower. label: what a screen reader
+    says of it."""
+    hatch = (
+        '<defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" '
+        'patternTransform="rotate(45)">'
+        '<line class="hatch" x1="0" y1="0" x2="0" y2="6"/></pattern></defs>'
+    )
     kind = "plain" if width == _WIDTH else "square"
-    return (f'<div class="wide" tabindex="0" role="group" aria-label="{_text(label)}"><svg class="{kind}" viewBox="0 0 {width} '
-            f'{height:g}" role="img" aria-label="{_text(label)}">{hatch}{"".join(parts)}</svg></div>')
+    return (
+        f'<div class="wide" tabindex="0" role="group" aria-label="{_text(label)}"><svg '
+        f'class="{kind}" viewBox="0 0 {width} '
+        f'{height:g}" role="img" aria-label="{_text(label)}">{hatch}{"".join(parts)}</svg></div>'
+    )
 
 
 def _at(text: object, x: float, y: float, anchor: str = "start", kind: str = "") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="{kind}">{_text(text)}</text>'
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="{kind}">{_text(text)}</text>'
+    )
 
 
 def _x(data: Data, seq: float) -> float:
@@ -101,7 +148,10 @@ def _x(data: Data, seq: float) -> float:
 
 def _below(data: Data, y: float) -> list[str]:
     """Return the axis of a picture: seqs, and the wall times that are known."""
-    out = [f'<line class="axis" x1="{_LEFT}" x2="{_LEFT + _PLOT}" y1="{y}" y2="{y}"/>', _at("seq", _LEFT - 10, y + 16, "end", "soft")]
+    out = [
+        f'<line class="axis" x1="{_LEFT}" x2="{_LEFT + _PLOT}" y1="{y}" y2="{y}"/>',
+        _at("seq", _LEFT - 10, y + 16, "end", "soft"),
+    ]
     for i, each in enumerate(data["times"]):
         x = _x(data, each["seq"])
         anchor = "start" if i == 0 else "end" if x > _LEFT + 0.9 * _PLOT else "middle"
@@ -117,8 +167,10 @@ def _marks(data: Data, height: float) -> list[str]:
     for low, high in data["gaps"]:
         left, right = _x(data, max(low, data["first"])), _x(data, high + 1)
         if right > left:
-            out.append(f'<rect x="{left:.1f}" y="16" width="{right - left:.1f}" height="{height - 16}" fill="url(#hatch)"/>'
-                       + _at("gap", (left + right) / 2, 12, "middle"))
+            out.append(
+                f'<rect x="{left:.1f}" y="16" width="{right - left:.1f}" height="{height - 16}" '
+                f'fill="url(#hatch)"/>' + _at("gap", (left + right) / 2, 12, "middle")
+            )
     beside = -math.inf
     for each in data["boots"]:
         x = _x(data, each["seq"])
@@ -137,26 +189,45 @@ def _timeline(data: Data) -> str:
     out = []
     for i, (name, counts) in enumerate(rows):
         base = 24 + _ROW * (i + 1) - 4
-        out.append(_at(name, _LEFT - 10, base - 3, "end") + _at(sum(counts), _LEFT + _PLOT + 10, base - 3))
-        out.append(f'<line class="axis" x1="{_LEFT}" x2="{_LEFT + _PLOT}" y1="{base}" y2="{base}"/>')
+        out.append(
+            _at(name, _LEFT - 10, base - 3, "end") + _at(sum(counts), _LEFT + _PLOT + 10, base - 3)
+        )
+        out.append(
+            f'<line class="axis" x1="{_LEFT}" x2="{_LEFT + _PLOT}" y1="{base}" y2="{base}"/>'
+        )
         top = max(counts)
         for at, count in enumerate(counts):
             if count:
                 tall = max(2.0, (_ROW - 8) * count / top)
-                out.append(f'<rect class="bar" x="{_LEFT + at * wide:.1f}" y="{base - tall:.1f}" width="{max(1.0, wide - 0.8):.1f}" '
-                           f'height="{tall:.1f}"/>')
-    return (_picture(f"Frames of {len(rows)} types over the log", height + 40, [*out, *_marks(data, height), *_below(data, height)])
-            + _note("Bars of a row are as high as its own busiest part; the number after a row is how many there are."))
+                out.append(
+                    f'<rect class="bar" x="{_LEFT + at * wide:.1f}" y="{base - tall:.1f}" '
+                    f'width="{max(1.0, wide - 0.8):.1f}" '
+                    f'height="{tall:.1f}"/>'
+                )
+    return _picture(
+        f"Frames of {len(rows)} types over the log",
+        height + 40,
+        [*out, *_marks(data, height), *_below(data, height)],
+    ) + _note(
+        "Bars of a row are as high as its own busiest part; the number after a row is how many "
+        "there are."
+    )
 
 
 def _boots(data: Data) -> str:
     if not data["boots"]:
         return _note("none in these frames")
-    rows = "".join(f'<tr><td class="n">{each["boot"]}</td><td class="n">{each["seq"]}</td><td class="n">{each["skipped"] or "-"}</td></tr>'
-                   for each in data["boots"][-_BOOTS:])
+    rows = "".join(
+        f'<tr><td class="n">{each["boot"]}</td><td class="n">{each["seq"]}</td><td '
+        f'class="n">{each["skipped"] or "-"}</td></tr>'
+        for each in data["boots"][-_BOOTS:]
+    )
     left = len(data["boots"]) - _BOOTS
-    return ('<table><tr><th class="n">start-up</th><th class="n">seq</th><th class="n">bytes that a power cut left</th></tr>'
-            f"{rows}</table>" + (_note(f"{left} earlier ones are not listed") if left > 0 else ""))
+    return (
+        '<table><tr><th class="n">start-up</th><th class="n">seq</th><th class="n">bytes that a '
+        "power cut left</th></tr>"
+        f"{rows}</table>" + (_note(f"{left} earlier ones are not listed") if left > 0 else "")
+    )
 
 
 def _sizes(data: Data) -> str:
@@ -165,7 +236,10 @@ def _sizes(data: Data) -> str:
         return _note("no state is known in these frames")
     top = max(max(each["counts"].values()) for each in known) or 1
     tall, base = 180.0, 204.0
-    out = [_at(top, _LEFT - 10, base - tall + 5, "end", "soft"), _at(0, _LEFT - 10, base, "end", "soft")]
+    out = [
+        _at(top, _LEFT - 10, base - tall + 5, "end", "soft"),
+        _at(0, _LEFT - 10, base, "end", "soft"),
+    ]
     ends = []
     for pool, dashes in _DASHES.items():
         runs: list[list[str]] = [[]]
@@ -176,15 +250,26 @@ def _sizes(data: Data) -> str:
                 continue
             y = base - tall * each["counts"][pool] / top
             runs[-1].append(f"{_x(data, each['seq'] + 1):.1f},{y:.1f}")
-        out += [f'<polyline class="stroke" stroke-dasharray="{dashes}" points="{" ".join(run)}"/>' for run in runs if run]
+        out += [
+            f'<polyline class="stroke" stroke-dasharray="{dashes}" points="{" ".join(run)}"/>'
+            for run in runs
+            if run
+        ]
         ends.append((y, f"{known[-1]['counts'][pool]} {pool}"))
     floor = math.inf
     for y, label in sorted(ends, reverse=True):  # names at the ends of the lines, none over another
         floor = min(y + 4, floor - 16)
         out.append(_at(label, _LEFT + _PLOT + 10, floor))
-    legend = "".join(f'<line class="stroke" stroke-dasharray="{dashes}" x1="{x}" x2="{x + 50}" y1="264" y2="264"/>'
-                     + _at(pool, x + 60, 268) for x, (pool, dashes) in zip(range(_LEFT, _WIDTH, 170), _DASHES.items()))
-    return _picture("How many records, nodes, edges and keys the state held", 280, [*out, legend, *_marks(data, base), *_below(data, base)])
+    legend = "".join(
+        f'<line class="stroke" stroke-dasharray="{dashes}" x1="{x}" x2="{x + 50}" y1="264" '
+        f'y2="264"/>' + _at(pool, x + 60, 268)
+        for x, (pool, dashes) in zip(range(_LEFT, _WIDTH, 170), _DASHES.items())
+    )
+    return _picture(
+        "How many records, nodes, edges and keys the state held",
+        280,
+        [*out, legend, *_marks(data, base), *_below(data, base)],
+    )
 
 
 def _keys(data: Data) -> str:
@@ -206,25 +291,48 @@ def _keys(data: Data) -> str:
             x = _LEFT + (at + 0.5) * wide
             line.append(f"{x:.1f},{y(last):.1f}")
             if most > least:
-                shadow.append(f'<rect class="area" x="{x - wide / 2:.1f}" y="{y(most):.1f}" width="{wide:.1f}" '
-                              f'height="{y(least) - y(most):.1f}"/>')
+                shadow.append(
+                    f'<rect class="area" x="{x - wide / 2:.1f}" y="{y(most):.1f}" '
+                    f'width="{wide:.1f}" '
+                    f'height="{y(least) - y(most):.1f}"/>'
+                )
         name = octets(key, "name")
-        dot = "" if len(line) > 1 else f'<circle class="bar" r="4" cx="{line[0].split(",")[0]}" cy="{line[0].split(",")[1]}"/>'
-        picture = [*shadow, f'<polyline class="stroke" points="{" ".join(line)}"/>', dot,
-                   _at(f"{high:g}", _LEFT - 10, base - tall + 5, "end", "soft"), _at(f"{low:g}", _LEFT - 10, base, "end", "soft"),
-                   _at(f"{bins[-1][1][2]:g} last", _LEFT + _PLOT + 10, y(bins[-1][1][2]) + 4)]
-        out.append(f"<h3>{_text(name)}</h3>" + _picture(f"Key {name}, {key['writes']} writes, from {low:g} to {high:g}", base + 40,
-                                                        [*picture, *_marks(data, base), *_below(data, base)]))
+        dot = (
+            ""
+            if len(line) > 1
+            else f'<circle class="bar" r="4" cx="{line[0].split(",")[0]}" '
+            f'cy="{line[0].split(",")[1]}"/>'
+        )
+        picture = [
+            *shadow,
+            f'<polyline class="stroke" points="{" ".join(line)}"/>',
+            dot,
+            _at(f"{high:g}", _LEFT - 10, base - tall + 5, "end", "soft"),
+            _at(f"{low:g}", _LEFT - 10, base, "end", "soft"),
+            _at(f"{bins[-1][1][2]:g} last", _LEFT + _PLOT + 10, y(bins[-1][1][2]) + 4),
+        ]
+        out.append(
+            f"<h3>{_text(name)}</h3>"
+            + _picture(
+                f"Key {name}, {key['writes']} writes, from {low:g} to {high:g}",
+                base + 40,
+                [*picture, *_marks(data, base), *_below(data, base)],
+            )
+        )
     told = "The line is the last value of each part of the log; the shade, from its lowest to its highest."
     left = data["keys_left"] + data["names_left"]
     return "".join(out) + _note(told + (f" {left} more keys are not drawn." if left else ""))
 
 
 def _wear(wear: Data | None) -> str:
-    """Return a cell for each sector, with its erases as a number, and hatched the more it has of them."""
+    """Return a cell for each sector, with its erases as a number, and hatched the more it has of
+    them."""
     if wear is None:
-        return _note("unknown: an archive does not say which sectors its frames lay in. Give what `quipu flash-map --json` printed "
-                     "with --wear.")
+        return _note(
+            "unknown: an archive does not say which sectors its frames lay in. Give what `quipu "
+            "flash-map --json` printed "
+            "with --wear."
+        )
     rows = wear["sectors"]
     most = max((row["erases"] or 0 for row in rows), default=0) or 1
     across, cell = 16, _WIDTH / 16
@@ -232,13 +340,21 @@ def _wear(wear: Data | None) -> str:
     for i, row in enumerate(rows):
         x, y = cell * (i % across), 40.0 * (i // across)
         share = (row["erases"] or 0) / most
-        out.append(f'<rect class="axis" x="{x + 1:.1f}" y="{y + 1:.1f}" width="{cell - 2:.1f}" height="38"/>'
-                   f'<rect class="area" x="{x + 1:.1f}" y="{y + 39 - 38 * share:.1f}" width="{cell - 2:.1f}" height="{38 * share:.1f}"/>'
-                   + _at("?" if row["erases"] is None else row["erases"], x + cell / 2, y + 17, "middle")
-                   + _at(row["state"], x + cell / 2, y + 33, "middle", "soft small"))
-    return (_picture(f"Erases of {len(rows)} sectors, at most {most}", 40.0 * math.ceil(len(rows) / across), out)
-            + _note("A cell is a sector: how often it was erased, and what it holds; filled up to its share of the most erases. "
-                    "?: no erase record is left."))
+        out.append(
+            f'<rect class="axis" x="{x + 1:.1f}" y="{y + 1:.1f}" width="{cell - 2:.1f}" '
+            f'height="38"/>'
+            f'<rect class="area" x="{x + 1:.1f}" y="{y + 39 - 38 * share:.1f}" '
+            f'width="{cell - 2:.1f}" height="{38 * share:.1f}"/>'
+            + _at("?" if row["erases"] is None else row["erases"], x + cell / 2, y + 17, "middle")
+            + _at(row["state"], x + cell / 2, y + 33, "middle", "soft small")
+        )
+    return _picture(
+        f"Erases of {len(rows)} sectors, at most {most}", 40.0 * math.ceil(len(rows) / across), out
+    ) + _note(
+        "A cell is a sector: how often it was erased, and what it holds; filled up to its share "
+        "of the most erases. "
+        "?: no erase record is left."
+    )
 
 
 def _graph(state: Data | None) -> str:
@@ -253,8 +369,11 @@ def _graph(state: Data | None) -> str:
     for i, each in enumerate(nodes):
         turn = 2 * math.pi * i / len(nodes) - math.pi / 2
         place[each["id"]] = (middle + radius * math.cos(turn), middle + radius * math.sin(turn))
-    out = ['<defs><marker id="arrow" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
-           '<path class="bar" d="M0 0L8 4L0 8z"/></marker></defs>']
+    out = [
+        '<defs><marker id="arrow" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" '
+        'markerHeight="7" orient="auto">'
+        '<path class="bar" d="M0 0L8 4L0 8z"/></marker></defs>'
+    ]
     r = 20 if len(nodes) <= 30 else 12
     drawn = 0
     for each in state["edges"]:
@@ -263,8 +382,11 @@ def _graph(state: Data | None) -> str:
         drawn += 1
         (ax, ay), (bx, by) = place[each["from"]], place[each["to"]]
         if each["from"] == each["to"]:
-            out.append(f'<path class="stroke" marker-end="url(#arrow)" d="M{ax - r * 0.5:.1f} {ay - r * 0.9:.1f}c-20 -34 40 -34 '
-                       f'{r:.1f} 0"/>')
+            out.append(
+                f'<path class="stroke" marker-end="url(#arrow)" d="M{ax - r * 0.5:.1f} '
+                f"{ay - r * 0.9:.1f}c-20 -34 40 -34 "
+                f'{r:.1f} 0"/>'
+            )
             continue
         far = math.hypot(bx - ax, by - ay) or 1.0
         ux, uy = (bx - ax) / far, (by - ay) / far
@@ -272,15 +394,22 @@ def _graph(state: Data | None) -> str:
         cx, cy = (ax + bx) / 2 - uy * 24, (ay + by) / 2 + ux * 24
         end = math.hypot(bx - cx, by - cy) or 1.0
         ex, ey = bx - (bx - cx) / end * r, by - (by - cy) / end * r
-        out.append(f'<path class="stroke" marker-end="url(#arrow)" d="M{ax:.1f} {ay:.1f}Q{cx:.1f} {cy:.1f} {ex:.1f} {ey:.1f}"/>')
+        out.append(
+            f'<path class="stroke" marker-end="url(#arrow)" d="M{ax:.1f} {ay:.1f}Q{cx:.1f} '
+            f'{cy:.1f} {ex:.1f} {ey:.1f}"/>'
+        )
         out.append(_at(each["kind"], cx, cy, "middle", "soft"))
     for each in nodes:
         x, y = place[each["id"]]
-        out.append(f'<circle class="node" cx="{x:.1f}" cy="{y:.1f}" r="{r}"/>' + _at(each["id"], x, y + 4, "middle"))
+        out.append(
+            f'<circle class="node" cx="{x:.1f}" cy="{y:.1f}" r="{r}"/>'
+            + _at(each["id"], x, y + 4, "middle")
+        )
         if len(nodes) <= 30:
             record = f", record {each['record']}" if each["record"] else ""
             out.append(_at(f"kind {each['kind']}{record}", x, y + r + 15, "middle", "soft"))
     left = len(state["nodes"]) - len(nodes)
     told = "A circle is a node with its id, an arrow an edge with its kind."
-    return (_picture(f"Graph of {len(nodes)} nodes and {drawn} edges", 2 * middle + 20, out, 2 * middle)
-            + _note(told + (f" {left} nodes with higher ids are not drawn." if left else "")))
+    return _picture(
+        f"Graph of {len(nodes)} nodes and {drawn} edges", 2 * middle + 20, out, 2 * middle
+    ) + _note(told + (f" {left} nodes with higher ids are not drawn." if left else ""))

@@ -1,7 +1,8 @@
-"""What a report on an archive says, as plain data: verdict, frames over time by type, boots, gaps, state sizes, keys, graph.
+"""What a report on an archive says, as plain data: verdict, frames over time by type, boots, gaps,
+state sizes, keys, graph.
 
-Everything but the verdict is of frames that the chain proves; where it breaks, the report ends, and says so. Memory is bounded
-whatever the archive's length: frames fall into bins by their seq.
+Everything but the verdict is of frames that the chain proves; where it breaks, the report ends, and
+says so. Memory is bounded whatever the archive's length: frames fall into bins by their seq.
 """
 
 import os
@@ -23,7 +24,8 @@ NODES = 60  # of the graph that are drawn: those with the lowest ids
 
 
 def collect(path: str | os.PathLike[str], wear: Data | None = None) -> Data:
-    """Return the report on an archive. wear: a flash map (flash_map.survey) of the board's flash, None if it is unknown.
+    """Return the report on an archive. wear: a flash map (flash_map.survey) of the board's flash,
+    None if it is unknown.
 
     ArchiveError if there is no archive, or it holds no frames.
     """
@@ -43,12 +45,22 @@ def _collected(memory: Memory) -> Data:
     if progress is None:
         raise memory.damage or ArchiveError(f"{memory.path} holds no frames yet: sync it first")
     first, last = memory.segments[0].first, progress.seq
-    data: Data = {"archive": str(memory.path), "board": memory.identity, "log": memory.log.hex(), "first": first, "last": last,
-                  "damage": str(memory.damage) if memory.damage else None}
+    data: Data = {
+        "archive": str(memory.path),
+        "board": memory.identity,
+        "log": memory.log.hex(),
+        "first": first,
+        "last": last,
+        "damage": str(memory.damage) if memory.damage else None,
+    }
     data["gaps"] = _gaps(memory, last)
     data |= _frames(memory, first, last)
     data["sizes"] = _sizes(memory, first, last)
-    data["times"] = [{"seq": seq, "unix_ms": _time(memory, seq)} for seq in _spread(first, last, 5) if _held(data["gaps"], seq)]
+    data["times"] = [
+        {"seq": seq, "unix_ms": _time(memory, seq)}
+        for seq in _spread(first, last, 5)
+        if _held(data["gaps"], seq)
+    ]
     try:
         data["state"] = describe.state(memory.state())
     except UsageError as why:  # after a gap, until a snapshot stands in
@@ -75,17 +87,21 @@ def _time(memory: Memory, seq: int) -> int | None:
 
 
 def _gaps(memory: Memory, last: int) -> list[list[int]]:
-    """Return [first, last] of the frames that are missing between segments, and before the first."""
+    """Return [first, last] of the frames that are missing between segments, and before the
+    first."""
     progress = memory.index.progress
     assert progress
     ends = [end for end, _ in progress.ends]
     begun = memory.segments[: len(ends)]
     out = [[0, begun[0].first - 1]] if begun[0].first else []
-    return out + [[end + 1, after.first - 1] for end, after in zip(ends, begun[1:]) if after.first > end + 1]
+    return out + [
+        [end + 1, after.first - 1] for end, after in zip(ends, begun[1:]) if after.first > end + 1
+    ]
 
 
 def _frames(memory: Memory, first: int, last: int) -> Data:
-    """Return what the frames say: how many of each type a bin has, the boots, and the numbers that keys had."""
+    """Return what the frames say: how many of each type a bin has, the boots, and the numbers that
+    keys had."""
     width = last - first + 1
     bins = min(BINS, width)
     types: dict[str, list[int]] = {}
@@ -111,16 +127,33 @@ def _frames(memory: Memory, first: int, last: int) -> Data:
                 if name not in keys and len(keys) == NAMES:
                     more.add(name) if len(more) < NAMES else None
                     continue
-                key = keys.setdefault(name, {"name": told["name"], "name_hex": name, "writes": 0, "value": None, "bins": {}})
+                key = keys.setdefault(
+                    name,
+                    {
+                        "name": told["name"],
+                        "name_hex": name,
+                        "writes": 0,
+                        "value": None,
+                        "bins": {},
+                    },
+                )
                 _write(key, told, at)
     charts = [key for key in keys.values() if key["bins"]]
     charts.sort(key=lambda key: (-key["writes"], key["name_hex"]))
-    return {"bins": bins, "types": types, "boots": boots, "bytes": total, "keys": charts[:KEYS], "keys_left": len(charts[KEYS:]),
-            "names_left": len(more)}
+    return {
+        "bins": bins,
+        "types": types,
+        "boots": boots,
+        "bytes": total,
+        "keys": charts[:KEYS],
+        "keys_left": len(charts[KEYS:]),
+        "names_left": len(more),
+    }
 
 
 def _write(key: Data, told: Data, at: int) -> None:
-    """Take a write of a key into its chart: lowest, highest and last number of each bin; a deletion ends the line."""
+    """Take a write of a key into its chart: lowest, highest and last number of each bin; a deletion
+    ends the line."""
     key["writes"] += 1
     if told["type"] == "delete-key":
         key["value"] = None
@@ -143,5 +176,7 @@ def _sizes(memory: Memory, first: int, last: int) -> list[Data]:
         except UsageError:  # in a gap
             out.append({"seq": seq, "counts": None})
             continue
-        out.append({"seq": seq, "counts": {pool: getattr(kernel, pool).live() for pool in describe.POOLS}})
+        out.append(
+            {"seq": seq, "counts": {pool: getattr(kernel, pool).live() for pool in describe.POOLS}}
+        )
     return out

@@ -1,8 +1,10 @@
-"""Valori's formats: kernel snapshot version 7, with its state hash, and event log version 4. Bytes and hashes only.
+"""Valori's formats: kernel snapshot version 7, with its state hash, and event log version 4. Bytes
+and hashes only.
 
-Valori (the `valoricore` package, 0.3.0) is a vector and graph kernel for servers. A snapshot of its kernel stands in a container,
-"VAL1" and three lengths; `Snapshot.decode` takes either, `encode` writes the container, which a Valori node restores.
-`from_state` and `plan` carry a memory there and back.
+Valori (the `valoricore` package, 0.3.0) is a vector and graph kernel for servers. A snapshot of its
+kernel stands in a container, "VAL1" and three lengths; `Snapshot.decode` takes either, `encode`
+writes the container, which a Valori node restores. `from_state` and `plan` carry a memory there and
+back.
 
 All integers are little-endian. A slot's number is an id of Valori, never reused; NIL is none.
 """
@@ -31,7 +33,8 @@ _OURS = b"quipu:"  # metadata keys that this module writes for the way back
 
 
 class Reader:
-    """A position in bytes; FormatError, with the offset, where they end too early or say what cannot be."""
+    """A position in bytes; FormatError, with the offset, where they end too early or say what
+    cannot be."""
 
     def __init__(self, data: bytes, what: str):
         self.data = data
@@ -81,11 +84,12 @@ class Reader:
         return FormatError(f"{self.what}: at byte {self.at}: {why}")
 
 
-# -- snapshot -------------------------------------------------------------------------------------------------------------
+# -- snapshot --------------------------------------------------------------------------------------
 
 
 class Record(NamedTuple):
-    """flags: see above; vector: Q16.16 integers; meta: None and b"" are one in a snapshot; next, prev: in its namespace's list."""
+    """flags: see above; vector: Q16.16 integers; meta: None and b"" are one in a snapshot; next,
+    prev: in its namespace's list."""
 
     flags: int
     tag: int
@@ -124,8 +128,9 @@ def _or_nil(value: int | None) -> bytes:
 
 @dataclass
 class Snapshot:
-    """A Valori kernel's state. records: one for each slot, None where one was deleted; nodes, edges: by id; heads: of each
-    namespace's list of records and of nodes; metadata: the kernel's map. version: its count of changes."""
+    """A Valori kernel's state. records: one for each slot, None where one was deleted; nodes,
+    edges: by id; heads: of each namespace's list of records and of nodes; metadata: the kernel's
+        map. version: its count of changes."""
 
     dim: int
     version: int = 0
@@ -138,7 +143,8 @@ class Snapshot:
 
     @classmethod
     def decode(cls, data: bytes) -> "Snapshot":
-        """Return what a snapshot holds, in its container or bare. FormatError unless every byte of it is as it must be."""
+        """Return what a snapshot holds, in its container or bare. FormatError unless every byte of
+        it is as it must be."""
         data = bytes(data)
         if data[:4] == _CONTAINER:
             outer = Reader(data, "Valori container")
@@ -149,7 +155,10 @@ class Snapshot:
             raise r.wrong(f"it begins with {data[:4].hex()}, not with VALK or VAL1")
         schema = r.u32()
         if schema != SCHEMA:
-            raise r.wrong(f"it has version {schema}; version {SCHEMA} can be read (valoricore 0.3.0 writes it)")
+            raise r.wrong(
+                f"it has version {schema}; version {SCHEMA} can be read (valoricore 0.3.0 writes "
+                f"it)"
+            )
         new = cls(version=r.u64(), dim=0)
         r.u32()  # slots of records, as counted below
         new.dim = r.u32()
@@ -160,7 +169,9 @@ class Snapshot:
             new.records.append(cls._record(r, slot, new.dim) if r.flag() else None)
         for _ in range(r.u32()):
             ident = r.u32()
-            new.nodes[ident] = Node(r.u8(), r.option(), r.option(), r.option(), r.u16(), r.u32(), r.u32())
+            new.nodes[ident] = Node(
+                r.u8(), r.option(), r.option(), r.option(), r.u16(), r.u32(), r.u32()
+            )
         for _ in range(r.u32()):
             ident = r.u32()
             new.edges[ident] = Edge(r.u8(), r.u32(), r.u32(), r.option(), r.option())
@@ -184,39 +195,81 @@ class Snapshot:
 
     def encode(self) -> bytes:
         """Return the snapshot in its container, as a node restores it."""
-        out = [_MAGIC, struct.pack("<IQIIIIB", SCHEMA, self.version, len(self.records), self.dim, _slots(self.nodes),
-                                   _slots(self.edges), 1), struct.pack("<I", len(self.records))]
+        out = [
+            _MAGIC,
+            struct.pack(
+                "<IQIIIIB",
+                SCHEMA,
+                self.version,
+                len(self.records),
+                self.dim,
+                _slots(self.nodes),
+                _slots(self.edges),
+                1,
+            ),
+            struct.pack("<I", len(self.records)),
+        ]
         for slot, it in enumerate(self.records):
             if it is None:
                 out.append(b"\0")
                 continue
-            out.append(struct.pack("<BIBQ", 1, slot, it.flags, it.tag) + struct.pack(f"<{self.dim}i", *it.vector))
-            out.append(struct.pack("<I", len(it.meta)) + it.meta + struct.pack("<HII", it.namespace, it.next, it.prev))
+            out.append(
+                struct.pack("<BIBQ", 1, slot, it.flags, it.tag)
+                + struct.pack(f"<{self.dim}i", *it.vector)
+            )
+            out.append(
+                struct.pack("<I", len(it.meta))
+                + it.meta
+                + struct.pack("<HII", it.namespace, it.next, it.prev)
+            )
         out.append(struct.pack("<I", len(self.nodes)))
         for ident, node in sorted(self.nodes.items()):
-            out.append(struct.pack("<IB", ident, node.kind) + _opt(node.record) + _opt(node.first_out) + _opt(node.first_in))
+            out.append(
+                struct.pack("<IB", ident, node.kind)
+                + _opt(node.record)
+                + _opt(node.first_out)
+                + _opt(node.first_in)
+            )
             out.append(struct.pack("<HII", node.namespace, node.next, node.prev))
         out.append(struct.pack("<I", len(self.edges)))
         for ident, edge in sorted(self.edges.items()):
-            out.append(struct.pack("<IBII", ident, edge.kind, edge.origin, edge.target) + _opt(edge.next_out) + _opt(edge.next_in))
+            out.append(
+                struct.pack("<IBII", ident, edge.kind, edge.origin, edge.target)
+                + _opt(edge.next_out)
+                + _opt(edge.next_in)
+            )
         out.append(struct.pack(f"<{2 * _NAMESPACES}I", *self.record_heads, *self.node_heads))
         out.append(struct.pack("<I", len(self.metadata)))
         for name, value in sorted(self.metadata.items()):
             out.append(struct.pack("<I", len(name)) + name + struct.pack("<I", len(value)) + value)
         kernel = b"".join(out)
-        return _CONTAINER + struct.pack("<I", len(kernel)) + kernel + bytes(8)  # no metadata and no index of the node's own
+        # no metadata and no index of the node's own
+        return _CONTAINER + struct.pack("<I", len(kernel)) + kernel + bytes(8)
 
     def state_hash(self) -> bytes:
-        """Return Valori's state hash, 32 bytes. It covers neither dimension, namespaces, in-edges nor the metadata map."""
+        """Return Valori's state hash, 32 bytes. It covers neither dimension, namespaces, in-edges
+        nor the metadata map."""
         out = [b"valori-state\x02\x01", struct.pack("<Q", self.version)]
         for slot, it in enumerate(self.records):
             if it is not None and not it.flags & (SOFT_DELETED | SHREDDED):
-                out.append(struct.pack("<IB", slot, it.flags) + struct.pack(f"<{self.dim}i", *it.vector))
-                out.append(struct.pack("<Q", it.tag) + (struct.pack("<I", len(it.meta)) + it.meta if it.meta else _or_nil(None)))
+                out.append(
+                    struct.pack("<IB", slot, it.flags) + struct.pack(f"<{self.dim}i", *it.vector)
+                )
+                out.append(
+                    struct.pack("<Q", it.tag)
+                    + (struct.pack("<I", len(it.meta)) + it.meta if it.meta else _or_nil(None))
+                )
         for ident, node in sorted(self.nodes.items()):
-            out.append(struct.pack("<IB", ident, node.kind) + _or_nil(node.record) + _or_nil(node.first_out))
+            out.append(
+                struct.pack("<IB", ident, node.kind)
+                + _or_nil(node.record)
+                + _or_nil(node.first_out)
+            )
         for ident, edge in sorted(self.edges.items()):
-            out.append(struct.pack("<IBII", ident, edge.kind, edge.origin, edge.target) + _or_nil(edge.next_out))
+            out.append(
+                struct.pack("<IBII", ident, edge.kind, edge.origin, edge.target)
+                + _or_nil(edge.next_out)
+            )
         return primitives.hash(b"".join(out))
 
 
@@ -224,15 +277,16 @@ def _slots(things: dict[int, Any]) -> int:
     return max(things) + 1 if things else 0
 
 
-# -- there ----------------------------------------------------------------------------------------------------------------
+# -- there -----------------------------------------------------------------------------------------
 
 
 def from_state(kernel: Kernel) -> Snapshot:
-    """Return a Quipu state as a Valori snapshot: its contents in the order of their ids, in namespace 0, without holes.
+    """Return a Quipu state as a Valori snapshot: its contents in the order of their ids, in
+    namespace 0, without holes.
 
-    Keys become the metadata map. A kind that Valori lacks, and a name that is not text, stand in that map too, under "quipu:",
-    so that `plan` finds them again. What has no place there: ids, the seq of a key's last write, capacities.
-    """
+    Keys become the metadata map. A kind that Valori lacks, and a name that is not text, stand in
+    that map too, under "quipu:", so that `plan` finds them again. What has no place there: ids, the
+    seq of a key's last write, capacities."""
     new = Snapshot(dim=kernel.config()[0], version=kernel.seq())
     records = sorted(used(kernel.records))
     nodes = sorted(used(kernel.nodes))
@@ -241,20 +295,40 @@ def from_state(kernel: Kernel) -> Snapshot:
     node_of = {ident: number for number, (ident, _) in enumerate(nodes)}
     for slot, (_, at) in enumerate(records):
         tag, vector, meta = kernel.record_at(at)
-        new.records.append(Record(0, tag, tuple(vector), meta, 0, slot - 1 if slot else NIL,
-                                  slot + 1 if slot + 1 < len(records) else NIL))
+        new.records.append(
+            Record(
+                0,
+                tag,
+                tuple(vector),
+                meta,
+                0,
+                slot - 1 if slot else NIL,
+                slot + 1 if slot + 1 < len(records) else NIL,
+            )
+        )
     first: dict[tuple[int, bool], int] = {}
     for number, (_, at) in enumerate(edges):
         kind, origin, target = kernel.edge_at(at)
         origin, target = node_of[origin], node_of[target]
-        new.edges[number] = Edge(_kind(new, b"edge", number, kind, EDGE_KINDS, _RELATION), origin, target,
-                                 first.get((origin, True)), first.get((target, False)))
+        new.edges[number] = Edge(
+            _kind(new, b"edge", number, kind, EDGE_KINDS, _RELATION),
+            origin,
+            target,
+            first.get((origin, True)),
+            first.get((target, False)),
+        )
         first[origin, True] = first[target, False] = number  # newest first
     for number, (_, at) in enumerate(nodes):
         kind, record = kernel.node_at(at)
-        new.nodes[number] = Node(_kind(new, b"node", number, kind, NODE_KINDS, _CONCEPT), slot_of[record] if record else None,
-                                 first.get((number, True)), first.get((number, False)), 0, number - 1 if number else NIL,
-                                 number + 1 if number + 1 < len(nodes) else NIL)
+        new.nodes[number] = Node(
+            _kind(new, b"node", number, kind, NODE_KINDS, _CONCEPT),
+            slot_of[record] if record else None,
+            first.get((number, True)),
+            first.get((number, False)),
+            0,
+            number - 1 if number else NIL,
+            number + 1 if number + 1 < len(nodes) else NIL,
+        )
     new.record_heads[0] = len(records) - 1 if records else NIL
     new.node_heads[0] = len(nodes) - 1 if nodes else NIL
     for _, at in used(kernel.keys):
@@ -266,15 +340,22 @@ def from_state(kernel: Kernel) -> Snapshot:
 def left_behind(kernel: Kernel) -> list[str]:
     """Return what of a Quipu state Valori has no place for, in words."""
     out = ["ids (Valori numbers from 0) and capacities"]
-    for what, pool, read, kinds, else_ in (("node", kernel.nodes, kernel.node_at, NODE_KINDS, "concept"),
-                                           ("edge", kernel.edges, kernel.edge_at, EDGE_KINDS, "relation")):
+    for what, pool, read, kinds, else_ in (
+        ("node", kernel.nodes, kernel.node_at, NODE_KINDS, "concept"),
+        ("edge", kernel.edges, kernel.edge_at, EDGE_KINDS, "relation"),
+    ):
         for ident, at in sorted(used(pool)):
             if read(at)[0] >= kinds:
-                out.append(f"{what} {ident}: kind {read(at)[0]}, which Valori lacks: {else_} there; it is noted for the way back")
+                out.append(
+                    f"{what} {ident}: kind {read(at)[0]}, which Valori lacks: {else_} there; it "
+                    f"is noted for the way back"
+                )
     for _, at in sorted(used(kernel.keys)):
         name, seq, _ = kernel.key_at(at)
-        out.append(f"key {name.decode(errors='replace')!r}: that seq {seq} wrote it"
-                   + ("" if _is_text(name) else ", and a name that is not text: it stands there in hex"))
+        out.append(
+            f"key {name.decode(errors='replace')!r}: that seq {seq} wrote it"
+            + ("" if _is_text(name) else ", and a name that is not text: it stands there in hex")
+        )
     return out
 
 
@@ -292,13 +373,15 @@ def _is_text(name: bytes) -> bool:
         return False
 
 
-# -- and back -------------------------------------------------------------------------------------------------------------
+# -- and back --------------------------------------------------------------------------------------
 
 
 @dataclass
 class Plan:
-    """What a Valori snapshot asks of a Quipu memory, in this order; numbers are Valori's. records: (slot, vector, tag, meta);
-    nodes: (id, kind, slot or None); edges: (id, kind, from, to); keys: (name, value); left: what cannot be carried, in words."""
+    """What a Valori snapshot asks of a Quipu memory, in this order; numbers are Valori's. records:
+    (slot, vector, tag, meta);
+    nodes: (id, kind, slot or None); edges: (id, kind, from, to); keys: (name, value); left: what
+        cannot be carried, in words."""
 
     dim: int
     records: list[tuple[int, list[int], int, bytes]] = field(default_factory=list)
@@ -308,24 +391,41 @@ class Plan:
     left: list[str] = field(default_factory=list)
 
     def carry_out(self, memory: Any) -> dict[str, dict[int, int]]:
-        """Do it on a memory (a Board, or anything with its verbs); return the new ids: {"records": {slot: id}, "nodes", "edges"}."""
-        records = {slot: memory.insert(vector, tag, meta) for slot, vector, tag, meta in self.records}
-        nodes = {number: memory.create_node(kind, 0 if slot is None else records[slot]) for number, kind, slot in self.nodes}
-        edges = {number: memory.create_edge(kind, nodes[origin], nodes[target]) for number, kind, origin, target in self.edges}
+        """Do it on a memory (a Board, or anything with its verbs); return the new ids: {"records":
+        {slot: id}, "nodes", "edges"}."""
+        records = {
+            slot: memory.insert(vector, tag, meta) for slot, vector, tag, meta in self.records
+        }
+        nodes = {
+            number: memory.create_node(kind, 0 if slot is None else records[slot])
+            for number, kind, slot in self.nodes
+        }
+        edges = {
+            number: memory.create_edge(kind, nodes[origin], nodes[target])
+            for number, kind, origin, target in self.edges
+        }
         for name, value in self.keys:
             memory.put(name, value)
         return {"records": records, "nodes": nodes, "edges": edges}
 
 
 def plan(snapshot: Snapshot) -> Plan:
-    """Return what is to be done to bring a snapshot into a Quipu memory. Invalid if it names what it does not hold."""
+    """Return what is to be done to bring a snapshot into a Quipu memory. Invalid if it names what
+    it does not hold."""
     out = Plan(snapshot.dim)
     held = set()
     for slot, it in enumerate(snapshot.records):
         if it is None:
             continue
-        why = [word for flag, word in ((SOFT_DELETED, "soft-deleted"), (ENCRYPTED, "encrypted"), (SHREDDED, "shredded"))
-               if it.flags & flag]
+        why = [
+            word
+            for flag, word in (
+                (SOFT_DELETED, "soft-deleted"),
+                (ENCRYPTED, "encrypted"),
+                (SHREDDED, "shredded"),
+            )
+            if it.flags & flag
+        ]
         if not why and it.tag > 0xFFFFFFFF:
             why = [f"its tag {it.tag} does not fit 32 bits"]
         if why:
@@ -338,14 +438,20 @@ def plan(snapshot: Snapshot) -> Plan:
     for number, node in sorted(snapshot.nodes.items()):
         record = node.record
         if record is not None and record not in held:
-            out.left.append(f"node {number}: carried, but not that it stands for record {record}, which is not")
+            out.left.append(
+                f"node {number}: carried, but not that it stands for record {record}, which is not"
+            )
             record = None
         out.nodes.append((number, _true_kind(snapshot, b"node", number, node.kind), record))
     for number, edge in sorted(snapshot.edges.items()):
         for end in (edge.origin, edge.target):
             if end not in snapshot.nodes:
-                raise Invalid(f"Valori snapshot: edge {number} names node {end}, which is not there")
-        out.edges.append((number, _true_kind(snapshot, b"edge", number, edge.kind), edge.origin, edge.target))
+                raise Invalid(
+                    f"Valori snapshot: edge {number} names node {end}, which is not there"
+                )
+        out.edges.append(
+            (number, _true_kind(snapshot, b"edge", number, edge.kind), edge.origin, edge.target)
+        )
     for name, value in sorted(snapshot.metadata.items()):
         if name.startswith(_OURS + b"key:"):
             name = bytes.fromhex(name[len(_OURS) + 4 :].decode())
@@ -354,7 +460,10 @@ def plan(snapshot: Snapshot) -> Plan:
         if 1 <= len(name) <= 24:
             out.keys.append((name, value))
         else:
-            out.left.append(f"metadata {name.decode(errors='replace')!r}: a key has 1 to 24 bytes, not {len(name)}")
+            out.left.append(
+                f"metadata {name.decode(errors='replace')!r}: a key has 1 to 24 bytes, not "
+                f"{len(name)}"
+            )
     return out
 
 
@@ -362,7 +471,7 @@ def _true_kind(snapshot: Snapshot, what: bytes, number: int, kind: int) -> int:
     return int(snapshot.metadata.get(_OURS + what + b":%d" % number, kind))
 
 
-# -- event log ------------------------------------------------------------------------------------------------------------
+# -- event log -------------------------------------------------------------------------------------
 
 
 class Entry(NamedTuple):
@@ -374,19 +483,57 @@ class Entry(NamedTuple):
     head: bytes
 
 
-_EVENTS = ("insert", "delete record", "create node", "create edge", "delete edge", "soft-delete record", "delete node",
-           "insert encrypted", "shred key", "insert", "create node", "create edge", "insert encrypted", "set metadata",
-           "create namespace", "drop namespace", "update metadata")
-_FORMS = ("vvMv", "v", "vvo", "vvvv", "v", "v", "v", "vkbOv", "k", "vMv", "vo", "vvv", "hkbv", "bb", "b", "b", "vM")
+_EVENTS = (
+    "insert",
+    "delete record",
+    "create node",
+    "create edge",
+    "delete edge",
+    "soft-delete record",
+    "delete node",
+    "insert encrypted",
+    "shred key",
+    "insert",
+    "create node",
+    "create edge",
+    "insert encrypted",
+    "set metadata",
+    "create namespace",
+    "drop namespace",
+    "update metadata",
+)
+_FORMS = (
+    "vvMv",
+    "v",
+    "vvo",
+    "vvvv",
+    "v",
+    "v",
+    "v",
+    "vkbOv",
+    "k",
+    "vMv",
+    "vo",
+    "vvv",
+    "hkbv",
+    "bb",
+    "b",
+    "b",
+    "vM",
+)
 
 
 def read_log(data: bytes) -> Iterator[Entry]:
-    """Yield the entries of an event log, each checked: its CRC, that it names the chain head before it, and that its body is one
-    of the format's, to its last byte. FormatError says at which entry and byte it is not."""
+    """Yield the entries of an event log, each checked: its CRC, that it names the chain head before
+    it, and that its body is one of the format's, to its last byte. FormatError says at which entry
+    and byte it is not."""
     r = Reader(bytes(data), "Valori event log")
     version, _, form = r.u32(), r.u32(), r.u32()
     if version != LOG_VERSION or form != 1:
-        raise r.wrong(f"it has version {version} and format {form}; version {LOG_VERSION} with format 1 can be read")
+        raise r.wrong(
+            f"it has version {version} and format {form}; version {LOG_VERSION} with format 1 can "
+            f"be read"
+        )
     r.u32()  # number of the segment
     head = r.take(32)
     number = 0
@@ -455,5 +602,12 @@ def _optional_bytes(r: Reader) -> None:
         r.bytes()
 
 
-_FIELDS = {"v": Reader.varint, "h": Reader.varint, "b": Reader.bytes, "k": lambda r: r.take(16), "M": _meta, "o": _optional,
-           "O": _optional_bytes}
+_FIELDS = {
+    "v": Reader.varint,
+    "h": Reader.varint,
+    "b": Reader.bytes,
+    "k": lambda r: r.take(16),
+    "M": _meta,
+    "o": _optional,
+    "O": _optional_bytes,
+}

@@ -1,8 +1,9 @@
-"""`quipu attach`: the way to a board's log when no firmware answers, say because its application crashed. Reads, never writes.
+"""`quipu attach`: the way to a board's log when no firmware answers, say because its application
+crashed. Reads, never writes.
 
-Over the raw REPL, the board's own driver reads the log region, sector by sector; the laptop then takes from it all that can be proved
-(dump/recover.py). What was read stands in a file until it is archived, and a sector that still has the hash it had is not read again.
-"""
+Over the raw REPL, the board's own driver reads the log region, sector by sector; the laptop then
+takes from it all that can be proved (dump/recover.py). What was read stands in a file until it is
+archived, and a sector that still has the hash it had is not read again."""
 
 import binascii
 import hashlib
@@ -16,7 +17,8 @@ from quipu.errors import FlashError, PortError
 
 _START_S = 30.0
 _SECTOR_S = 30.0  # without a byte from the board
-# `part` is bytes of one answer's line; hashing goes through it too, so that a small heap serves large sectors.
+# `part` is bytes of one answer's line; hashing goes through it too, so that a small heap serves
+# large sectors.
 _READER = """
 import sys, json
 from binascii import b2a_base64, hexlify
@@ -42,15 +44,22 @@ print(json.dumps([flash.sector, flash.sectors, flash.page, flash.unit]))
 
 
 def read(repl: Repl, kept: Path, progress: Callable[[int, int], None] | None = None) -> FlashImage:
-    """Return the board's log region. kept: a file that holds what an earlier try has read, and then all of it.
+    """Return the board's log region. kept: a file that holds what an earlier try has read, and then
+    all of it.
 
-    PortError if the board has none of our files, FlashError if what came is not what the board hashed.
-    """
+    PortError if the board has none of our files, FlashError if what came is not what the board
+    hashed."""
     try:
         sector, sectors, page, unit = json.loads(repl.run(_READER, _START_S))
     except DeviceError as error:
-        way = ": `quipu flash` puts it there, and leaves the log as it is" if error.name == "ImportError" else ""
-        raise PortError(f"{repl.name}: the board's driver could not be opened: {error}{way}") from None
+        way = (
+            ": `quipu flash` puts it there, and leaves the log as it is"
+            if error.name == "ImportError"
+            else ""
+        )
+        raise PortError(
+            f"{repl.name}: the board's driver could not be opened: {error}{way}"
+        ) from None
     data = bytearray(kept.read_bytes() if kept.exists() else b"")
     if len(data) % sector or len(data) > sector * sectors:
         data = data[: min(len(data) // sector, sectors) * sector]
@@ -74,6 +83,9 @@ def _sector(repl: Repl, number: int, digest: str) -> bytes:
     except binascii.Error:
         data = b""
     if hashlib.sha256(data).hexdigest() != digest:
-        raise FlashError(f"{repl.name}: sector {number} did not arrive as the board hashed it (expected {digest[:16]}..., found "
-                         f"{len(data)} other bytes): try again, what has arrived is kept")
+        raise FlashError(
+            f"{repl.name}: sector {number} did not arrive as the board hashed it (expected "
+            f"{digest[:16]}..., found "
+            f"{len(data)} other bytes): try again, what has arrived is kept"
+        )
     return data

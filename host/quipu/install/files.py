@@ -1,7 +1,8 @@
-"""What a board gets: Quipu's files by their paths there, compiled or as source; and the raw REPL on its port.
+"""What a board gets: Quipu's files by their paths there, compiled or as source; and the raw REPL on
+its port.
 
-Those are /lib/shared_kernel, /lib/quipu, /quipu.json and perhaps /main.py, on a card where the log is on one. Writes none of them: see
-flash.py.
+Those are /lib/shared_kernel, /lib/quipu, /quipu.json and perhaps /main.py, on a card where the log
+is on one. Writes none of them: see flash.py.
 """
 
 import json
@@ -27,7 +28,8 @@ _WRITE_S = 10.0  # for a board that takes no bytes
 
 
 def root(facts: dict[str, Any]) -> str:
-    """Return what stands before all of Quipu's paths on a board of these facts: nothing, or the card that the log is on, as /sd."""
+    """Return what stands before all of Quipu's paths on a board of these facts: nothing, or the
+    card that the log is on, as /sd."""
     return str(facts["log"].get("path", "/")).rpartition("/")[0]
 
 
@@ -36,10 +38,13 @@ def folders(facts: dict[str, Any]) -> tuple[str, ...]:
     return tuple(root(facts) + each for each in FOLDERS)
 
 
-def files(facts: dict[str, Any], mpy: str | Path | Mapping[str, bytes] | None = None, native: bool = True) -> dict[str, bytes]:
+def files(
+    facts: dict[str, Any], mpy: str | Path | Mapping[str, bytes] | None = None, native: bool = True
+) -> dict[str, bytes]:
     """Return what a board of these facts (a quipu.json's) gets: contents by path.
 
-    mpy: the path of mpy-cross, which compiles the modules; or the modules compiled, as of `precompiled.find`; None: their sources.
+    mpy: the path of mpy-cross, which compiles the modules; or the modules compiled, as of
+        `precompiled.find`; None: their sources.
     native: with the native module, if there is one for this architecture.
     """
     out = {}
@@ -48,7 +53,9 @@ def files(facts: dict[str, Any], mpy: str | Path | Mapping[str, bytes] | None = 
         if mpy is None:
             out[f"{top}/lib/{name}.py"] = source.read_bytes()
         else:
-            out[f"{top}/lib/{name}.mpy"] = mpy[name] if isinstance(mpy, Mapping) else modules.compiled(mpy, source, name, arch)
+            out[f"{top}/lib/{name}.mpy"] = (
+                mpy[name] if isinstance(mpy, Mapping) else modules.compiled(mpy, source, name, arch)
+            )
     machine_code = natives.find(arch) if native else None
     if machine_code:
         out[top + NATIVE] = machine_code
@@ -58,14 +65,15 @@ def files(facts: dict[str, Any], mpy: str | Path | Mapping[str, bytes] | None = 
 
 @contextmanager
 def opened(port: str, tool: type[Repl] = Repl) -> Iterator[Repl]:
-    """Give the raw REPL on `port`, which interrupts what runs there; then reset the board softly, which runs /main.py,
-    after an error too. tool: Repl or repl_ampy.AmpyRepl."""
+    """Give the raw REPL on `port`, which interrupts what runs there; then reset the board softly,
+    which runs /main.py, after an error too. tool: Repl or repl_ampy.AmpyRepl."""
     with serial_port.opened(port, _READ_S, _WRITE_S) as line:
         repl = tool(line, str(line.port))
         try:
             yield repl
         except BaseException:
-            with suppress(PortError, OSError):  # what the board does without us matters, not what it says now
+            # what the board does without us matters, not what it says now
+            with suppress(PortError, OSError):
                 line.write(_STOP)
                 _restart(repl, line)
             raise

@@ -1,8 +1,9 @@
-"""The board's modules as .mpy that came with the package, so that nobody needs a compiler to flash. Compiles none.
+"""The board's modules as .mpy that came with the package, so that nobody needs a compiler to flash.
+Compiles none.
 
-Below quipu/data/mpy: NAME.mpy serves every architecture, and ARCH/NAME.mpy only that one, for modules with machine code in them.
-sources.json there has the hash of each package that they were compiled from: beside other sources they do not count.
-"""
+Below quipu/data/mpy: NAME.mpy serves every architecture, and ARCH/NAME.mpy only that one, for
+modules with machine code in them. sources.json there has the hash of each package that they were
+compiled from: beside other sources they do not count."""
 
 import json
 from pathlib import Path
@@ -19,15 +20,24 @@ def packages() -> dict[str, Path]:
 
 
 def find(arch: str) -> dict[str, bytes] | None:
-    """Return every module that a board of this architecture gets, by its name as of `modules.sources`; None if they did not come with
-    the package, or the sources have changed since."""
+    """Return every module that a board of this architecture gets, by its name as of
+    `modules.sources`; None if they did not come with the package, or the sources have changed
+    since."""
     folder = resources.modules()
     of = packages()
     try:
-        if json.loads((folder / SOURCES).read_text()) != {name: kernels.digest(each) for name, each in of.items()}:
+        if json.loads((folder / SOURCES).read_text()) != {
+            name: kernels.digest(each) for name, each in of.items()
+        }:
             return None
         names = modules.sources(of, arch)
-        return {name: next(path for path in (folder / arch / f"{name}.mpy", folder / f"{name}.mpy") if path.is_file()).read_bytes()
-                for name in names}
+        return {
+            name: next(
+                path
+                for path in (folder / arch / f"{name}.mpy", folder / f"{name}.mpy")
+                if path.is_file()
+            ).read_bytes()
+            for name in names
+        }
     except (OSError, ValueError, StopIteration):
         return None

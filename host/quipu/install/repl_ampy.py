@@ -1,9 +1,10 @@
-"""The one adapter around adafruit-ampy: a board's raw REPL for boards on which mpremote's does not work. Nothing else imports ampy, and
-this module is imported only when it is asked for: ampy is an extra.
+"""The one adapter around adafruit-ampy: a board's raw REPL for boards on which mpremote's does not
+work. Nothing else imports ampy, and this module is imported only when it is asked for: ampy is an
+extra.
 
-ampy resets the board softly whenever it enters the raw REPL, and its own way to write a file enters anew for each: here it enters once,
-and all that follows are programs in that one session. It sends nothing while a program runs, so files go within programs.
-"""
+ampy resets the board softly whenever it enters the raw REPL, and its own way to write a file enters
+anew for each: here it enters once, and all that follows are programs in that one session. It sends
+nothing while a program runs, so files go within programs."""
 
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Iterator
@@ -17,7 +18,9 @@ from quipu.errors import PortError
 
 _READ_S = 2.0  # ampy asks for the first byte of an answer and waits for it so long
 _ENTER_TRIES = 3
-_ENTER_S = 8.0  # for one try: ampy sleeps for a second of it, and the board runs its boot.py; after ten it would print what it heard
+# for one try: ampy sleeps for a second of it, and the board runs its boot.py; after ten it would
+# print what it heard
+_ENTER_S = 8.0
 _LEAVE_S = 5.0
 _CHATTER = 10  # as repl.py
 _FILE_S = 10.0  # a board may be that slow to take a block
@@ -45,13 +48,15 @@ class AmpyRepl(Repl):
     def __init__(self, port: Any, name: str):
         self.name = name
         port = self._port = Limited(port, pyboard.PyboardError)
-        # ampy would open a port of its own, without limits and without locking out others; ours is open already.
+        # ampy would open a port of its own, without limits and without locking out others; ours is
+        # open already.
         self._board = pyboard.Pyboard.__new__(pyboard.Pyboard)
         self._board.serial = port
         pyboard._rawdelay = 0  # what its constructor would have set
         self._timeout = port.timeout
         port.timeout = _READ_S
-        # A board that is just starting drops what comes before its console is there, the Ctrl-C among it: ask again.
+        # A board that is just starting drops what comes before its console is there, the Ctrl-C
+        # among it: ask again.
         for last in (False,) * (_ENTER_TRIES - 1) + (True,):
             try:
                 with self._errors("no raw REPL"):
@@ -65,14 +70,16 @@ class AmpyRepl(Repl):
 
     @contextmanager
     def _errors(self, what: str) -> Iterator[None]:
-        """Turn what ampy raises into a PortError: its own error is none that `except Exception` catches."""
+        """Turn what ampy raises into a PortError: its own error is none that `except Exception`
+        catches."""
         try:
             yield
         except (pyboard.PyboardError, OSError) as e:
             raise PortError(f"{self.name}: {what}: {e}") from None
 
     def run(self, code: str, timeout: float) -> bytes:
-        """Run code and return what it printed. DeviceError if it raised; PortError if it printed nothing for `timeout` s."""
+        """Run code and return what it printed. DeviceError if it raised; PortError if it printed
+        nothing for `timeout` s."""
         with self._errors("the REPL broke off"):
             self._port.allow(timeout * _CHATTER)
             out, error = self._board.exec_raw(code, timeout)
@@ -96,14 +103,20 @@ class AmpyRepl(Repl):
         finally:
             port.timeout = self._timeout
 
-    def write_file(self, path: str, data: bytes, progress: Callable[[int, int], None] | None = None) -> None:
+    def write_file(
+        self, path: str, data: bytes, progress: Callable[[int, int], None] | None = None
+    ) -> None:
         """Write a file on the board. progress: bytes of it, of all."""
-        # Each program costs a round and a pause of ampy's: the first block opens the file and the last closes it.
+        # Each program costs a round and a pause of ampy's: the first block opens the file and the
+        # last closes it.
         before = f"from binascii import a2b_base64\nf = open({path!r}, 'wb')\n"
         for i in range(0, len(data) or 1, _BLOCK):
             block = data[i : i + _BLOCK]
             after = "f.close()\n" if i + _BLOCK >= len(data) else ""
-            self.run(f"{before}_ = f.write(a2b_base64({b2a_base64(block, newline=False)!r}))\n{after}", _FILE_S)
+            self.run(
+                f"{before}_ = f.write(a2b_base64({b2a_base64(block, newline=False)!r}))\n{after}",
+                _FILE_S,
+            )
             before = ""
             if progress:
                 progress(i + len(block), len(data))

@@ -1,8 +1,9 @@
-"""Frames and states as plain data, for people and for JSON. Checks nothing and changes nothing: replay and verify do.
+"""Frames and states as plain data, for people and for JSON. Checks nothing and changes nothing:
+replay and verify do.
 
-Bytes that a person chose (metadata, names, values) come twice: `x` is the text, or null where they are not text in UTF-8,
-and `x_hex` is always there. Vectors are numbers, each of them exact: a Q16.16 integer fits a JSON number.
-"""
+Bytes that a person chose (metadata, names, values) come twice: `x` is the text, or null where they
+are not text in UTF-8, and `x_hex` is always there. Vectors are numbers, each of them exact: a
+Q16.16 integer fits a JSON number."""
 
 from collections.abc import Callable
 from typing import Any
@@ -39,7 +40,7 @@ def config(values: tuple[int, ...]) -> dict[str, int]:
     return dict(zip(CONFIG_NAMES, values, strict=True))
 
 
-# -- what is in a state ---------------------------------------------------------------------------------------------------
+# -- what is in a state ----------------------------------------------------------------------------
 
 
 def record(ident: int, fields: tuple[int, list[int], bytes]) -> dict[str, Any]:
@@ -60,10 +61,14 @@ def key(name: bytes, seq: int, value: bytes) -> dict[str, Any]:
 
 
 def state(kernel: Kernel) -> dict[str, Any]:
-    """Return configuration, counts, root and contents; contents in the order of their ids, keys in that of their names."""
+    """Return configuration, counts, root and contents; contents in the order of their ids, keys in
+    that of their names."""
     pools = [getattr(kernel, each) for each in POOLS]
     of = [kernel.record_at, kernel.node_at, kernel.edge_at, kernel.key_at]
-    contents: list[Any] = [[(ident, read(at)) for ident, at in used(pool)] for pool, read in zip(pools, of, strict=True)]
+    contents: list[Any] = [
+        [(ident, read(at)) for ident, at in used(pool)]
+        for pool, read in zip(pools, of, strict=True)
+    ]
     for each in contents[:3]:
         each.sort(key=lambda pair: pair[0])
     contents[3].sort(key=lambda pair: pair[1])
@@ -79,14 +84,20 @@ def state(kernel: Kernel) -> dict[str, Any]:
     }
 
 
-# -- what a frame says ----------------------------------------------------------------------------------------------------
+# -- what a frame says -----------------------------------------------------------------------------
 
 
 def frame(data: bytes | memoryview) -> dict[str, Any]:
-    """Return seq, tick (ms since the last boot or clock frame), type and the payload's fields of one whole frame."""
+    """Return seq, tick (ms since the last boot or clock frame), type and the payload's fields of
+    one whole frame."""
     frame = taken_apart(data)
     kind, payload = frame.kind, frame.payload
-    out: dict[str, Any] = {"seq": frame.seq, "tick": frame.tick, "bytes": len(data), "type": frame_names.NAMES.get(kind, f"0x{kind:02x}")}
+    out: dict[str, Any] = {
+        "seq": frame.seq,
+        "tick": frame.tick,
+        "bytes": len(data),
+        "type": frame_names.NAMES.get(kind, f"0x{kind:02x}"),
+    }
     try:
         out.update(_FIELDS[kind](payload) if kind in _FIELDS else {"payload_hex": payload.hex()})
     except (IndexError, ValueError, FormatError, Refused):
@@ -98,10 +109,21 @@ def frame(data: bytes | memoryview) -> dict[str, Any]:
 
 def _genesis(p: bytes) -> dict[str, Any]:
     it = Genesis(p)
-    out = {"board": it.identity, "rules": it.rules, "config": config(it.config), "policy": POLICIES[it.policy]}
+    out = {
+        "board": it.identity,
+        "rules": it.rules,
+        "config": config(it.config),
+        "policy": POLICIES[it.policy],
+    }
     if it.origin:
         name, seq, head, root, base = it.origin
-        out["continues"] = {"log": name.hex(), "seq": seq, "head": head.hex(), "root": root.hex(), "base_root": base.hex()}
+        out["continues"] = {
+            "log": name.hex(),
+            "seq": seq,
+            "head": head.hex(),
+            "root": root.hex(),
+            "base_root": base.hex(),
+        }
     return out
 
 
@@ -134,7 +156,12 @@ def _ident(p: bytes) -> dict[str, Any]:
 
 _FIELDS: dict[int, Callable[[bytes], dict[str, Any]]] = {
     frames.GENESIS: _genesis,
-    frames.BOOT: lambda p: {"boot": u32(p, 0), "head": p[4:36].hex(), "skipped": u32(p, 36), "repeated": u32(p, 40)},
+    frames.BOOT: lambda p: {
+        "boot": u32(p, 0),
+        "head": p[4:36].hex(),
+        "skipped": u32(p, 36),
+        "repeated": u32(p, 40),
+    },
     frames.QUARANTINE: lambda p: {"sector": p[0] | p[1] << 8},
     frames.ACKNOWLEDGED: lambda p: {"below": u32(p, 0)},
     frames.CHECKPOINT: lambda p: {"root": p.hex()},

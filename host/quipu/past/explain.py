@@ -19,14 +19,18 @@ KINDS = {"record": RECORD, "node": NODE, "edge": EDGE, "key": KEY}
 _CREATED_BY = {k.INSERT: RECORD, k.CREATE_NODE: NODE, k.CREATE_EDGE: EDGE}
 
 
-def explain(index: Index, timeline: Timeline, state: Callable[[int], Kernel], thing: str, seq: int) -> Data:
-    """Return {"thing", "kind", "id" or "name", "is", "frames"}: what a thing is after the frame seq (None: deleted), and the frames
-    that changed it, as describe.frame gives them with "unix_ms" and "uncertainty_ms" added.
+def explain(
+    index: Index, timeline: Timeline, state: Callable[[int], Kernel], thing: str, seq: int
+) -> Data:
+    """Return {"thing", "kind", "id" or "name", "is", "frames"}: what a thing is after the frame seq
+    (None: deleted), and the frames that changed it, as describe.frame gives them with "unix_ms" and
+    "uncertainty_ms" added.
 
     index, timeline: of the archive; state: gives the state after a frame of it.
-    thing: "record:17", "node:18", "edge:20", "key:mode"; a bare number is the record, node or edge of that id, anything else a
-    key. Of a key, the frames of its present life: from the put that created it on (of one that is deleted, the last life).
-    NotFound if there was no such thing.
+    thing: "record:17", "node:18", "edge:20", "key:mode"; a bare number is the record, node or edge
+        of that id, anything else a
+    key. Of a key, the frames of its present life: from the put that created it on (of one that is
+    deleted, the last life). NotFound if there was no such thing.
     """
     kind, ident = _which(index, thing, seq)
     files: dict[int, Any] = {}
@@ -38,15 +42,25 @@ def explain(index: Index, timeline: Timeline, state: Callable[[int], Kernel], th
             if kind == KEY and frame["type"] == "delete-key" and frames:
                 break
             moment = timeline.when(change.seq, frame["tick"])
-            frames.append({**frame, "unix_ms": moment.unix_ms, "uncertainty_ms": moment.uncertainty_ms})
+            frames.append(
+                {**frame, "unix_ms": moment.unix_ms, "uncertainty_ms": moment.uncertainty_ms}
+            )
     finally:
         for file in files.values():
             file.close()
     label = next(name for name, number in KINDS.items() if number == kind)
     shown = describe.octets("name", ident) if isinstance(ident, bytes) else {"id": ident}
     if not frames:
-        raise NotFound(f"no {label} {thing.removeprefix(label + ':')!r} has been there, at or before seq {seq}")
-    return {"thing": thing, "kind": label, **shown, "is": _now(state(seq), kind, ident), "frames": frames[::-1]}
+        raise NotFound(
+            f"no {label} {thing.removeprefix(label + ':')!r} has been there, at or before seq {seq}"
+        )
+    return {
+        "thing": thing,
+        "kind": label,
+        **shown,
+        "is": _now(state(seq), kind, ident),
+        "frames": frames[::-1],
+    }
 
 
 def _which(index: Index, thing: str, seq: int) -> tuple[int, int | bytes]:
@@ -61,8 +75,11 @@ def _which(index: Index, thing: str, seq: int) -> tuple[int, int | bytes]:
     if re.fullmatch(r"[0-9]{1,10}", thing):
         ident, first = int(thing), index.archive.segments[0].first
         if ident < first:
-            raise NotFound(f"seq {ident} is before this archive's first frame, {first}: what made {ident} is in the archive of the "
-                           "log that this one goes on from, if anywhere")
+            raise NotFound(
+                f"seq {ident} is before this archive's first frame, {first}: what made {ident} is "
+                f"in the archive of the "
+                "log that this one goes on from, if anywhere"
+            )
         if ident <= seq:
             kind = taken_apart(next(index.frames(ident))).kind
             if kind in _CREATED_BY:

@@ -1,7 +1,7 @@
 """The versions of a key, newest first, read from the frames that wrote them. Replays nothing.
 
-Each frame is the very one that was indexed (its digest says so), and names the write before it: a version that is missing shows.
-"""
+Each frame is the very one that was indexed (its digest says so), and names the write before it: a
+version that is missing shows."""
 
 from typing import Any, NamedTuple
 
@@ -13,8 +13,9 @@ from shared_kernel.kernel import u32
 
 
 class Version(NamedTuple):
-    """A write of a key. value: None if it was deleted; tick: the frame's; same: whether it wrote what was there already, so the
-    value stands in an older frame (None then, if that frame is missing). previous: seq of the write before it, 0 for none."""
+    """A write of a key. value: None if it was deleted; tick: the frame's; same: whether it wrote
+    what was there already, so the value stands in an older frame (None then, if that frame is
+    missing). previous: seq of the write before it, 0 for none."""
 
     seq: int
     value: bytes | None
@@ -25,16 +26,16 @@ class Version(NamedTuple):
 
 
 class Versions(NamedTuple):
-    """versions: newest first. missing: seq of the write before the oldest of them, if its frame is not in the archive, else
-    None."""
+    """versions: newest first. missing: seq of the write before the oldest of them, if its frame is
+    not in the archive, else None."""
 
     versions: list[Version]
     missing: int | None
 
 
 def versions(index: Index, name: bytes, until: int, limit: int = -1) -> Versions:
-    """Return the writes of a key up to the frame `until`, at most `limit` of the newest (-1: all). ArchiveDamage if a frame is
-    not what was indexed, or the index lacks one."""
+    """Return the writes of a key up to the frame `until`, at most `limit` of the newest (-1: all).
+    ArchiveDamage if a frame is not what was indexed, or the index lacks one."""
     files: dict[int, Any] = {}
     try:
         rows = index.changes(KEY, name, until, limit + 1 if limit >= 0 else -1)
@@ -43,14 +44,26 @@ def versions(index: Index, name: bytes, until: int, limit: int = -1) -> Versions
         found = [_version(index.frame(each, files), each) for each in rows]
         missing = None
         for i, each in enumerate(found):
-            after = found[i + 1] if i + 1 < len(found) else _version(index.frame(older[0], files), older[0]) if older else None
+            after = (
+                found[i + 1]
+                if i + 1 < len(found)
+                else _version(index.frame(older[0], files), older[0])
+                if older
+                else None
+            )
             due = 0 if after is None or after.deleted else after.seq
             if each.previous != due:
                 if not after and not _holds(index, each.previous):
                     missing = each.previous
                     continue
-                raise ArchiveDamage(index.path, each.seq, "the write before it", f"seq {each.previous}",
-                                    f"seq {due}; make the index anew with `quipu index {index.archive.path} --rebuild`")
+                raise ArchiveDamage(
+                    index.path,
+                    each.seq,
+                    "the write before it",
+                    f"seq {each.previous}",
+                    f"seq {due}; make the index anew with `quipu index {index.archive.path} "
+                    f"--rebuild`",
+                )
         return Versions(_filled(index, name, found, files), missing)
     finally:
         for file in files.values():
@@ -61,7 +74,11 @@ def _holds(index: Index, seq: int) -> bool:
     """Return whether the archive has the frame seq."""
     if seq < index.archive.segments[0].first:
         return False
-    return not any(first <= seq <= last for first, last in index.progress.gaps) if index.progress else False
+    return (
+        not any(first <= seq <= last for first, last in index.progress.gaps)
+        if index.progress
+        else False
+    )
 
 
 def _version(frame: bytes, change: Change) -> Version:
@@ -73,7 +90,9 @@ def _version(frame: bytes, change: Change) -> Version:
     return Version(change.seq, value, u32(frame, 8), False, same, u32(frame, start))
 
 
-def _filled(index: Index, name: bytes, found: list[Version], files: dict[int, Any]) -> list[Version]:
+def _filled(
+    index: Index, name: bytes, found: list[Version], files: dict[int, Any]
+) -> list[Version]:
     """Give writes of the same value that value, from the frame before them that holds it."""
     value: bytes | None = None
     if found and found[-1].same:

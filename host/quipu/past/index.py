@@ -1,12 +1,14 @@
-"""The index beside an archive's frames, index.sqlite: where to begin reading for an answer. The frames stay the truth.
+"""The index beside an archive's frames, index.sqlite: where to begin reading for an answer. The
+frames stay the truth.
 
-It is made from the frames alone, by a replay that checks every one, and never asked by verify. It says at which byte frames lie,
-which frames changed a thing, where ticks begin anew, and it keeps states at intervals, so that no answer replays far. Whatever
-is read by its help is checked again: a kept state by its root, a frame by CRC and chain or by its digest.
+It is made from the frames alone, by a replay that checks every one, and never asked by verify. It
+says at which byte frames lie, which frames changed a thing, where ticks begin anew, and it keeps
+states at intervals, so that no answer replays far. Whatever is read by its help is checked again: a
+kept state by its root, a frame by CRC and chain or by its digest.
 
-One transaction holds frames and how far they go, so a process that is killed, or a full disk, leaves the index of an earlier
-moment. It is written under a lock of its own; readers need none (WAL), also while a sync appends to the archive.
-"""
+One transaction holds frames and how far they go, so a process that is killed, or a full disk,
+leaves the index of an earlier moment. It is written under a lock of its own; readers need none
+(WAL), also while a sync appends to the archive."""
 
 import contextlib
 import json
@@ -34,7 +36,9 @@ from shared_kernel.replay import Replay
 FORMAT = 1
 PLACE_EVERY = 256  # frames between two places that are noted
 KEEP_EVERY = 4096  # frames between two kept states: 60 ms of a replay in plain Python
-_KEEP_SHARE = 16  # but at least this part of the arena's bytes in frames, so that states never take many times the log's room
+# but at least this part of the arena's bytes in frames, so that states never take many times the
+# log's room
+_KEEP_SHARE = 16
 _BATCH = 32768  # frames of one transaction: what a killed process loses, and what is held in memory
 
 RECORD, NODE, EDGE, KEY = range(4)  # kinds of things
@@ -50,7 +54,8 @@ CREATE TABLE kept (seq INTEGER PRIMARY KEY, place INTEGER, head BLOB, boot INTEG
 
 
 class Change(NamedTuple):
-    """A frame that changed a thing. place: its byte in its segment's file; digest: the first 8 bytes of its BLAKE3, signed."""
+    """A frame that changed a thing. place: its byte in its segment's file; digest: the first 8
+    bytes of its BLAKE3, signed."""
 
     seq: int
     place: int
@@ -67,7 +72,8 @@ class Place(NamedTuple):
 
 
 class Anchor(NamedTuple):
-    """A frame after which ticks count anew, or the first of a segment. unix_ms: of a clock frame; 0 where it says nothing."""
+    """A frame after which ticks count anew, or the first of a segment. unix_ms: of a clock frame; 0
+    where it says nothing."""
 
     seq: int
     type: int
@@ -77,8 +83,10 @@ class Anchor(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How far the index goes. seq, head: of the last frame; last: its byte, digest: its (see Change); place: the byte after it;
-    segments: [first, head] of those begun; ends: [seq, head] of the last frame of each; gaps: [first, last] seq without a state
+    """How far the index goes. seq, head: of the last frame; last: its byte, digest: its (see
+    Change); place: the byte after it;
+    segments: [first, head] of those begun; ends: [seq, head] of the last frame of each; gaps:
+        [first, last] seq without a state
     that a replay could lead to."""
 
     seq: int
@@ -97,18 +105,26 @@ def digest(frame: Any) -> int:
 
 
 def read_frames(path: Path, place: int) -> Iterator[tuple[int, bytes]]:
-    """Yield (byte, frame) of a file of frames from byte `place` on, by the lengths they claim. Checks nothing."""
+    """Yield (byte, frame) of a file of frames from byte `place` on, by the lengths they claim.
+    Checks nothing."""
     return split(path, place, bytes)
 
 
 class Index:
     """The index of an archive, brought up to date when it is opened.
 
-    damage: what is wrong with the archive's frames after the last one that is indexed, None if nothing is; own: whether it
-    is this process's alone: asked for, so that it is of the frames as they are now, or the folder could not be written to.
-    """
+    damage: what is wrong with the archive's frames after the last one that is indexed, None if
+        nothing is; own: whether it
+    is this process's alone: asked for, so that it is of the frames as they are now, or the folder
+    could not be written to."""
 
-    def __init__(self, archive: Archive, rebuild: bool = False, step: Callable[[int, int], None] | None = None, own: bool = False):
+    def __init__(
+        self,
+        archive: Archive,
+        rebuild: bool = False,
+        step: Callable[[int, int], None] | None = None,
+        own: bool = False,
+    ):
         self.archive = archive
         self.path = archive.path / "index.sqlite"
         self.damage: ArchiveDamage | None = None
@@ -119,19 +135,25 @@ class Index:
             self._make_own()
             return
         try:
-            with locks.wait(archive.path / "frames"):  # a sync may run: it locks the archive's own folder
+            # a sync may run: it locks the archive's own folder
+            with locks.wait(archive.path / "frames"):
                 if rebuild:
                     self._remove()
                 self._open()
                 self._bring_up_to_date()
-        except (PermissionError, sqlite3.OperationalError) as e:  # a folder that is read only, a full disk
+        except (PermissionError, sqlite3.OperationalError) as e:
+            # a folder that is read only, a full disk
             self._alone(e, rebuild)
         except sqlite3.DatabaseError as e:
-            raise ArchiveError(f"{self.path} is damaged ({e}); the frames beside it are untouched. Make it anew with "
-                               f"`quipu index {archive.path} --rebuild`") from None
+            raise ArchiveError(
+                f"{self.path} is damaged ({e}); the frames beside it are untouched. Make it anew "
+                f"with "
+                f"`quipu index {archive.path} --rebuild`"
+            ) from None
 
     def _alone(self, why: Exception, rebuild: bool) -> None:
-        """Make an index for this process, in a temporary file, where the archive's cannot be written."""
+        """Make an index for this process, in a temporary file, where the archive's cannot be
+        written."""
         if rebuild:
             raise ArchiveError(f"{self.path} cannot be written: {why}") from None
         self.close()
@@ -150,7 +172,8 @@ class Index:
             self.db.close()
 
     def _remove(self) -> None:
-        # The database before its log: a reader that comes in between finds none, rather than one with another's log.
+        # The database before its log: a reader that comes in between finds none, rather than one
+        # with another's log.
         for suffix in ("", "-wal", "-shm"):
             Path(str(self.path) + suffix).unlink(missing_ok=True)
 
@@ -160,7 +183,7 @@ class Index:
         self.db.execute("PRAGMA journal_mode = WAL")
         self.db.execute("PRAGMA synchronous = NORMAL")
         self.db.execute("PRAGMA cache_size = -32768")  # KiB
-        made = {name for name, in self.db.execute("SELECT name FROM sqlite_master")}
+        made = {name for (name,) in self.db.execute("SELECT name FROM sqlite_master")}
         if not fresh and "facts" in made:
             if self._fact("format") == FORMAT and self._fact("log") == self.archive.log.hex():
                 return
@@ -192,7 +215,7 @@ class Index:
     def _set(self, name: str, value: object) -> None:
         self.db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
 
-    # -- bringing it up to date ---------------------------------------------------------------------------------------
+    # -- bringing it up to date --------------------------------------------------------------------
 
     def _load_progress(self) -> Progress | None:
         text = self._fact("progress")
@@ -202,15 +225,25 @@ class Index:
         return Progress(facts[0], bytes.fromhex(facts[1]), *facts[2:])
 
     def _fits(self, progress: Progress) -> bool:
-        """Return whether the archive still holds what was indexed: the same segments, and the last frame at its place."""
+        """Return whether the archive still holds what was indexed: the same segments, and the last
+        frame at its place."""
         mine = [[each.first, each.head.hex()] for each in self.archive.segments]
         if mine[: len(progress.segments)] != progress.segments:
             return False
         for segment, (last, _) in zip(self.archive.segments, progress.ends[:-1], strict=False):
-            if last < segment.first and self.archive.file(segment).exists() and self.archive.size(segment):
+            if (
+                last < segment.first
+                and self.archive.file(segment).exists()
+                and self.archive.size(segment)
+            ):
                 return False  # a gap that was filled since
         try:
-            _, frame = next(read_frames(self.archive.file(self.archive.segments[len(progress.segments) - 1]), progress.last))
+            _, frame = next(
+                read_frames(
+                    self.archive.file(self.archive.segments[len(progress.segments) - 1]),
+                    progress.last,
+                )
+            )
         except (StopIteration, FileNotFoundError):
             return False
         return digest(frame) == progress.digest
@@ -218,7 +251,8 @@ class Index:
     def _bring_up_to_date(self) -> None:
         self.progress = self._load_progress()
         if self.progress and not self._fits(self.progress):
-            # A sync that broke off was cut, or another copy of the log was put in its place: nothing here can be relied on.
+            # A sync that broke off was cut, or another copy of the log was put in its place:
+            # nothing here can be relied on.
             with self._transaction():
                 for table in ("changes", "names", "places", "anchors", "kept"):
                     self.db.execute(f"DELETE FROM {table}")
@@ -226,14 +260,15 @@ class Index:
             self.progress = None
         _Update(self).run()
 
-    # -- what it knows ------------------------------------------------------------------------------------------------
+    # -- what it knows -----------------------------------------------------------------------------
 
     def segment(self, seq: int) -> Segment:
         """Return the segment that holds the frame seq."""
         return next(each for each in reversed(self.archive.segments) if each.first <= seq)
 
     def thing(self, kind: int, ident: int | bytes) -> int | None:
-        """Return the number under which changes of a thing are kept; None for a key of a name that never was."""
+        """Return the number under which changes of a thing are kept; None for a key of a name that
+        never was."""
         if kind == KEY:
             row = self.db.execute("SELECT id FROM names WHERE name = ?", (ident,)).fetchone()
             return KEY << 32 | row[0] if row else None
@@ -241,14 +276,19 @@ class Index:
         return kind << 32 | ident
 
     def changes(self, kind: int, ident: int | bytes, until: int, limit: int = -1) -> list[Change]:
-        """Return the frames up to seq `until` that changed a thing, newest first; at most `limit` (-1: all)."""
+        """Return the frames up to seq `until` that changed a thing, newest first; at most `limit`
+        (-1: all)."""
         thing = self.thing(kind, ident)
-        rows = self.db.execute("SELECT seq, place, digest FROM changes WHERE thing = ? AND seq <= ? ORDER BY seq DESC LIMIT ?",
-                               (thing, until, limit))
+        rows = self.db.execute(
+            "SELECT seq, place, digest FROM changes WHERE thing = ? AND seq <= ? ORDER BY seq "
+            "DESC LIMIT ?",
+            (thing, until, limit),
+        )
         return [Change(*row) for row in rows]
 
     def frame(self, change: Change, files: "dict[int, Any]") -> bytes:
-        """Return the frame of a change, checked to be the very one that was indexed. files: the open ones, kept between calls."""
+        """Return the frame of a change, checked to be the very one that was indexed. files: the
+        open ones, kept between calls."""
         segment = self.segment(change.seq)
         file = files.get(segment.first)
         if file is None:
@@ -258,18 +298,30 @@ class Index:
         size = length_at(start, 0) if len(start) >= 4 else 512
         frame = start[:size] if size <= len(start) else start + file.read(size - len(start))
         if digest(frame) != change.digest:
-            raise ArchiveDamage(self.archive.path, change.seq, "frame", f"the one with digest {change.digest & (1 << 64) - 1:016x}",
-                                f"{digest(frame) & (1 << 64) - 1:016x}")
+            raise ArchiveDamage(
+                self.archive.path,
+                change.seq,
+                "frame",
+                f"the one with digest {change.digest & (1 << 64) - 1:016x}",
+                f"{digest(frame) & (1 << 64) - 1:016x}",
+            )
         return frame
 
     def place(self, seq: int) -> Place:
         """Return the last noted place at or before the frame seq."""
-        return Place(*self.db.execute("SELECT * FROM places WHERE seq <= ? ORDER BY seq DESC LIMIT 1", (seq,)).fetchone())
+        return Place(
+            *self.db.execute(
+                "SELECT * FROM places WHERE seq <= ? ORDER BY seq DESC LIMIT 1", (seq,)
+            ).fetchone()
+        )
 
     def place_by_tick(self, first: int, last: int, tick: int) -> Place | None:
-        """Return the last noted place among the frames first to last whose tick is not above `tick`."""
-        row = self.db.execute("SELECT * FROM places WHERE seq BETWEEN ? AND ? AND tick <= ? ORDER BY seq DESC LIMIT 1",
-                              (first, last, tick)).fetchone()
+        """Return the last noted place among the frames first to last whose tick is not above
+        `tick`."""
+        row = self.db.execute(
+            "SELECT * FROM places WHERE seq BETWEEN ? AND ? AND tick <= ? ORDER BY seq DESC LIMIT 1",
+            (first, last, tick),
+        ).fetchone()
         return Place(*row) if row else None
 
     def anchors(self) -> list[Anchor]:
@@ -278,11 +330,12 @@ class Index:
 
     def kept(self) -> list[int]:
         """Return the seqs of the kept states, ascending."""
-        return [seq for seq, in self.db.execute("SELECT seq FROM kept ORDER BY seq")]
+        return [seq for (seq,) in self.db.execute("SELECT seq FROM kept ORDER BY seq")]
 
     def frames(self, seq: int) -> Iterator[bytes]:
-        """Yield the frames from `seq` on, to the end of its segment or of what is indexed; each only after the chain, from the
-        noted place before it to the one after it, has proved it to be the one that was indexed. ArchiveDamage if it is not."""
+        """Yield the frames from `seq` on, to the end of its segment or of what is indexed; each
+        only after the chain, from the noted place before it to the one after it, has proved it to
+        be the one that was indexed. ArchiveDamage if it is not."""
         at, segment = self.place(seq), self.segment(seq)
         fresh = at.seq == segment.first and segment.head == NO_HEAD
         chain = Chain(None if fresh else self.archive.log, at.seq - 1, at.head)
@@ -297,20 +350,26 @@ class Index:
                 last, head = self._closing(last + 1)
 
     def _closing(self, seq: int) -> tuple[int, bytes]:
-        """Return the first frame, from `seq` on, after which the chain head is noted, and that head. (-1, b""): none."""
+        """Return the first frame, from `seq` on, after which the chain head is noted, and that
+        head. (-1, b""): none."""
         assert self.progress
         if seq > self.progress.seq:
             return -1, b""
         number = self.archive.segments.index(self.segment(seq))
         end, head = self.progress.ends[number]
-        row = self.db.execute("SELECT seq - 1, head FROM places WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT 1", (seq, end)).fetchone()
+        row = self.db.execute(
+            "SELECT seq - 1, head FROM places WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT 1",
+            (seq, end),
+        ).fetchone()
         return tuple(row) if row else (end if seq <= end else -1, bytes.fromhex(head))
 
     def _chained(self, chain: Chain | Replay, place: int, last: int) -> Iterator[bytes]:
-        """Yield the frames of chain's segment from byte `place` on, each after chain has taken it, to the segment's end. last: a
-        frame that must be there."""
+        """Yield the frames of chain's segment from byte `place` on, each after chain has taken it,
+        to the segment's end. last: a frame that must be there."""
         assert self.progress
-        segment = self.segment(self.archive.segments[0].first if chain.seq is None else chain.seq + 1)
+        segment = self.segment(
+            self.archive.segments[0].first if chain.seq is None else chain.seq + 1
+        )
         try:
             for _, frame in read_frames(self.archive.file(segment), place):
                 if chain.seq == self.progress.seq:
@@ -320,44 +379,73 @@ class Index:
         except Mismatch as e:
             raise ArchiveDamage(self.archive.path, e.seq, e.what, e.expected, e.found) from None
         if chain.seq is None or chain.seq < last:
-            raise ArchiveDamage(self.archive.path, 0 if chain.seq is None else chain.seq + 1, "frame", "the one that was indexed",
-                                "the file's end")
+            raise ArchiveDamage(
+                self.archive.path,
+                0 if chain.seq is None else chain.seq + 1,
+                "frame",
+                "the one that was indexed",
+                "the file's end",
+            )
 
     def _agree(self, seq: int, found: bytes, head: bytes) -> None:
-        """Raise ArchiveDamage unless the chain has come to the head that it had when it was indexed."""
+        """Raise ArchiveDamage unless the chain has come to the head that it had when it was
+        indexed."""
         if found != head:
-            raise ArchiveDamage(self.archive.path, seq, "chain head at this seq or shortly before", head.hex(), found.hex())
+            raise ArchiveDamage(
+                self.archive.path,
+                seq,
+                "chain head at this seq or shortly before",
+                head.hex(),
+                found.hex(),
+            )
 
     def need(self, seq: int) -> None:
-        """Raise UsageError unless a state can be told after the frame seq; ArchiveDamage if what is wrong is why."""
+        """Raise UsageError unless a state can be told after the frame seq; ArchiveDamage if what is
+        wrong is why."""
         progress, first = self.progress, self.archive.segments[0].first
         if progress is None or not first <= seq <= progress.seq:
             if self.damage and seq >= self.damage.seq:
                 raise self.damage
             has = f"seq {first} to {progress.seq}" if progress else "none"
-            raise UsageError(f"{self.archive.path} holds no frame of seq {seq}: its frames are {has}")
+            raise UsageError(
+                f"{self.archive.path} holds no frame of seq {seq}: its frames are {has}"
+            )
         for low, high in progress.gaps:
             if low <= seq <= high:
-                again = "no snapshot stands in for them" if high > progress.seq else f"a state is known again from seq {high + 1} on"
-                raise UsageError(f"{self.archive.path} has no state for seq {seq}: frames before it are missing, and {again}")
+                again = (
+                    "no snapshot stands in for them"
+                    if high > progress.seq
+                    else f"a state is known again from seq {high + 1} on"
+                )
+                raise UsageError(
+                    f"{self.archive.path} has no state for seq {seq}: frames before it are "
+                    f"missing, and {again}"
+                )
 
     def replay(self, seq: int) -> Replay:
-        """Return the Replay after the frame seq, from the nearest kept state on. UsageError as in `need`; ArchiveDamage where a frame
-        is not what it was."""
+        """Return the Replay after the frame seq, from the nearest kept state on. UsageError as in
+        `need`; ArchiveDamage where a frame is not what it was."""
         self.need(seq)
-        row = self.db.execute("SELECT * FROM kept WHERE seq <= ? ORDER BY seq DESC LIMIT 1", (seq,)).fetchone()
+        row = self.db.execute(
+            "SELECT * FROM kept WHERE seq <= ? ORDER BY seq DESC LIMIT 1", (seq,)
+        ).fetchone()
         replay = Replay()
         if row:
             at, place, head, boot, root, packed, _ = row
             replay.start_from(self._kernel(at, root, packed), self.archive.log, at, head, boot)
-            segment = self.segment(at if place else at + 1)  # byte 0: it stands in for what is missing before a segment
+            # byte 0: it stands in for what is missing before a segment
+            segment = self.segment(at if place else at + 1)
         else:
             segment, place = self.archive.segments[0], 0
             replay.kernel = beginning(self.archive, segment.first)  # type: ignore[assignment]  # None, too, before the genesis
         for each in self.archive.segments[self.archive.segments.index(segment) :]:
             if replay.seq == seq:
                 break
-            if replay.seq is None or replay.seq + 1 >= each.first and replay.seq < self._end_of(each):
+            if (
+                replay.seq is None
+                or replay.seq + 1 >= each.first
+                and replay.seq < self._end_of(each)
+            ):
                 for _ in self._chained(replay, place, min(seq, self._end_of(each))):
                     if replay.seq == seq:
                         break
@@ -371,20 +459,26 @@ class Index:
         return end
 
     def _prove(self, replay: Replay, seq: int) -> None:
-        """Follow the chain from the replay's end to the next noted head: an altered frame whose CRC fits shows there."""
+        """Follow the chain from the replay's end to the next noted head: an altered frame whose CRC
+        fits shows there."""
         end, head = self._closing(seq)
         if end > seq:
-            place = self.place(seq)  # the bytes of the frame seq are found by the lengths from here on
+            # the bytes of the frame seq are found by the lengths from here on
+            place = self.place(seq)
             at, segment = place.place, self.segment(seq)
             chain = Chain(self.archive.log, seq, replay.head)
-            for number, (_, frame) in enumerate(read_frames(self.archive.file(segment), at), place.seq):
+            for number, (_, frame) in enumerate(
+                read_frames(self.archive.file(segment), at), place.seq
+            ):
                 if number > end:
                     break
                 if number > seq:
                     try:
                         chain.step(frame)
                     except Mismatch as e:
-                        raise ArchiveDamage(self.archive.path, e.seq, e.what, e.expected, e.found) from None
+                        raise ArchiveDamage(
+                            self.archive.path, e.seq, e.what, e.expected, e.found
+                        ) from None
             self._agree(end, chain.head, head)
         else:
             self._agree(seq, replay.head, head)
@@ -395,8 +489,11 @@ class Index:
         except zlib.error:
             arena = b""
         if len(arena) < 64 or primitives.hash(arena) != root:
-            raise ArchiveError(f"{self.path}: the kept state of seq {seq} does not hash to its root; make the index anew with "
-                               f"`quipu index {self.archive.path} --rebuild`")
+            raise ArchiveError(
+                f"{self.path}: the kept state of seq {seq} does not hash to its root; make the "
+                f"index anew with "
+                f"`quipu index {self.archive.path} --rebuild`"
+            )
         kernel = Kernel([u32(arena, 8 + 4 * i) for i in range(7)])
         kernel.arena.load(arena)
         return kernel
@@ -425,12 +522,17 @@ class _Update:
         begun, place = 0, 0
         if progress:
             begun, place = len(progress.segments) - 1, progress.place
-            if begun == len(archive.segments) - 1 and archive.size(archive.segments[begun]) == place:
+            if (
+                begun == len(archive.segments) - 1
+                and archive.size(archive.segments[begun]) == place
+            ):
                 return
             self._resume(progress)
         for number in range(begun, len(archive.segments)):
             segment = archive.segments[number]
-            self.segments = [[each.first, each.head.hex()] for each in archive.segments[: number + 1]]
+            self.segments = [
+                [each.first, each.head.hex()] for each in archive.segments[: number + 1]
+            ]
             try:
                 if number > begun or not progress:
                     place = 0
@@ -440,37 +542,60 @@ class _Update:
                 self.index.damage = ArchiveDamage(archive.path, e.seq, e.what, e.expected, e.found)
                 break
             except FileNotFoundError:
-                self.index.damage = ArchiveDamage(archive.path, segment.first, "frames", archive.file(segment).name, "no such file")
+                self.index.damage = ArchiveDamage(
+                    archive.path,
+                    segment.first,
+                    "frames",
+                    archive.file(segment).name,
+                    "no such file",
+                )
                 break
         progress = self.index.progress
         note = archive.note()
         if note and self.index.damage is None and note.seq > (progress.seq if progress else -1):
-            self.index.damage = ArchiveDamage(archive.path, progress.seq + 1 if progress else 0, "frame",
-                                              f"frames up to seq {note.seq}, which the last sync noted", "the archive's end")
+            self.index.damage = ArchiveDamage(
+                archive.path,
+                progress.seq + 1 if progress else 0,
+                "frame",
+                f"frames up to seq {note.seq}, which the last sync noted",
+                "the archive's end",
+            )
         if self.index.damage and (note is None or self.index.damage.seq > note.seq):
             self.index.damage = None  # what a sync that broke off left; the next one replaces it
 
     def _resume(self, progress: Progress) -> None:
         open_gap = progress.gaps and progress.gaps[-1][1] >= progress.seq
-        self.replay = Chain(self.archive.log, progress.seq, progress.head) if open_gap else self.index.replay(progress.seq)
+        self.replay = (
+            Chain(self.archive.log, progress.seq, progress.head)
+            if open_gap
+            else self.index.replay(progress.seq)
+        )
 
     def _enter(self, segment: Segment) -> None:
         if segment.head == NO_HEAD:
             self.replay = Replay()
-            self.replay.kernel = beginning(self.archive, segment.first)  # of a log that continues another one
+            # of a log that continues another one
+            self.replay.kernel = beginning(self.archive, segment.first)
             if segment.first and self.replay.kernel is None:
                 self.replay = Chain(None, segment.first - 1, NO_HEAD)
                 self.gaps.append([0, 0xFFFFFFFF])
         elif self.replay is None or self.replay.seq is None or self.replay.seq + 1 != segment.first:
             last = -1 if self.replay is None or self.replay.seq is None else self.replay.seq
             self.replay = Chain(self.archive.log, segment.first - 1, segment.head)
-            self.gaps.append([last + 1, 0xFFFFFFFF])  # until a snapshot stands in for what is missing
+            # until a snapshot stands in for what is missing
+            self.gaps.append([last + 1, 0xFFFFFFFF])
         elif self.replay.head != segment.head:
-            raise Mismatch(segment.first, "archive.json's segment head", self.replay.head.hex(), segment.head.hex())
+            raise Mismatch(
+                segment.first,
+                "archive.json's segment head",
+                self.replay.head.hex(),
+                segment.head.hex(),
+            )
         self._stand_in(segment.first - 1, 0)
 
     def _stand_in(self, seq: int, place: int) -> None:
-        """Go on from the board's snapshot after seq, if no state is known yet and there is one that fits."""
+        """Go on from the board's snapshot after seq, if no state is known yet and there is one that
+        fits."""
         chain = self.replay
         if not isinstance(chain, Chain) or seq not in self.archive.snapshots():
             return
@@ -478,8 +603,11 @@ class _Update:
             header, kernel = snapshot_file.load(self.archive.snapshot(seq))
         except FormatError as e:
             raise Mismatch(seq, "snapshot", "a whole one", str(e)) from None
-        for what, expected, found in (("seq", seq, header.seq), ("log name", self.archive.log, header.name),
-                                      ("chain head", chain.head, header.head)):
+        for what, expected, found in (
+            ("seq", seq, header.seq),
+            ("log name", self.archive.log, header.name),
+            ("chain head", chain.head, header.head),
+        ):
             if expected != found:
                 raise Mismatch(seq, f"snapshot's {what}", expected, found)
         self.replay = Replay()
@@ -502,7 +630,11 @@ class _Update:
                 seq = segment.first if replay.seq is None else replay.seq + 1
                 head = replay.head
                 kind = frame[1]
-                touched = self._things(frame, seq, None if chained else replay.kernel) if is_command(kind) else ()
+                touched = (
+                    self._things(frame, seq, None if chained else replay.kernel)
+                    if is_command(kind)
+                    else ()
+                )
                 replay.step(frame)
                 if seq % PLACE_EVERY == 0 or seq == segment.first:
                     self.places.append(Place(seq, at, head, u32(frame, 8)))
@@ -518,13 +650,25 @@ class _Update:
                 elif kind == BOOT:
                     self.anchors.append(Anchor(seq, BOOT, u32(frame, 8), 0, 0))
                 elif kind == CLOCK:
-                    self.anchors.append(Anchor(seq, CLOCK, u32(frame, 8), u32(frame, 12) | u32(frame, 16) << 32, u32(frame, 20)))
+                    self.anchors.append(
+                        Anchor(
+                            seq,
+                            CLOCK,
+                            u32(frame, 8),
+                            u32(frame, 12) | u32(frame, 16) << 32,
+                            u32(frame, 20),
+                        )
+                    )
                 if chained and seq in waiting:
                     self._stand_in(seq, place)
                     replay = self.replay
                     chained = isinstance(replay, Chain)
                     since, kept_at = 0, place
-                elif since >= KEEP_EVERY and not chained and place - kept_at >= replay.kernel.arena.size // _KEEP_SHARE:
+                elif (
+                    since >= KEEP_EVERY
+                    and not chained
+                    and place - kept_at >= replay.kernel.arena.size // _KEEP_SHARE
+                ):
                     self._keep(place, 0)
                     since, kept_at = 0, place
                 if batch >= _BATCH:
@@ -559,7 +703,9 @@ class _Update:
         replay = self.replay
         kernel = replay.kernel
         packed = zlib.compress(bytes(kernel.arena.bytes), 1)
-        self.kept.append((replay.seq, place, replay.head, replay.boot, kernel.root(), packed, passing))
+        self.kept.append(
+            (replay.seq, place, replay.head, replay.boot, kernel.root(), packed, passing)
+        )
 
     def _commit(self, last: int, place: int, frame: bytes | None) -> None:
         index, replay = self.index, self.replay
@@ -570,7 +716,9 @@ class _Update:
         for first, head in self.segments[len(ends) : -1]:  # a segment that has no frames
             ends.append([first - 1, head])
         ends.append([replay.seq, replay.head.hex()])
-        index.progress = Progress(replay.seq, replay.head, last, digest(frame), place, self.segments, ends, self.gaps)
+        index.progress = Progress(
+            replay.seq, replay.head, last, digest(frame), place, self.segments, ends, self.gaps
+        )
         self.changes.sort()
         facts = [replay.seq, replay.head.hex(), *index.progress[2:]]
         with index._transaction():
@@ -578,8 +726,12 @@ class _Update:
             self.db.executemany("INSERT INTO places VALUES (?, ?, ?, ?)", self.places)
             self.db.executemany("INSERT INTO anchors VALUES (?, ?, ?, ?, ?)", self.anchors)
             self.db.execute("DELETE FROM kept WHERE passing = 1")
-            self.db.executemany("INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?, ?, ?, ?)", self.kept)
-            self.db.executemany("INSERT OR IGNORE INTO names VALUES (?, ?)", [(v, n) for n, v in self.names.items()])
+            self.db.executemany(
+                "INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?, ?, ?, ?)", self.kept
+            )
+            self.db.executemany(
+                "INSERT OR IGNORE INTO names VALUES (?, ?)", [(v, n) for n, v in self.names.items()]
+            )
             index._set("progress", json.dumps(facts))
         for each in (self.changes, self.places, self.anchors, self.kept):
             each.clear()
@@ -598,8 +750,8 @@ class _Update:
         return ident
 
     def _things(self, frame: bytes, seq: int, kernel: Kernel | None) -> Any:
-        """Return the numbers of the things that a command changes. kernel: the state before it, None if it is not known: then
-        what a deletion takes along is not known either."""
+        """Return the numbers of the things that a command changes. kernel: the state before it,
+        None if it is not known: then what a deletion takes along is not known either."""
         kind, start, end = kind_and_payload(frame)
         if end - start < 4 and kind != k.INSERT:
             return ()  # the replay will say what is wrong with it
@@ -618,7 +770,11 @@ class _Update:
             record = u32(frame, start + 4)
             return (NODE << 32 | seq, record) if record else (NODE << 32 | seq,)
         if kind == k.CREATE_EDGE and end - start == 12:
-            return {EDGE << 32 | seq, NODE << 32 | u32(frame, start + 4), NODE << 32 | u32(frame, start + 8)}
+            return {
+                EDGE << 32 | seq,
+                NODE << 32 | u32(frame, start + 4),
+                NODE << 32 | u32(frame, start + 8),
+            }
         if kind == k.DELETE_EDGE:
             out = {EDGE << 32 | ident}
             if kernel and kernel.edges.find(ident):

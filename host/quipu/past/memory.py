@@ -1,7 +1,8 @@
-"""An archive's memory: the verbs of a board, answered for any past moment. Changes nothing but the index beside the frames.
+"""An archive's memory: the verbs of a board, answered for any past moment. Changes nothing but the
+index beside the frames.
 
-Each answer comes from a state that frames, checked one by one, led to; see index.py for where that begins.
-"""
+Each answer comes from a state that frames, checked one by one, led to; see index.py for where that
+begins."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -20,15 +21,17 @@ from shared_kernel.replay import Replay
 
 At = int | str | None
 
-_OF_THE_FRAME = ("frame", "frame CRC", "frame length", "frame version", "sequence number")  # of archive.files.Chain and index.py
+# of archive.files.Chain and index.py
+_OF_THE_FRAME = ("frame", "frame CRC", "frame length", "frame version", "sequence number")
 
 
 class Memory(Archive):
-    """An archive that answers. Every verb takes `at`: a seq, a time as text (see moment.parse), or None for the last frame.
+    """An archive that answers. Every verb takes `at`: a seq, a time as text (see moment.parse), or
+    None for the last frame.
 
-    ArchiveError if there is no archive. Verbs raise NotFound for what was not there then, UsageError for a moment that the
-    archive does not reach, and ArchiveDamage where its frames are not what they were.
-    """
+    ArchiveError if there is no archive. Verbs raise NotFound for what was not there then,
+    UsageError for a moment that the archive does not reach, and ArchiveDamage where its frames are
+    not what they were."""
 
     _index: Index | None = None
     _timeline: Timeline | None = None
@@ -45,8 +48,9 @@ class Memory(Archive):
         return self._index
 
     def distrust(self, damage: ArchiveDamage) -> Index:
-        """Answer from here on from the frames before the damage, which one that was indexed has taken since, with an index of this
-        process alone; return it. Raise the damage if it is not of the frame itself: then those before it are in doubt too."""
+        """Answer from here on from the frames before the damage, which one that was indexed has
+        taken since, with an index of this process alone; return it. Raise the damage if it is not
+        of the frame itself: then those before it are in doubt too."""
         self.close()
         index = Index(self, own=True)
         if damage.what not in _OF_THE_FRAME or not index.damage or index.damage.seq != damage.seq:
@@ -64,7 +68,8 @@ class Memory(Archive):
 
     @property
     def damage(self) -> ArchiveDamage | None:
-        """What is wrong with the frames after the last one that answers come from; None if nothing is."""
+        """What is wrong with the frames after the last one that answers come from; None if nothing
+        is."""
         return self.index.damage
 
     def refresh(self) -> None:
@@ -108,7 +113,8 @@ class Memory(Archive):
         return progress.seq
 
     def replay(self, at: At = None) -> Replay:
-        """Return the replay up to a moment: its kernel, seq and chain head. Not to be stepped: it is kept for the next question."""
+        """Return the replay up to a moment: its kernel, seq and chain head. Not to be stepped: it
+        is kept for the next question."""
         seq = self._seq(at)
         if self._replay is None or self._replay.seq != seq:
             self._replay = self.index.replay(seq)
@@ -118,7 +124,7 @@ class Memory(Archive):
         """Return the state (a Kernel)."""
         return self.replay(at).kernel
 
-    # -- what a board answers too -------------------------------------------------------------------------------------
+    # -- what a board answers too ------------------------------------------------------------------
 
     def get(self, name: str | bytes, at: At = None) -> bytes:
         """Return the value of a key; NotFound if there was none."""
@@ -144,15 +150,21 @@ class Memory(Archive):
         found: tuple[int, int, int] = self.state(at).edge(ident)
         return found
 
-    def search(self, query: Sequence[int], k: int = 1, tag: int | None = None, at: At = None) -> list[tuple[int, int]]:
-        """Return [(distance, id)] of the k nearest records, nearest first. distance: squared L2 in units of 2^-32."""
+    def search(
+        self, query: Sequence[int], k: int = 1, tag: int | None = None, at: At = None
+    ) -> list[tuple[int, int]]:
+        """Return [(distance, id)] of the k nearest records, nearest first. distance: squared L2 in
+        units of 2^-32."""
         found: list[tuple[int, int]] = nearest.search(self.state(at), query, k, tag)
         return found
 
-    def neighbourhood(self, node: int, depth: int = 1, kind: int | None = None, directions: int = 1,
-                      at: At = None) -> list[tuple[int, int]]:
+    def neighbourhood(
+        self, node: int, depth: int = 1, kind: int | None = None, directions: int = 1, at: At = None
+    ) -> list[tuple[int, int]]:
         """Return [(node id, distance)], breadth first. directions: 1 out, 2 in, 3 both."""
-        found: list[tuple[int, int]] = graph.neighbourhood(self.state(at), node, depth, kind, directions)
+        found: list[tuple[int, int]] = graph.neighbourhood(
+            self.state(at), node, depth, kind, directions
+        )
         return found
 
     def edges_of(self, node: int, directions: int = 3, at: At = None) -> list[int]:
@@ -160,26 +172,39 @@ class Memory(Archive):
         found: list[int] = graph.edges_of(self.state(at), node, directions)
         return found
 
-    def history(self, name: str | bytes, limit: int | None = None, at: At = None) -> history.Versions:
-        """Return the writes of a key, newest first, deletions among them; NotFound if it never was. limit: at most so many."""
-        found = history.versions(self.index, _bytes(name), self._seq(at), -1 if limit is None else limit)
+    def history(
+        self, name: str | bytes, limit: int | None = None, at: At = None
+    ) -> history.Versions:
+        """Return the writes of a key, newest first, deletions among them; NotFound if it never was.
+        limit: at most so many."""
+        found = history.versions(
+            self.index, _bytes(name), self._seq(at), -1 if limit is None else limit
+        )
         if not found.versions and limit != 0:
-            raise NotFound(f"no key has had the name {_bytes(name)!r}" + (" until then" if at is not None else ""))
+            raise NotFound(
+                f"no key has had the name {_bytes(name)!r}"
+                + (" until then" if at is not None else "")
+            )
         return found
 
-    # -- what only an archive answers ---------------------------------------------------------------------------------
+    # -- what only an archive answers --------------------------------------------------------------
 
     def query(self, text: query.Query, at: At = None) -> list[dict[str, Any]]:
         """Return the rows that a query finds; see query.Query."""
         return query.run(text, describe.state(self.state(at)))
 
     def explain(self, thing: str, at: At = None) -> dict[str, Any]:
-        """Return what a thing is at a moment, and the frames that made it so; see explain.explain."""
+        """Return what a thing is at a moment, and the frames that made it so; see
+        explain.explain."""
         return explain.explain(self.index, self.timeline, self.state, thing, self._seq(at))
 
     def diff(self, at: At, other: "Memory", other_at: At = None) -> dict[str, Any]:
         """Return how the state of `other` at a moment differs from this one's; see diff.states."""
-        return diff.states(describe.state(self.state(at)), describe.state(other.state(other_at)), self.log == other.log)
+        return diff.states(
+            describe.state(self.state(at)),
+            describe.state(other.state(other_at)),
+            self.log == other.log,
+        )
 
 
 def open_archive(path: str | os.PathLike[str]) -> Memory:

@@ -1,9 +1,10 @@
-"""Moments of an archive: a seq, or a wall time that boot and clock frames map to one. Reads no state.
+"""Moments of an archive: a seq, or a wall time that boot and clock frames map to one. Reads no
+state.
 
-A tick counts milliseconds since the start-up or the last clock frame. So each run of frames with one beginning of ticks, a
-span, has one wall time at which its ticks were 0: that of the clock frame before it; or, after a start-up, that of the first
-clock frame to follow, less the ticks in between; or none, if no clock came before the board was switched off.
-"""
+A tick counts milliseconds since the start-up or the last clock frame. So each run of frames with
+one beginning of ticks, a span, has one wall time at which its ticks were 0: that of the clock frame
+before it; or, after a start-up, that of the first clock frame to follow, less the ticks in between;
+or none, if no clock came before the board was switched off."""
 
 import datetime
 import re
@@ -18,12 +19,15 @@ from quipu.past.index import Index
 from shared_kernel.frames import BOOT, CLOCK
 from shared_kernel.kernel import u32
 
-DRIFT = 1000  # one ms in so many: how far a board's clock may go wrong. Crystals are ten times better, RC oscillators may not be.
+# one ms in so many: how far a board's clock may go wrong. Crystals are ten times better, RC
+# oscillators may not be.
+DRIFT = 1000
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class Moment(NamedTuple):
-    """After the frame seq. unix_ms: wall time of that frame, None if no clock tells; uncertainty_ms: how far off it may be."""
+    """After the frame seq. unix_ms: wall time of that frame, None if no clock tells;
+    uncertainty_ms: how far off it may be."""
 
     seq: int
     unix_ms: int | None
@@ -31,8 +35,9 @@ class Moment(NamedTuple):
 
 
 class Span(NamedTuple):
-    """Frames first to last, whose ticks count from one beginning: at zero_ms of wall time, None if unknown, give or take
-    uncertainty_ms; more, the longer after (or before) the clock frame, which was at tick clock_tick."""
+    """Frames first to last, whose ticks count from one beginning: at zero_ms of wall time, None if
+    unknown, give or take uncertainty_ms; more, the longer after (or before) the clock frame, which
+    was at tick clock_tick."""
 
     first: int
     last: int
@@ -50,7 +55,8 @@ class Span(NamedTuple):
 def parse(text: str, now_ms: int | None = None) -> int | tuple[int]:
     """Return a seq (an int), or a wall time as (ms since 1970,).
 
-    text: a seq; ISO 8601 with or without date and zone ("2026-11-21T14:02:30Z", "14:02": the last one there was); "-5m" (s, m, h,
+    text: a seq; ISO 8601 with or without date and zone ("2026-11-21T14:02:30Z", "14:02": the last
+        one there was); "-5m" (s, m, h,
     d before now). A time without a zone is the laptop's. UsageError for anything else.
     """
     now = time.time_ns() // 1_000_000 if now_ms is None else now_ms
@@ -68,8 +74,11 @@ def parse(text: str, now_ms: int | None = None) -> int | tuple[int]:
             return (_ms(at) if _ms(at) <= now else _ms(at - datetime.timedelta(days=1)),)
         return (_ms(datetime.datetime.fromisoformat(iso)),)
     except (ValueError, OverflowError):
-        raise UsageError(f"{text!r} is no moment: expected a seq (1234), a time (2026-11-21T14:02:30Z, 14:02) or how long ago "
-                         "(-30s, -5m, -2h, -1d)") from None
+        raise UsageError(
+            f"{text!r} is no moment: expected a seq (1234), a time (2026-11-21T14:02:30Z, 14:02) "
+            f"or how long ago "
+            "(-30s, -5m, -2h, -1d)"
+        ) from None
 
 
 def _ms(at: datetime.datetime) -> int:
@@ -102,7 +111,8 @@ class Timeline:
             mine = [each for each in clocks if first <= each.seq < after]
             at = 0  # ms since the run began, where the ticks of the span begin
             begins = [(first, 0)]
-            known: list[tuple[int, int, int]] = []  # (ms since the run began, wall time, uncertainty) of each clock frame
+            # (ms since the run began, wall time, uncertainty) of each clock frame
+            known: list[tuple[int, int, int]] = []
             for clock in mine:
                 at += clock.tick
                 begins.append((clock.seq + 1, at))
@@ -113,11 +123,20 @@ class Timeline:
                 if last < begin:
                     continue
                 # the clock frame before; of a run's beginning, the first one after it
-                clock_at = next((each for each in reversed(known) if each[0] <= since and i), known[0] if known else None)
+                clock_at = next(
+                    (each for each in reversed(known) if each[0] <= since and i),
+                    known[0] if known else None,
+                )
                 if clock_at is None:
                     yield Span(begin, last, None, 0, 0)
                 else:
-                    yield Span(begin, last, clock_at[1] + since - clock_at[0], clock_at[2], clock_at[0] - since)
+                    yield Span(
+                        begin,
+                        last,
+                        clock_at[1] + since - clock_at[0],
+                        clock_at[2],
+                        clock_at[0] - since,
+                    )
 
     def span(self, seq: int) -> Span:
         """Return the span of the frame seq."""
@@ -130,49 +149,79 @@ class Timeline:
         return Moment(seq, *self.span(seq).at(tick))
 
     def find(self, unix_ms: int) -> Moment:
-        """Return the moment of the last frame at or before a wall time. UsageError before the first one, after the end, and
-        where no clock tells which frame it was."""
+        """Return the moment of the last frame at or before a wall time. UsageError before the first
+        one, after the end, and where no clock tells which frame it was."""
         known = [each for each in self.spans if each.zero_ms is not None]
         wanted = shown(unix_ms)
         if not known:
-            raise UsageError(f"{self.archive.path} has no wall times: no clock frame is in it; give a seq (0 to {self.end})")
+            raise UsageError(
+                f"{self.archive.path} has no wall times: no clock frame is in it; give a seq (0 "
+                f"to {self.end})"
+            )
         after = [each for each in known if (each.zero_ms or 0) <= unix_ms]
         if not after:
             first = known[0]
-            before = "" if first.first == self.spans[0].first else f" (earlier frames, to seq {first.first - 1}, have no clock)"
-            raise UsageError(f"{wanted} is before the archive begins: its first known time is {shown(first.zero_ms or 0)}{before}")
+            before = (
+                ""
+                if first.first == self.spans[0].first
+                else f" (earlier frames, to seq {first.first - 1}, have no clock)"
+            )
+            raise UsageError(
+                f"{wanted} is before the archive begins: its first known time is "
+                f"{shown(first.zero_ms or 0)}{before}"
+            )
         span = after[-1]
         seq = self._last(span, unix_ms - (span.zero_ms or 0))
         if seq < self.spans[0].first:
-            raise UsageError(f"{wanted} is before the archive's first frame, seq {self.spans[0].first}")
+            raise UsageError(
+                f"{wanted} is before the archive's first frame, seq {self.spans[0].first}"
+            )
         if seq == span.last:
             self._check_after(span, unix_ms)
         return self.when(seq)
 
     def _last(self, span: Span, tick: int) -> int:
-        """Return the last frame of a span whose tick is not above `tick`; the one before the span if none is."""
+        """Return the last frame of a span whose tick is not above `tick`; the one before the span
+        if none is."""
         place = self.index.place_by_tick(span.first, span.last, tick)
         found = span.first - 1 if place is None else place.seq
-        for seq, frame in enumerate(self.index.frames(found + (place is None)), found + (place is None)):
+        for seq, frame in enumerate(
+            self.index.frames(found + (place is None)), found + (place is None)
+        ):
             if seq > span.last or taken_apart(frame).tick > tick:
                 break
             found = seq
         return found
 
     def _check_after(self, span: Span, unix_ms: int) -> None:
-        """Raise UsageError unless it is known that nothing followed a span's last frame until a wall time."""
+        """Raise UsageError unless it is known that nothing followed a span's last frame until a
+        wall time."""
         last = self.when(span.last)
         wanted = shown(unix_ms)
         if span is self.spans[-1]:
             note = self.archive.note()
             end = max(last.unix_ms or 0, note.time if note and note.seq == span.last else 0)
             if unix_ms > end + (last.uncertainty_ms or 0):
-                raise UsageError(f"{wanted} is after the archive's end: it is known until {shown(end)}, seq {span.last}; "
-                                 "sync the board, or ask for the end")
+                raise UsageError(
+                    f"{wanted} is after the archive's end: it is known until {shown(end)}, seq "
+                    f"{span.last}; "
+                    "sync the board, or ask for the end"
+                )
             return
         following = self.spans[self.spans.index(span) + 1]
         if following.zero_ms is None and unix_ms > (last.unix_ms or 0) + (last.uncertainty_ms or 0):
-            later = next((each for each in self.spans[self.spans.index(following) :] if each.zero_ms is not None), None)
+            later = next(
+                (
+                    each
+                    for each in self.spans[self.spans.index(following) :]
+                    if each.zero_ms is not None
+                ),
+                None,
+            )
             until = f"{shown(later.zero_ms or 0)} (seq {later.first})" if later else "the end"
-            raise UsageError(f"{wanted} lies in a gap between clocks: from {shown(last.unix_ms or 0)} (seq {span.last}) to {until} "
-                             f"the board had no clock; give a seq, {span.last} to {later.first - 1 if later else self.end}")
+            raise UsageError(
+                f"{wanted} lies in a gap between clocks: from {shown(last.unix_ms or 0)} (seq "
+                f"{span.last}) to {until} "
+                f"the board had no clock; give a seq, {span.last} to "
+                f"{later.first - 1 if later else self.end}"
+            )

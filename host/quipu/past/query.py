@@ -1,10 +1,11 @@
-"""Questions over what a state holds: filter, projection, order, limit, aggregates by group. Reads states as describe.py gives them.
+"""Questions over what a state holds: filter, projection, order, limit, aggregates by group. Reads
+states as describe.py gives them.
 
     tag = 3 and (meta prefix "walk" or not vector[0] between -1 and 1)
 
-Numbers are compared exactly. Text and bytes are compared as bytes; where the other side is a number, as the number that the
-text writes, if it writes one. What is not there (a node without record) equals nothing, and is neither less nor greater.
-"""
+Numbers are compared exactly. Text and bytes are compared as bytes; where the other side is a
+number, as the number that the text writes, if it writes one. What is not there (a node without
+record) equals nothing, and is neither less nor greater."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -24,20 +25,35 @@ FIELDS = {
     "nodes": {"id": NUMBER, "kind": NUMBER, "record": NUMBER},
     "edges": {"id": NUMBER, "kind": NUMBER, "from": NUMBER, "to": NUMBER},
     "keys": {"name": BYTES, "value": BYTES, "seq": NUMBER},
-    "changes": {"type": BYTES, "seq": NUMBER, "tag": NUMBER, "meta": BYTES, "id": NUMBER, "kind": NUMBER, "record": NUMBER,
-                "from": NUMBER, "to": NUMBER, "name": BYTES, "value": BYTES},  # of frames, for watch: no state holds them
+    "changes": {
+        "type": BYTES,
+        "seq": NUMBER,
+        "tag": NUMBER,
+        "meta": BYTES,
+        "id": NUMBER,
+        "kind": NUMBER,
+        "record": NUMBER,
+        # of frames, for watch: no state holds them
+        "from": NUMBER,
+        "to": NUMBER,
+        "name": BYTES,
+        "value": BYTES,
+    },
 }
 AGGREGATES = ("count", "sum", "min", "max", "mean")
 _DEEPEST = 100  # levels of a filter
 _DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
-_TOKEN = re.compile(r"""\s*(?:(?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?)(?![\w.])|(?P<hex>0x[0-9a-fA-F]*)(?!\w)
+_TOKEN = re.compile(
+    r"""\s*(?:(?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?)(?![\w.])|(?P<hex>0x[0-9a-fA-F]*)(?!\w)
     |(?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?P<word>[A-Za-z_]\w*(?:\[\d+\])?)|(?P<sign><=|>=|!=|<>|==|=|<|>|\(|\)|,))""",
-                    re.VERBOSE | re.ASCII)
+    re.VERBOSE | re.ASCII,
+)
 
 
 class Query(NamedTuple):
-    """What to ask. what: "records", "nodes", "edges" or "keys"; where: a filter, "" for all; select: fields, () for all; order: fields,
-    "-" before one for descending; limit: rows, None for all; group_by: fields; aggregates: "count", "mean(vector[0])" and such."""
+    """What to ask. what: "records", "nodes", "edges" or "keys"; where: a filter, "" for all;
+    select: fields, () for all; order: fields, "-" before one for descending; limit: rows, None for
+        all; group_by: fields; aggregates: "count", "mean(vector[0])" and such."""
 
     what: str
     where: str = ""
@@ -49,7 +65,8 @@ class Query(NamedTuple):
 
 
 def run(query: Query, state: Data) -> list[Data]:
-    """Return the rows of a query. UsageError, pointing at the place, for what does not parse or names no field."""
+    """Return the rows of a query. UsageError, pointing at the place, for what does not parse or
+    names no field."""
     if query.what not in POOLS:
         raise UsageError(f"{query.what!r} cannot be asked for: expected {', '.join(POOLS)}")
     dim = state["config"]["dim"]
@@ -60,7 +77,9 @@ def run(query: Query, state: Data) -> list[Data]:
             raise UsageError("fields are selected, or grouped and aggregated: give one of them")
         rows = _grouped(rows, query, dim)
         columns = {*query.group_by, *map(_label, query.aggregates or ("count",))}
-        return _ordered(rows, query, lambda name: name if name in columns else _unknown(name, columns), _cell)[: query.limit]
+        return _ordered(
+            rows, query, lambda name: name if name in columns else _unknown(name, columns), _cell
+        )[: query.limit]
     rows = _ordered(rows, query, lambda name: _field(name, query.what, dim), field)[: query.limit]
     if query.select:
         for name in query.select:
@@ -70,7 +89,7 @@ def run(query: Query, state: Data) -> list[Data]:
     return rows
 
 
-# -- fields ---------------------------------------------------------------------------------------------------------------
+# -- fields ----------------------------------------------------------------------------------------
 
 
 def field(row: Data, name: str) -> Value:
@@ -88,7 +107,10 @@ def _field(name: str, what: str, dim: int) -> str:
     """Return the name of a field that has one value, or raise UsageError."""
     if what == "records" and (found := re.fullmatch(r"vector\[(\d+)\]", name)):
         if int(found[1]) >= dim:
-            raise UsageError(f"{name} does not exist: a vector has {dim} components here, vector[0] to vector[{dim - 1}]")
+            raise UsageError(
+                f"{name} does not exist: a vector has {dim} components here, vector[0] to "
+                f"vector[{dim - 1}]"
+            )
         return name
     if name == "vector" and what == "records":
         raise UsageError("vector is many numbers: name one of them, such as vector[0]")
@@ -123,8 +145,11 @@ def _cell(row: Data, name: str) -> Value:
     return bytes.fromhex(row[name + "_hex"]) if name + "_hex" in row else row[name]
 
 
-def _ordered(rows: list[Data], query: Query, known: Callable[[str], str], read: Callable[[Data, str], Any]) -> list[Data]:
-    """Sort by the fields of query.order, the last one first: a sort keeps the order of equals. What is not there comes last."""
+def _ordered(
+    rows: list[Data], query: Query, known: Callable[[str], str], read: Callable[[Data, str], Any]
+) -> list[Data]:
+    """Sort by the fields of query.order, the last one first: a sort keeps the order of equals. What
+    is not there comes last."""
     for each in reversed(query.order):
         down = each.startswith("-")
         name = known(each.removeprefix("-"))
@@ -134,13 +159,16 @@ def _ordered(rows: list[Data], query: Query, known: Callable[[str], str], read: 
     return rows
 
 
-# -- aggregates -----------------------------------------------------------------------------------------------------------
+# -- aggregates ------------------------------------------------------------------------------------
 
 
 def _aggregate(text: str) -> tuple[str, str]:
     found = re.fullmatch(r"(\w+)(?:\(([\w\[\]]+)\))?", text.replace(" ", ""))
     if not found or found[1] not in AGGREGATES or (found[2] is None) != (found[1] == "count"):
-        raise UsageError(f"{text!r} is no aggregate: expected count, or sum, min, max, mean of a field, such as mean(vector[0])")
+        raise UsageError(
+            f"{text!r} is no aggregate: expected count, or sum, min, max, mean of a field, such "
+            f"as mean(vector[0])"
+        )
     return found[1], found[2] or ""
 
 
@@ -162,8 +190,12 @@ def _grouped(rows: list[Data], query: Query, dim: int) -> list[Data]:
     if not by:
         groups = {(): rows}
     out = []
-    for values, members in sorted(groups.items(), key=lambda pair: [(each is None, each or 0 if not isinstance(each, bytes) else each)
-                                                                    for each in pair[0]]):
+    for values, members in sorted(
+        groups.items(),
+        key=lambda pair: [
+            (each is None, each or 0 if not isinstance(each, bytes) else each) for each in pair[0]
+        ],
+    ):
         line: Data = {}
         for name, value in zip(by, values, strict=True):
             line.update(octets(name, value) if isinstance(value, bytes) else {name: value})
@@ -174,8 +206,9 @@ def _grouped(rows: list[Data], query: Query, dim: int) -> list[Data]:
 
 
 def _total(name: str, members: list[Data], of: str) -> int | float | None:
-    """Return an aggregate: exact until the last step, which rounds to the nearest float where it is no whole number. Rows whose
-    field is no number are left out; min, max and mean of nothing are None."""
+    """Return an aggregate: exact until the last step, which rounds to the nearest float where it is
+    no whole number. Rows whose field is no number are left out; min, max and mean of nothing are
+    None."""
     if name == "count":
         return len(members)
     numbers = [Fraction(each) for row in members if (each := number(field(row, of))) is not None]
@@ -192,11 +225,12 @@ def _shown(value: Fraction) -> int | float:
     return int(value) if value.denominator == 1 else float(value)
 
 
-# -- filters --------------------------------------------------------------------------------------------------------------
+# -- filters ---------------------------------------------------------------------------------------
 
 
 def parse(text: str, what: str, dim: int) -> Test:
-    """Return a filter as a function of a row. UsageError shows the place that it cannot be read from."""
+    """Return a filter as a function of a row. UsageError shows the place that it cannot be read
+    from."""
     parser = _Parser(text, what, dim)
     test = parser.either()
     if parser.kind != "end":
@@ -229,8 +263,11 @@ class _Parser:
 
     def fail(self, expected: str, found: str = "") -> NoReturn:
         found = found or (repr(self.token) if self.kind != "end" else "the end")
-        raise UsageError(f"the filter cannot be read from character {self.at + 1} on: expected {expected}, found {found}\n"
-                         f"  {self.text}\n  {' ' * self.at}^")
+        raise UsageError(
+            f"the filter cannot be read from character {self.at + 1} on: expected {expected}, "
+            f"found {found}\n"
+            f"  {self.text}\n  {' ' * self.at}^"
+        )
 
     def takes(self, *tokens: str) -> bool:
         """Go on if the token is one of these words or signs."""
@@ -296,7 +333,9 @@ class _Parser:
             low = self.value()
             self.need("and")
             high = self.value()
-            return lambda row: _compare(field(row, name), low, ">=") and _compare(field(row, name), high, "<=")
+            return lambda row: (
+                _compare(field(row, name), low, ">=") and _compare(field(row, name), high, "<=")
+            )
         if self.takes("in"):
             self.need("(")
             values = [self.value()]
@@ -319,7 +358,9 @@ class _Parser:
             self.next()
             value = self.value()
             return lambda row: _compare(field(row, name), value, sign)
-        self.fail(("=, !=, <, <=, >, >=, " if signs else "") + "between, in, prefix, contains or exists")
+        self.fail(
+            ("=, !=, <, <=, >, >=, " if signs else "") + "between, in, prefix, contains or exists"
+        )
 
     def value(self, text: bool = False) -> int | Fraction | bytes:
         """Read a value. text: it must be text or bytes."""
@@ -332,8 +373,15 @@ class _Parser:
         elif kind == "hex" and self.bytes and len(token) % 2 == 0:
             value = bytes.fromhex(token[2:])
         else:
-            self.fail(('"text" or bytes such as 0x00ff' if text else '"text", bytes such as 0x00ff or a number')
-                      if self.bytes else "a number")
+            self.fail(
+                (
+                    '"text" or bytes such as 0x00ff'
+                    if text
+                    else '"text", bytes such as 0x00ff or a number'
+                )
+                if self.bytes
+                else "a number"
+            )
         self.next()
         return value
 

@@ -1,5 +1,6 @@
-"""machine.SPI and machine.Pin with one SPI NOR part on them, as parts with JEDEC's common commands behave: a write enable latch
-that each program and erase uses up, some busy reads of the status after them, a program wrapping round within its page."""
+"""machine.SPI and machine.Pin with one SPI NOR part on them, as parts with JEDEC's common commands
+behave: a write enable latch that each program and erase uses up, some busy reads of the status
+    after them, a program wrapping round within its page."""
 
 import nor
 from nor import PAGE, SECTOR, SIZE, clear_bits

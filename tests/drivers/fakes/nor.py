@@ -1,5 +1,6 @@
-"""What the fakes of the ports share: one simulated NOR flash (tests/flashsim.py, so that the power can be cut in the middle of a
-program or an erase). Programs only clear bits; a driver that wants a bit set gets what the part would leave: the AND."""
+"""What the fakes of the ports share: one simulated NOR flash (tests/flashsim.py, so that the power
+can be cut in the middle of a program or an erase). Programs only clear bits; a driver that wants a
+bit set gets what the part would leave: the AND."""
 
 from tests.flashsim import FlashSim
 
@@ -18,7 +19,8 @@ def fetch(address, size):
 
 
 def clear_bits(address, source):
-    """Program bytes of one page. Units in which nothing changes cost the part nothing and are left out."""
+    """Program bytes of one page. Units in which nothing changes cost the part nothing and are left
+    out."""
     first = address // UNIT * UNIT
     end = (address + len(source) + UNIT - 1) // UNIT * UNIT
     wanted = bytearray(b"\xff" * (end - first))

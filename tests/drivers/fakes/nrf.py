@@ -1,5 +1,6 @@
-"""nrf.Flash as in ports/nrf/modules/nrf/flashbdev.c, MicroPython 1.25: absolute addresses that nothing checks but their alignment.
-The filesystem has sectors 32 to 47, the firmware what is below. A word of the chip is programmed at most twice (its datasheet)."""
+"""nrf.Flash as in ports/nrf/modules/nrf/flashbdev.c, MicroPython 1.25: absolute addresses that
+nothing checks but their alignment. The filesystem has sectors 32 to 47, the firmware what is below.
+A word of the chip is programmed at most twice (its datasheet)."""
 
 import nor
 

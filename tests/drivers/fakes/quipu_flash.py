@@ -1,6 +1,7 @@
-"""quipu_flash, the C module of boards/stm32, on a chip with equal sectors: absolute addresses, words of 4, programs of erased words
-only. The firmware has the first 16 sectors, the filesystem the next 16. A program that meets a written word is what F4 and F7 bear, but
-the log never asks for: SimulatorError."""
+"""quipu_flash, the C module of boards/stm32, on a chip with equal sectors: absolute addresses,
+words of 4, programs of erased words only. The firmware has the first 16 sectors, the filesystem the
+next 16. A program that meets a written word is what F4 and F7 bear, but the log never asks for:
+SimulatorError."""
 
 import nor
 

@@ -1,5 +1,6 @@
-"""rp2.Flash as in ports/rp2/rp2_flash.c, MicroPython 1.25. Programs whole pages: past a shorter buffer it takes what lies there in
-RAM, here 0x00. A program that does not begin at a page is what the SDK forbids: AssertionError."""
+"""rp2.Flash as in ports/rp2/rp2_flash.c, MicroPython 1.25. Programs whole pages: past a shorter
+buffer it takes what lies there in RAM, here 0x00. A program that does not begin at a page is what
+the SDK forbids: AssertionError."""
 
 from nor import PAGE, SECTOR, SIZE, Device, clear_bits
 

@@ -1,5 +1,6 @@
-"""samd.Flash as in ports/samd/samd_spiflash.c and samd_qspiflash.c, MicroPython 1.25: the whole part, no arguments. Data is split by
-its own position; a piece that crosses a page of the part goes on at that page's beginning, as SPI NOR does."""
+"""samd.Flash as in ports/samd/samd_spiflash.c and samd_qspiflash.c, MicroPython 1.25: the whole
+part, no arguments. Data is split by its own position; a piece that crosses a page of the part goes
+on at that page's beginning, as SPI NOR does."""
 
 from nor import PAGE, SIZE, Device, clear_bits
 

@@ -1,4 +1,5 @@
-"""Makes kernel-7.snap and events-4.log beside it. Run it in an environment with valoricore 0.3.0; prints the state hash."""
+"""Makes kernel-7.snap and events-4.log beside it. Run it in an environment with valoricore 0.3.0;
+prints the state hash."""
 
 import shutil
 import tempfile

@@ -1,8 +1,8 @@
 """Format 1, read only: everything provable that a region holds.
 
-The old recovery reads it. Where it meets damage, the log is taken up again behind it at each thing that names a chain head: a sector's
-header, a boot frame, a snapshot. A frame whose CRC fits but to which no head leads is counted, and left out.
-"""
+The old recovery reads it. Where it meets damage, the log is taken up again behind it at each thing
+that names a chain head: a sector's header, a boot frame, a snapshot. A frame whose CRC fits but to
+which no head leads is counted, and left out."""
 
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,8 @@ _SKIPPED_AT = HEADER + 36
 
 
 class _Mended(Region):
-    """A region, and open records in place of those that cannot be read: what stands in their sectors says what they were."""
+    """A region, and open records in place of those that cannot be read: what stands in their
+    sectors says what they were."""
 
     def __init__(self, flash: "ReadableFlash"):
         super().__init__(flash)
@@ -36,8 +37,9 @@ class _Mended(Region):
 
 
 class Found(Held):
-    """See Held. recovery: what the old firmware would find; order: sectors of the log, oldest first, those included whose header is lost.
-    NotFound if nothing was ever recorded, FormatError if it cannot be read."""
+    """See Held. recovery: what the old firmware would find; order: sectors of the log, oldest
+    first, those included whose header is lost. NotFound if nothing was ever recorded, FormatError
+    if it cannot be read."""
 
     format = 1
 
@@ -64,7 +66,7 @@ class Found(Held):
         self._strays()
         self.mended = sorted(region.mended)
 
-    # -- frames -------------------------------------------------------------------------------------------------------
+    # -- frames ------------------------------------------------------------------------------------
 
     def _reader(self) -> LogReader:
         return LogReader(self.region, self.order, seed(self.name), bytearray(LARGEST), 0)
@@ -88,7 +90,9 @@ class Found(Held):
         for sector in ring:
             frame = self._first_frame(sector, 0)
             if frame and frame[1] == GENESIS:
-                region.mended[sector] = Open(1, u32(frame, 4), 0, 0, 0, primitives.hash(NO_HEAD + frame), NO_HEAD)
+                region.mended[sector] = Open(
+                    1, u32(frame, 4), 0, 0, 0, primitives.hash(NO_HEAD + frame), NO_HEAD
+                )
                 return
 
     def _mend_first(self) -> None:
@@ -101,17 +105,22 @@ class Found(Held):
     def _mend(self, sector: int, first: int, head: bytes, at: int) -> None:
         near = self.region.opened(self.order[max(0, at - 1)])
         assert near is not None  # each sector in order has a record, read or mended
-        self.region.mended[sector] = Open(near.epoch, first, near.boot, near.acked, near.policy, self.name, head)
+        self.region.mended[sector] = Open(
+            near.epoch, first, near.boot, near.acked, near.policy, self.name, head
+        )
         self.order.insert(at, sector)
         self._headless.remove(sector)
 
     def _read(self) -> None:
-        """Follow the log from the oldest sector on; behind damage, from the next thing that names a chain head."""
+        """Follow the log from the oldest sector on; behind damage, from the next thing that names a
+        chain head."""
         reader = self._reader()
         i = 0
         while i < len(self.order):
             record = reader.enter(self.order[i])
-            proof = "the genesis" if record.head == NO_HEAD else f"the header of sector {self.order[i]}"
+            proof = (
+                "the genesis" if record.head == NO_HEAD else f"the header of sector {self.order[i]}"
+            )
             head: bytes | None = record.head
             while head is not None:
                 if not self._begin(record.first, head, proof):
@@ -127,7 +136,9 @@ class Found(Held):
     def _begin(self, first: int, head: bytes, proof: str) -> bool:
         """Begin a run, unless that contradicts the run before it."""
         before = self.stretches[-1] if self.stretches else None
-        if before and (before.last >= first or before.last == first - 1 and before.head_at(first - 1) != head):
+        if before and (
+            before.last >= first or before.last == first - 1 and before.head_at(first - 1) != head
+        ):
             return False
         self.stretches.append(Stretch(first, head, proof))
         return True
@@ -151,13 +162,15 @@ class Found(Held):
             if frame[1] == BOOT and u32(frame, _SKIPPED_AT):
                 self.cuts.append((reader.seq - 1, u32(frame, _SKIPPED_AT)))
             if frame[1] == GENESIS:
-                self.identity = Genesis(frame[HEADER:-4]).identity  # FormatError for rules that this version does not know
+                # FormatError for rules that this version does not know
+                self.identity = Genesis(frame[HEADER:-4]).identity
             head = primitives.hash(head + frame)
             run.frames.append(frame)
             run.heads.append(head)
 
     def _lost_header(self, reader: LogReader, head: bytes) -> bool:
-        """Whether a sector without a header goes on here: its first frame is the one that is looked for."""
+        """Whether a sector without a header goes on here: its first frame is the one that is looked
+        for."""
         for sector in self._headless:
             frame = self._first_frame(sector, reader.seed)
             if frame and u32(frame, 4) == reader.seq:
@@ -167,7 +180,8 @@ class Found(Held):
         return False
 
     def _boot_behind(self, reader: LogReader) -> bytes | None:
-        """Go to the next boot frame in the sector behind what cannot be read; return the chain head that it names."""
+        """Go to the next boot frame in the sector behind what cannot be read; return the chain head
+        that it names."""
         for at, n, seq in strays(reader, reader.sector, reader.address):
             frame = frame_of(reader, n)
             if frame[1] == BOOT and seq > reader.seq:
@@ -175,10 +189,11 @@ class Found(Held):
                 return bytes(frame[_HEAD_AT : _HEAD_AT + 32])
         return None
 
-    # -- snapshots ----------------------------------------------------------------------------------------------------
+    # -- snapshots ---------------------------------------------------------------------------------
 
     def _snapshots(self) -> None:
-        """Keep the valid snapshots. One of a seq that no run reaches proves the state there: it becomes a run of no frames."""
+        """Keep the valid snapshots. One of a seq that no run reaches proves the state there: it
+        becomes a run of no frames."""
         for slot in (0, 1):
             header = self.recovery.slots[slot]
             if header is None:
@@ -193,23 +208,34 @@ class Found(Held):
                 continue
             known = self.head_at(header.seq)
             if known is not None and known != header.head:
-                self.bad_slots[slot] = f"its chain head after seq {header.seq} is {header.head.hex()}, that of the log {known.hex()}"
+                self.bad_slots[slot] = (
+                    f"its chain head after seq {header.seq} is {header.head.hex()}, that of the "
+                    f"log {known.hex()}"
+                )
                 continue
             if known is None:
-                if self.stretches and header.seq < self.stretches[0].first:  # nothing follows from it
-                    self.bad_slots[slot] = f"it is of seq {header.seq}, before the oldest frame, {self.stretches[0].first}"
+                # nothing follows from it
+                if self.stretches and header.seq < self.stretches[0].first:
+                    self.bad_slots[slot] = (
+                        f"it is of seq {header.seq}, before the oldest frame, "
+                        f"{self.stretches[0].first}"
+                    )
                     continue
                 self._run_from(header.seq, header.head, f"the snapshot in slot {'ab'[slot]}")
             self.snapshots[header.seq] = data
 
     def _run_from(self, seq: int, head: bytes, proof: str) -> None:
-        """Add a run that begins after `seq`: with the frames that still stand there, or else of no frames."""
+        """Add a run that begins after `seq`: with the frames that still stand there, or else of no
+        frames."""
         run = Stretch(seq + 1, head, proof)
         reader = self._reader()
         for sector in self.order:
             reader.enter(sector)
             reader.seq = run.first
-            at = next((at for at, _, its in strays(reader, sector, reader.address) if its == run.first), None)
+            at = next(
+                (at for at, _, its in strays(reader, sector, reader.address) if its == run.first),
+                None,
+            )
             if at is not None:
                 reader.address, reader.seq = at, run.first
                 self._follow(reader, run)
@@ -219,7 +245,9 @@ class Found(Held):
             known = run.head_at(each.first - 1)
             if known is not None and known != each.head:  # what stands there is not what followed
                 run.frames, run.heads = [], []
-        self.stretches = [each for each in self.stretches if each.first <= seq or each.first > run.last + 1]
+        self.stretches = [
+            each for each in self.stretches if each.first <= seq or each.first > run.last + 1
+        ]
         self.stretches.append(run)
         self.stretches.sort(key=lambda each: each.first)
 
@@ -232,7 +260,12 @@ class Found(Held):
         last = self.stretches[-1]
         ours = last.head_at(last.last)
         if not self.recovery.damage and (last.last, ours) != (replay.seq, replay.head):
-            raise Mismatch(replay.seq, "chain head by the board's recovery", replay.head.hex(), f"{ours and ours.hex()} after {last.last}")
+            raise Mismatch(
+                replay.seq,
+                "chain head by the board's recovery",
+                replay.head.hex(),
+                f"{ours and ours.hex()} after {last.last}",
+            )
 
     def _strays(self) -> None:
         """Count whole frames of this log that no stretch holds."""
@@ -240,6 +273,10 @@ class Found(Held):
         region = self.region
         reader.seq = self.stretches[0].first
         for sector in range(region.ring(), region.sectors):
-            seqs = {seq: n for _, n, seq in strays(reader, sector, sector * region.sector + region.frames_at) if not self.holds(seq)}
+            seqs = {
+                seq: n
+                for _, n, seq in strays(reader, sector, sector * region.sector + region.frames_at)
+                if not self.holds(seq)
+            }
             if seqs:
                 self.left.append(left_in(sector, list(seqs.items())))

@@ -1,4 +1,5 @@
-"""Format 1, read only: which sector of a region holds what. As shared_kernel/region.py was before format 2, without what writes."""
+"""Format 1, read only: which sector of a region holds what. As shared_kernel/region.py was before
+format 2, without what writes."""
 
 from __future__ import annotations
 
@@ -23,10 +24,13 @@ _FRAME = bytes((VERSION,))
 
 
 class Open:
-    """An open record. epoch: never restarts; first: seq of the sector's first frame; boot: boot number; acked: the first
-    seq that the host has not acknowledged; policy: of a full log; name: the log's; head: chain head before `first`."""
+    """An open record. epoch: never restarts; first: seq of the sector's first frame; boot: boot
+    number; acked: the first seq that the host has not acknowledged; policy: of a full log; name:
+    the log's; head: chain head before `first`."""
 
-    def __init__(self, epoch: int, first: int, boot: int, acked: int, policy: int, name: bytes, head: bytes) -> None:
+    def __init__(
+        self, epoch: int, first: int, boot: int, acked: int, policy: int, name: bytes, head: bytes
+    ) -> None:
         self.epoch = epoch
         self.first = first
         self.boot = boot
@@ -45,9 +49,16 @@ class Region:
         self.unit = flash.unit
         self.page = flash.page
         self.sectors = flash.sectors
-        if self.sector % self.unit or self.page % self.unit or self.sector % self.page or self.sectors > 0xFFFF:
-            raise Invalid("sector %d, page %d and program unit %d do not divide each other, or there are over 65535 sectors"
-                          % (self.sector, self.page, self.unit))
+        if (
+            self.sector % self.unit
+            or self.page % self.unit
+            or self.sector % self.page
+            or self.sectors > 0xFFFF
+        ):
+            raise Invalid(
+                "sector %d, page %d and program unit %d do not divide each other, or there are "
+                "over 65535 sectors" % (self.sector, self.page, self.unit)
+            )
         self.open_at = self.pad(_ERASE_BYTES)
         self.frames_at = self.open_at + self.pad(_OPEN_BYTES)
         self.body = self.sector - self.open_at  # what a snapshot slot may use of a sector
@@ -67,10 +78,11 @@ class Region:
         """Return the number of the first log sector; the ring goes on to the region's end."""
         return 2 * self.slot_sectors
 
-    # -- flash --------------------------------------------------------------------------------------------------------
+    # -- flash -------------------------------------------------------------------------------------
 
     def fetch(self, address: int, buffer: WritableBuffer) -> None:
-        """Fill buffer from the flash. A byte that cannot be read (of a unit with ECC, torn by a power cut) comes as 0."""
+        """Fill buffer from the flash. A byte that cannot be read (of a unit with ECC, torn by a
+        power cut) comes as 0."""
         try:
             self.flash.read(address, buffer)
         except OSError:
@@ -91,7 +103,8 @@ class Region:
         return self.used_end(address, end) == address
 
     def used_end(self, address: int, end: int) -> int:
-        """Return the address after the last byte in [address, end) that does not read 0xFF; `address` if all do."""
+        """Return the address after the last byte in [address, end) that does not read 0xFF;
+        `address` if all do."""
         while end > address:
             n = min(_BLOCK, end - address)
             part = self.block[:n]
@@ -104,7 +117,7 @@ class Region:
             end -= n
         return address
 
-    # -- records of a sector ------------------------------------------------------------------------------------------
+    # -- records of a sector -----------------------------------------------------------------------
 
     def erase_count(self, sector: int) -> int:
         """Return a sector's erase count, or 0 if it has no valid erase record."""
@@ -113,8 +126,10 @@ class Region:
             return 0
         sectors, slot = data[8] | data[9] << 8, data[10] | data[11] << 8
         if sectors != self.sectors or self.slot_sectors not in (0, slot):
-            raise FormatError("sector %d belongs to a region of %d sectors with snapshot slots of %d; this one has %d with %d"
-                              % (sector, sectors, slot, self.sectors, self.slot_sectors))
+            raise FormatError(
+                "sector %d belongs to a region of %d sectors with snapshot slots of %d; this one "
+                "has %d with %d" % (sector, sectors, slot, self.sectors, self.slot_sectors)
+            )
         self.slot_sectors = slot
         return u32(data, 4)
 
@@ -123,13 +138,21 @@ class Region:
         data = self.read(sector * self.sector + self.open_at, _OPEN_BYTES)
         if u32(data, 0) != OPEN_MAGIC or primitives.crc32(data[:88], 0) != u32(data, 88):
             return None
-        return Open(u32(data, 4), u32(data, 8), u32(data, 12), u32(data, 16), u32(data, 20), bytes(data[24:56]),
-                    bytes(data[56:88]))
+        return Open(
+            u32(data, 4),
+            u32(data, 8),
+            u32(data, 12),
+            u32(data, 16),
+            u32(data, 20),
+            bytes(data[24:56]),
+            bytes(data[56:88]),
+        )
 
-    # -- frames in a sector -------------------------------------------------------------------------------------------
+    # -- frames in a sector ------------------------------------------------------------------------
 
     def frame(self, address: int, limit: int, buffer: WritableBuffer, at: int) -> int:
-        """Read what may be a frame at `address` into buffer from `at`; return its length, 0 if its header cannot be one."""
+        """Read what may be a frame at `address` into buffer from `at`; return its length, 0 if its
+        header cannot be one."""
         if limit - address < OVERHEAD:
             return 0
         view = memoryview(buffer)
@@ -141,7 +164,8 @@ class Region:
         return size
 
     def candidates(self, address: int, limit: int, marker: bytes = _FRAME) -> Iterator[int]:
-        """Yield the unit-aligned addresses in [address, limit) at which marker stands: where a frame may begin."""
+        """Yield the unit-aligned addresses in [address, limit) at which marker stands: where a
+        frame may begin."""
         while address < limit:
             n = min(_BLOCK, limit - address)
             part = self.block[:n]
@@ -155,7 +179,7 @@ class Region:
                     i = data.find(marker, i + 1)
             address += max(1, n - len(marker) + 1)
 
-    # -- snapshot slots -----------------------------------------------------------------------------------------------
+    # -- snapshot slots ----------------------------------------------------------------------------
 
     def slot_read(self, slot: int, offset: int, buffer: WritableBuffer) -> None:
         """Fill buffer from a snapshot slot's data at offset."""
