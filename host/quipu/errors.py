@@ -4,7 +4,6 @@ can meet.
 Raised where found, turned into text once, by the command line; `exit_code` says with what number it
 then ends."""
 
-# isort: skip
 from shared_kernel.errors import (
     Busy,
     Damage,
