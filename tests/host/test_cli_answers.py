@@ -6,6 +6,7 @@ In one process, so that a table of many commands costs little."""
 import json
 import random
 
+import click
 import pytest
 from quipu.cli import main as cli
 from quipu.cli import render
@@ -59,3 +60,65 @@ def test_the_log_of_a_store_says_what_its_notes_are(tmp_path, run):
     assert {line.split()[2] for line in text.splitlines()} >= set(frame_names.NAMES.values()) - {
         "snapshot"
     }
+
+
+# -- what was typed is what is meant ---------------------------------------------------------------
+
+
+def one_valued():
+    """Yield (verb, option) for every option that takes one value."""
+    for verb in cli.VERBS:
+        for each in cli.command(verb).params:
+            if isinstance(each, click.Option) and not (each.multiple or each.is_flag):
+                yield verb, each.opts[0]
+
+
+@pytest.mark.parametrize("verb, option", list(one_valued()))
+def test_an_option_given_twice_is_an_error(verb, option, run):
+    text = run(verb, option, "1", option, "2", code=2)
+    assert f"{option} is given 2 times: it takes one value, so give it once" in text
+
+
+def test_verify_takes_every_archive_that_is_named(log, tmp_path, answer):  # noqa: F811
+    good, bad = write(tmp_path / "a", log), write(tmp_path / "b", log)
+    (bad / "frames" / "0000000000.log").write_bytes(b"altered")
+    for order in ((bad, good), (good, bad)):
+        told = answer("verify", "--archive", order[0], "--archive", order[1], code=1)
+        assert {one["archive"]: one["verdict"] for one in told["archives"]} == {
+            str(good): "match",
+            str(bad): "mismatch",
+        }
+
+
+def parsed(verb, *arguments):
+    """Return what click makes of a verb's arguments."""
+    return cli.command(verb).make_context(verb, list(arguments)).params
+
+
+@pytest.mark.parametrize("value", ["-5h", "-5", "-.5", "-1e3", "-5 h", "-hot", "-low", "--x", "-"])
+def test_put_stores_what_was_typed(value):
+    assert parsed("put", "PORT", "off", value)["value"] == value
+    assert parsed("put", "PORT", "off", value, "--json")["json"]
+
+
+@pytest.mark.parametrize("key", ["-5h", "-1"])
+def test_a_key_that_begins_with_a_minus_and_a_digit_can_be_named(key):
+    assert parsed("get", "DIR", key)["key"] == key
+    assert parsed("put", "PORT", key, "v")["key"] == key
+
+
+def test_numbers_below_0_and_options_stand_together():
+    told = parsed("search", "DIR", "-1", "--at", "-5m", "-.5", "-k3", "--tag", "7", "-1e-2")
+    assert (told["components"], told["at"], told["k"], told["tag"]) == (
+        ("-1", "-.5", "-1e-2"),
+        "-5m",
+        3,
+        7,
+    )
+
+
+def test_help_is_still_help(run):
+    for name in ("-h", "--help"):
+        assert "quipu put PORT KEY VALUE" in " ".join(run("put", name).split()).replace(
+            "[OPTIONS] ", ""
+        )

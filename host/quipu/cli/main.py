@@ -131,8 +131,9 @@ VERBS: dict[str, Entry] = {
 
 
 def command(name: str) -> click.Command:
-    """Return click's command for a verb, with the module that has it. A negative number is an
-    argument, not an option."""
+    """Return click's command for a verb, with the module that has it. Where a vector or a value is
+    taken, what looks like an unknown option is a value."""
+    from quipu.cli.command import Command
     from quipu.cli.options import JSON, VECTOR, Verb
 
     verb: Verb = importlib.import_module(VERBS[name].module).VERBS[name]
@@ -155,12 +156,12 @@ def command(name: str) -> click.Command:
         code: int = data.get("exit_code", 0)
         return code
 
-    return click.Command(
+    return Command(
         name,
+        loose=VECTOR in verb.params or name == "put",
         callback=run,
         params=[*verb.params, JSON],
         help=verb.act.__doc__,
-        context_settings={"ignore_unknown_options": VECTOR in verb.params or name == "put"},
     )
 
 

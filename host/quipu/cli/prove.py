@@ -46,7 +46,7 @@ def sync(source: str, archive: str) -> Data:
 
 def verify(
     archives: tuple[str, ...],
-    archive: str | None,
+    named: tuple[str, ...],
     port: str | None,
     expect_root: bytes | None,
     expect_head: bytes | None,
@@ -69,7 +69,7 @@ def verify(
       quipu verify --archive data/watch --port /dev/ttyACM0
       quipu verify data/*
     """
-    paths = [*archives, *([archive] if archive else [])]
+    paths = [*archives, *named]
     if not paths:
         raise errors.UsageError(
             "which archive? Give its directory, or several: quipu verify DIR..."
@@ -222,7 +222,12 @@ VERBS = {
         render.verdict,
         (
             click.Argument(["archives"], metavar="[DIR]...", nargs=-1),
-            option("--archive", "the archive's directory", metavar="DIR"),
+            option(
+                "--archive named",
+                "the same, as an option; may be given again",
+                metavar="DIR",
+                multiple=True,
+            ),
             option(
                 "--jobs",
                 "processes that share the work; by default one for each core",
