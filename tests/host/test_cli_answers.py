@@ -122,3 +122,54 @@ def test_help_is_still_help(run):
         assert "quipu put PORT KEY VALUE" in " ".join(run("put", name).split()).replace(
             "[OPTIONS] ", ""
         )
+
+
+# -- what is no archive ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("there", ["nothing", "a folder", "a file"])
+@pytest.mark.parametrize(
+    "verb, more",
+    [
+        ("state", ()),
+        ("verify", ()),
+        ("verify", ("OTHER",)),
+        ("get", ("mode",)),
+        ("record", (1,)),
+        ("query", ("keys",)),
+        ("explain", ("mode",)),
+        ("index", ()),
+        ("report", ("-o", "r.html")),
+        ("export", ("-o", "e.jsonl")),
+        ("sync", ("--archive", "NEW")),
+    ],
+)
+def test_what_is_no_archive_is_said_in_one_text_with_code_2(
+    verb,
+    more,
+    there,
+    tmp_path,
+    monkeypatch,
+    answer,
+):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "nodir"
+    if there == "a folder":
+        path.mkdir()
+    if there == "a file":
+        path.write_text("{}")
+    told = answer(verb, path, *more, code=2)["error"]
+    assert told["type"] == "NoArchive"
+    assert told["message"] == (
+        f"{path} is no archive: it has no archive.json (`quipu sync` makes one)"
+    )
+
+
+def test_a_word_that_is_neither_archive_nor_port_is_told_as_neither(answer):
+    told = answer("state", "NODIR", code=2)["error"]
+    assert "NODIR is no archive" in told["message"] and "none is called so" in told["message"]
+
+
+@pytest.mark.parametrize("port", ["/dev/none", "socket://127.0.0.1:1", "id:123", "COM77"])
+def test_what_can_only_be_a_port_keeps_the_code_of_ports(port, answer):
+    assert answer("state", port, code=3)["error"]["type"] == "CannotOpen"

@@ -13,7 +13,7 @@ from quipu.archive.compare import Live, compare
 from quipu.archive.files import Archive
 from quipu.archive.origin import Archives
 from quipu.archive.verdict import GAP, Verdict, parted
-from quipu.errors import ArchiveDamage, ArchiveError, UsageError
+from quipu.errors import ArchiveDamage, NoArchive, UsageError
 from shared_kernel.errors import Mismatch
 
 
@@ -34,7 +34,7 @@ def verify(
         archive's end. jobs: processes that
     share the work (None: as many as there are cores, if the log is long enough to be worth it); the
     verdict is the same. origins: archives, among them perhaps that of the log which this one
-    continues: it is replayed too, up to where this one begins. ArchiveError if there is no archive;
+    continues: it is replayed too, up to where this one begins. NoArchive if there is none;
         every other fault of it is a verdict.
     """
     verdict = Verdict(allow_gap=allow_gap)
@@ -78,16 +78,13 @@ def many(
     """Return the verdict of each archive, in their order. Several are shared out whole, one is
     shared out in parts.
 
-    jobs: processes at once (None: as many as there are cores). ArchiveError if one of them is no
-        archive.
+    jobs: processes at once (None: as many as there are cores). NoArchive if one of them is none.
     """
     if len(archives) == 1 or jobs == 1:
         return [verify(each, allow_gap=allow_gap, jobs=jobs) for each in archives]
     for each in archives:
         if not os.path.exists(os.path.join(each, "archive.json")):
-            raise ArchiveError(
-                f"{os.fspath(each)} is no archive: it has no archive.json (`quipu sync` makes one)"
-            )
+            raise NoArchive(os.fspath(each))
     with ThreadPoolExecutor(min(len(archives), jobs or parallel.cores())) as pool:
         found = pool.map(
             parallel.child,

@@ -1,7 +1,6 @@
 """The verbs that pull a board's log and prove it: sync, verify, log."""
 
 import contextlib
-from pathlib import Path
 
 import click
 from rich.console import RenderableType
@@ -14,6 +13,7 @@ from quipu.archive.verify import many
 from quipu.cli import render
 from quipu.cli.options import ARCHIVE, ORIGIN, SOURCE, U32, Data, HexBytes, Number, Verb, option
 from quipu.cli.render import pairs, says
+from quipu.cli.source import is_archive
 from quipu.past import describe
 from quipu.text import count
 from shared_kernel import frame_names
@@ -35,7 +35,7 @@ def sync(source: str, archive: str) -> Data:
       quipu sync /dev/ttyACM0 --archive data/watch
       quipu sync data/watch --archive /media/stick/watch
     """
-    if Path(source).is_dir():
+    if is_archive(source):
         with render.progress("copying", "frames") as progress:
             copied = merge(source, archive, progress)
         return {**copied.as_dict(), "exit_code": 1 if copied.damage else 0}
