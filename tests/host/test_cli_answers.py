@@ -3,13 +3,16 @@ once, what was typed is what is stored, and no traceback reaches a person.
 
 In one process, so that a table of many commands costs little."""
 
+import io
 import json
 import random
+import struct
 
 import click
 import pytest
 from quipu.cli import main as cli
 from quipu.cli import render
+from quipu.formats import imports
 from quipu.past import describe
 
 from shared_kernel import frame_names, frames
@@ -173,3 +176,57 @@ def test_a_word_that_is_neither_archive_nor_port_is_told_as_neither(answer):
 @pytest.mark.parametrize("port", ["/dev/none", "socket://127.0.0.1:1", "id:123", "COM77"])
 def test_what_can_only_be_a_port_keeps_the_code_of_ports(port, answer):
     assert answer("state", port, code=3)["error"]["type"] == "CannotOpen"
+
+
+# -- numbers out of range --------------------------------------------------------------------------
+
+OUTSIDE = "is outside of Q16.16: expected -32768 to 32767.99998"
+
+
+@pytest.fixture
+def no_board(monkeypatch):
+    """No port is opened: what is wrong with an argument is told before."""
+    monkeypatch.setattr("quipu.connect", lambda port: pytest.fail(f"{port} was opened"))
+
+
+@pytest.mark.parametrize("value", ["32768", "-32768.1", "1e5", "-1e300"])
+def test_a_component_out_of_range_is_refused_at_every_door(
+    value,
+    no_board,
+    log,  # noqa: F811
+    tmp_path,
+    run,
+    monkeypatch,
+):
+    path = write(tmp_path / "a", log)
+    assert f"component 1: {value} {OUTSIDE}" in run("search", path, 1, value, code=1)
+    assert "record 2" not in run("search", path, 1, value, "--clamp")
+    assert f"component 0: {value} {OUTSIDE}" in run("insert", "PORT", value, 1, code=1)
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"[1, 2]\n[0, {value}]\n"))
+    text = run("insert", "PORT", "-", code=1)
+    assert "line 2 of the input: component 1: " in text and OUTSIDE in text
+    lines = tmp_path / "a.jsonl"
+    lines.write_text(f'{{"type": "insert", "vector": [0, {value}]}}\n')
+    text = run("import", "PORT", lines, code=1)
+    assert "line 1: component 1: " in text and OUTSIDE in text
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1, 2)}"
+    (tmp_path / "a.npy").write_bytes(
+        b"\x93NUMPY\1\0"
+        + struct.pack("<H", len(header))
+        + header
+        + struct.pack("<2d", 0, float(value))
+    )
+    text = run("import", "PORT", tmp_path / "a.npy", code=1)
+    assert "row 0: component 1: " in text and OUTSIDE in text
+
+
+def test_raw_integers_out_of_range_are_refused_too(no_board, run):
+    text = run("insert", "PORT", "--q16", 1 << 31, code=1)
+    assert (
+        "component 0: 2147483648 is outside of Q16.16: expected -2147483648 to 2147483647" in text
+    )
+
+
+def test_imports_clamp_on_request(tmp_path):
+    line = b'{"type": "insert", "vector": [40000, -1e300]}'
+    assert imports.lines([line], True)[0].arguments[0] == [(1 << 31) - 1, -(1 << 31)]

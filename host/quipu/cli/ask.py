@@ -10,6 +10,7 @@ from rich.text import Text
 
 from quipu.cli.options import (
     AT,
+    CLAMP,
     ID,
     KEY,
     PORT,
@@ -138,7 +139,13 @@ def edge(source: str, ident: int, at: str | None) -> Data:
 
 
 def search(
-    source: str, components: tuple[str, ...], q16: bool, k: int, tag: int | None, at: str | None
+    source: str,
+    components: tuple[str, ...],
+    q16: bool,
+    clamp: bool,
+    k: int,
+    tag: int | None,
+    at: str | None,
 ) -> Data:
     """Find the records nearest to X, nearest first.
 
@@ -150,7 +157,7 @@ def search(
       quipu search /dev/ttyACM0 1 -0.5 3.25 -k 3 --tag 2
       quipu search data/watch 1 -0.5 3.25 --at -1d
     """
-    query = components_of(components, q16)
+    query = components_of(components, q16, clamp)
     with asked(source, at) as it:
         found = it.it.search(query, k, tag, **it.at)
         return it.told(
@@ -324,6 +331,7 @@ VERBS = {
             SOURCE,
             VECTOR,
             Q16,
+            CLAMP,
             option(
                 "-k", "how many, at most 128", type=Number(1, 128), default=5, show_default=True
             ),

@@ -9,6 +9,7 @@ import quipu
 from quipu import errors
 from quipu.cli import render
 from quipu.cli.options import (
+    CLAMP,
     ID,
     KEY,
     META,
@@ -31,6 +32,7 @@ def insert(
     port: str,
     components: tuple[str, ...],
     q16: bool,
+    clamp: bool,
     tag: int | None,
     meta: str | None,
     meta_hex: bytes | None,
@@ -48,11 +50,11 @@ def insert(
     """
     given = _meta(meta, meta_hex) or b""
     if components != ("-",):
-        vector = components_of(components, q16)
+        vector = components_of(components, q16, clamp)
         with quipu.connect(port) as board:
             return {"id": board.insert(vector, tag or 0, given)}
     records = [
-        _record_of(number, line, q16, tag or 0, given)
+        _record_of(number, line, q16, clamp, tag or 0, given)
         for number, line in enumerate(sys.stdin, 1)
         if line.strip()
     ]
@@ -85,7 +87,7 @@ def _meta(text: str | None, data: bytes | None) -> bytes | None:
 
 
 def _record_of(
-    number: int, line: str, q16: bool, tag: int, meta: bytes
+    number: int, line: str, q16: bool, clamp: bool, tag: int, meta: bytes
 ) -> tuple[list[int], int, bytes]:
     """Return vector, tag and metadata of one line of JSON; tag and meta are those of a line that
     has none."""
@@ -104,7 +106,7 @@ def _record_of(
             meta = bytes.fromhex(value["meta_hex"])
         elif "meta" in value:
             meta = value["meta"].encode()
-        record = components_of(value["vector"], q16), value.get("tag", tag), meta
+        record = components_of(value["vector"], q16, clamp), value.get("tag", tag), meta
         frames.insert(*record)  # refuses what no record can be
         return record
     except (ValueError, TypeError, AttributeError, errors.Invalid) as error:
@@ -278,7 +280,7 @@ def show_snapshot(data: Data) -> str:
 
 
 VERBS = {
-    "insert": Verb(insert, show_inserted, (PORT, VECTOR, Q16, TAG, *META)),
+    "insert": Verb(insert, show_inserted, (PORT, VECTOR, Q16, CLAMP, TAG, *META)),
     "update": Verb(update, show_changed, (PORT, ID, TAG, *META)),
     "delete": Verb(delete, show_changed, (PORT, ID)),
     "create-node": Verb(

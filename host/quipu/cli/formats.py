@@ -13,7 +13,7 @@ from rich.console import RenderableType
 import quipu
 from quipu import errors
 from quipu.cli import render
-from quipu.cli.options import AT, PORT, Data, Verb, argument, option
+from quipu.cli.options import AT, CLAMP, PORT, Data, Verb, argument, option
 from quipu.cli.render import dated, pairs
 from quipu.cli.source import Source
 from quipu.formats import export as out
@@ -99,7 +99,7 @@ def export(source: str, output: str, form: str | None, state: bool, at: str | No
         return Source(memory, moment).told(data)
 
 
-def import_(port: str, file: str, form: str | None) -> Data:
+def import_(port: str, file: str, form: str | None, clamp: bool) -> Data:
     """Carry out on a board what a file says.
 
     The form follows from the file's name, as for export. The file is checked to its end first. Ids
@@ -114,7 +114,7 @@ def import_(port: str, file: str, form: str | None) -> Data:
     data: Data = {"input": file, "format": kind, "left": []}
     if kind == "jsonl":
         with path.open("rb") as text, _named(file):
-            steps = imports.lines(text)
+            steps = imports.lines(text, clamp)
     elif kind == "valori":
         with _named(file):
             snapshot = valori.Snapshot.decode(path.read_bytes())
@@ -122,7 +122,7 @@ def import_(port: str, file: str, form: str | None) -> Data:
         steps = imports.planned(plan)
         data |= {"left": plan.left, "valori_hash": snapshot.state_hash().hex()}
     else:
-        steps = imports.records(path, kind)
+        steps = imports.records(path, kind, clamp)
     with quipu.connect(port) as board:
         config = board.config
         if config is None:
@@ -289,6 +289,6 @@ VERBS = {
             AT,
         ),
     ),
-    "import": Verb(import_, show_moved, (PORT, argument("file", "FILE"), FORM)),
+    "import": Verb(import_, show_moved, (PORT, argument("file", "FILE"), FORM, CLAMP)),
     "valori": Verb(valori_, show_valori, (argument("file", "FILE"),)),
 }

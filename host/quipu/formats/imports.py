@@ -39,8 +39,8 @@ class Step(NamedTuple):
 # -- reading ---------------------------------------------------------------------------------------
 
 
-def lines(text: Iterable[str | bytes]) -> list[Step]:
-    """Return the commands of JSON lines (bytes: UTF-8). Invalid names the first line that is none,
+def lines(text: Iterable[str | bytes], clamp: bool = False) -> list[Step]:
+    """Return the commands of JSON lines (bytes: UTF-8). clamp: as of values.q16. Invalid names the first line that is none,
     or that names what no line before it made."""
     out: list[Step] = []
     made: set[tuple[str, int]] = set()
@@ -51,7 +51,7 @@ def lines(text: Iterable[str | bytes]) -> list[Step]:
             value = json.loads(line, parse_float=Decimal, parse_constant=Decimal)
             if not isinstance(value, dict) or value.get("type") not in _READ:
                 raise Invalid(f'expected {{"type": ...}} with one of the types {", ".join(_READ)}')
-            step = _step(f"line {number}", value)
+            step = _step(f"line {number}", value, clamp)
             for pool, ident in step.ids:
                 if (pool, ident) not in made:
                     raise Invalid(f"{pool[:-1]} {ident} is made by no line before this one")
@@ -65,7 +65,7 @@ def lines(text: Iterable[str | bytes]) -> list[Step]:
     return out
 
 
-def _step(where: str, value: Data) -> Step:
+def _step(where: str, value: Data, clamp: bool) -> Step:
     kind = value["type"]
     fields, read = _READ[kind]
     unknown = set(value) - {"seq", "type", *fields}
@@ -74,7 +74,7 @@ def _step(where: str, value: Data) -> Step:
     seq = value.get("seq")
     if seq is not None and type(seq) is not int:
         raise Invalid(f"seq is an integer, not {seq!r}")
-    return read(where, value, seq)
+    return _insert(where, value, seq, clamp) if kind == "insert" else read(where, value, seq)
 
 
 def _octets(value: Data, name: str, otherwise: bytes | None = None) -> bytes:
@@ -92,10 +92,10 @@ def _octets(value: Data, name: str, otherwise: bytes | None = None) -> bytes:
     return otherwise
 
 
-def _insert(where: str, value: Data, seq: int | None) -> Step:
+def _insert(where: str, value: Data, seq: int | None, clamp: bool = False) -> Step:
     if not isinstance(value["vector"], list):
         raise Invalid("vector is a list of numbers")
-    found = vector(value["vector"]), value.get("tag", 0), _octets(value, "meta", b"")
+    found = vector(value["vector"], clamp), value.get("tag", 0), _octets(value, "meta", b"")
     frames.insert(*found)  # refuses what no record can be
     return Step(where, "insert", RECORDS, seq, (), found)
 
@@ -161,8 +161,8 @@ _READ: dict[str, tuple[tuple[str, ...], Callable[[str, Data, int | None], Step]]
 }
 
 
-def records(path: Path, form: str) -> list[Step]:
-    """Return an insert for each record of a file of the form "npy" or "parquet". Invalid names the
+def records(path: Path, form: str, clamp: bool = False) -> list[Step]:
+    """Return an insert for each record of a file of the form "npy" or "parquet". clamp: as of values.q16. Invalid names the
     row that is none."""
     rows: Iterable[Data] = npy.read(path) if form == "npy" else _parquet(path)
     out = []
@@ -170,7 +170,7 @@ def records(path: Path, form: str) -> list[Step]:
         try:
             meta = row.get("meta") or b""
             found = (
-                vector(row["vector"]),
+                vector(row["vector"], clamp),
                 row.get("tag", 0),
                 meta.encode() if isinstance(meta, str) else bytes(meta),
             )
