@@ -230,3 +230,15 @@ def test_raw_integers_out_of_range_are_refused_too(no_board, run):
 def test_imports_clamp_on_request(tmp_path):
     line = b'{"type": "insert", "vector": [40000, -1e300]}'
     assert imports.lines([line], True)[0].arguments[0] == [(1 << 31) - 1, -(1 << 31)]
+
+
+# -- two verbs, one answer -------------------------------------------------------------------------
+
+
+def test_report_and_verify_count_the_same_boots(log, tmp_path, run, answer):  # noqa: F811
+    path, page = write(tmp_path / "a", log), tmp_path / "r.html"
+    run("report", path, "-o", page)
+    text = page.read_text(encoding="utf-8")
+    assert f"<dt>boots</dt><dd>{answer('verify', path)['boots']}</dd>" in text
+    starts = text[text.index("Start-ups") : text.index("What the state held")]
+    assert starts.count("<tr>") - 1 == answer("verify", path)["boots"] == 3
