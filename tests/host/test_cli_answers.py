@@ -242,3 +242,14 @@ def test_report_and_verify_count_the_same_boots(log, tmp_path, run, answer):  # 
     assert f"<dt>boots</dt><dd>{answer('verify', path)['boots']}</dd>" in text
     starts = text[text.index("Start-ups") : text.index("What the state held")]
     assert starts.count("<tr>") - 1 == answer("verify", path)["boots"] == 3
+
+
+def test_verify_says_when_the_last_sync_was(log, tmp_path, monkeypatch, answer):  # noqa: F811
+    path, synced = write(tmp_path / "a", log), 1790000000000
+    for later, age in ((5000, 5000), (0, 0), (-5000, None)):
+        monkeypatch.setattr("time.time_ns", lambda later=later: (synced + later) * 1_000_000)
+        told = answer("verify", path)
+        assert told["last_sync"] == {"seq": 23, "unix_ms": synced, "age_ms": age}
+        assert told["behind"] is None
+    (path / "note.json").unlink()
+    assert answer("verify", path)["last_sync"] is None

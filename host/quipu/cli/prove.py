@@ -1,6 +1,7 @@
 """The verbs that pull a board's log and prove it: sync, verify, log."""
 
 import contextlib
+import time
 
 import click
 from rich.console import RenderableType
@@ -79,14 +80,14 @@ def verify(
             found = quipu.verify(
                 paths[0], board, expect_root, expect_head, allow_gap, jobs, origins
             ).as_dict()
-        return {**found, "kernel": quipu.kernels.kind}
+        return {**_aged(found), "kernel": quipu.kernels.kind}
     if port or expect_root or expect_head or origins:
         raise errors.UsageError(
             f"--port, --origin, --expect-root and --expect-head speak of one archive, not of "
             f"{len(paths)}"
         )
     each = [
-        {"archive": path, **found.as_dict()}
+        {"archive": path, **_aged(found.as_dict())}
         for path, found in zip(paths, many(paths, allow_gap, jobs))
     ]
     return {
@@ -94,6 +95,16 @@ def verify(
         "kernel": quipu.kernels.kind,
         "exit_code": max(one["exit_code"] for one in each),
     }
+
+
+def _aged(found: Data) -> Data:
+    """Return a verdict with how long ago the last sync was, None where this laptop's clock is
+    before it, and how many frames the live board is ahead, None where none was asked."""
+    synced, live = found["last_sync"], found["live"]
+    if synced:
+        age = time.time_ns() // 1_000_000 - synced["unix_ms"]
+        synced = {**synced, "age_ms": age if age >= 0 else None}
+    return {**found, "last_sync": synced, "behind": live["ahead"] if live else None}
 
 
 def log(
