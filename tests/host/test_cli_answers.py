@@ -253,3 +253,30 @@ def test_verify_says_when_the_last_sync_was(log, tmp_path, monkeypatch, answer):
         assert told["behind"] is None
     (path / "note.json").unlink()
     assert answer("verify", path)["last_sync"] is None
+
+
+def test_the_log_takes_its_archive_as_other_verbs_do(log, tmp_path, run):  # noqa: F811
+    path = write(tmp_path / "a", log)
+    assert run("log", path) == run("log", "--archive", path)
+    for twice in ((), (path, "--archive", path)):
+        assert "name the archive, once: quipu log DIR" in run("log", *twice, code=2)
+
+
+def test_verify_looks_inside_of_folders(log, tmp_path, answer):  # noqa: F811
+    fleet = tmp_path / "fleet"
+    paths = [fleet / "a", fleet / "room" / "b", fleet / "room" / "c"]
+    for each in paths:
+        write(each, log)
+    (fleet / "stray").write_text("")
+    (fleet / "a" / "archive-in-it").symlink_to(fleet / "room")
+    (fleet / "again").symlink_to(fleet / "a")
+    (paths[2] / "frames" / "0000000000.log").write_bytes(b"altered")
+    told = answer("verify", "--recursive", fleet, code=1)["archives"]
+    assert [(each["archive"], each["verdict"]) for each in told] == list(
+        zip(map(str, paths), ("match", "match", "mismatch"), strict=True)
+    )
+    assert answer("verify", "--recursive", paths[0])["verdict"] == "match"
+    (tmp_path / "empty").mkdir()
+    for none in (tmp_path / "empty", fleet / "stray", tmp_path / "missing"):
+        told = answer("verify", "--recursive", none, code=2)["error"]
+        assert told["type"] == "NoArchive" and f"{none} is no archive" in told["message"]

@@ -72,6 +72,25 @@ def _is_unbegun(archive: Archive) -> bool:
     )
 
 
+def inside(folder: str | os.PathLike[str]) -> list[str]:
+    """Return the archives in a folder and in its folders, by name; the folder itself if it is one.
+
+    An archive is not searched further, and no link to a folder is followed. NoArchive if there is
+    none.
+    """
+    if not os.path.isdir(folder):
+        raise NoArchive(os.fspath(folder))
+    found = []
+    for path, folders, files in os.walk(folder):
+        if "archive.json" in files:
+            found.append(path)
+            folders.clear()
+        folders.sort()
+    if not found:
+        raise NoArchive(os.fspath(folder), ", and none is inside of it")
+    return found
+
+
 def many(
     archives: Sequence[str | os.PathLike[str]], allow_gap: bool = False, jobs: int | None = None
 ) -> list[Verdict]:

@@ -10,7 +10,7 @@ import quipu
 from quipu import errors
 from quipu.archive.chain import Chain
 from quipu.archive.join import merge
-from quipu.archive.verify import many
+from quipu.archive.verify import inside, many
 from quipu.cli import render
 from quipu.cli.options import ARCHIVE, ORIGIN, SOURCE, U32, Data, HexBytes, Number, Verb, option
 from quipu.cli.render import pairs, says
@@ -52,6 +52,7 @@ def verify(
     expect_root: bytes | None,
     expect_head: bytes | None,
     allow_gap: bool,
+    recursive: bool,
     jobs: int | None,
     origins: tuple[str, ...],
 ) -> Data:
@@ -69,8 +70,11 @@ def verify(
     Example:
       quipu verify --archive data/watch --port /dev/ttyACM0
       quipu verify data/*
+      quipu verify --recursive /srv/fleet
     """
     paths = [*archives, *named]
+    if recursive:
+        paths = [found for path in paths for found in inside(path)]
     if not paths:
         raise errors.UsageError(
             "which archive? Give its directory, or several: quipu verify DIR..."
@@ -108,7 +112,12 @@ def _aged(found: Data) -> Data:
 
 
 def log(
-    archive: str, types: tuple[str, ...], first: int, until: int | None, last: int | None
+    source: str | None,
+    archive: str | None,
+    types: tuple[str, ...],
+    first: int,
+    until: int | None,
+    last: int | None,
 ) -> Data:
     """Print the frames of an archive, newest last.
 
@@ -116,10 +125,12 @@ def log(
 
     \b
     Example:
-      quipu log --archive data/watch --last 10
-      quipu log --archive data/watch --type put --type delete-key --from 100
+      quipu log data/watch --last 10
+      quipu log data/watch --type put --type delete-key --from 100
     """
-    opened = quipu.open_archive(archive)
+    if (source is None) == (archive is None):
+        raise errors.UsageError("name the archive, once: quipu log DIR")
+    opened = quipu.open_archive(source or archive or "")
     out: list[Data] = []
     for segment in opened.segments:
         chain = Chain(
@@ -254,13 +265,15 @@ VERBS = {
                 "--expect-head", "chain head known from elsewhere", metavar="HEX", type=HexBytes(32)
             ),
             option("--allow-gap", "exit code 0 for a gap as well", is_flag=True),
+            option("--recursive", "look inside of each DIR for archives", is_flag=True),
         ),
     ),
     "log": Verb(
         log,
         show_log,
         (
-            ARCHIVE,
+            click.Argument(["source"], metavar="[DIR]", required=False),
+            option("--archive", "the same, as an option", metavar="DIR"),
             option(
                 "--type types",
                 "only frames of this type; may be given again: " + ", ".join(TYPES),
