@@ -106,8 +106,8 @@ def test_put_stores_what_was_typed(value):
 
 @pytest.mark.parametrize("key", ["-5h", "-1"])
 def test_a_key_that_begins_with_a_minus_and_a_digit_can_be_named(key):
-    assert parsed("get", "DIR", key)["key"] == key
-    assert parsed("put", "PORT", key, "v")["key"] == key
+    assert parsed("get", "DIR", key)["key"] == key.encode()
+    assert parsed("put", "PORT", key, "v")["key"] == key.encode()
 
 
 def test_numbers_below_0_and_options_stand_together():

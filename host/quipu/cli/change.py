@@ -24,7 +24,7 @@ from quipu.cli.options import (
     components_of,
     option,
 )
-from quipu.text import count, moment
+from quipu.text import count, moment, typed
 from shared_kernel import frames
 
 
@@ -83,7 +83,7 @@ def _meta(text: str | None, data: bytes | None) -> bytes | None:
         raise errors.UsageError(
             "--meta and --meta-hex are two ways to write one thing: give one of them"
         )
-    return data if text is None else text.encode()
+    return data if text is None else typed(text)
 
 
 def _record_of(
@@ -182,10 +182,10 @@ def delete_edge(port: str, ident: int) -> Data:
         return {"seq": board.delete_edge(ident)}
 
 
-def put(port: str, key: str, value: str, as_hex: bool) -> Data:
+def put(port: str, key: bytes, value: str, as_hex: bool) -> Data:
     """Set a key to a value.
 
-    KEY has 1 to 24 bytes; VALUE is text, or bytes with --hex.
+    KEY has 1 to 24 bytes, as text or in hex after 0x; VALUE is text, or bytes with --hex.
 
     \b
     Example:
@@ -193,14 +193,14 @@ def put(port: str, key: str, value: str, as_hex: bool) -> Data:
       quipu put /dev/ttyACM0 offset --hex 00ff7a
     """
     try:
-        data = bytes.fromhex(value) if as_hex else value.encode()
+        data = bytes.fromhex(value) if as_hex else typed(value)
     except ValueError:
         raise errors.UsageError(f"{value!r} is not bytes in hex, such as 00ff7a") from None
     with quipu.connect(port) as board:
         return {"seq": board.put(key, data)}
 
 
-def delete_key(port: str, key: str) -> Data:
+def delete_key(port: str, key: bytes) -> Data:
     """Delete a key.
 
     \b

@@ -194,7 +194,8 @@ def report(source: str | None, archive: str | None, output: str, wear: str | Non
     if (source is None) == (archive is None):
         raise errors.UsageError("name the archive, once: quipu report DIR -o report.html")
     data = reports.collect(source or archive or "", _map(Path(wear)) if wear else None)
-    Path(output).write_text(page.page(data), encoding="utf-8")
+    # a folder's name may have bytes that are no UTF-8
+    Path(output).write_text(page.page(data), encoding="utf-8", errors="backslashreplace")
     return {
         "output": output,
         "bytes": Path(output).stat().st_size,

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from quipu import errors, values
+from quipu import errors, text, values
 from shared_kernel import fixed
 
 Data = dict[str, Any]
@@ -30,6 +30,17 @@ class HexBytes(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # clic
         if self.size is not None and len(data) != self.size:
             self.fail(f"it has {2 * self.size} hex digits, not {2 * len(data)}: {value!r}")
         return data
+
+
+class Name(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # click's newer versions alone make it generic
+    """The name of a key, as text or in hex after 0x, as it is shown."""
+
+    name = "key"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> bytes:
+        return value if isinstance(value, bytes) else text.named(value)
 
 
 class Number(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # click's newer versions alone make it generic
@@ -85,7 +96,7 @@ CLAMP = option(
     "--clamp", "take -32768 or 32767.99998 for what is beyond, instead of an error", is_flag=True
 )
 ID = argument("ident", "ID", U32)
-KEY = argument("key", "KEY")
+KEY = argument("key", "KEY", Name())
 META = (
     option("--meta", "metadata: text", metavar="TEXT"),
     option("--meta-hex", "metadata: bytes in hex", metavar="HEX", type=HexBytes()),

@@ -39,6 +39,8 @@ def show(what: RenderableType) -> None:
     console = Console(highlight=False, markup=False)
     if console.is_terminal:
         lines = isinstance(what, str)
+        if isinstance(what, str):
+            what = "\n".join(map(plain, what.split("\n")))
         console.print(what, overflow="ellipsis" if lines else None, no_wrap=lines)
     elif isinstance(what, str):
         print(what, flush=True)

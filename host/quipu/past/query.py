@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from quipu.errors import UsageError
 from quipu.past.describe import POOLS, octets
+from quipu.text import typed
 
 Data = dict[str, Any]
 Test = Callable[[Data], bool]
@@ -369,7 +370,7 @@ class _Parser:
         if kind == "number" and not text:
             value = Fraction(token)
         elif kind == "text" and self.bytes:
-            value = re.sub(r"\\(.)", r"\1", token[1:-1]).encode()
+            value = typed(re.sub(r"\\(.)", r"\1", token[1:-1]))
         elif kind == "hex" and self.bytes and len(token) % 2 == 0:
             value = bytes.fromhex(token[2:])
         else:
