@@ -2,6 +2,7 @@
 page for a browser."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,8 @@ _SUFFIXES = {
     ".valori": "valori",
 }
 FORM = option("--format form", "if the file's name does not say it", type=click.Choice(FORMS))
+
+AGAIN = option("--again", "once more, although an earlier run carried it out", is_flag=True)
 
 
 def _form(form: str | None, path: str) -> str:
@@ -99,11 +102,15 @@ def export(source: str, output: str, form: str | None, state: bool, at: str | No
         return Source(memory, moment).told(data)
 
 
-def import_(port: str, file: str, form: str | None, clamp: bool) -> Data:
+def import_(port: str, file: str, form: str | None, clamp: bool, again: bool) -> Data:
     """Carry out on a board what a file says.
 
     The form follows from the file's name, as for export. The file is checked to its end first. Ids
     in it are its own: the board gives new ones. It adds to what the board holds.
+
+    An import that was interrupted is run again: it goes on after the commands whose frames are on
+    the board's flash, and one that was complete changes nothing. --again carries all of it out once
+    more.
 
     \b
     Example:
@@ -128,12 +135,16 @@ def import_(port: str, file: str, form: str | None, clamp: bool) -> Data:
         if config is None:
             raise errors.NotFound("the board has no log yet: configure it first")
         imports.check(steps, describe.config(config))
+        salt = os.urandom(16) if again else b""
+        marks = imports.tokens(steps, path.read_bytes() + f"{kind} {clamp}".encode() + salt)
+        before = [] if again else imports.done(board, marks)
         with render.progress("importing", "commands") as progress:
-            ids = imports.carry_out(board, steps, progress)
+            ids = imports.carry_out(board, steps, progress, marks, before)
         info = board.info()
     return {
         **data,
         "count": len(steps),
+        "before": len(before),
         "what": "command",
         "ids": ids,
         "root": info["root"],
@@ -231,6 +242,7 @@ def show_moved(data: Data) -> RenderableType:
             data["format"],
             f"{count(data['count'], data['what'])} {'to' if 'output' in data else 'from'} {where}",
         ),
+        ("of them", f"{data['before']} by an earlier run" if data.get("before") else None),
         ("Quipu root", data["root"]),
         ("Valori hash", data.get("valori_hash")),
     ]
@@ -290,6 +302,6 @@ VERBS = {
             AT,
         ),
     ),
-    "import": Verb(import_, show_moved, (PORT, argument("file", "FILE"), FORM, CLAMP)),
+    "import": Verb(import_, show_moved, (PORT, argument("file", "FILE"), FORM, CLAMP, AGAIN)),
     "valori": Verb(valori_, show_valori, (argument("file", "FILE"),)),
 }
