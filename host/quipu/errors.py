@@ -41,6 +41,7 @@ __all__ = [
     "LogFull",
     "LostAnswer",
     "Mismatch",
+    "NoArchive",
     "NotFound",
     "OtherLog",
     "PortError",
@@ -86,6 +87,17 @@ class LostAnswer(PortError):
 
 class ArchiveError(HostError):
     """A folder that is no archive, or one that cannot take what is to be written to it."""
+
+
+class NoArchive(ArchiveError):
+    """A path where no archive is, so that nothing can be said of one: no sign of tampering."""
+
+    exit_code = USAGE
+
+    def __init__(self, path: object, more: str = ""):
+        super().__init__(
+            f"{path} is no archive: it has no archive.json (`quipu sync` makes one){more}"
+        )
 
 
 class ArchiveDamage(ArchiveError):

@@ -3,19 +3,38 @@ no page."""
 
 import datetime
 import json
+import re
 from typing import Any
 
 Data = dict[str, Any]
 
+_HEX = re.compile(r"0x(?:[0-9a-fA-F]{2})+")
 SHOWN_COMPONENTS = 3  # of a vector, in one line
+
+
+def typed(text: str) -> bytes:
+    """Return what a person typed as bytes: UTF-8, and bytes that are none as they came."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def named(text: str) -> bytes:
+    """Return the bytes of a name as it is shown: 0xf09f98 is three bytes, anything else is text.
+    The text 0xf0 itself is named by its own bytes, 0x30786630."""
+    if _HEX.fullmatch(text):
+        return bytes.fromhex(text[2:])
+    return typed(text)
 
 
 def plain(text: str) -> str:
     """Return text with everything that is not printable escaped."""
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode()
-        for c in text
-    )
+    return "".join(c if c.isprintable() else escaped(c) for c in text)
+
+
+def escaped(c: str) -> str:
+    """Return a character as an escape in ASCII, such as \\x1b."""
+    if "\udc80" <= c <= "\udcff":  # a byte that is no UTF-8, as Python has it from a command line
+        return f"\\x{ord(c) - 0xDC00:02x}"
+    return c.encode("unicode_escape", "backslashreplace").decode()
 
 
 def octets(data: Data, name: str) -> str:

@@ -185,8 +185,8 @@ def test_what_cannot_be_asked_is_refused(memory, query, says):
 
 def test_rows_as_json_lines_and_csv(memory):
     rows = memory.query(Query("records", "id <= 4", select=("id", "meta", "vector")))
-    assert [json.loads(line) for line in past.text(rows, "jsonl").splitlines()] == rows
+    assert [json.loads(line) for line in past.text(rows, ["id"], "jsonl").splitlines()] == rows
     x = [json.dumps(row["vector"]) for row in rows]
-    assert past.text(rows, "csv") == "id,meta,vector\n" + "".join(
+    assert past.text(rows, ["id", "meta", "vector"], "csv") == "id,meta,vector\n" + "".join(
         f'{i + 1},{meta},"{x[i]}"\n' for i, meta in enumerate(("walk", "run", "walking", "0xff00"))
     )

@@ -7,7 +7,8 @@ import pytest
 import quipu
 from quipu.past.query import Query
 
-from tests.host.sample import sample
+from shared_kernel import frames, kernel
+from tests.host.sample import RamFlash, begin, give, pulled, sample
 from tests.host.test_cli import error
 from tests.host.test_move import peers, run  # noqa: F401  (a fixture)
 
@@ -83,3 +84,50 @@ def test_without_pyarrow_it_says_what_to_install(folder, tmp_path):
         )
         assert kind == "UsageError" and "pip install pyarrow" in message
         assert not (tmp_path / "x").exists()
+
+
+TYPES = (
+    "import json, sys, pyarrow.parquet\n"
+    "print(json.dumps([[(f.name, str(f.type)) for f in pyarrow.parquet.read_schema(path)]\n"
+    "                  for path in sys.argv[1:]]))\n"
+)
+
+
+def test_case_17_types_are_the_same_without_a_row(folder, tmp_path, peers):  # noqa: F811
+    files, commands = [], []
+    asked = (
+        ("records", "id"),
+        ("nodes", "id"),
+        ("edges", "id"),
+        ("keys", "seq"),
+    )
+    for what, number in asked:
+        for where in (f"{number} >= 0", f"{number} < 0"):
+            files.append(tmp_path / f"{len(files)}.parquet")
+            commands.append(
+                ["query", str(folder), what, "--at", "8", "--where", where]
+                + ["--format", "parquet", "-o", str(files[-1])]
+            )
+    run(peers, WRITE, json.dumps(commands))
+    types = json.loads(run(peers, TYPES, *files))
+    assert types[::2] == types[1::2]
+    assert types[0] == [
+        ["id", "int64"],
+        ["tag", "int64"],
+        ["vector", "list<element: double>"],
+        ["meta", "binary"],
+    ]
+
+
+def test_case_17_a_number_beyond_64_bits_is_text_and_said_to_be(tmp_path, peers):  # noqa: F811
+    store = begin(RamFlash())
+    give(store, kernel.PUT, frames.put("big", b"1e30"))
+    give(store, kernel.PUT, frames.put("small", b"2"))
+    archive = pulled(store, tmp_path / "a").path
+    out = tmp_path / "m.parquet"
+    asked = ["query", str(archive), "keys", "--aggregate", "max(value),min(value)"]
+    told = run(peers, WRITE, json.dumps([[*asked, "--format", "parquet", "-o", str(out)]]))
+    assert "; max(value) as text, for a number in it has no place in 64 bits" in told
+    assert json.loads(run(peers, READ, out)) == [
+        [["max(value)", "min(value)"], [{"max(value)": str(10**30), "min(value)": 2}]]
+    ]

@@ -119,7 +119,7 @@ def test_the_page_says_what_the_frames_say(opened, log):
     )
     assert facts["chain head"] == log.head.hex() and facts["state root"] == log.kernel.root().hex()
     assert (
-        facts["boots"] == "3"
+        facts["boots"] == "4"
         and facts["missing"] == "nothing"
         and facts["frames"].startswith("%d, " % len(log.frames))
     )

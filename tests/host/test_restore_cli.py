@@ -38,7 +38,7 @@ def test_the_fleet_story_by_command_line(recorded, tmp_path, run):  # noqa: F811
         both, code = run("verify", tmp_path / "b", "--port", b.port, "--origin", archive)
         assert code == 0 and "MATCH" in both and "replayed too" in both
         other, code = run("verify", tmp_path / "b", "--origin", tmp_path / "nowhere")
-        assert code == 1 and "is no archive" in other
+        assert code == 2 and "is no archive" in other
         said, code = run("restore", tmp_path / "b", b.port, "--at", 5)
         assert code == 2 and "holds no state for seq 5" in said
         said, code = run("restore", archive, b.port, "--at", 5)

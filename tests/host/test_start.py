@@ -75,6 +75,7 @@ def test_a_start_that_only_prints_loads_no_room(argument):
         "quipu",
         "quipu.cli",
         "quipu.cli.main",
+        "quipu.cli.streams",
         "quipu.errors",
         "quipu.kernels",
         "quipu.moved",

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import pytest
 import quipu
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from quipu.errors import Invalid
 from quipu.providers import Fast
@@ -32,13 +32,43 @@ def rounded(x):
     | st.integers(-(2**33), 2**33).map(lambda n: Fraction(n, 2**17))
 )
 def test_every_kind_of_number_is_rounded_once(x):
-    assert quipu.q16(x) == rounded(x)
-    assert fixed.MIN <= quipu.q16(x) <= fixed.MAX
+    assert quipu.q16(x, clamp=True) == rounded(x)
+    assert fixed.MIN <= quipu.q16(x, clamp=True) <= fixed.MAX
 
 
 @given(st.decimals(-40000, 40000, places=7))
 def test_decimals_and_text_agree(x):
-    assert quipu.q16(x) == quipu.q16(str(x)) == rounded(x)
+    assert quipu.q16(x, clamp=True) == quipu.q16(str(x), clamp=True) == rounded(x)
+
+
+@given(st.integers(-(2**34), 2**34).map(lambda n: Fraction(n, 2**18)))
+@example(Fraction(2**32 - 1, 2**17))  # half a unit above the greatest: rounds away, and out
+@example(Fraction(2**33 - 3, 2**18))
+@example(Fraction(-(2**32) - 1, 2**17))
+@example(Fraction(-(2**33) - 1, 2**18))
+def test_what_is_outside_is_refused_with_the_range_and_nothing_else_is(x):
+    inside = abs(x) * 65536 + Fraction(1, 2)
+    fits = inside.__floor__() <= (fixed.MAX if x > 0 else -fixed.MIN)
+    text = str(Decimal(x.numerator) / x.denominator)
+    for form in (x, text, Decimal(text), float(x)):
+        if fits:
+            assert quipu.q16(form) == rounded(x), form
+        else:
+            with pytest.raises(Invalid, match="outside of Q16.16: expected -32768 to 32767.99998"):
+                quipu.q16(form)
+
+
+@pytest.mark.parametrize("text", ("1e999999999", "-1e999999999", "1e-999999999", "0e999999999"))
+def test_an_exponent_is_not_expanded(text):
+    sign = -1 if text[0] == "-" else 1
+    zero = "e-" in text or text[0] == "0"
+    wanted = 0 if zero else fixed.MAX if sign > 0 else fixed.MIN
+    assert quipu.q16(Decimal(text), clamp=True) == wanted
+    if zero:
+        assert quipu.q16(Decimal(text)) == 0
+    else:
+        with pytest.raises(Invalid, match="component 0: .*outside of Q16.16"):
+            quipu.vector([Decimal(text)])
 
 
 def test_numbers_people_write():

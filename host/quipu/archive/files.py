@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from quipu import locks
 from quipu.archive.chain import Chain, split
-from quipu.errors import ArchiveDamage, ArchiveError
+from quipu.errors import ArchiveDamage, ArchiveError, NoArchive
 from shared_kernel.errors import Mismatch
 from shared_kernel.frames import NO_HEAD
 
@@ -84,7 +84,7 @@ class Scan(NamedTuple):
 
 
 class Archive:
-    """An archive that exists. ArchiveError if there is none at `path`; ArchiveDamage if its
+    """An archive that exists. NoArchive if there is none at `path`; ArchiveDamage if its
     archive.json is not what it should be. log: the log's name; identity: the board as text;
     segments: oldest first."""
 
@@ -94,9 +94,7 @@ class Archive:
         try:
             text = (self.path / "archive.json").read_bytes()
         except (FileNotFoundError, NotADirectoryError):
-            raise ArchiveError(
-                f"{self.path} is no archive: it has no archive.json (`quipu sync` makes one)"
-            ) from None
+            raise NoArchive(self.path) from None
         self.log, self.identity, self.segments = self._facts(text)
 
     @classmethod

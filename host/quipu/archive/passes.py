@@ -114,7 +114,9 @@ class Pass:
         self.snapshots = archive.snapshots()
         self.first = 0  # the segment to begin with,
         self.offset = 0  # and where in its file
-        verdict.note = self.note.seq if self.note else None
+        if self.note:
+            verdict.note = self.note.seq
+            verdict.last_sync = {"seq": self.note.seq, "unix_ms": self.note.time}
 
     def start_from(self, seq: int, segment: int, offset: int) -> None:
         """Begin after the snapshot of seq, at `offset` in the file of segment number `segment`,

@@ -19,7 +19,7 @@ class Verdict:
     None, or {seq, what, expected, found}; frames, log_bytes: replayed; checkpoints, snapshots:
     compared; boots: of the board;
     seq, chain_head, state_root: at the archive's end; note: seq of the last complete sync, None if
-        there was none; gaps:
+        there was none; last_sync: its {seq, unix_ms} by the laptop's clock, or None; gaps:
     [first, last] seq missing; cuts: {seq, bytes} that power cuts left on the flash; torn: bytes of
     an unfinished frame at the end; live: None, or the board's {seq, head, root, damage} and how
     many frames it is `ahead` of the archive; origin: None, or of a log that continues another one
@@ -39,6 +39,7 @@ class Verdict:
     snapshots: int = 0
     boots: int = 0
     note: int | None = None
+    last_sync: dict[str, Any] | None = None
     gaps: list[list[int]] = field(default_factory=list)
     cuts: list[dict[str, int]] = field(default_factory=list)
     torn: int = 0

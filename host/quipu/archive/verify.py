@@ -13,7 +13,7 @@ from quipu.archive.compare import Live, compare
 from quipu.archive.files import Archive
 from quipu.archive.origin import Archives
 from quipu.archive.verdict import GAP, Verdict, parted
-from quipu.errors import ArchiveDamage, ArchiveError, UsageError
+from quipu.errors import ArchiveDamage, NoArchive, UsageError
 from shared_kernel.errors import Mismatch
 
 
@@ -34,7 +34,7 @@ def verify(
         archive's end. jobs: processes that
     share the work (None: as many as there are cores, if the log is long enough to be worth it); the
     verdict is the same. origins: archives, among them perhaps that of the log which this one
-    continues: it is replayed too, up to where this one begins. ArchiveError if there is no archive;
+    continues: it is replayed too, up to where this one begins. NoArchive if there is none;
         every other fault of it is a verdict.
     """
     verdict = Verdict(allow_gap=allow_gap)
@@ -72,22 +72,38 @@ def _is_unbegun(archive: Archive) -> bool:
     )
 
 
+def inside(folder: str | os.PathLike[str]) -> list[str]:
+    """Return the archives in a folder and in its folders, by name; the folder itself if it is one.
+
+    An archive is not searched further, and no link to a folder is followed. NoArchive if there is
+    none.
+    """
+    if not os.path.isdir(folder):
+        raise NoArchive(os.fspath(folder))
+    found = []
+    for path, folders, files in os.walk(folder):
+        if "archive.json" in files:
+            found.append(path)
+            folders.clear()
+        folders.sort()
+    if not found:
+        raise NoArchive(os.fspath(folder), ", and none is inside of it")
+    return found
+
+
 def many(
     archives: Sequence[str | os.PathLike[str]], allow_gap: bool = False, jobs: int | None = None
 ) -> list[Verdict]:
     """Return the verdict of each archive, in their order. Several are shared out whole, one is
     shared out in parts.
 
-    jobs: processes at once (None: as many as there are cores). ArchiveError if one of them is no
-        archive.
+    jobs: processes at once (None: as many as there are cores). NoArchive if one of them is none.
     """
     if len(archives) == 1 or jobs == 1:
         return [verify(each, allow_gap=allow_gap, jobs=jobs) for each in archives]
     for each in archives:
         if not os.path.exists(os.path.join(each, "archive.json")):
-            raise ArchiveError(
-                f"{os.fspath(each)} is no archive: it has no archive.json (`quipu sync` makes one)"
-            )
+            raise NoArchive(os.fspath(each))
     with ThreadPoolExecutor(min(len(archives), jobs or parallel.cores())) as pool:
         found = pool.map(
             parallel.child,

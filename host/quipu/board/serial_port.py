@@ -52,6 +52,17 @@ def ports() -> list[Port]:
     )
 
 
+def is_device(port: str) -> bool:
+    """Return whether a PORT can be nothing but one, whether it is there or not: an address, a
+    device, id:SERIAL, or "-"."""
+    return (
+        port in (DEFAULT, "")
+        or "://" in port
+        or port.startswith((_SERIAL, "/dev/", "\\\\.\\"))
+        or bool(_DEVICE.fullmatch(port))
+    )
+
+
 def resolve(port: str) -> str:
     """Return what pyserial opens for a PORT: a device or an address as it stands; for "-" the PORT
     in QUIPU_PORT; for id:SERIAL or a part of a description the one port that fits. CannotOpen if

@@ -93,6 +93,9 @@ class Verbs:
     then), LinkError, PortError, and LostAnswer, where a board fell silent and it cannot be known
     whether a change was made."""
 
+    # Of the next command, so that a later run can find it in the log; None: a random one.
+    next_token: bytes | None = None
+
     def __init__(self, link: Link):
         self.link = link
         self._learn(json.loads(link.greeting))
@@ -184,7 +187,7 @@ class Verbs:
         return self._command(kernel.DELETE_KEY, frames.delete_key(name))
 
     def _command(self, kind: int, payload: bytes) -> int:
-        token = os.urandom(TOKEN_BYTES)
+        token, self.next_token = self.next_token or os.urandom(TOKEN_BYTES), None
         return self._change(
             kind, token + payload, lambda frame: (frame.kind, frame.token) == (kind, token)
         )
@@ -222,6 +225,18 @@ class Verbs:
             if ours(frame):
                 found = frame.seq
         return found
+
+    def carried_out(self, tokens: Iterable[bytes]) -> dict[bytes, int]:
+        """Return the seqs of the commands on the board's flash that bear one of these tokens."""
+        wanted = frozenset(tokens)
+        info = self.info()
+        chain = Chain(
+            bytes.fromhex(info["log"]) if info["first_seq"] else None,
+            info["first_seq"] - 1,
+            bytes.fromhex(info["first_head"]),
+        )
+        found = map(taken_apart, self._since(chain))
+        return {frame.token: frame.seq for frame in found if frame.token in wanted}
 
     def _since(self, chain: Chain) -> Iterable[memoryview]:
         """Yield the frames after a place in the log, up to its end, and move the place on."""

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from quipu.cli.options import (
     AT,
+    CLAMP,
     ID,
     KEY,
     PORT,
@@ -27,16 +28,16 @@ from quipu.cli.options import (
 from quipu.cli.render import dated, grid, pairs, says
 from quipu.cli.source import asked
 from quipu.past import describe, query
-from quipu.text import moment, number, octets, plain
+from quipu.text import moment, named, number, octets, plain
 from shared_kernel import graph
 
 DIRECTIONS = {"out": graph.OUT, "in": graph.IN, "both": graph.BOTH}
 
 
-def get(source: str, key: str, at: str | None) -> Data:
+def get(source: str, key: bytes, at: str | None) -> Data:
     """Print the value of a key.
 
-    As text if it is text, else in hex after 0x.
+    As text if it is text, else in hex after 0x. KEY is read so too: 0xf09f98 is three bytes.
 
     \b
     Example:
@@ -44,10 +45,10 @@ def get(source: str, key: str, at: str | None) -> Data:
       quipu get data/watch mode --at 14:02
     """
     with asked(source, at) as it:
-        return it.told({"key": key, **describe.octets("value", it.it.get(key, **it.at))})
+        return it.told({"key": _label(key), **describe.octets("value", it.it.get(key, **it.at))})
 
 
-def history(source: str, key: str, limit: int, at: str | None) -> Data:
+def history(source: str, key: bytes, limit: int, at: str | None) -> Data:
     """List the versions of a key, newest first.
 
     Seq, wall time if a clock tells it, and value; deletions too. A live board knows those whose
@@ -61,7 +62,7 @@ def history(source: str, key: str, limit: int, at: str | None) -> Data:
         if it.memory is None:
             there = it.it.history(key, min(limit, 255))
             return {
-                "key": key,
+                "key": _label(key),
                 "missing": there.archived,
                 "versions": [
                     {
@@ -96,7 +97,13 @@ def history(source: str, key: str, limit: int, at: str | None) -> Data:
                     **value,
                 }
             )
-        return it.told({"key": key, "missing": found.missing, "versions": out})
+        return it.told({"key": _label(key), "missing": found.missing, "versions": out})
+
+
+def _label(key: bytes) -> str:
+    """Return a key's name as it can be typed."""
+    name: str | None = describe.octets("name", key)["name"]
+    return f"0x{key.hex()}" if name is None or named(name) != key else name
 
 
 def record(source: str, ident: int, at: str | None) -> Data:
@@ -138,7 +145,13 @@ def edge(source: str, ident: int, at: str | None) -> Data:
 
 
 def search(
-    source: str, components: tuple[str, ...], q16: bool, k: int, tag: int | None, at: str | None
+    source: str,
+    components: tuple[str, ...],
+    q16: bool,
+    clamp: bool,
+    k: int,
+    tag: int | None,
+    at: str | None,
 ) -> Data:
     """Find the records nearest to X, nearest first.
 
@@ -150,7 +163,7 @@ def search(
       quipu search /dev/ttyACM0 1 -0.5 3.25 -k 3 --tag 2
       quipu search data/watch 1 -0.5 3.25 --at -1d
     """
-    query = components_of(components, q16)
+    query = components_of(components, q16, clamp)
     with asked(source, at) as it:
         found = it.it.search(query, k, tag, **it.at)
         return it.told(
@@ -324,6 +337,7 @@ VERBS = {
             SOURCE,
             VECTOR,
             Q16,
+            CLAMP,
             option(
                 "-k", "how many, at most 128", type=Number(1, 128), default=5, show_default=True
             ),

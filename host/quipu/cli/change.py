@@ -9,6 +9,7 @@ import quipu
 from quipu import errors
 from quipu.cli import render
 from quipu.cli.options import (
+    CLAMP,
     ID,
     KEY,
     META,
@@ -23,7 +24,7 @@ from quipu.cli.options import (
     components_of,
     option,
 )
-from quipu.text import count, moment
+from quipu.text import count, moment, typed
 from shared_kernel import frames
 
 
@@ -31,6 +32,7 @@ def insert(
     port: str,
     components: tuple[str, ...],
     q16: bool,
+    clamp: bool,
     tag: int | None,
     meta: str | None,
     meta_hex: bytes | None,
@@ -48,11 +50,11 @@ def insert(
     """
     given = _meta(meta, meta_hex) or b""
     if components != ("-",):
-        vector = components_of(components, q16)
+        vector = components_of(components, q16, clamp)
         with quipu.connect(port) as board:
             return {"id": board.insert(vector, tag or 0, given)}
     records = [
-        _record_of(number, line, q16, tag or 0, given)
+        _record_of(number, line, q16, clamp, tag or 0, given)
         for number, line in enumerate(sys.stdin, 1)
         if line.strip()
     ]
@@ -81,11 +83,11 @@ def _meta(text: str | None, data: bytes | None) -> bytes | None:
         raise errors.UsageError(
             "--meta and --meta-hex are two ways to write one thing: give one of them"
         )
-    return data if text is None else text.encode()
+    return data if text is None else typed(text)
 
 
 def _record_of(
-    number: int, line: str, q16: bool, tag: int, meta: bytes
+    number: int, line: str, q16: bool, clamp: bool, tag: int, meta: bytes
 ) -> tuple[list[int], int, bytes]:
     """Return vector, tag and metadata of one line of JSON; tag and meta are those of a line that
     has none."""
@@ -104,7 +106,7 @@ def _record_of(
             meta = bytes.fromhex(value["meta_hex"])
         elif "meta" in value:
             meta = value["meta"].encode()
-        record = components_of(value["vector"], q16), value.get("tag", tag), meta
+        record = components_of(value["vector"], q16, clamp), value.get("tag", tag), meta
         frames.insert(*record)  # refuses what no record can be
         return record
     except (ValueError, TypeError, AttributeError, errors.Invalid) as error:
@@ -180,10 +182,10 @@ def delete_edge(port: str, ident: int) -> Data:
         return {"seq": board.delete_edge(ident)}
 
 
-def put(port: str, key: str, value: str, as_hex: bool) -> Data:
+def put(port: str, key: bytes, value: str, as_hex: bool) -> Data:
     """Set a key to a value.
 
-    KEY has 1 to 24 bytes; VALUE is text, or bytes with --hex.
+    KEY has 1 to 24 bytes, as text or in hex after 0x; VALUE is text, or bytes with --hex.
 
     \b
     Example:
@@ -191,14 +193,14 @@ def put(port: str, key: str, value: str, as_hex: bool) -> Data:
       quipu put /dev/ttyACM0 offset --hex 00ff7a
     """
     try:
-        data = bytes.fromhex(value) if as_hex else value.encode()
+        data = bytes.fromhex(value) if as_hex else typed(value)
     except ValueError:
         raise errors.UsageError(f"{value!r} is not bytes in hex, such as 00ff7a") from None
     with quipu.connect(port) as board:
         return {"seq": board.put(key, data)}
 
 
-def delete_key(port: str, key: str) -> Data:
+def delete_key(port: str, key: bytes) -> Data:
     """Delete a key.
 
     \b
@@ -278,7 +280,7 @@ def show_snapshot(data: Data) -> str:
 
 
 VERBS = {
-    "insert": Verb(insert, show_inserted, (PORT, VECTOR, Q16, TAG, *META)),
+    "insert": Verb(insert, show_inserted, (PORT, VECTOR, Q16, CLAMP, TAG, *META)),
     "update": Verb(update, show_changed, (PORT, ID, TAG, *META)),
     "delete": Verb(delete, show_changed, (PORT, ID)),
     "create-node": Verb(

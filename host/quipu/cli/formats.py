@@ -2,6 +2,7 @@
 page for a browser."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from rich.console import RenderableType
 import quipu
 from quipu import errors
 from quipu.cli import render
-from quipu.cli.options import AT, PORT, Data, Verb, argument, option
+from quipu.cli.options import AT, CLAMP, PORT, Data, Verb, argument, option
 from quipu.cli.render import dated, pairs
 from quipu.cli.source import Source
 from quipu.formats import export as out
@@ -32,6 +33,8 @@ _SUFFIXES = {
     ".valori": "valori",
 }
 FORM = option("--format form", "if the file's name does not say it", type=click.Choice(FORMS))
+
+AGAIN = option("--again", "once more, although an earlier run carried it out", is_flag=True)
 
 
 def _form(form: str | None, path: str) -> str:
@@ -99,11 +102,15 @@ def export(source: str, output: str, form: str | None, state: bool, at: str | No
         return Source(memory, moment).told(data)
 
 
-def import_(port: str, file: str, form: str | None) -> Data:
+def import_(port: str, file: str, form: str | None, clamp: bool, again: bool) -> Data:
     """Carry out on a board what a file says.
 
     The form follows from the file's name, as for export. The file is checked to its end first. Ids
     in it are its own: the board gives new ones. It adds to what the board holds.
+
+    An import that was interrupted is run again: it goes on after the commands whose frames are on
+    the board's flash, and one that was complete changes nothing. --again carries all of it out once
+    more.
 
     \b
     Example:
@@ -114,7 +121,7 @@ def import_(port: str, file: str, form: str | None) -> Data:
     data: Data = {"input": file, "format": kind, "left": []}
     if kind == "jsonl":
         with path.open("rb") as text, _named(file):
-            steps = imports.lines(text)
+            steps = imports.lines(text, clamp)
     elif kind == "valori":
         with _named(file):
             snapshot = valori.Snapshot.decode(path.read_bytes())
@@ -122,18 +129,22 @@ def import_(port: str, file: str, form: str | None) -> Data:
         steps = imports.planned(plan)
         data |= {"left": plan.left, "valori_hash": snapshot.state_hash().hex()}
     else:
-        steps = imports.records(path, kind)
+        steps = imports.records(path, kind, clamp)
     with quipu.connect(port) as board:
         config = board.config
         if config is None:
             raise errors.NotFound("the board has no log yet: configure it first")
         imports.check(steps, describe.config(config))
+        salt = os.urandom(16) if again else b""
+        marks = imports.tokens(steps, path.read_bytes() + f"{kind} {clamp}".encode() + salt)
+        before = [] if again else imports.done(board, marks)
         with render.progress("importing", "commands") as progress:
-            ids = imports.carry_out(board, steps, progress)
+            ids = imports.carry_out(board, steps, progress, marks, before)
         info = board.info()
     return {
         **data,
         "count": len(steps),
+        "before": len(before),
         "what": "command",
         "ids": ids,
         "root": info["root"],
@@ -194,7 +205,8 @@ def report(source: str | None, archive: str | None, output: str, wear: str | Non
     if (source is None) == (archive is None):
         raise errors.UsageError("name the archive, once: quipu report DIR -o report.html")
     data = reports.collect(source or archive or "", _map(Path(wear)) if wear else None)
-    Path(output).write_text(page.page(data), encoding="utf-8")
+    # a folder's name may have bytes that are no UTF-8
+    Path(output).write_text(page.page(data), encoding="utf-8", errors="backslashreplace")
     return {
         "output": output,
         "bytes": Path(output).stat().st_size,
@@ -230,6 +242,7 @@ def show_moved(data: Data) -> RenderableType:
             data["format"],
             f"{count(data['count'], data['what'])} {'to' if 'output' in data else 'from'} {where}",
         ),
+        ("of them", f"{data['before']} by an earlier run" if data.get("before") else None),
         ("Quipu root", data["root"]),
         ("Valori hash", data.get("valori_hash")),
     ]
@@ -289,6 +302,6 @@ VERBS = {
             AT,
         ),
     ),
-    "import": Verb(import_, show_moved, (PORT, argument("file", "FILE"), FORM)),
+    "import": Verb(import_, show_moved, (PORT, argument("file", "FILE"), FORM, CLAMP, AGAIN)),
     "valori": Verb(valori_, show_valori, (argument("file", "FILE"),)),
 }

@@ -7,6 +7,7 @@ options; --json prints the data as one JSON object instead. Exit codes: 0 ok or 
 mismatch, damage or a refused command; 2 usage; 3 board or port trouble."""
 
 import importlib
+import io
 import json as json_text
 import sys
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from quipu import errors, kernels
+from quipu.cli import streams
 
 EXIT_REFUSED, EXIT_USAGE = 1, 2
 EXIT_INTERRUPTED = 130  # what a shell says of a command that Ctrl-C ended
@@ -131,8 +133,9 @@ VERBS: dict[str, Entry] = {
 
 
 def command(name: str) -> click.Command:
-    """Return click's command for a verb, with the module that has it. A negative number is an
-    argument, not an option."""
+    """Return click's command for a verb, with the module that has it. Where a vector or a value is
+    taken, what looks like an unknown option is a value."""
+    from quipu.cli.command import Command
     from quipu.cli.options import JSON, VECTOR, Verb
 
     verb: Verb = importlib.import_module(VERBS[name].module).VERBS[name]
@@ -155,12 +158,12 @@ def command(name: str) -> click.Command:
         code: int = data.get("exit_code", 0)
         return code
 
-    return click.Command(
+    return Command(
         name,
+        loose=VECTOR in verb.params or name == "put",
         callback=run,
         params=[*verb.params, JSON],
         help=verb.act.__doc__,
-        context_settings={"ignore_unknown_options": VECTOR in verb.params or name == "put"},
     )
 
 
@@ -250,22 +253,25 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
     if arguments is None:
         arguments = sys.argv[1:]
+    streams.prepare()
     try:
         ended: int = cli.main(arguments, "quipu", standalone_mode=False)
+        sys.stdout.flush()
         return ended
     except (Exception, KeyboardInterrupt) as error:
         code = exit_code(error)
         if code is None:
             raise
-        if "--json" in arguments:
-            print(
-                json_text.dumps({"error": {"type": kind(error), "message": message(error)}}),
-                flush=True,
-            )
+        told = {"error": {"type": kind(error), "message": message(error)}}
+        if "--json" in arguments and streams.tell(json_text.dumps(told), sys.stdout):
+            pass
         elif isinstance(error, click.ClickException):
-            error.show()
+            shown = io.StringIO()
+            error.show(shown)
+            streams.tell(shown.getvalue().rstrip("\n"), sys.stderr)
         else:
-            print(f"quipu: {message(error)}", file=sys.stderr)
+            streams.tell(f"quipu: {message(error)}", sys.stderr)
+        streams.give_up()
         return code
 
 

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import click
 
-from quipu import errors, values
+from quipu import errors, text, values
+from shared_kernel import fixed
 
 Data = dict[str, Any]
 
@@ -29,6 +30,17 @@ class HexBytes(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # clic
         if self.size is not None and len(data) != self.size:
             self.fail(f"it has {2 * self.size} hex digits, not {2 * len(data)}: {value!r}")
         return data
+
+
+class Name(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # click's newer versions alone make it generic
+    """The name of a key, as text or in hex after 0x, as it is shown."""
+
+    name = "key"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> bytes:
+        return value if isinstance(value, bytes) else text.named(value)
 
 
 class Number(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # click's newer versions alone make it generic
@@ -80,8 +92,11 @@ AT = option(
 ARCHIVE = option("--archive", "the archive's directory", metavar="DIR", required=True)
 VECTOR = argument("components", "X...", many=True)
 Q16 = option("--q16", "X are raw Q16.16 integers: 65536 is 1", is_flag=True)
+CLAMP = option(
+    "--clamp", "take -32768 or 32767.99998 for what is beyond, instead of an error", is_flag=True
+)
 ID = argument("ident", "ID", U32)
-KEY = argument("key", "KEY")
+KEY = argument("key", "KEY", Name())
 META = (
     option("--meta", "metadata: text", metavar="TEXT"),
     option("--meta-hex", "metadata: bytes in hex", metavar="HEX", type=HexBytes()),
@@ -101,11 +116,21 @@ class Verb(NamedTuple):
     stays: bool = False
 
 
-def components_of(components: Any, q16: bool) -> list[int]:
-    """Return the vector that was given as decimal numbers, or with q16 as raw integers."""
+def components_of(components: Any, q16: bool, clamp: bool) -> list[int]:
+    """Return the vector that was given as decimal numbers, or with q16 as raw integers. clamp: what
+    is outside of Q16.16 becomes its nearest end."""
     if not q16:
-        return values.vector(components)
+        return values.vector(components, clamp)
     try:
-        return [int(each) for each in components]
+        raw = [int(each) for each in components]
     except ValueError as error:
         raise errors.Invalid(f"--q16 takes integers: {error}") from None
+    if clamp:
+        return [fixed.clamp(each) for each in raw]
+    for i, each in enumerate(raw):
+        if fixed.clamp(each) != each:
+            raise errors.Invalid(
+                f"component {i}: {each} is outside of Q16.16: expected {fixed.MIN} to {fixed.MAX}. "
+                "Scale the numbers, or clamp them (--clamp)"
+            )
+    return raw

@@ -25,10 +25,11 @@ from quipu.past import describe
 from quipu.past.index import Index
 from quipu.past.memory import Memory
 from quipu.past.moment import Moment
-from quipu.past.query import Query
+from quipu.past.query import ANY, BYTES, NUMBER, REAL, VECTOR, Query, columns
 from quipu.text import count, moment, octets, plain, size, vector
 
 FORMATS = ("table", "jsonl", "csv", "arrow", "parquet")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a cell begins with that a spreadsheet runs
 _MARKS = {"added": "+", "deleted": "-", "changed": "~"}
 ROWS = 20  # of each table of `quipu state`, unless --all
 
@@ -112,6 +113,7 @@ def query(
     aggregate: str,
     at: str | None,
     format: str,
+    no_formulas: bool,
     output: str | None,
 ) -> Data:
     """Ask for records, nodes, edges or keys, of an archive or a board.
@@ -138,12 +140,21 @@ def query(
     )
     if format in ("arrow", "parquet") and output is None:
         raise errors.UsageError(f"--format {format} is for files: name one with -o")
+    if no_formulas and format != "csv":
+        raise errors.UsageError(f"--no-formulas speaks of --format csv, not of {format}")
     with recalled(source, at) as it:
-        data = it.told(
-            {"what": what, "rows": it.it.query(asks, **it.at), "output": output, "format": format}
-        )
-    if output:
-        write(data["rows"], format, Path(output))
+        rows = it.it.query(asks, **it.at)
+        kinds = columns(asks)
+        data = it.told({"what": what, "rows": rows, "columns": [*kinds]})
+    data |= {"output": output, "format": format, "no_formulas": no_formulas, "as_text": []}
+    if output and format in ("arrow", "parquet"):
+        data["as_text"] = write_table(rows, kinds, format, Path(output))
+    elif output:
+        if format == "table":
+            raise UsageError(
+                "a table is for the screen: choose --format jsonl, csv, arrow or parquet"
+            )
+        Path(output).write_text(text(rows, [*kinds], format, no_formulas), encoding="utf-8")
     return data
 
 
@@ -210,11 +221,11 @@ def show_state(data: Data, whole: bool = False) -> RenderableType:
         ),
     }
     parts: list[RenderableType] = [head]
-    for name, (columns, line) in lines.items():
+    for name, (heads, line) in lines.items():
         shown = data[name] if whole else data[name][:ROWS]
         parts += [
             Text(""),
-            grid(f"{name}: {counts[name]} of {config[name]}", columns, map(line, shown)),
+            grid(f"{name}: {counts[name]} of {config[name]}", heads, map(line, shown)),
         ]
         if len(shown) < len(data[name]):
             parts.append(Text(f" … {len(data[name]) - len(shown)} more; --all shows them"))
@@ -319,12 +330,14 @@ def show_index(data: Data) -> RenderableType:
 
 def show_rows(data: Data) -> RenderableType:
     """Return the rows in the form that was asked for; where a file took them, how many."""
-    found, form = data["rows"], data["format"]
+    found, names, form = data["rows"], data["columns"], data["format"]
     if data["output"]:
-        return f"{count(len(found), 'row')} in {data['output']}"
+        return f"{count(len(found), 'row')} in {data['output']}" + "".join(
+            f"; {name} as text, for a number in it has no place in 64 bits"
+            for name in data["as_text"]
+        )
     if form != "table":
-        return text(found, form).rstrip("\n")
-    names = _columns(found)
+        return text(found, names, form, data["no_formulas"]).rstrip("\n")
     lines = ([_cell(row, name) for name in names] for row in found)
     numeric = {name for name in names if all(isinstance(row[name], int | float) for row in found)}
     parts: list[RenderableType] = [
@@ -336,41 +349,49 @@ def show_rows(data: Data) -> RenderableType:
     return Group(*parts)
 
 
-def text(found: list[Data], form: str) -> str:
-    """Return rows as JSON lines, or as CSV with a header."""
+def text(found: list[Data], names: list[str], form: str, no_formulas: bool = False) -> str:
+    """Return rows as JSON lines, or as CSV with a header, which needs no row."""
     if form == "jsonl":
         return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found)
     out = io.StringIO()
-    names = _columns(found)
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(names)
     for row in found:
-        writer.writerow([_plain(row, name) for name in names])
+        cells = [_plain(row, name) for name in names]
+        writer.writerow(map(_no_formula, cells) if no_formulas else cells)
     return out.getvalue()
 
 
-def write(found: list[Data], form: str, path: Path) -> None:
-    """Write rows to a file. UsageError for Arrow and Parquet where pyarrow is not installed."""
-    if form == "table":
-        raise UsageError("a table is for the screen: choose --format jsonl, csv, arrow or parquet")
-    if form in ("jsonl", "csv"):
-        path.write_text(text(found, form), encoding="utf-8")
-        return
+def _no_formula(cell: Any) -> Any:
+    """Return a cell that a spreadsheet shows and does not run: text only, for a number is none."""
+    return "'" + cell if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+
+
+def write_table(found: list[Data], kinds: dict[str, str], form: str, path: Path) -> list[str]:
+    """Write rows as Arrow or Parquet, with the types of their columns whatever the rows are; return
+    the columns that are text because a number in them has no place in 64 bits. UsageError where
+    pyarrow is not installed."""
     try:
         import pyarrow
     except ImportError:
         raise UsageError(
             f"--format {form} needs pyarrow, which is not installed: pip install pyarrow"
         ) from None
-    names = _columns(found)
-    columns = {
-        name: [
-            bytes.fromhex(row[name + "_hex"]) if name + "_hex" in row else row[name]
-            for row in found
-        ]
-        for name in names
-    }
-    table = pyarrow.table(columns)
+    whole, real = pyarrow.int64(), pyarrow.float64()
+    types = {NUMBER: whole, REAL: real, BYTES: pyarrow.binary(), VECTOR: pyarrow.list_(real)}
+    as_text, arrays = [], []
+    for name, kind in kinds.items():
+        cells = [bytes.fromhex(r[name + "_hex"]) if kind == BYTES else r[name] for r in found]
+        if kind == ANY and any(isinstance(each, int) and not _fits(each) for each in cells):
+            as_text.append(name)
+            cells = [None if each is None else str(each) for each in cells]
+            arrays.append(pyarrow.array(cells, pyarrow.string()))
+        elif kind == ANY:
+            integers = cells and all(isinstance(each, int) for each in cells)
+            arrays.append(pyarrow.array(cells, whole if integers else real))
+        else:
+            arrays.append(pyarrow.array(cells, types[kind]))
+    table = pyarrow.table(arrays, names=list(kinds))
     if form == "parquet":
         import pyarrow.parquet
 
@@ -381,15 +402,11 @@ def write(found: list[Data], form: str, path: Path) -> None:
             pyarrow.ipc.new_file(file, table.schema) as writer,
         ):
             writer.write_table(table)
+    return as_text
 
 
-def _columns(found: list[Data]) -> list[str]:
-    """Return the names of the columns; the hex of bytes is no column of its own."""
-    return [
-        name
-        for name in (found[0] if found else ())
-        if not (name.endswith("_hex") and name.removesuffix("_hex") in found[0])
-    ]
+def _fits(number: int) -> bool:
+    return -(1 << 63) <= number < 1 << 63
 
 
 def _cell(row: Data, name: str) -> str:
@@ -446,6 +463,11 @@ VERBS = {
                 type=click.Choice(FORMATS),
                 default="table",
                 show_default=True,
+            ),
+            option(
+                "--no-formulas",
+                "of csv: put ' before text that a spreadsheet would run",
+                is_flag=True,
             ),
             option("-o output", "write the rows to a file", metavar="FILE"),
         ),

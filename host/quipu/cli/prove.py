@@ -1,7 +1,7 @@
 """The verbs that pull a board's log and prove it: sync, verify, log."""
 
 import contextlib
-from pathlib import Path
+import time
 
 import click
 from rich.console import RenderableType
@@ -10,10 +10,11 @@ import quipu
 from quipu import errors
 from quipu.archive.chain import Chain
 from quipu.archive.join import merge
-from quipu.archive.verify import many
+from quipu.archive.verify import inside, many
 from quipu.cli import render
 from quipu.cli.options import ARCHIVE, ORIGIN, SOURCE, U32, Data, HexBytes, Number, Verb, option
 from quipu.cli.render import pairs, says
+from quipu.cli.source import is_archive
 from quipu.past import describe
 from quipu.text import count
 from shared_kernel import frame_names
@@ -35,7 +36,7 @@ def sync(source: str, archive: str) -> Data:
       quipu sync /dev/ttyACM0 --archive data/watch
       quipu sync data/watch --archive /media/stick/watch
     """
-    if Path(source).is_dir():
+    if is_archive(source):
         with render.progress("copying", "frames") as progress:
             copied = merge(source, archive, progress)
         return {**copied.as_dict(), "exit_code": 1 if copied.damage else 0}
@@ -46,11 +47,12 @@ def sync(source: str, archive: str) -> Data:
 
 def verify(
     archives: tuple[str, ...],
-    archive: str | None,
+    named: tuple[str, ...],
     port: str | None,
     expect_root: bytes | None,
     expect_head: bytes | None,
     allow_gap: bool,
+    recursive: bool,
     jobs: int | None,
     origins: tuple[str, ...],
 ) -> Data:
@@ -68,8 +70,11 @@ def verify(
     Example:
       quipu verify --archive data/watch --port /dev/ttyACM0
       quipu verify data/*
+      quipu verify --recursive /srv/fleet
     """
-    paths = [*archives, *([archive] if archive else [])]
+    paths = [*archives, *named]
+    if recursive:
+        paths = [found for path in paths for found in inside(path)]
     if not paths:
         raise errors.UsageError(
             "which archive? Give its directory, or several: quipu verify DIR..."
@@ -79,14 +84,14 @@ def verify(
             found = quipu.verify(
                 paths[0], board, expect_root, expect_head, allow_gap, jobs, origins
             ).as_dict()
-        return {**found, "kernel": quipu.kernels.kind}
+        return {**_aged(found), "kernel": quipu.kernels.kind}
     if port or expect_root or expect_head or origins:
         raise errors.UsageError(
             f"--port, --origin, --expect-root and --expect-head speak of one archive, not of "
             f"{len(paths)}"
         )
     each = [
-        {"archive": path, **found.as_dict()}
+        {"archive": path, **_aged(found.as_dict())}
         for path, found in zip(paths, many(paths, allow_gap, jobs))
     ]
     return {
@@ -96,8 +101,23 @@ def verify(
     }
 
 
+def _aged(found: Data) -> Data:
+    """Return a verdict with how long ago the last sync was, None where this laptop's clock is
+    before it, and how many frames the live board is ahead, None where none was asked."""
+    synced, live = found["last_sync"], found["live"]
+    if synced:
+        age = time.time_ns() // 1_000_000 - synced["unix_ms"]
+        synced = {**synced, "age_ms": age if age >= 0 else None}
+    return {**found, "last_sync": synced, "behind": live["ahead"] if live else None}
+
+
 def log(
-    archive: str, types: tuple[str, ...], first: int, until: int | None, last: int | None
+    source: str | None,
+    archive: str | None,
+    types: tuple[str, ...],
+    first: int,
+    until: int | None,
+    last: int | None,
 ) -> Data:
     """Print the frames of an archive, newest last.
 
@@ -105,10 +125,12 @@ def log(
 
     \b
     Example:
-      quipu log --archive data/watch --last 10
-      quipu log --archive data/watch --type put --type delete-key --from 100
+      quipu log data/watch --last 10
+      quipu log data/watch --type put --type delete-key --from 100
     """
-    opened = quipu.open_archive(archive)
+    if (source is None) == (archive is None):
+        raise errors.UsageError("name the archive, once: quipu log DIR")
+    opened = quipu.open_archive(source or archive or "")
     out: list[Data] = []
     for segment in opened.segments:
         chain = Chain(
@@ -222,7 +244,12 @@ VERBS = {
         render.verdict,
         (
             click.Argument(["archives"], metavar="[DIR]...", nargs=-1),
-            option("--archive", "the archive's directory", metavar="DIR"),
+            option(
+                "--archive named",
+                "the same, as an option; may be given again",
+                metavar="DIR",
+                multiple=True,
+            ),
             option(
                 "--jobs",
                 "processes that share the work; by default one for each core",
@@ -238,13 +265,15 @@ VERBS = {
                 "--expect-head", "chain head known from elsewhere", metavar="HEX", type=HexBytes(32)
             ),
             option("--allow-gap", "exit code 0 for a gap as well", is_flag=True),
+            option("--recursive", "look inside of each DIR for archives", is_flag=True),
         ),
     ),
     "log": Verb(
         log,
         show_log,
         (
-            ARCHIVE,
+            click.Argument(["source"], metavar="[DIR]", required=False),
+            option("--archive", "the same, as an option", metavar="DIR"),
             option(
                 "--type types",
                 "only frames of this type; may be given again: " + ", ".join(TYPES),

@@ -39,6 +39,8 @@ def show(what: RenderableType) -> None:
     console = Console(highlight=False, markup=False)
     if console.is_terminal:
         lines = isinstance(what, str)
+        if isinstance(what, str):
+            what = "\n".join(map(plain, what.split("\n")))
         console.print(what, overflow="ellipsis" if lines else None, no_wrap=lines)
     elif isinstance(what, str):
         print(what, flush=True)
@@ -232,11 +234,18 @@ def _meaning(data: Data) -> str:
 
 
 def says(frame: Data) -> str:
-    """Return what a frame says, in one line."""
-    tell = _SAYS.get(frame["type"])
-    if tell is None or "payload_hex" in frame:
+    """Return what a frame says, in one line, whatever its type: its payload in hex where that is
+    not told apart, its fields as they are where no text is made for them."""
+    if "payload_hex" in frame:
         return f"0x{frame['payload_hex']}"
-    return plain(tell(frame))
+    return plain(_SAYS.get(frame["type"], _fields)(frame))
+
+
+def _fields(f: Data) -> str:
+    return "  ".join(f"{name} {value}" for name, value in f.items() if name not in _OF_EVERY_FRAME)
+
+
+_OF_EVERY_FRAME = ("seq", "tick", "bytes", "type", "token")
 
 
 def _insert(f: Data) -> str:
@@ -264,6 +273,8 @@ _SAYS: dict[str, Callable[[Data], str]] = {
         f"boot {f['boot']}, on chain head {f['head'][:SHORT_HASH]}…"
         + (f", {f['skipped']} bytes cut off" if f["skipped"] else "")
     ),
+    "quarantine": lambda f: f"sector {f['sector']}",
+    "acknowledged": lambda f: f"a laptop has all frames below seq {f['below']}",
     "checkpoint": lambda f: f"root {f['root'][:SHORT_HASH]}…",
     "clock": lambda f: f"{moment(f['unix_ms'])} ± {f['uncertainty_ms']} ms",
     "insert": _insert,

@@ -1,7 +1,8 @@
 """What a question goes to: a board for what is, an archive for what was. Opens it, and says in the
 answer which moment it is of.
 
-Where a directory of the name exists, the source is an archive; anything else is a port.
+Where a directory of the name exists, the source is an archive; what can be a port is one; a path
+that is neither is no archive, with the one text that says so.
 """
 
 import contextlib
@@ -36,6 +37,27 @@ class Source:
         return {**data, "exit_code": 1} if damage else data
 
 
+def is_archive(source: str) -> bool:
+    """Return whether a PORT|DIR is a directory, and not what opens a port. NoArchive for what is
+    neither: a file, a path that does not exist, a word that no port has."""
+    path = Path(source)
+    if path.is_dir():
+        return True
+    if path.is_file():
+        raise errors.NoArchive(source)
+    from quipu.board.serial_port import is_device, resolve  # an archive's verbs need no ports
+
+    if is_device(source) or path.exists():
+        return False
+    if "/" in source or "\\" in source:
+        raise errors.NoArchive(source)
+    try:
+        resolve(source)
+    except errors.CannotOpen as error:
+        raise errors.NoArchive(source, f", and no port: {error}") from None
+    return False
+
+
 @contextlib.contextmanager
 def _archived(path: str, at: str | None) -> Iterator[Source]:
     """Open an archive for questions. What is not found in one that is damaged may stand behind the
@@ -56,7 +78,7 @@ def _archived(path: str, at: str | None) -> Iterator[Source]:
 @contextlib.contextmanager
 def asked(source: str, at: str | None) -> Iterator[Source]:
     """Open a source for questions about the moment `at` (None: now, or an archive's last frame)."""
-    if Path(source).is_dir():
+    if is_archive(source):
         with _archived(source, at) as it:
             yield it
         return
@@ -74,7 +96,7 @@ def asked(source: str, at: str | None) -> Iterator[Source]:
 def recalled(source: str, at: str | None, archive: bool = False) -> Iterator[Source]:
     """Open a source for questions that only an archive answers: of a board, all that its flash
     holds is pulled first. archive: it cannot be a port."""
-    if archive or Path(source).is_dir():
+    if archive or is_archive(source):
         with _archived(source, at) as it:
             yield it
         return

@@ -5,18 +5,20 @@ A file is read and checked to its end before its first command is carried out. I
 file's own: each that a line names is that of an earlier line, and becomes the id that the memory
 gave it."""
 
+import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from quipu.errors import about
+from quipu.errors import UsageError, about
 from quipu.formats import npy, valori
 from quipu.formats.export import need_pyarrow
 from quipu.values import vector
 from shared_kernel import frames
 from shared_kernel.errors import Invalid, QuipuError, TooLong, WrongDimension
+from shared_kernel.frames import TOKEN_BYTES
 
 Data = dict[str, Any]
 
@@ -39,8 +41,8 @@ class Step(NamedTuple):
 # -- reading ---------------------------------------------------------------------------------------
 
 
-def lines(text: Iterable[str | bytes]) -> list[Step]:
-    """Return the commands of JSON lines (bytes: UTF-8). Invalid names the first line that is none,
+def lines(text: Iterable[str | bytes], clamp: bool = False) -> list[Step]:
+    """Return the commands of JSON lines (bytes: UTF-8). clamp: as of values.q16. Invalid names the first line that is none,
     or that names what no line before it made."""
     out: list[Step] = []
     made: set[tuple[str, int]] = set()
@@ -51,7 +53,7 @@ def lines(text: Iterable[str | bytes]) -> list[Step]:
             value = json.loads(line, parse_float=Decimal, parse_constant=Decimal)
             if not isinstance(value, dict) or value.get("type") not in _READ:
                 raise Invalid(f'expected {{"type": ...}} with one of the types {", ".join(_READ)}')
-            step = _step(f"line {number}", value)
+            step = _step(f"line {number}", value, clamp)
             for pool, ident in step.ids:
                 if (pool, ident) not in made:
                     raise Invalid(f"{pool[:-1]} {ident} is made by no line before this one")
@@ -65,7 +67,7 @@ def lines(text: Iterable[str | bytes]) -> list[Step]:
     return out
 
 
-def _step(where: str, value: Data) -> Step:
+def _step(where: str, value: Data, clamp: bool) -> Step:
     kind = value["type"]
     fields, read = _READ[kind]
     unknown = set(value) - {"seq", "type", *fields}
@@ -74,7 +76,7 @@ def _step(where: str, value: Data) -> Step:
     seq = value.get("seq")
     if seq is not None and type(seq) is not int:
         raise Invalid(f"seq is an integer, not {seq!r}")
-    return read(where, value, seq)
+    return _insert(where, value, seq, clamp) if kind == "insert" else read(where, value, seq)
 
 
 def _octets(value: Data, name: str, otherwise: bytes | None = None) -> bytes:
@@ -92,10 +94,10 @@ def _octets(value: Data, name: str, otherwise: bytes | None = None) -> bytes:
     return otherwise
 
 
-def _insert(where: str, value: Data, seq: int | None) -> Step:
+def _insert(where: str, value: Data, seq: int | None, clamp: bool = False) -> Step:
     if not isinstance(value["vector"], list):
         raise Invalid("vector is a list of numbers")
-    found = vector(value["vector"]), value.get("tag", 0), _octets(value, "meta", b"")
+    found = vector(value["vector"], clamp), value.get("tag", 0), _octets(value, "meta", b"")
     frames.insert(*found)  # refuses what no record can be
     return Step(where, "insert", RECORDS, seq, (), found)
 
@@ -161,8 +163,8 @@ _READ: dict[str, tuple[tuple[str, ...], Callable[[str, Data, int | None], Step]]
 }
 
 
-def records(path: Path, form: str) -> list[Step]:
-    """Return an insert for each record of a file of the form "npy" or "parquet". Invalid names the
+def records(path: Path, form: str, clamp: bool = False) -> list[Step]:
+    """Return an insert for each record of a file of the form "npy" or "parquet". clamp: as of values.q16. Invalid names the
     row that is none."""
     rows: Iterable[Data] = npy.read(path) if form == "npy" else _parquet(path)
     out = []
@@ -170,7 +172,7 @@ def records(path: Path, form: str) -> list[Step]:
         try:
             meta = row.get("meta") or b""
             found = (
-                vector(row["vector"]),
+                vector(row["vector"], clamp),
                 row.get("tag", 0),
                 meta.encode() if isinstance(meta, str) else bytes(meta),
             )
@@ -251,14 +253,53 @@ def check(steps: list[Step], config: Data) -> None:
                 )
 
 
+def tokens(steps: list[Step], source: bytes) -> list[bytes]:
+    """Return a token for each command, which follows from its place and from what the file is: so a
+    run that goes on finds in the board's log what one before it did. source: the file's bytes, and
+    whatever else decides what its commands are."""
+    file = hashlib.sha256(source).digest()
+    return [
+        hashlib.sha256(file + number.to_bytes(4, "little")).digest()[:TOKEN_BYTES]
+        for number in range(len(steps))
+    ]
+
+
+def done(board: Any, marks: list[bytes]) -> list[int]:
+    """Return the seqs that the first commands of a file have on a board, by their tokens: those
+    that an earlier run carried out. UsageError where the board's flash no longer tells."""
+    found = board.carried_out(marks)
+    last = max((number for number, mark in enumerate(marks) if mark in found), default=-1)
+    gone = [number for number, mark in enumerate(marks[: last + 1]) if mark not in found]
+    if gone:
+        raise UsageError(
+            f"an earlier run carried out {last + 1} commands of this file, and the frames of "
+            f"{len(gone)} of them have left the board's flash, so their ids are not known: import "
+            "what is missing from a file of its own, or all of it once more with --again"
+        )
+    return [found[mark] for mark in marks[: last + 1]]
+
+
 def carry_out(
-    memory: Any, steps: list[Step], progress: Callable[[int, int], None] = lambda done, total: None
+    memory: Any,
+    steps: list[Step],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    marks: Sequence[bytes] = (),
+    before: Sequence[int] = (),
 ) -> dict[str, dict[int, int]]:
     """Carry the commands out on a memory (a Board, or anything with its verbs), in order; return
     the new id of each thing, by the file's: {"records": {old: new}, "nodes", "edges"}. What refuses
-    one says how many were carried out before it."""
+    one says how many were carried out before it.
+
+    marks: a token for each command, for a Board; before: the seqs of the first commands, which an
+    earlier run carried out."""
     ids: dict[str, dict[int, int]] = {RECORDS: {}, NODES: {}, EDGES: {}}
     for number, step in enumerate(steps):
+        if number < len(before):
+            if step.makes is not None:
+                ids[step.pool][step.makes] = before[number]
+            continue
+        if marks:
+            memory.next_token = marks[number]
         named = [ids[pool][ident] for pool, ident in step.ids]
         arguments = (
             (*step.arguments, *named)

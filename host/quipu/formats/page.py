@@ -75,7 +75,7 @@ def page(data: Data) -> str:
         ("frames", f"{frames}, seq {data['first']} to {data['last']}, {size(data['bytes'])}"),
         ("checkpoints", verdict["checkpoints"]),
         ("snapshots", verdict["snapshots"]),
-        ("boots", len(data["boots"])),
+        ("boots", verdict["boots"]),
         ("missing", ", ".join(f"seq {low} to {high}" for low, high in data["gaps"]) or "nothing"),
         ("log", data["log"]),
         ("chain head", verdict["chain_head"]),
@@ -215,14 +215,17 @@ def _timeline(data: Data) -> str:
 
 
 def _boots(data: Data) -> str:
-    if not data["boots"]:
+    # The start-up that wrote the genesis has no boot frame; verify counts it too.
+    genesis = [{"boot": 0, "seq": 0, "skipped": 0}] if data["first"] == 0 else []
+    boots = genesis + data["boots"]
+    if not boots:
         return _note("none in these frames")
     rows = "".join(
         f'<tr><td class="n">{each["boot"]}</td><td class="n">{each["seq"]}</td><td '
         f'class="n">{each["skipped"] or "-"}</td></tr>'
-        for each in data["boots"][-_BOOTS:]
+        for each in boots[-_BOOTS:]
     )
-    left = len(data["boots"]) - _BOOTS
+    left = len(boots) - _BOOTS
     return (
         '<table><tr><th class="n">start-up</th><th class="n">seq</th><th class="n">bytes that a '
         "power cut left</th></tr>"

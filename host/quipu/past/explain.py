@@ -9,6 +9,7 @@ from quipu.errors import UsageError
 from quipu.past import describe
 from quipu.past.index import EDGE, KEY, NODE, RECORD, Index
 from quipu.past.moment import Timeline
+from quipu.text import named
 from shared_kernel import kernel as k
 from shared_kernel.errors import NotFound
 from shared_kernel.kernel import Kernel
@@ -29,7 +30,7 @@ def explain(
     index, timeline: of the archive; state: gives the state after a frame of it.
     thing: "record:17", "node:18", "edge:20", "key:mode"; a bare number is the record, node or edge
         of that id, anything else a
-    key. Of a key, the frames of its present life: from the put that created it on (of one that is
+    key, whose bytes may stand in hex after 0x. Of a key, the frames of its present life: from the put that created it on (of one that is
     deleted, the last life). NotFound if there was no such thing.
     """
     kind, ident = _which(index, thing, seq)
@@ -68,7 +69,7 @@ def _which(index: Index, thing: str, seq: int) -> tuple[int, int | bytes]:
     label, colon, rest = thing.partition(":")
     if colon and label in KINDS:
         if label == "key":
-            return KEY, rest.encode()
+            return KEY, named(rest)
         if not re.fullmatch(r"[0-9]{1,10}", rest):
             raise UsageError(f"{thing!r}: a {label} is named by its number, such as {label}:17")
         return KINDS[label], int(rest)
@@ -85,7 +86,7 @@ def _which(index: Index, thing: str, seq: int) -> tuple[int, int | bytes]:
             if kind in _CREATED_BY:
                 return _CREATED_BY[kind], ident
         raise NotFound(f"no record, node or edge has id {ident}; a key of that name is key:{ident}")
-    return KEY, thing.encode()
+    return KEY, named(thing)
 
 
 def _now(kernel: Kernel, kind: int, ident: Any) -> Data | None:

@@ -14,12 +14,20 @@ from typing import Any, NamedTuple, NoReturn
 
 from quipu.errors import UsageError
 from quipu.past.describe import POOLS, octets
+from quipu.text import typed
 
 Data = dict[str, Any]
 Test = Callable[[Data], bool]
 Value = int | float | Fraction | bytes | None
 
 NUMBER, BYTES = "a number", "text"
+REAL, VECTOR, ANY = "a component", "components", "any number"  # of columns only
+_ORDER = {  # of the columns where none are selected: as describe.py has the fields
+    "records": ("id", "tag", "vector", "meta"),
+    "nodes": ("id", "kind", "record"),
+    "edges": ("id", "kind", "from", "to"),
+    "keys": ("name", "seq", "value"),
+}
 FIELDS = {
     "records": {"id": NUMBER, "tag": NUMBER, "meta": BYTES, "vector": NUMBER},
     "nodes": {"id": NUMBER, "kind": NUMBER, "record": NUMBER},
@@ -87,6 +95,22 @@ def run(query: Query, state: Data) -> list[Data]:
                 _field(name, query.what, dim)
         rows = [_project(row, query.select) for row in rows]
     return rows
+
+
+def columns(query: Query) -> dict[str, str]:
+    """Return the columns of a query's rows, whether it finds one or none: a name and NUMBER, REAL,
+    BYTES or VECTOR. An aggregate but count may be any number, or None."""
+    kinds = FIELDS[query.what]
+
+    def kind(name: str) -> str:
+        return VECTOR if name == "vector" else REAL if name.startswith("vector[") else kinds[name]
+
+    if query.aggregates or query.group_by:
+        labels = [_label(each) for each in query.aggregates or ("count",)]
+        return {name: kind(name) for name in query.group_by} | {
+            each: NUMBER if each == "count" else ANY for each in labels
+        }
+    return {name: kind(name) for name in query.select or _ORDER[query.what]}
 
 
 # -- fields ----------------------------------------------------------------------------------------
@@ -206,9 +230,11 @@ def _grouped(rows: list[Data], query: Query, dim: int) -> list[Data]:
 
 
 def _total(name: str, members: list[Data], of: str) -> int | float | None:
-    """Return an aggregate: exact until the last step, which rounds to the nearest float where it is
-    no whole number. Rows whose field is no number are left out; min, max and mean of nothing are
-    None."""
+    """Return an aggregate, exact until the last step.
+
+    That rounds to the nearest float where it is no whole number, and to the nearest whole number
+    where no float is as large. Rows whose field is no number are left out; min, max and mean of
+    nothing are None."""
     if name == "count":
         return len(members)
     numbers = [Fraction(each) for row in members if (each := number(field(row, of))) is not None]
@@ -222,7 +248,10 @@ def _total(name: str, members: list[Data], of: str) -> int | float | None:
 
 
 def _shown(value: Fraction) -> int | float:
-    return int(value) if value.denominator == 1 else float(value)
+    try:
+        return int(value) if value.denominator == 1 else float(value)
+    except OverflowError:
+        return round(value)
 
 
 # -- filters ---------------------------------------------------------------------------------------
@@ -369,7 +398,7 @@ class _Parser:
         if kind == "number" and not text:
             value = Fraction(token)
         elif kind == "text" and self.bytes:
-            value = re.sub(r"\\(.)", r"\1", token[1:-1]).encode()
+            value = typed(re.sub(r"\\(.)", r"\1", token[1:-1]))
         elif kind == "hex" and self.bytes and len(token) % 2 == 0:
             value = bytes.fromhex(token[2:])
         else:
