@@ -7,6 +7,7 @@ from quipu.errors import ArchiveDamage
 from shared_kernel.errors import Mismatch
 
 MATCH, GAP, MISMATCH = "match", "gap", "mismatch"
+NO_ARCHIVE = "no archive"  # one of several that were named cannot be opened as one
 
 
 @dataclass
@@ -15,7 +16,7 @@ class Verdict:
     as of the last frame that agreed.
 
     verdict: "match", "gap" (frames that archive.json declares missing, all others agree) or
-        "mismatch"; first_divergence:
+        "mismatch"; of one of several, "no archive" too, and `problem` says why; first_divergence:
     None, or {seq, what, expected, found}; frames, log_bytes: replayed; checkpoints, snapshots:
     compared; boots: of the board;
     seq, chain_head, state_root: at the archive's end; note: seq of the last complete sync, None if
@@ -45,6 +46,7 @@ class Verdict:
     live: dict[str, Any] | None = None
     origin: dict[str, Any] | None = None
     first_divergence: dict[str, Any] | None = None
+    problem: str | None = None
     allow_gap: bool = False
 
     @property

@@ -7,12 +7,13 @@ How one pass replays and compares is in passes.py, how several processes share i
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from quipu.archive import parallel
 from quipu.archive.compare import Live, compare
 from quipu.archive.files import Archive
 from quipu.archive.origin import Archives
-from quipu.archive.verdict import GAP, Verdict, parted
+from quipu.archive.verdict import GAP, NO_ARCHIVE, Verdict, parted
 from quipu.errors import ArchiveDamage, ArchiveError, UsageError
 from shared_kernel.errors import Mismatch
 
@@ -75,30 +76,47 @@ def _is_unbegun(archive: Archive) -> bool:
 def many(
     archives: Sequence[str | os.PathLike[str]], allow_gap: bool = False, jobs: int | None = None
 ) -> list[Verdict]:
-    """Return the verdict of each archive, in their order. Several are shared out whole, one is
-    shared out in parts.
+    """Return the verdict of each archive, in their order; "no archive" of a path that is none.
+    Several are shared out whole, one is shared out in parts.
 
-    jobs: processes at once (None: as many as there are cores). ArchiveError if one of them is no
-        archive.
+    jobs: processes at once (None: as many as there are cores).
     """
     if len(archives) == 1 or jobs == 1:
-        return [verify(each, allow_gap=allow_gap, jobs=jobs) for each in archives]
-    for each in archives:
-        if not os.path.exists(os.path.join(each, "archive.json")):
-            raise ArchiveError(
-                f"{os.fspath(each)} is no archive: it has no archive.json (`quipu sync` makes one)"
-            )
-    with ThreadPoolExecutor(min(len(archives), jobs or parallel.cores())) as pool:
-        found = pool.map(
-            parallel.child,
-            [{"verify": os.path.abspath(each), "allow_gap": allow_gap} for each in archives],
-        )
-        return [
-            Verdict(**{**each, "allow_gap": allow_gap})
-            for each in (
-                {name: value for name, value in one.items() if name != "exit_code"} for one in found
-            )
-        ]
+        return [one_of_many(each, allow_gap, jobs) for each in archives]
+    out = [_no_archive(each, allow_gap) for each in archives]
+    orders = [
+        {"verify": os.path.abspath(each), "allow_gap": allow_gap}
+        for each, known in zip(archives, out, strict=True)
+        if known is None
+    ]
+    with ThreadPoolExecutor(max(1, min(len(orders), jobs or parallel.cores()))) as pool:
+        found = pool.map(parallel.child, orders)
+        return [known or _from_child(next(found), allow_gap) for known in out]
+
+
+def one_of_many(
+    archive: str | os.PathLike[str], allow_gap: bool = False, jobs: int | None = None
+) -> Verdict:
+    """Return the verdict of an archive that was named among others: `verify`, but "no archive" is a
+    verdict too, so that one stray file does not cost the others theirs."""
+    return _no_archive(archive, allow_gap) or verify(archive, allow_gap=allow_gap, jobs=jobs)
+
+
+def _no_archive(path: str | os.PathLike[str], allow_gap: bool) -> Verdict | None:
+    """Return the verdict "no archive" of a path that cannot be opened as one, else None."""
+    try:
+        Archive(path)
+    except ArchiveDamage:  # an archive, but a broken one: verify says where
+        return None
+    except (ArchiveError, OSError) as error:
+        return Verdict(NO_ARCHIVE, problem=str(error), allow_gap=allow_gap)
+    return None
+
+
+def _from_child(found: dict[str, Any], allow_gap: bool) -> Verdict:
+    """Return the verdict that another process gave as plain data."""
+    fields = {name: value for name, value in found.items() if name != "exit_code"}
+    return Verdict(**fields, allow_gap=allow_gap)
 
 
 def _hash(known: str | bytes | None) -> bytes | None:

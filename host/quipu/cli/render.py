@@ -145,13 +145,16 @@ def verdict(data: Data) -> RenderableType:
         lines = [
             (
                 one["verdict"].upper(),
-                f"{one['archive']}: {one['board']}, {count(one['frames'], 'frame')}",
+                one["problem"]
+                if one["problem"]
+                else f"{one['archive']}: {one['board']}, {count(one['frames'], 'frame')}",
             )
             for one in data["archives"]
         ]
-        return Group(
-            pairs(lines), *[verdict(one) for one in data["archives"] if one["verdict"] != "match"]
-        )
+        differ = [
+            one for one in data["archives"] if one["verdict"] != "match" and not one["problem"]
+        ]
+        return Group(pairs(lines), *[verdict(one) for one in differ])
     style, frame = LOOKS[data["verdict"]]
     live, first = data["live"], data["first_divergence"]
     rows: list[tuple[str, Any]] = [
