@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from quipu import locks
+from quipu.archive import disk
 from quipu.archive.chain import Chain, split
 from quipu.archive.files import Archive, Segment
 from quipu.archive.frame import kind_and_payload
@@ -139,6 +140,7 @@ class Index:
             with locks.wait(archive.path / "frames"):
                 if rebuild:
                     self._remove()
+                self._need_own_file()
                 self._open()
                 self._bring_up_to_date()
         except (PermissionError, sqlite3.OperationalError) as e:
@@ -150,6 +152,14 @@ class Index:
                 f"with "
                 f"`quipu index {archive.path} --rebuild`"
             ) from None
+
+    def _need_own_file(self) -> None:
+        """Raise PermissionError, as if it could not be written, if the database or its log is no
+        regular file: SQLite would follow a symlink, and wait for a FIFO."""
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            path = Path(str(self.path) + suffix)
+            if kind := disk.strange(path):
+                raise PermissionError(f"{path} is {kind}")
 
     def _alone(self, why: Exception, rebuild: bool) -> None:
         """Make an index for this process, in a temporary file, where the archive's cannot be
@@ -292,7 +302,7 @@ class Index:
         segment = self.segment(change.seq)
         file = files.get(segment.first)
         if file is None:
-            file = files[segment.first] = self.archive.file(segment).open("rb")
+            file = files[segment.first] = disk.reading(self.archive.file(segment))
         file.seek(change.place)
         start = file.read(512)
         size = length_at(start, 0) if len(start) >= 4 else 512
@@ -540,6 +550,9 @@ class _Update:
                 place = self._segment(segment, place)
             except Mismatch as e:
                 self.index.damage = ArchiveDamage(archive.path, e.seq, e.what, e.expected, e.found)
+                break
+            except ArchiveDamage as e:
+                self.index.damage = e
                 break
             except FileNotFoundError:
                 self.index.damage = ArchiveDamage(
