@@ -9,13 +9,16 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from quipu.archive import parallel
+from quipu.archive import disk, parallel
+from quipu.archive.chain import claims
 from quipu.archive.compare import Live, compare
 from quipu.archive.files import Archive
 from quipu.archive.origin import Archives
-from quipu.archive.verdict import GAP, NO_ARCHIVE, Verdict, parted
+from quipu.archive.verdict import EMPTY, NO_ARCHIVE, Verdict, parted
 from quipu.errors import ArchiveDamage, ArchiveError, UsageError
 from shared_kernel.errors import Mismatch
+from shared_kernel.frames import NO_HEAD, OVERHEAD, length_at
+from shared_kernel.genesis import LARGEST as LARGEST_GENESIS
 
 
 def verify(
@@ -30,7 +33,7 @@ def verify(
     """Replay an archive and return the verdict.
 
     board: a live board whose log must go on from the archive's (what it has beyond is pulled and
-        replayed, not kept).
+        replayed, not kept). Of an archive without frames nothing is compared.
     expect_root, expect_head: 32 bytes or 64 hexadecimal digits known from elsewhere, of the
         archive's end. jobs: processes that
     share the work (None: as many as there are cores, if the log is long enough to be worth it); the
@@ -46,10 +49,9 @@ def verify(
     try:
         if not isinstance(archive, Archive):
             archive = Archive(archive)
-        if board is None and expect_root is expect_head is None and _is_unbegun(archive):
-            verdict.verdict, verdict.board, verdict.log = GAP, archive.identity, archive.log.hex()
-            first = archive.segments[0].first
-            verdict.gaps = [[0, first - 1]] if first else []
+        if expect_root is expect_head is None and _is_unbegun(archive):
+            verdict.verdict, verdict.board, verdict.log = EMPTY, archive.identity, archive.log.hex()
+            verdict.torn = archive.size(archive.segments[-1])
             return verdict
         replay = parallel.replayed(archive, verdict, jobs, origins)
         for (what, known), found in zip(expected, (replay.kernel.root(), replay.head), strict=True):
@@ -63,14 +65,23 @@ def verify(
 
 
 def _is_unbegun(archive: Archive) -> bool:
-    """Return whether an archive holds nothing yet, as after a first sync that broke off at once:
-    nothing of it can have been altered."""
-    return not (
-        archive.note()
-        or archive.snapshots()
-        or archive.undeclared()
-        or any(not archive.file(each).exists() or archive.size(each) for each in archive.segments)
-    )
+    """Return whether an archive holds no whole frame yet, as after a first sync that broke off at
+    once: nothing of it can have been altered."""
+    if archive.note() or archive.snapshots() or archive.undeclared():
+        return False
+    if not all(archive.file(each).exists() for each in archive.segments):
+        return False
+    if any(archive.size(each) for each in archive.segments[:-1]):
+        return False
+    last = archive.segments[-1]
+    with disk.reading(archive.file(last)) as file:
+        begun = file.read(OVERHEAD)
+    if not begun:
+        return True
+    limit = LARGEST_GENESIS if last.head == NO_HEAD else OVERHEAD + 0xFFFF
+    size = archive.size(last)
+    whole = len(begun) >= 4 and length_at(begun, 0) <= size
+    return claims(begun, limit, last.first) and not whole
 
 
 def many(

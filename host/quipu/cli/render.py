@@ -30,6 +30,7 @@ SHORT_HASH = 16  # hex digits
 LOOKS = {
     "match": ("bold cyan", box.ROUNDED),
     "gap": ("bold yellow", box.HEAVY),
+    "empty": ("bold yellow", box.HEAVY),
     "mismatch": ("bold red", box.DOUBLE),
 }
 
@@ -229,6 +230,8 @@ def _meaning(data: Data) -> str:
     if data["verdict"] == "match":
         who = "every frame and the live board agree" if data["live"] else "every frame agrees"
         return f"MATCH: {who} with an independent replay."
+    if data["verdict"] == "empty":
+        return "EMPTY: no frame is here yet, so nothing was compared: sync the board again."
     if data["verdict"] == "gap":
         return "GAP: all that is there agrees with its replay, but frames are missing."
     return "MISMATCH: something was altered, lost or repeated. Nothing from there on is proved."
