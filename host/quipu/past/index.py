@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from quipu import locks
+from quipu import locks, times
 from quipu.archive import disk
 from quipu.archive.chain import Chain, split
 from quipu.archive.files import Archive, Segment
@@ -74,7 +74,7 @@ class Place(NamedTuple):
 
 class Anchor(NamedTuple):
     """A frame after which ticks count anew, or the first of a segment. unix_ms: of a clock frame; 0
-    where it says nothing."""
+    where it says nothing, or nothing that can be meant (see times)."""
 
     seq: int
     type: int
@@ -668,7 +668,7 @@ class _Update:
                             seq,
                             CLOCK,
                             u32(frame, 8),
-                            u32(frame, 12) | u32(frame, 16) << 32,
+                            times.believed(u32(frame, 12) | u32(frame, 16) << 32),
                             u32(frame, 20),
                         )
                     )

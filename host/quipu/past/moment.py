@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from quipu import times
 from quipu.archive.files import Archive
 from quipu.archive.frame import taken_apart
 from quipu.errors import UsageError
@@ -116,7 +117,7 @@ class Timeline:
             for clock in mine:
                 at += clock.tick
                 begins.append((clock.seq + 1, at))
-                if clock.unix_ms:
+                if times.believed(clock.unix_ms):  # an older index holds others too
                     known.append((at, clock.unix_ms, clock.uncertainty_ms))
             for i, (begin, since) in enumerate(begins):
                 last = begins[i + 1][0] - 1 if i + 1 < len(begins) else after - 1
