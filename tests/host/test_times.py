@@ -1,12 +1,16 @@
 """Wall times that clocks got wrong: refused where they are made, tolerated where they are read; and
 every time that is told holds, give or take what is told with it."""
 
+import datetime
+import time
+
 import pytest
 import quipu
 from quipu import times
 from quipu.board.verbs import Verbs
 from quipu.cli import main as cli
-from quipu.errors import Invalid
+from quipu.errors import Invalid, UsageError
+from quipu.past.moment import parse
 
 from shared_kernel.frames import clock
 from tests.host.past import START, Log
@@ -94,3 +98,62 @@ def test_an_index_of_an_older_version_holds_such_a_time(tmp_path):
         memory.index.db.execute("UPDATE anchors SET unix_ms = 5000")
     with quipu.open(tmp_path / "a") as memory:
         assert memory.moment().unix_ms is None
+
+
+# -- times that a person asks for ------------------------------------------------------------------
+
+
+@pytest.fixture
+def berlin(monkeypatch):
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def utc(text):
+    return int(datetime.datetime.fromisoformat(text + "+00:00").timestamp() * 1000)
+
+
+@pytest.mark.parametrize(
+    "now, text, meant",
+    (
+        # 2026-10-25: from 03:00 CEST back to 02:00 CET, at 01:00 UTC
+        ("2026-10-25 01:45", "02:40", "2026-10-25 01:40"),
+        ("2026-10-25 01:35", "02:40", "2026-10-25 00:40"),
+        ("2026-10-25 00:45", "02:40", "2026-10-25 00:40"),
+        ("2026-10-25 00:35", "02:40", "2026-10-24 00:40"),
+        ("2026-10-25 09:00", "02:40", "2026-10-25 01:40"),
+        ("2026-10-25 09:00", "02:40:30.9996", "2026-10-25 01:40:31"),
+        ("2026-10-25 09:00", "2026-10-25T02:40", "2026-10-25 01:40"),
+        ("2026-10-25 01:35", "2026-10-25T02:40", "2026-10-25 00:40"),
+        ("2026-10-25 09:00", "2026-10-25T02:40+02:00", "2026-10-25 00:40"),
+        # 2027-03-28: from 02:00 CET on to 03:00 CEST, at 01:00 UTC
+        ("2027-03-28 01:45", "02:40", "2027-03-27 01:40"),
+        ("2027-03-29 00:10", "02:40", "2027-03-27 01:40"),
+        ("2027-03-28 01:45", "03:40", "2027-03-28 01:40"),
+    ),
+)
+def test_case_16_a_time_of_day_is_the_last_one_there_was(now, text, meant, berlin):
+    assert parse(text, utc(now)) == (utc(meant),)
+
+
+@pytest.mark.parametrize("text", ("-99999999999d", "-" + "9" * 400 + "s", "-99999999999.5d"))
+def test_case_16_a_time_outside_of_the_calendar_is_refused(text, tmp_path, capsys):
+    with pytest.raises(UsageError, match="is no moment"):
+        parse(text, START)
+    folder = Log().archive(tmp_path / "a")
+    assert cli.main(["state", str(folder), "--at", text]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "is no moment" in told
+
+
+@pytest.mark.parametrize("text", ("9" * 5000, "9" * 20, "9999-12-31", "0001-01-01", "-700000d"))
+def test_case_16_the_farthest_times_and_seqs_are_one_sentence(text, tmp_path, capsys):
+    log = Log()
+    log.clock(START)
+    folder = log.archive(tmp_path / "a")
+    assert cli.main(["state", str(folder), "--at", text]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and len(told) < 300

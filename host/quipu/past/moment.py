@@ -17,12 +17,16 @@ from quipu.archive.files import Archive
 from quipu.archive.frame import taken_apart
 from quipu.errors import UsageError
 from quipu.past.index import Index
+from quipu.text import moment
 from shared_kernel.frames import BOOT, CLOCK
 from shared_kernel.kernel import u32
 
 # one ms in so many: how far a board's clock may go wrong. Crystals are ten times better, RC
 # oscillators may not be.
 DRIFT = 1000
+_DAY = datetime.timedelta(days=1)
+_FIRST_MS, _LAST_MS = -62_135_596_800_000, 253_402_300_799_999  # of the years 1 to 9999, UTC
+_SHOWN = 60  # characters of what a person wrote, in an error
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -58,38 +62,57 @@ def parse(text: str, now_ms: int | None = None) -> int | tuple[int]:
 
     text: a seq; ISO 8601 with or without date and zone ("2026-11-21T14:02:30Z", "14:02": the last
         one there was); "-5m" (s, m, h,
-    d before now). A time without a zone is the laptop's. UsageError for anything else.
+    d before now). A time without a zone is the laptop's; of an hour that summer time repeats, the
+    last one there was. UsageError for anything else, and for a time outside of the years 1 to 9999.
     """
     now = time.time_ns() // 1_000_000 if now_ms is None else now_ms
     text = text.strip()
-    if text.isascii() and text.isdigit():
-        return int(text)
-    if ago := re.fullmatch(r"-(\d+(?:\.\d+)?)([smhd])", text):
-        return (now - int(float(ago[1]) * 1000) * _UNITS[ago[2]],)
-    iso = re.sub(r"[Zz]$", "+00:00", text)
     try:
+        if text.isascii() and text.isdigit():
+            return int(text)
+        if ago := re.fullmatch(r"-(\d+(?:\.\d+)?)([smhd])", text):
+            return (_in_calendar(text, now - int(float(ago[1]) * 1000) * _UNITS[ago[2]]),)
+        iso = re.sub(r"[Zz]$", "+00:00", text)
         if re.match(r"\d\d:\d\d", iso):
             clock = datetime.time.fromisoformat(iso)
-            today = datetime.datetime.fromtimestamp(now / 1000).astimezone(clock.tzinfo)
-            at = datetime.datetime.combine(today.date(), clock)
-            return (_ms(at) if _ms(at) <= now else _ms(at - datetime.timedelta(days=1)),)
-        return (_ms(datetime.datetime.fromisoformat(iso)),)
+            today = datetime.datetime.fromtimestamp(now / 1000).astimezone(clock.tzinfo).date()
+            # three days, since summer time leaves an hour out once a year
+            days = [datetime.datetime.combine(today - _DAY * ago, clock) for ago in range(3)]
+            return (max(each for day in days for each in _meant(day) if each <= now),)
+        at = datetime.datetime.fromisoformat(iso)
+        meant = _meant(at) or [_ms(at)]
+        return (max((each for each in meant if each <= now), default=meant[0]),)
     except (ValueError, OverflowError):
+        shown_text = text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
         raise UsageError(
-            f"{text!r} is no moment: expected a seq (1234), a time (2026-11-21T14:02:30Z, 14:02) "
-            f"or how long ago "
-            "(-30s, -5m, -2h, -1d)"
+            f"{shown_text!r} is no moment: expected a seq (1234), a time (2026-11-21T14:02:30Z, "
+            f"14:02) or how long ago (-30s, -5m, -2h, -1d)"
         ) from None
+
+
+def _in_calendar(text: str, unix_ms: int) -> int:
+    """Return a wall time in ms since 1970; UsageError if it is outside of the years 1 to 9999."""
+    if not _FIRST_MS <= unix_ms <= _LAST_MS:
+        raise UsageError(f"{text!r} is no moment: it lies outside of the years 1 to 9999")
+    return unix_ms
+
+
+def _meant(at: datetime.datetime) -> list[int]:
+    """Return the ms since 1970 of each time that a clock showed `at`, earliest first. One without a
+    zone is the laptop's: twice where summer time ended, never where it began."""
+    if at.tzinfo is not None:
+        return [_ms(at)]
+    second = at.replace(microsecond=0, fold=0)
+    out = set()
+    for fold in (0, 1):
+        there = datetime.datetime.fromtimestamp(second.replace(fold=fold).timestamp())
+        if there.replace(fold=0) == second:
+            out.add(_ms(at.replace(fold=fold)))
+    return sorted(out)
 
 
 def _ms(at: datetime.datetime) -> int:
     return round(at.timestamp() * 1000)
-
-
-def shown(unix_ms: int) -> str:
-    """Return milliseconds since 1970 as text, UTC."""
-    at = datetime.datetime(1970, 1, 1) + datetime.timedelta(milliseconds=unix_ms)
-    return at.isoformat(" ", "milliseconds") + " UTC"
 
 
 class Timeline:
@@ -153,7 +176,7 @@ class Timeline:
         """Return the moment of the last frame at or before a wall time. UsageError before the first
         one, after the end, and where no clock tells which frame it was."""
         known = [each for each in self.spans if each.zero_ms is not None]
-        wanted = shown(unix_ms)
+        wanted = moment(unix_ms)
         if not known:
             raise UsageError(
                 f"{self.archive.path} has no wall times: no clock frame is in it; give a seq (0 "
@@ -169,7 +192,7 @@ class Timeline:
             )
             raise UsageError(
                 f"{wanted} is before the archive begins: its first known time is "
-                f"{shown(first.zero_ms or 0)}{before}"
+                f"{moment(first.zero_ms or 0)}{before}"
             )
         span = after[-1]
         seq = self._last(span, unix_ms - (span.zero_ms or 0))
@@ -198,13 +221,13 @@ class Timeline:
         """Raise UsageError unless it is known that nothing followed a span's last frame until a
         wall time."""
         last = self.when(span.last)
-        wanted = shown(unix_ms)
+        wanted = moment(unix_ms)
         if span is self.spans[-1]:
             note = self.archive.note()
             end = max(last.unix_ms or 0, note.time if note and note.seq == span.last else 0)
             if unix_ms > end + (last.uncertainty_ms or 0):
                 raise UsageError(
-                    f"{wanted} is after the archive's end: it is known until {shown(end)}, seq "
+                    f"{wanted} is after the archive's end: it is known until {moment(end)}, seq "
                     f"{span.last}; "
                     "sync the board, or ask for the end"
                 )
@@ -219,9 +242,9 @@ class Timeline:
                 ),
                 None,
             )
-            until = f"{shown(later.zero_ms or 0)} (seq {later.first})" if later else "the end"
+            until = f"{moment(later.zero_ms or 0)} (seq {later.first})" if later else "the end"
             raise UsageError(
-                f"{wanted} lies in a gap between clocks: from {shown(last.unix_ms or 0)} (seq "
+                f"{wanted} lies in a gap between clocks: from {moment(last.unix_ms or 0)} (seq "
                 f"{span.last}) to {until} "
                 f"the board had no clock; give a seq, {span.last} to "
                 f"{later.first - 1 if later else self.end}"
