@@ -113,11 +113,13 @@ def grid(
 def when(data: Data) -> str:
     """Return a moment in words: seq, wall time, uncertainty."""
     told = f"seq {data['seq']}"
-    return told + (
-        f", {moment(data['unix_ms'])} ± {data['uncertainty_ms']} ms"
-        if data["unix_ms"] is not None
-        else ", time unknown"
-    )
+    if data["unix_ms"] is None:
+        return told + ", time unknown"
+    told += f", {moment(data['unix_ms'])} ± {data['uncertainty_ms']} ms"
+    if not data["others"]:
+        return told
+    others = ", ".join(map(str, data["others"]))
+    return f"{told}; a clock was set back, so the time asked for was there before too: seq {others}"
 
 
 def dated(show: Callable[..., RenderableType]) -> Callable[..., RenderableType]:

@@ -29,7 +29,7 @@ from shared_kernel import kernel as k
 from shared_kernel import primitives, snapshot_file
 from shared_kernel.errors import FormatError, Mismatch
 from shared_kernel.frame_names import is_command
-from shared_kernel.frames import BOOT, CLOCK, NO_HEAD, length_at
+from shared_kernel.frames import BOOT, CLOCK, GENESIS, NO_HEAD, length_at, seed
 from shared_kernel.graph import edges_of
 from shared_kernel.kernel import Kernel, u32
 from shared_kernel.replay import Replay
@@ -358,6 +358,21 @@ class Index:
                 yield from block[max(0, seq - (last + 1 - len(block))) :]
                 block = []
                 last, head = self._closing(last + 1)
+
+    def tick(self, seq: int) -> int:
+        """Return the tick of the frame seq, which is proved by its CRC and seq, not by the chain:
+        for who asks for many. ArchiveDamage if it is not there."""
+        at, file = self.place(seq), self.archive.file(self.segment(seq))
+        for number, (_, frame) in enumerate(read_frames(file, at.place), at.seq):
+            if number == seq:
+                sown = 0 if frame[1] == GENESIS else seed(self.archive.log)
+                crc = primitives.crc32(frame[:-4], sown)
+                if u32(frame, 4) == seq and crc == u32(frame, len(frame) - 4):
+                    return u32(frame, 8)
+                break
+        raise ArchiveDamage(
+            self.archive.path, seq, "frame", "the one that was indexed", "another, or none"
+        )
 
     def _closing(self, seq: int) -> tuple[int, bytes]:
         """Return the first frame, from `seq` on, after which the chain head is noted, and that

@@ -32,11 +32,14 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 class Moment(NamedTuple):
     """After the frame seq. unix_ms: wall time of that frame, None if no clock tells;
-    uncertainty_ms: how far off it may be."""
+    uncertainty_ms: how far off it may be. others: where a wall time was asked for that came more
+    than once, since a clock was set back, the last frame then for each of the other times, newest
+    first."""
 
     seq: int
     unix_ms: int | None
     uncertainty_ms: int | None
+    others: tuple[int, ...] = ()
 
 
 class Span(NamedTuple):
@@ -54,7 +57,7 @@ class Span(NamedTuple):
         """Return (wall time, uncertainty) of a tick in ms."""
         if self.zero_ms is None:
             return None, None
-        return self.zero_ms + tick, self.uncertainty_ms + abs(tick - self.clock_tick) // DRIFT
+        return self.zero_ms + tick, self.uncertainty_ms - -abs(tick - self.clock_tick) // DRIFT
 
 
 def parse(text: str, now_ms: int | None = None) -> int | tuple[int]:
@@ -122,6 +125,7 @@ class Timeline:
         self.archive = archive
         self.index = index
         self.end = index.progress.seq if index.progress else -1
+        self._ticks: dict[int, int] = {}  # of the last frame of a span, where it is known
         self.spans = list(self._spans())
 
     def _spans(self) -> Iterator[Span]:
@@ -135,17 +139,20 @@ class Timeline:
             mine = [each for each in clocks if first <= each.seq < after]
             at = 0  # ms since the run began, where the ticks of the span begin
             begins = [(first, 0)]
-            # (ms since the run began, wall time, uncertainty) of each clock frame
-            known: list[tuple[int, int, int]] = []
+            # (ms since the run began, wall time, uncertainty, number of the span after it) of each
+            # clock frame
+            known: list[tuple[int, int, int, int]] = []
             for clock in mine:
                 at += clock.tick
                 begins.append((clock.seq + 1, at))
                 if times.believed(clock.unix_ms):  # an older index holds others too
-                    known.append((at, clock.unix_ms, clock.uncertainty_ms))
+                    known.append((at, clock.unix_ms, clock.uncertainty_ms, len(begins) - 1))
             for i, (begin, since) in enumerate(begins):
                 last = begins[i + 1][0] - 1 if i + 1 < len(begins) else after - 1
                 if last < begin:
                     continue
+                if i + 1 < len(begins):
+                    self._ticks[last] = mine[i].tick
                 # the clock frame before; of a run's beginning, the first one after it
                 clock_at = next(
                     (each for each in reversed(known) if each[0] <= since and i),
@@ -154,11 +161,13 @@ class Timeline:
                 if clock_at is None:
                     yield Span(begin, last, None, 0, 0)
                 else:
+                    # each span in between has ticks of whole ms, so up to 1 ms of it is not counted
+                    between = max(i - clock_at[3], clock_at[3] - i - 1)
                     yield Span(
                         begin,
                         last,
                         clock_at[1] + since - clock_at[0],
-                        clock_at[2],
+                        clock_at[2] + between,
                         clock_at[0] - since,
                     )
 
@@ -173,8 +182,9 @@ class Timeline:
         return Moment(seq, *self.span(seq).at(tick))
 
     def find(self, unix_ms: int) -> Moment:
-        """Return the moment of the last frame at or before a wall time. UsageError before the first
-        one, after the end, and where no clock tells which frame it was."""
+        """Return the moment of the last frame at or before a wall time. Of a time that came more
+        than once, since a clock was set back: the newest, and the others with it. UsageError before
+        the first one, after the end, and where no clock tells which frame it was."""
         known = [each for each in self.spans if each.zero_ms is not None]
         wanted = moment(unix_ms)
         if not known:
@@ -182,9 +192,9 @@ class Timeline:
                 f"{self.archive.path} has no wall times: no clock frame is in it; give a seq (0 "
                 f"to {self.end})"
             )
-        after = [each for each in known if (each.zero_ms or 0) <= unix_ms]
-        if not after:
-            first = known[0]
+        begun = [each for each in reversed(known) if (each.zero_ms or 0) <= unix_ms]
+        if not begun:
+            first = min(known, key=lambda each: each.zero_ms or 0)
             before = (
                 ""
                 if first.first == self.spans[0].first
@@ -194,15 +204,32 @@ class Timeline:
                 f"{wanted} is before the archive begins: its first known time is "
                 f"{moment(first.zero_ms or 0)}{before}"
             )
-        span = after[-1]
-        seq = self._last(span, unix_ms - (span.zero_ms or 0))
-        if seq < self.spans[0].first:
+        within = [each for each in begun if unix_ms <= self._end(each)]
+        if not within:
+            between = [each for each in begun if self._lasts(each, unix_ms)]
+            within = [between[0] if between else begun[0]]
+            self._check_after(within[0], unix_ms)
+        found = [self._last(each, unix_ms - (each.zero_ms or 0)) for each in within]
+        # a span begins with the frame before it: so does its time
+        seqs = list(dict.fromkeys(each for each in found if each >= self.spans[0].first))
+        if not seqs:
             raise UsageError(
                 f"{wanted} is before the archive's first frame, seq {self.spans[0].first}"
             )
-        if seq == span.last:
-            self._check_after(span, unix_ms)
-        return self.when(seq)
+        return self.when(seqs[0])._replace(others=tuple(seqs[1:]))
+
+    def _end(self, span: Span) -> int:
+        """Return the wall time of the last frame of a span whose times are known."""
+        if span.last not in self._ticks:
+            self._ticks[span.last] = self.index.tick(span.last)
+        return (span.zero_ms or 0) + self._ticks[span.last]
+
+    def _lasts(self, span: Span, unix_ms: int) -> bool:
+        """Return whether a span, which has ended, was the last one until a wall time: the one after
+        it begins later."""
+        at = self.spans.index(span) + 1
+        following = self.spans[at].zero_ms if at < len(self.spans) else None
+        return following is not None and unix_ms < following
 
     def _last(self, span: Span, tick: int) -> int:
         """Return the last frame of a span whose tick is not above `tick`; the one before the span
