@@ -239,10 +239,10 @@ def altered(file, change):
     file.write_text(json.dumps(facts))
 
 
-def test_an_archive_without_frames_is_a_gap_unless_something_says_that_there_were_some(tmp_path):
+def test_an_archive_without_frames_is_empty_unless_something_says_that_there_were_some(tmp_path):
     log = every_type()
     archive = Archive.create(tmp_path / "a", log.heads[0], "bräd")
-    assert said(tmp_path / "a") == ("gap", None)
+    assert said(tmp_path / "a") == ("empty", None)
     archive.write_note(Note(0, log.heads[0], log.roots[0], 1))
     assert said(tmp_path / "a")[0] == "mismatch"
 

@@ -320,7 +320,7 @@ keys: 1 of 3
  name     value    written by seq
 ──────────────────────────────────
  "temp"   "21.5"               14
-at seq 14, 2023-11-14 22:13:20.140 UTC ± 50 ms
+at seq 14, 2023-11-14 22:13:20.140 UTC ± 51 ms
 """.splitlines()
     )
 

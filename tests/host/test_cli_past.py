@@ -21,12 +21,12 @@ def folder(tmp_path):
 
 
 def test_a_value_now_and_then_with_the_moment_and_its_uncertainty(folder):
-    assert quipu("get", folder, "mode") == "fast\nat seq 4, 2023-11-14 22:13:20.030 UTC ± 5 ms\n"
+    assert quipu("get", folder, "mode") == "fast\nat seq 4, 2023-11-14 22:13:20.030 UTC ± 6 ms\n"
     assert quipu("get", folder, "mode", "--at", 3).startswith("slow\nat seq 3,")
     told = answer("get", folder, "mode", "--at", "2023-11-14T22:13:20.029Z")
     assert told["value"] == "slow"
     assert (
-        told["moment"] == {"seq": 3, "unix_ms": START + 20, "uncertainty_ms": 5}
+        told["moment"] == {"seq": 3, "unix_ms": START + 20, "uncertainty_ms": 6, "others": []}
         and told["damage"] is None
     )
 

@@ -197,16 +197,28 @@ def test_a_genesis_of_another_log_is_no_beginning(path):
     assert first["seq"] == 0 and "log name" in first["what"]
 
 
-@pytest.mark.parametrize("content", (b"", b"\1", b"\1\1"))
-def test_an_archive_without_frames_is_no_match(path, content):
+def test_case_08_an_archive_without_frames_is_empty(path):
+    """What a first sync leaves that was killed: nothing was altered, so nothing is said to be."""
+    first = frames_of(path)[0]
+    note = (path / "note.json").read_bytes()
     (path / "note.json").unlink()
     shutil.rmtree(path / "snapshots")
     (path / "snapshots").mkdir()
-    log_of(path).write_bytes(content)
-    if content:
+    for length in range(len(first)):
+        log_of(path).write_bytes(first[:length])
+        verdict = quipu.verify(path)
+        assert (verdict.verdict, verdict.torn, verdict.frames) == ("empty", length, 0)
+        assert verdict.exit_code == 1 and quipu.verify(path, allow_gap=True).exit_code == 0
+        assert verdict.first_divergence is None and not verdict.gaps
+        assert mismatch(path, expect_root=bytes(32))["seq"] == 0
+    (path / "snapshots").rmdir()  # as git keeps no empty folder
+    assert quipu.verify(path).verdict == "empty"
+    for strange in (b"\2", b"\1\1\0\0" + b"\7" * 4, flipped(first, len(first) - 9, 1)):
+        log_of(path).write_bytes(strange)
         assert mismatch(path)["seq"] == 0
-    else:  # what a first sync leaves that was killed: nothing was altered
-        assert quipu.verify(path).verdict == "gap"
+    log_of(path).write_bytes(b"")
+    (path / "note.json").write_bytes(note)  # which says that there were frames
+    assert mismatch(path)["seq"] == 0
 
 
 def test_a_torn_end(path):

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from quipu.archive import disk
 from shared_kernel import primitives
 from shared_kernel.errors import LinkError, Mismatch
 from shared_kernel.frames import GENESIS, OVERHEAD, VERSION, length_at, seed
@@ -65,7 +66,7 @@ def whole(data: "Buffer", at: int = 0) -> Iterator[tuple[int, int]]:
 def split(path: Path, place: int = 0, kind: Any = memoryview) -> Iterator[tuple[int, Any]]:
     """Yield (offset, frame) for each frame of a file from byte `place` on, as `whole` finds them.
     kind: memoryview, or bytes."""
-    with path.open("rb") as file:
+    with disk.reading(path) as file:
         file.seek(place)
         # data[at:] is to be looked at; base is the offset of data[0]
         data, at, base = b"", 0, place

@@ -21,9 +21,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from quipu import locks
+from quipu.archive import disk
 from quipu.archive.chain import Chain, split
 from quipu.errors import ArchiveDamage, ArchiveError, NoArchive
-from shared_kernel.errors import Mismatch
+from shared_kernel import snapshot
+from shared_kernel.errors import FormatError, Mismatch
 from shared_kernel.frames import NO_HEAD
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 # frames between two marks of a scan: 10 ms of a chain, and 100 KiB of memory for a million frames
 _MARK_EVERY = 1024
+# of archive.json: a hundred bytes for each of 160,000 segments; and of note.json, which has 300
+_MOST_FACTS, _MOST_NOTE = 1 << 24, 1 << 16
 _NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
@@ -92,9 +96,13 @@ class Archive:
         self.path = Path(path)
         self._file: Any = None  # the last segment, open for appending
         try:
-            text = (self.path / "archive.json").read_bytes()
+            text = disk.contents(self.path / "archive.json", _MOST_FACTS)
         except (FileNotFoundError, NotADirectoryError):
             raise NoArchive(self.path) from None
+        for each in ("frames", "snapshots"):
+            folder = self.path / each
+            if folder.exists() and not folder.is_dir():
+                raise self._damage(0, each, "a folder", disk.strange(folder) or "a file")
         self.log, self.identity, self.segments = self._facts(text)
 
     @classmethod
@@ -125,17 +133,18 @@ class Archive:
         folder."""
         if path.exists() and not path.is_dir():
             raise ArchiveError(f"{path} is a file: an archive is a folder")
-        for each in path.rglob("*"):
+        for each in _inside(path):
             # An interrupted creation leaves these, empty; anything else is not ours to write into.
-            ours = (
-                each.is_dir()
-                and each.name in ("frames", "snapshots")
-                or each.name == "archive.json.new"
-            )
-            if not ours and not (each.parent.name == "frames" and each.stat().st_size == 0):
+            if each.name in ("frames", "snapshots") and disk.strange(each) == "a folder":
+                within = list(_inside(each))
+                if each.name == "frames":
+                    within = [one for one in within if disk.strange(one) or disk.size(one)]
+            else:
+                within = [] if each.name == "archive.json.new" else [each]
+            if within:
                 raise ArchiveError(
-                    f"{path} is no archive, and not empty (it holds {each.relative_to(path)}): "
-                    f"choose another"
+                    f"{path} is no archive, and not empty (it holds "
+                    f"{within[0].relative_to(path)}): choose another"
                 )
 
     def __enter__(self) -> "Self":
@@ -212,7 +221,7 @@ class Archive:
         self.close()
         segment = Segment(first, head)
         with _roomy(self.path):
-            self.file(segment).touch()
+            disk.writing(self.file(segment), "ab").close()
             _sync_folder(self.path / "frames")
             self.segments = sorted([*self.segments, segment])
             self._write_facts()
@@ -222,10 +231,9 @@ class Archive:
         """Give a segment that has no frames yet all of them, checked by the caller: whole, or not
         at all."""
         part = self.file(segment).with_suffix(".part")
-        with _roomy(self.path), part.open("wb") as file:
+        with _roomy(self.path), disk.writing(part, "wb") as file:
             for each in blocks:
-                file.write(each)
-            file.flush()
+                _write_all(file, each)
             os.fsync(file.fileno())
         os.replace(part, self.file(segment))
         _sync_folder(part.parent)
@@ -233,7 +241,8 @@ class Archive:
     def drop_parts(self) -> None:
         """Remove what a `fill` that broke off has left."""
         for each in (self.path / "frames").glob("*.part"):
-            each.unlink()
+            if _is_numbered(each):
+                each.unlink()
 
     def _json(self, name: str, text: bytes, fields: dict[str, type]) -> dict[str, Any]:
         try:
@@ -282,7 +291,7 @@ class Archive:
 
     def size(self, segment: Segment) -> int:
         """Return the bytes of a segment's file, a torn end included."""
-        return self.file(segment).stat().st_size
+        return disk.size(self.file(segment))
 
     def frames(self) -> Iterator[memoryview]:
         """Yield every frame, oldest first. Checks nothing: verify does."""
@@ -295,7 +304,8 @@ class Archive:
         a killed add_segment leaves; what does not bear a segment's name is another program's."""
         known = {self.file(each) for each in self.segments}
         here = sorted(each for each in (self.path / "frames").glob("*.log") if _is_numbered(each))
-        return next((each for each in here if each not in known and each.stat().st_size), None)
+        unknown = (each for each in here if each not in known)
+        return next((each for each in unknown if disk.strange(each) or disk.size(each)), None)
 
     def scan(self) -> Scan:
         """Check every frame's CRC, seq and place in the chain. ArchiveDamage if the archive is
@@ -363,13 +373,11 @@ class Archive:
         """Append whole frames, checked by the caller, to the last segment. They are durable after
         `flush`."""
         if self._file is None:
-            self._file = self.file(self.segments[-1]).open("ab", buffering=0)
+            self._file = disk.writing(self.file(self.segments[-1]), "ab")
         # Straight to the system: what a killed process or a full disk leaves is a whole run, or a
         # torn end.
-        rest = memoryview(data)
         with _roomy(self.path):
-            while rest:
-                rest = rest[self._file.write(rest) :]
+            _write_all(self._file, data)
 
     def flush(self) -> None:
         """Return when all frames of the last segment are on the disk, those that an earlier process
@@ -381,7 +389,7 @@ class Archive:
     def cut(self, size: int) -> None:
         """Cut the last segment to `size` bytes."""
         self.close()
-        with self.file(self.segments[-1]).open("r+b") as file:
+        with disk.writing(self.file(self.segments[-1]), "r+b") as file:
             file.truncate(size)
             os.fsync(file.fileno())
 
@@ -413,23 +421,27 @@ class Archive:
         )
 
     def snapshot(self, seq: int) -> bytes:
-        """Return a snapshot's bytes: header and arena, unchecked."""
-        return self.snapshot_file(seq).read_bytes()
+        """Return a snapshot's bytes: header and arena, unchecked. Of a file that is longer than its
+        header says, or has no header, no more is read than shows that."""
+        return _snapshot(self.snapshot_file(seq))
 
     def partial(self, seq: int, header: bytes) -> bytes:
         """Return what a broken pull left of the snapshot that begins with header, perhaps nothing;
         other leftovers go."""
         for each in (self.path / "snapshots").glob("*.part"):
-            data = each.read_bytes()
-            if each == self._part(seq) and data[: len(header)] == header:
-                return data
+            if not _is_numbered(each):
+                continue
+            if each == self._part(seq) and disk.strange(each) is None:
+                data = _snapshot(each)
+                if data[: len(header)] == header:
+                    return data
             each.unlink()
         return b""
 
     def add_part(self, seq: int, data: bytes) -> None:
         """Keep some more of a snapshot being pulled, for the next pull if this one breaks."""
-        with _roomy(self.path), self._part(seq).open("ab") as file:
-            file.write(data)
+        with _roomy(self.path), disk.writing(self._part(seq), "ab") as file:
+            _write_all(file, data)
 
     def drop_part(self, seq: int) -> None:
         """Forget what `add_part` kept."""
@@ -449,7 +461,7 @@ class Archive:
         """Return the note of the last complete sync, None before the first one. ArchiveDamage if it
         was altered."""
         try:
-            text = (self.path / "note.json").read_bytes()
+            text = disk.contents(self.path / "note.json", _MOST_NOTE)
         except FileNotFoundError:
             return None
         facts = self._json(
@@ -515,15 +527,38 @@ def _is_numbered(path: Path) -> bool:
     return path.stem == f"{_number(path.stem):010d}" and _number(path.stem) <= 0xFFFFFFFF
 
 
+def _inside(folder: Path) -> Iterator[Path]:
+    """Yield what a folder holds but for what other programs put into any."""
+    if folder.exists():
+        yield from (each for each in sorted(folder.iterdir()) if not disk.is_stranger(each.name))
+
+
+def _snapshot(file: Path) -> bytes:
+    """Return the bytes of a snapshot's file, as far as its header says and one more."""
+    with disk.reading(file) as opened:
+        header = opened.read(snapshot.HEADER)
+        try:
+            more = snapshot.decode(header).length
+        except FormatError:
+            more = 0
+        return header + opened.read(more + 1)
+
+
+def _write_all(file: Any, data: bytes | memoryview) -> None:
+    """Write data to an unbuffered file, which may take it piece by piece."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
 def _write_json(path: Path, facts: dict[str, Any]) -> None:
     _write(path.with_name(path.name + ".new"), path, (json.dumps(facts, indent=2) + "\n").encode())
 
 
 def _write(aside: Path, path: Path, data: bytes) -> None:
     """Put data at path, wholly or not at all, by way of the file aside."""
-    with aside.open("wb") as file:
-        file.write(data)
-        file.flush()
+    with disk.writing(aside, "wb") as file:
+        _write_all(file, data)
         os.fsync(file.fileno())
     os.replace(aside, path)
     _sync_folder(path.parent)

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from quipu import kernels
+from quipu.archive import disk
 from quipu.archive.files import Archive
 from quipu.archive.origin import Archives
 from quipu.archive.passes import Pass
@@ -125,7 +126,7 @@ def plan(archive: Archive, jobs: int) -> list[Start]:
             break
         seq, offset, data, at = segment.first - 1, 0, b"", 0
         stops = [each for each in wanted if each >= segment.first]
-        with path.open("rb") as file:
+        with disk.reading(path) as file:
             while more := file.read(_BLOCK):
                 data, at = data[at:] + more, 0
                 while stops:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from quipu.archive import origin
+from quipu.archive import disk, origin
 from quipu.archive.chain import Chain, claims, whole
 from quipu.archive.files import Archive, Segment
 from quipu.archive.frame import taken_apart
@@ -157,7 +157,7 @@ class Pass:
         return (
             segment is not self.archive.segments[0]
             and file.exists()
-            and not file.stat().st_size
+            and not self.archive.size(segment)
             and not (self.note and self.note.seq >= segment.first)
             and not any(each >= segment.first - 1 for each in self.snapshots)
         )
@@ -210,7 +210,7 @@ class Pass:
         stop = self._next_stop(seq, until)
         data, at = b"", 0  # data[at:] is to be looked at; end is its place in the file
         try:
-            with self.archive.file(segment).open("rb") as file:
+            with disk.reading(self.archive.file(segment)) as file:
                 file.seek(start)
                 while more := file.read(_BLOCK):
                     data, at = data[at:] + more, 0
@@ -382,7 +382,7 @@ class Pass:
         excess = self.archive.size(segment) - end
         if not excess:
             return
-        with self.archive.file(segment).open("rb") as file:
+        with disk.reading(self.archive.file(segment)) as file:
             file.seek(end)
             rest = file.read(OVERHEAD)
         kernel = self.replay.kernel

@@ -7,6 +7,8 @@ from quipu.errors import ArchiveDamage
 from shared_kernel.errors import Mismatch
 
 MATCH, GAP, MISMATCH = "match", "gap", "mismatch"
+EMPTY = "empty"  # nothing is there yet, and nothing says that there was
+NO_ARCHIVE = "no archive"  # one of several that were named cannot be opened as one
 
 
 @dataclass
@@ -14,8 +16,9 @@ class Verdict:
     """What a verification found. Hashes are hexadecimal; of a mismatch, all but first_divergence is
     as of the last frame that agreed.
 
-    verdict: "match", "gap" (frames that archive.json declares missing, all others agree) or
-        "mismatch"; first_divergence:
+    verdict: "match", "gap" (frames that archive.json declares missing, all others agree), "empty"
+        (no whole frame yet, as after a first sync that broke off) or "mismatch"; of one of several,
+        "no archive" too, and `problem` says why; first_divergence:
     None, or {seq, what, expected, found}; frames, log_bytes: replayed; checkpoints, snapshots:
     compared; boots: of the board;
     seq, chain_head, state_root: at the archive's end; note: seq of the last complete sync, None if
@@ -46,12 +49,13 @@ class Verdict:
     live: dict[str, Any] | None = None
     origin: dict[str, Any] | None = None
     first_divergence: dict[str, Any] | None = None
+    problem: str | None = None
     allow_gap: bool = False
 
     @property
     def exit_code(self) -> int:
-        """0 for a match (and for a gap that is allowed), else 1."""
-        return 0 if self.verdict == MATCH or self.verdict == GAP and self.allow_gap else 1
+        """0 for a match (and for a gap that is allowed, or an empty archive then), else 1."""
+        return 0 if self.verdict == MATCH or self.verdict in (GAP, EMPTY) and self.allow_gap else 1
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain data, the exit code included."""

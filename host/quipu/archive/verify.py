@@ -7,14 +7,18 @@ How one pass replays and compares is in passes.py, how several processes share i
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
-from quipu.archive import parallel
+from quipu.archive import disk, parallel
+from quipu.archive.chain import claims
 from quipu.archive.compare import Live, compare
 from quipu.archive.files import Archive
 from quipu.archive.origin import Archives
-from quipu.archive.verdict import GAP, Verdict, parted
-from quipu.errors import ArchiveDamage, NoArchive, UsageError
+from quipu.archive.verdict import EMPTY, NO_ARCHIVE, Verdict, parted
+from quipu.errors import ArchiveDamage, ArchiveError, NoArchive, UsageError
 from shared_kernel.errors import Mismatch
+from shared_kernel.frames import NO_HEAD, OVERHEAD, length_at
+from shared_kernel.genesis import LARGEST as LARGEST_GENESIS
 
 
 def verify(
@@ -29,7 +33,7 @@ def verify(
     """Replay an archive and return the verdict.
 
     board: a live board whose log must go on from the archive's (what it has beyond is pulled and
-        replayed, not kept).
+        replayed, not kept). Of an archive without frames nothing is compared.
     expect_root, expect_head: 32 bytes or 64 hexadecimal digits known from elsewhere, of the
         archive's end. jobs: processes that
     share the work (None: as many as there are cores, if the log is long enough to be worth it); the
@@ -45,10 +49,9 @@ def verify(
     try:
         if not isinstance(archive, Archive):
             archive = Archive(archive)
-        if board is None and expect_root is expect_head is None and _is_unbegun(archive):
-            verdict.verdict, verdict.board, verdict.log = GAP, archive.identity, archive.log.hex()
-            first = archive.segments[0].first
-            verdict.gaps = [[0, first - 1]] if first else []
+        if expect_root is expect_head is None and _is_unbegun(archive):
+            verdict.verdict, verdict.board, verdict.log = EMPTY, archive.identity, archive.log.hex()
+            verdict.torn = archive.size(archive.segments[-1])
             return verdict
         replay = parallel.replayed(archive, verdict, jobs, origins)
         for (what, known), found in zip(expected, (replay.kernel.root(), replay.head), strict=True):
@@ -62,14 +65,23 @@ def verify(
 
 
 def _is_unbegun(archive: Archive) -> bool:
-    """Return whether an archive holds nothing yet, as after a first sync that broke off at once:
-    nothing of it can have been altered."""
-    return not (
-        archive.note()
-        or archive.snapshots()
-        or archive.undeclared()
-        or any(not archive.file(each).exists() or archive.size(each) for each in archive.segments)
-    )
+    """Return whether an archive holds no whole frame yet, as after a first sync that broke off at
+    once: nothing of it can have been altered."""
+    if archive.note() or archive.snapshots() or archive.undeclared():
+        return False
+    if not all(archive.file(each).exists() for each in archive.segments):
+        return False
+    if any(archive.size(each) for each in archive.segments[:-1]):
+        return False
+    last = archive.segments[-1]
+    with disk.reading(archive.file(last)) as file:
+        begun = file.read(OVERHEAD)
+    if not begun:
+        return True
+    limit = LARGEST_GENESIS if last.head == NO_HEAD else OVERHEAD + 0xFFFF
+    size = archive.size(last)
+    whole = len(begun) >= 4 and length_at(begun, 0) <= size
+    return claims(begun, limit, last.first) and not whole
 
 
 def inside(folder: str | os.PathLike[str]) -> list[str]:
@@ -94,27 +106,47 @@ def inside(folder: str | os.PathLike[str]) -> list[str]:
 def many(
     archives: Sequence[str | os.PathLike[str]], allow_gap: bool = False, jobs: int | None = None
 ) -> list[Verdict]:
-    """Return the verdict of each archive, in their order. Several are shared out whole, one is
-    shared out in parts.
+    """Return the verdict of each archive, in their order; "no archive" of a path that is none.
+    Several are shared out whole, one is shared out in parts.
 
-    jobs: processes at once (None: as many as there are cores). NoArchive if one of them is none.
+    jobs: processes at once (None: as many as there are cores).
     """
     if len(archives) == 1 or jobs == 1:
-        return [verify(each, allow_gap=allow_gap, jobs=jobs) for each in archives]
-    for each in archives:
-        if not os.path.exists(os.path.join(each, "archive.json")):
-            raise NoArchive(os.fspath(each))
-    with ThreadPoolExecutor(min(len(archives), jobs or parallel.cores())) as pool:
-        found = pool.map(
-            parallel.child,
-            [{"verify": os.path.abspath(each), "allow_gap": allow_gap} for each in archives],
-        )
-        return [
-            Verdict(**{**each, "allow_gap": allow_gap})
-            for each in (
-                {name: value for name, value in one.items() if name != "exit_code"} for one in found
-            )
-        ]
+        return [one_of_many(each, allow_gap, jobs) for each in archives]
+    out = [_no_archive(each, allow_gap) for each in archives]
+    orders = [
+        {"verify": os.path.abspath(each), "allow_gap": allow_gap}
+        for each, known in zip(archives, out, strict=True)
+        if known is None
+    ]
+    with ThreadPoolExecutor(max(1, min(len(orders), jobs or parallel.cores()))) as pool:
+        found = pool.map(parallel.child, orders)
+        return [known or _from_child(next(found), allow_gap) for known in out]
+
+
+def one_of_many(
+    archive: str | os.PathLike[str], allow_gap: bool = False, jobs: int | None = None
+) -> Verdict:
+    """Return the verdict of an archive that was named among others: `verify`, but "no archive" is a
+    verdict too, so that one stray file does not cost the others theirs."""
+    return _no_archive(archive, allow_gap) or verify(archive, allow_gap=allow_gap, jobs=jobs)
+
+
+def _no_archive(path: str | os.PathLike[str], allow_gap: bool) -> Verdict | None:
+    """Return the verdict "no archive" of a path that cannot be opened as one, else None."""
+    try:
+        Archive(path)
+    except ArchiveDamage:  # an archive, but a broken one: verify says where
+        return None
+    except (ArchiveError, OSError) as error:
+        return Verdict(NO_ARCHIVE, problem=str(error), allow_gap=allow_gap)
+    return None
+
+
+def _from_child(found: dict[str, Any], allow_gap: bool) -> Verdict:
+    """Return the verdict that another process gave as plain data."""
+    fields = {name: value for name, value in found.items() if name != "exit_code"}
+    return Verdict(**fields, allow_gap=allow_gap)
 
 
 def _hash(known: str | bytes | None) -> bytes | None:

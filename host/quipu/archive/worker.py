@@ -5,7 +5,7 @@ import json
 import sys
 
 from quipu.archive.parallel import part
-from quipu.archive.verify import verify
+from quipu.archive.verify import one_of_many
 
 
 def main() -> None:
@@ -13,6 +13,6 @@ def main() -> None:
     `parallel.child`."""
     order = json.load(sys.stdin)
     if "verify" in order:
-        print(json.dumps(verify(order["verify"], allow_gap=order["allow_gap"], jobs=1).as_dict()))
+        print(json.dumps(one_of_many(order["verify"], order["allow_gap"], jobs=1).as_dict()))
     else:
         print(json.dumps(part(order)))

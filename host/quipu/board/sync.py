@@ -181,7 +181,8 @@ def _target(board: Verbs) -> tuple[dict[str, Any], tuple[int, bytes] | None]:
     header) of a snapshot that is no newer than that."""
     start = time.monotonic()
     board.info()
-    round_trip_ms = int((time.monotonic() - start) * 1000) + 1
+    # of this clock, and of the board's ticks, only whole ms are told
+    round_trip_ms = int((time.monotonic() - start) * 1000) + 2
     # A damaged log takes neither, and one that is full may not: both can be pulled all the same.
     with contextlib.suppress(Damage, LogFull):
         board.clock(uncertainty_ms=round_trip_ms)

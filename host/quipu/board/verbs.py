@@ -12,10 +12,12 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from quipu import times
 from quipu.archive.chain import Chain, whole_frames
 from quipu.archive.frame import Frame, taken_apart
 from quipu.board.link import Link
 from quipu.errors import LostAnswer, PortError
+from quipu.text import moment
 from shared_kernel import frames, kernel, requests
 from shared_kernel.config import CONFIG_NAMES, check_config
 from shared_kernel.errors import Invalid, LinkError, NotFound
@@ -364,11 +366,25 @@ class Verbs:
         return self._change(requests.CHECKPOINT, b"", lambda frame: frame.kind == CHECKPOINT)
 
     def clock(self, unix_ms: int | None = None, uncertainty_ms: int = 0) -> int:
-        """Tell the log the wall time, milliseconds since 1970 (None: this laptop's, now); return
-        the frame's seq."""
-        payload = frames.clock(
-            time.time_ns() // 1_000_000 if unix_ms is None else unix_ms, uncertainty_ms
-        )
+        """Tell the log the wall time; return the frame's seq.
+
+        unix_ms: milliseconds since 1970, from 2020 to 2199; 0 says that it is unknown; None: this
+            laptop's time, now, or unknown if its clock is not set. uncertainty_ms: how far off it
+            may be, at most 2^32 - 1. Invalid, and nothing sent, for anything else.
+        """
+        if unix_ms is None:
+            unix_ms = times.believed(time.time_ns() // 1_000_000)
+        elif unix_ms != times.believed(unix_ms):
+            raise Invalid(
+                f"the wall time {moment(unix_ms)} cannot be meant: a log's times are from "
+                f"{times.RANGE}. Is this computer's clock set?"
+            )
+        if not 0 <= uncertainty_ms <= 0xFFFFFFFF:
+            raise Invalid(
+                f"an uncertainty is 0 to {0xFFFFFFFF} ms, not {uncertainty_ms}: the log cannot "
+                "hold another"
+            )
+        payload = frames.clock(unix_ms, uncertainty_ms)
         return self._change(
             requests.CLOCK, payload, lambda frame: (frame.kind, frame.payload) == (CLOCK, payload)
         )

@@ -64,7 +64,8 @@ def verify(
     code 0 only for a match. Several archives, or the parts of a long one, are shared out to all
     cores: the verdict is the same. A log that goes on from another one begins with the state that
         it names: --origin gives the other's
-    archive, which is then replayed up to there.
+    archive, which is then replayed up to there. Of several, one that is no archive is named, and
+    the others get their verdicts.
 
     \b
     Example:

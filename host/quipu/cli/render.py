@@ -30,6 +30,7 @@ SHORT_HASH = 16  # hex digits
 LOOKS = {
     "match": ("bold cyan", box.ROUNDED),
     "gap": ("bold yellow", box.HEAVY),
+    "empty": ("bold yellow", box.HEAVY),
     "mismatch": ("bold red", box.DOUBLE),
 }
 
@@ -114,11 +115,13 @@ def grid(
 def when(data: Data) -> str:
     """Return a moment in words: seq, wall time, uncertainty."""
     told = f"seq {data['seq']}"
-    return told + (
-        f", {moment(data['unix_ms'])} ± {data['uncertainty_ms']} ms"
-        if data["unix_ms"] is not None
-        else ", time unknown"
-    )
+    if data["unix_ms"] is None:
+        return told + ", time unknown"
+    told += f", {moment(data['unix_ms'])} ± {data['uncertainty_ms']} ms"
+    if not data["others"]:
+        return told
+    others = ", ".join(map(str, data["others"]))
+    return f"{told}; a clock was set back, so the time asked for was there before too: seq {others}"
 
 
 def dated(show: Callable[..., RenderableType]) -> Callable[..., RenderableType]:
@@ -147,13 +150,16 @@ def verdict(data: Data) -> RenderableType:
         lines = [
             (
                 one["verdict"].upper(),
-                f"{one['archive']}: {one['board']}, {count(one['frames'], 'frame')}",
+                one["problem"]
+                if one["problem"]
+                else f"{one['archive']}: {one['board']}, {count(one['frames'], 'frame')}",
             )
             for one in data["archives"]
         ]
-        return Group(
-            pairs(lines), *[verdict(one) for one in data["archives"] if one["verdict"] != "match"]
-        )
+        differ = [
+            one for one in data["archives"] if one["verdict"] != "match" and not one["problem"]
+        ]
+        return Group(pairs(lines), *[verdict(one) for one in differ])
     style, frame = LOOKS[data["verdict"]]
     live, first = data["live"], data["first_divergence"]
     rows: list[tuple[str, Any]] = [
@@ -228,6 +234,8 @@ def _meaning(data: Data) -> str:
     if data["verdict"] == "match":
         who = "every frame and the live board agree" if data["live"] else "every frame agrees"
         return f"MATCH: {who} with an independent replay."
+    if data["verdict"] == "empty":
+        return "EMPTY: no frame is here yet, so nothing was compared: sync the board again."
     if data["verdict"] == "gap":
         return "GAP: all that is there agrees with its replay, but frames are missing."
     return "MISMATCH: something was altered, lost or repeated. Nothing from there on is proved."

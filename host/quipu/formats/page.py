@@ -21,9 +21,10 @@ _DASHES = {"records": "", "nodes": "7 4", "edges": "2 3", "keys": "10 3 2 3"}
 _MEANS = {
     "match": "every frame, link and checkpoint agrees with the replay",
     "gap": "frames are missing; all others agree",
+    "empty": "no frame is here yet, so nothing was compared",
     "mismatch": "what the archive says is not what its frames lead to",
 }
-_SIGNS = {"match": "\u2713", "gap": "\u2026", "mismatch": "\u2717"}
+_SIGNS = {"match": "\u2713", "gap": "\u2026", "empty": "\u2205", "mismatch": "\u2717"}
 _BOOTS = 40  # that the table names
 
 _STYLE = """

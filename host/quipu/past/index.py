@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from quipu import locks
+from quipu import locks, times
+from quipu.archive import disk
 from quipu.archive.chain import Chain, split
 from quipu.archive.files import Archive, Segment
 from quipu.archive.frame import kind_and_payload
@@ -28,7 +29,7 @@ from shared_kernel import kernel as k
 from shared_kernel import primitives, snapshot_file
 from shared_kernel.errors import FormatError, Mismatch
 from shared_kernel.frame_names import is_command
-from shared_kernel.frames import BOOT, CLOCK, NO_HEAD, length_at
+from shared_kernel.frames import BOOT, CLOCK, GENESIS, NO_HEAD, length_at, seed
 from shared_kernel.graph import edges_of
 from shared_kernel.kernel import Kernel, u32
 from shared_kernel.replay import Replay
@@ -73,7 +74,7 @@ class Place(NamedTuple):
 
 class Anchor(NamedTuple):
     """A frame after which ticks count anew, or the first of a segment. unix_ms: of a clock frame; 0
-    where it says nothing."""
+    where it says nothing, or nothing that can be meant (see times)."""
 
     seq: int
     type: int
@@ -139,6 +140,7 @@ class Index:
             with locks.wait(archive.path / "frames"):
                 if rebuild:
                     self._remove()
+                self._need_own_file()
                 self._open()
                 self._bring_up_to_date()
         except (PermissionError, sqlite3.OperationalError) as e:
@@ -150,6 +152,14 @@ class Index:
                 f"with "
                 f"`quipu index {archive.path} --rebuild`"
             ) from None
+
+    def _need_own_file(self) -> None:
+        """Raise PermissionError, as if it could not be written, if the database or its log is no
+        regular file: SQLite would follow a symlink, and wait for a FIFO."""
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            path = Path(str(self.path) + suffix)
+            if kind := disk.strange(path):
+                raise PermissionError(f"{path} is {kind}")
 
     def _alone(self, why: Exception, rebuild: bool) -> None:
         """Make an index for this process, in a temporary file, where the archive's cannot be
@@ -292,7 +302,7 @@ class Index:
         segment = self.segment(change.seq)
         file = files.get(segment.first)
         if file is None:
-            file = files[segment.first] = self.archive.file(segment).open("rb")
+            file = files[segment.first] = disk.reading(self.archive.file(segment))
         file.seek(change.place)
         start = file.read(512)
         size = length_at(start, 0) if len(start) >= 4 else 512
@@ -348,6 +358,21 @@ class Index:
                 yield from block[max(0, seq - (last + 1 - len(block))) :]
                 block = []
                 last, head = self._closing(last + 1)
+
+    def tick(self, seq: int) -> int:
+        """Return the tick of the frame seq, which is proved by its CRC and seq, not by the chain:
+        for who asks for many. ArchiveDamage if it is not there."""
+        at, file = self.place(seq), self.archive.file(self.segment(seq))
+        for number, (_, frame) in enumerate(read_frames(file, at.place), at.seq):
+            if number == seq:
+                sown = 0 if frame[1] == GENESIS else seed(self.archive.log)
+                crc = primitives.crc32(frame[:-4], sown)
+                if u32(frame, 4) == seq and crc == u32(frame, len(frame) - 4):
+                    return u32(frame, 8)
+                break
+        raise ArchiveDamage(
+            self.archive.path, seq, "frame", "the one that was indexed", "another, or none"
+        )
 
     def _closing(self, seq: int) -> tuple[int, bytes]:
         """Return the first frame, from `seq` on, after which the chain head is noted, and that
@@ -541,6 +566,9 @@ class _Update:
             except Mismatch as e:
                 self.index.damage = ArchiveDamage(archive.path, e.seq, e.what, e.expected, e.found)
                 break
+            except ArchiveDamage as e:
+                self.index.damage = e
+                break
             except FileNotFoundError:
                 self.index.damage = ArchiveDamage(
                     archive.path,
@@ -655,7 +683,7 @@ class _Update:
                             seq,
                             CLOCK,
                             u32(frame, 8),
-                            u32(frame, 12) | u32(frame, 16) << 32,
+                            times.believed(u32(frame, 12) | u32(frame, 16) << 32),
                             u32(frame, 20),
                         )
                     )

@@ -12,26 +12,34 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from quipu import times
 from quipu.archive.files import Archive
 from quipu.archive.frame import taken_apart
 from quipu.errors import UsageError
 from quipu.past.index import Index
+from quipu.text import moment
 from shared_kernel.frames import BOOT, CLOCK
 from shared_kernel.kernel import u32
 
 # one ms in so many: how far a board's clock may go wrong. Crystals are ten times better, RC
 # oscillators may not be.
 DRIFT = 1000
+_DAY = datetime.timedelta(days=1)
+_FIRST_MS, _LAST_MS = -62_135_596_800_000, 253_402_300_799_999  # of the years 1 to 9999, UTC
+_SHOWN = 60  # characters of what a person wrote, in an error
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class Moment(NamedTuple):
     """After the frame seq. unix_ms: wall time of that frame, None if no clock tells;
-    uncertainty_ms: how far off it may be."""
+    uncertainty_ms: how far off it may be. others: where a wall time was asked for that came more
+    than once, since a clock was set back, the last frame then for each of the other times, newest
+    first."""
 
     seq: int
     unix_ms: int | None
     uncertainty_ms: int | None
+    others: tuple[int, ...] = ()
 
 
 class Span(NamedTuple):
@@ -49,7 +57,7 @@ class Span(NamedTuple):
         """Return (wall time, uncertainty) of a tick in ms."""
         if self.zero_ms is None:
             return None, None
-        return self.zero_ms + tick, self.uncertainty_ms + abs(tick - self.clock_tick) // DRIFT
+        return self.zero_ms + tick, self.uncertainty_ms - -abs(tick - self.clock_tick) // DRIFT
 
 
 def parse(text: str, now_ms: int | None = None) -> int | tuple[int]:
@@ -57,38 +65,57 @@ def parse(text: str, now_ms: int | None = None) -> int | tuple[int]:
 
     text: a seq; ISO 8601 with or without date and zone ("2026-11-21T14:02:30Z", "14:02": the last
         one there was); "-5m" (s, m, h,
-    d before now). A time without a zone is the laptop's. UsageError for anything else.
+    d before now). A time without a zone is the laptop's; of an hour that summer time repeats, the
+    last one there was. UsageError for anything else, and for a time outside of the years 1 to 9999.
     """
     now = time.time_ns() // 1_000_000 if now_ms is None else now_ms
     text = text.strip()
-    if text.isascii() and text.isdigit():
-        return int(text)
-    if ago := re.fullmatch(r"-(\d+(?:\.\d+)?)([smhd])", text):
-        return (now - int(float(ago[1]) * 1000) * _UNITS[ago[2]],)
-    iso = re.sub(r"[Zz]$", "+00:00", text)
     try:
+        if text.isascii() and text.isdigit():
+            return int(text)
+        if ago := re.fullmatch(r"-(\d+(?:\.\d+)?)([smhd])", text):
+            return (_in_calendar(text, now - int(float(ago[1]) * 1000) * _UNITS[ago[2]]),)
+        iso = re.sub(r"[Zz]$", "+00:00", text)
         if re.match(r"\d\d:\d\d", iso):
             clock = datetime.time.fromisoformat(iso)
-            today = datetime.datetime.fromtimestamp(now / 1000).astimezone(clock.tzinfo)
-            at = datetime.datetime.combine(today.date(), clock)
-            return (_ms(at) if _ms(at) <= now else _ms(at - datetime.timedelta(days=1)),)
-        return (_ms(datetime.datetime.fromisoformat(iso)),)
+            today = datetime.datetime.fromtimestamp(now / 1000).astimezone(clock.tzinfo).date()
+            # three days, since summer time leaves an hour out once a year
+            days = [datetime.datetime.combine(today - _DAY * ago, clock) for ago in range(3)]
+            return (max(each for day in days for each in _meant(day) if each <= now),)
+        at = datetime.datetime.fromisoformat(iso)
+        meant = _meant(at) or [_ms(at)]
+        return (max((each for each in meant if each <= now), default=meant[0]),)
     except (ValueError, OverflowError):
+        shown_text = text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
         raise UsageError(
-            f"{text!r} is no moment: expected a seq (1234), a time (2026-11-21T14:02:30Z, 14:02) "
-            f"or how long ago "
-            "(-30s, -5m, -2h, -1d)"
+            f"{shown_text!r} is no moment: expected a seq (1234), a time (2026-11-21T14:02:30Z, "
+            f"14:02) or how long ago (-30s, -5m, -2h, -1d)"
         ) from None
+
+
+def _in_calendar(text: str, unix_ms: int) -> int:
+    """Return a wall time in ms since 1970; UsageError if it is outside of the years 1 to 9999."""
+    if not _FIRST_MS <= unix_ms <= _LAST_MS:
+        raise UsageError(f"{text!r} is no moment: it lies outside of the years 1 to 9999")
+    return unix_ms
+
+
+def _meant(at: datetime.datetime) -> list[int]:
+    """Return the ms since 1970 of each time that a clock showed `at`, earliest first. One without a
+    zone is the laptop's: twice where summer time ended, never where it began."""
+    if at.tzinfo is not None:
+        return [_ms(at)]
+    second = at.replace(microsecond=0, fold=0)
+    out = set()
+    for fold in (0, 1):
+        there = datetime.datetime.fromtimestamp(second.replace(fold=fold).timestamp())
+        if there.replace(fold=0) == second:
+            out.add(_ms(at.replace(fold=fold)))
+    return sorted(out)
 
 
 def _ms(at: datetime.datetime) -> int:
     return round(at.timestamp() * 1000)
-
-
-def shown(unix_ms: int) -> str:
-    """Return milliseconds since 1970 as text, UTC."""
-    at = datetime.datetime(1970, 1, 1) + datetime.timedelta(milliseconds=unix_ms)
-    return at.isoformat(" ", "milliseconds") + " UTC"
 
 
 class Timeline:
@@ -98,6 +125,7 @@ class Timeline:
         self.archive = archive
         self.index = index
         self.end = index.progress.seq if index.progress else -1
+        self._ticks: dict[int, int] = {}  # of the last frame of a span, where it is known
         self.spans = list(self._spans())
 
     def _spans(self) -> Iterator[Span]:
@@ -111,17 +139,20 @@ class Timeline:
             mine = [each for each in clocks if first <= each.seq < after]
             at = 0  # ms since the run began, where the ticks of the span begin
             begins = [(first, 0)]
-            # (ms since the run began, wall time, uncertainty) of each clock frame
-            known: list[tuple[int, int, int]] = []
+            # (ms since the run began, wall time, uncertainty, number of the span after it) of each
+            # clock frame
+            known: list[tuple[int, int, int, int]] = []
             for clock in mine:
                 at += clock.tick
                 begins.append((clock.seq + 1, at))
-                if clock.unix_ms:
-                    known.append((at, clock.unix_ms, clock.uncertainty_ms))
+                if times.believed(clock.unix_ms):  # an older index holds others too
+                    known.append((at, clock.unix_ms, clock.uncertainty_ms, len(begins) - 1))
             for i, (begin, since) in enumerate(begins):
                 last = begins[i + 1][0] - 1 if i + 1 < len(begins) else after - 1
                 if last < begin:
                     continue
+                if i + 1 < len(begins):
+                    self._ticks[last] = mine[i].tick
                 # the clock frame before; of a run's beginning, the first one after it
                 clock_at = next(
                     (each for each in reversed(known) if each[0] <= since and i),
@@ -130,11 +161,13 @@ class Timeline:
                 if clock_at is None:
                     yield Span(begin, last, None, 0, 0)
                 else:
+                    # each span in between has ticks of whole ms, so up to 1 ms of it is not counted
+                    between = max(i - clock_at[3], clock_at[3] - i - 1)
                     yield Span(
                         begin,
                         last,
                         clock_at[1] + since - clock_at[0],
-                        clock_at[2],
+                        clock_at[2] + between,
                         clock_at[0] - since,
                     )
 
@@ -149,18 +182,19 @@ class Timeline:
         return Moment(seq, *self.span(seq).at(tick))
 
     def find(self, unix_ms: int) -> Moment:
-        """Return the moment of the last frame at or before a wall time. UsageError before the first
-        one, after the end, and where no clock tells which frame it was."""
+        """Return the moment of the last frame at or before a wall time. Of a time that came more
+        than once, since a clock was set back: the newest, and the others with it. UsageError before
+        the first one, after the end, and where no clock tells which frame it was."""
         known = [each for each in self.spans if each.zero_ms is not None]
-        wanted = shown(unix_ms)
+        wanted = moment(unix_ms)
         if not known:
             raise UsageError(
                 f"{self.archive.path} has no wall times: no clock frame is in it; give a seq (0 "
                 f"to {self.end})"
             )
-        after = [each for each in known if (each.zero_ms or 0) <= unix_ms]
-        if not after:
-            first = known[0]
+        begun = [each for each in reversed(known) if (each.zero_ms or 0) <= unix_ms]
+        if not begun:
+            first = min(known, key=lambda each: each.zero_ms or 0)
             before = (
                 ""
                 if first.first == self.spans[0].first
@@ -168,17 +202,34 @@ class Timeline:
             )
             raise UsageError(
                 f"{wanted} is before the archive begins: its first known time is "
-                f"{shown(first.zero_ms or 0)}{before}"
+                f"{moment(first.zero_ms or 0)}{before}"
             )
-        span = after[-1]
-        seq = self._last(span, unix_ms - (span.zero_ms or 0))
-        if seq < self.spans[0].first:
+        within = [each for each in begun if unix_ms <= self._end(each)]
+        if not within:
+            between = [each for each in begun if self._lasts(each, unix_ms)]
+            within = [between[0] if between else begun[0]]
+            self._check_after(within[0], unix_ms)
+        found = [self._last(each, unix_ms - (each.zero_ms or 0)) for each in within]
+        # a span begins with the frame before it: so does its time
+        seqs = list(dict.fromkeys(each for each in found if each >= self.spans[0].first))
+        if not seqs:
             raise UsageError(
                 f"{wanted} is before the archive's first frame, seq {self.spans[0].first}"
             )
-        if seq == span.last:
-            self._check_after(span, unix_ms)
-        return self.when(seq)
+        return self.when(seqs[0])._replace(others=tuple(seqs[1:]))
+
+    def _end(self, span: Span) -> int:
+        """Return the wall time of the last frame of a span whose times are known."""
+        if span.last not in self._ticks:
+            self._ticks[span.last] = self.index.tick(span.last)
+        return (span.zero_ms or 0) + self._ticks[span.last]
+
+    def _lasts(self, span: Span, unix_ms: int) -> bool:
+        """Return whether a span, which has ended, was the last one until a wall time: the one after
+        it begins later."""
+        at = self.spans.index(span) + 1
+        following = self.spans[at].zero_ms if at < len(self.spans) else None
+        return following is not None and unix_ms < following
 
     def _last(self, span: Span, tick: int) -> int:
         """Return the last frame of a span whose tick is not above `tick`; the one before the span
@@ -197,13 +248,13 @@ class Timeline:
         """Raise UsageError unless it is known that nothing followed a span's last frame until a
         wall time."""
         last = self.when(span.last)
-        wanted = shown(unix_ms)
+        wanted = moment(unix_ms)
         if span is self.spans[-1]:
             note = self.archive.note()
             end = max(last.unix_ms or 0, note.time if note and note.seq == span.last else 0)
             if unix_ms > end + (last.uncertainty_ms or 0):
                 raise UsageError(
-                    f"{wanted} is after the archive's end: it is known until {shown(end)}, seq "
+                    f"{wanted} is after the archive's end: it is known until {moment(end)}, seq "
                     f"{span.last}; "
                     "sync the board, or ask for the end"
                 )
@@ -218,9 +269,9 @@ class Timeline:
                 ),
                 None,
             )
-            until = f"{shown(later.zero_ms or 0)} (seq {later.first})" if later else "the end"
+            until = f"{moment(later.zero_ms or 0)} (seq {later.first})" if later else "the end"
             raise UsageError(
-                f"{wanted} lies in a gap between clocks: from {shown(last.unix_ms or 0)} (seq "
+                f"{wanted} lies in a gap between clocks: from {moment(last.unix_ms or 0)} (seq "
                 f"{span.last}) to {until} "
                 f"the board had no clock; give a seq, {span.last} to "
                 f"{later.first - 1 if later else self.end}"
