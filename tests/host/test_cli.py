@@ -515,8 +515,8 @@ def test_a_bad_line_stops_all_of_the_input(line, says):
 def test_a_folder_that_is_no_archive(tmp_path):
     for what in ("verify", "log", "state"):
         for folder in (tmp_path, tmp_path / "none"):
-            kind, message = error(what, "--archive", folder, code=1)
-            assert kind == "ArchiveError" and str(folder) in message
+            kind, message = error(what, "--archive", folder, code=2)
+            assert kind == "NoArchive" and str(folder) in message
     assert not list(tmp_path.iterdir())
 
 

@@ -136,7 +136,6 @@ def test_help_is_still_help(run):
     [
         ("state", ()),
         ("verify", ()),
-        ("verify", ("OTHER",)),
         ("get", ("mode",)),
         ("record", (1,)),
         ("query", ("keys",)),

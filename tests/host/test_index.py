@@ -203,7 +203,7 @@ def test_damage_that_came_after_the_index_ends_what_is_answered(path, monkeypatc
         with pytest.raises(ArchiveDamage, match="seq 100: frame CRC"):
             memory.state(100)
     with pytest.raises(NotFound, match="at seq 99; damaged after that: .* seq 100: frame CRC"):
-        ask.get(str(path), "no such key", None)
+        ask.get(str(path), b"no such key", None)
 
 
 def test_what_only_the_index_can_tell_from_the_frames_is_not_answered(path):

@@ -163,8 +163,8 @@ def test_an_emulated_board_is_asked(tmp_path):
 
 
 def test_a_name_that_is_neither(tmp_path):
-    assert error("state", Path(tmp_path / "none"), code=3)[0] == "CannotOpen"
-    assert error("state", "--archive", tmp_path / "none", code=1)[0] == "ArchiveError"
+    assert error("state", Path(tmp_path / "none"), code=2)[0] == "NoArchive"
+    assert error("state", "--archive", tmp_path / "none", code=2)[0] == "NoArchive"
 
 
 def test_a_log_that_continues_another_one(unix, tmp_path):

@@ -253,7 +253,7 @@ def test_what_cannot_be_reported(tmp_path, folder):
     Archive.create(tmp_path / "e", empty.name, empty.identity).close()
     with pytest.raises(ArchiveError, match="no frames"):
         report.collect(tmp_path / "e")
-    assert "no archive" in error("report", tmp_path / "none", "-o", tmp_path / "r.html", code=1)[1]
+    assert "no archive" in error("report", tmp_path / "none", "-o", tmp_path / "r.html", code=2)[1]
     (tmp_path / "map.json").write_text('{"sectors": [{"state": 1}]}')
     assert (
         "no flash map"

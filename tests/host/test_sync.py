@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 
 import pytest
@@ -313,6 +314,8 @@ def syncing(port, path, delay=None, limit=None):
             code = 3 if "make room" in str(e) else 5
         except PortError:
             code = 6
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(code)
     if delay is not None:

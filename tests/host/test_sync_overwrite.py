@@ -100,7 +100,7 @@ def test_case_26_an_archive_without_frames_is_no_altered_one(tmp_path):
             )
             verdict = quipu.verify(path, allow_gap=True)
             assert (verdict.verdict, verdict.exit_code, verdict.gaps) == (
-                "gap",
+                "empty",
                 0,
                 [[0, info["first_seq"] - 1]],
             )

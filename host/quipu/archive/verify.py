@@ -52,6 +52,8 @@ def verify(
         if expect_root is expect_head is None and _is_unbegun(archive):
             verdict.verdict, verdict.board, verdict.log = EMPTY, archive.identity, archive.log.hex()
             verdict.torn = archive.size(archive.segments[-1])
+            if archive.segments[0].first:
+                verdict.gaps.append([0, archive.segments[0].first - 1])
             return verdict
         replay = parallel.replayed(archive, verdict, jobs, origins)
         for (what, known), found in zip(expected, (replay.kernel.root(), replay.head), strict=True):
@@ -106,12 +108,14 @@ def inside(folder: str | os.PathLike[str]) -> list[str]:
 def many(
     archives: Sequence[str | os.PathLike[str]], allow_gap: bool = False, jobs: int | None = None
 ) -> list[Verdict]:
-    """Return the verdict of each archive, in their order; "no archive" of a path that is none.
-    Several are shared out whole, one is shared out in parts.
+    """Return the verdict of each archive, in their order; of several, "no archive" of a path that is
+    none. Several are shared out whole, one is shared out in parts.
 
-    jobs: processes at once (None: as many as there are cores).
+    jobs: processes at once (None: as many as there are cores). NoArchive if the only one is none.
     """
-    if len(archives) == 1 or jobs == 1:
+    if len(archives) == 1:
+        return [verify(archives[0], allow_gap=allow_gap, jobs=jobs)]
+    if jobs == 1:
         return [one_of_many(each, allow_gap, jobs) for each in archives]
     out = [_no_archive(each, allow_gap) for each in archives]
     orders = [
