@@ -713,3 +713,14 @@ def test_an_emulated_board_that_records_is_pulled_and_killed(tmp_path, monkeypat
             assert (
                 verdict.verdict == "match" and verdict.boots == 2 and after.seq > result.seq + 100
             )
+
+
+def test_a_late_answer_to_a_program_that_is_gone_is_no_greeting(unix, monkeypatch):
+    """Once in 64 it bears the id of our first request."""
+    first = link.Link._greet
+    for late in (b"", b"\xff\x00", b"7"):
+        monkeypatch.setattr(
+            link.Link, "_greet", lambda self, serve, late=late: first(self, serve) and late
+        )
+        with quipu.connect(unix.port) as board:
+            assert board.protocol and board.protocol == board.info()["protocol"]

@@ -100,7 +100,10 @@ class Verbs:
 
     def __init__(self, link: Link):
         self.link = link
-        self._learn(json.loads(link.greeting))
+        try:
+            self._learn(json.loads(link.greeting))
+        except (ValueError, AttributeError):
+            self.info()  # a late answer to a program that was killed had our first request's id
 
     def __enter__(self) -> "Self":
         return self
