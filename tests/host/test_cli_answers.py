@@ -279,3 +279,10 @@ def test_verify_looks_inside_of_folders(log, tmp_path, answer):  # noqa: F811
     for none in (tmp_path / "empty", fleet / "stray", tmp_path / "missing"):
         told = answer("verify", "--recursive", none, code=2)["error"]
         assert told["type"] == "NoArchive" and f"{none} is no archive" in told["message"]
+
+
+def test_an_origin_that_is_no_archive_is_said_also_where_none_is_needed(answer, tmp_path):
+    sample.sample(tmp_path / "a")
+    told = answer("verify", tmp_path / "a", "--origin", tmp_path / "none", code=2)
+    assert told["error"]["type"] == "NoArchive"
+    assert str(tmp_path / "none") in told["error"]["message"]

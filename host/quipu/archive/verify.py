@@ -38,9 +38,10 @@ def verify(
         archive's end. jobs: processes that
     share the work (None: as many as there are cores, if the log is long enough to be worth it); the
     verdict is the same. origins: archives, among them perhaps that of the log which this one
-    continues: it is replayed too, up to where this one begins. NoArchive if there is none;
-        every other fault of it is a verdict.
+    continues: it is replayed too, up to where this one begins. NoArchive if one of them, or of the
+        origins, is none; every other fault of this archive is a verdict.
     """
+    origins = [each if isinstance(each, Archive) else Archive(each) for each in origins]
     verdict = Verdict(allow_gap=allow_gap)
     expected = [
         ("state root known from elsewhere", _hash(expect_root)),
