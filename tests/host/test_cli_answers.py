@@ -286,3 +286,9 @@ def test_an_origin_that_is_no_archive_is_said_also_where_none_is_needed(answer, 
     told = answer("verify", tmp_path / "a", "--origin", tmp_path / "none", code=2)
     assert told["error"]["type"] == "NoArchive"
     assert str(tmp_path / "none") in told["error"]["message"]
+
+
+def test_a_verb_that_is_unknown_is_told_with_those_written_like_it(answer):
+    for typed, hint in (("verfy", "Did you mean verify"), ("zzz", "`quipu --help` lists them")):
+        told = answer(typed, code=2)["error"]
+        assert f"No such verb: '{typed}'" in told["message"] and hint in told["message"]

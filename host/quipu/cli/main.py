@@ -6,6 +6,7 @@ verb's handler, which returns data, the text that shows this data to a person, a
 options; --json prints the data as one JSON object instead. Exit codes: 0 ok or match; 1 gap,
 mismatch, damage or a refused command; 2 usage; 3 board or port trouble."""
 
+import difflib
 import importlib
 import io
 import json as json_text
@@ -175,6 +176,16 @@ class Quipu(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         return command(cmd_name) if cmd_name in VERBS else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does it, but a verb that is unknown is told with those that are written like it."""
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], VERBS, 3)
+            hint = f"Did you mean {' or '.join(near)}?" if near else "`quipu --help` lists them."
+            ctx.fail(f"No such verb: {args[0]!r}. {hint}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for section in dict.fromkeys(entry.section for entry in VERBS.values()):
