@@ -6,7 +6,6 @@ verb's handler, which returns data, the text that shows this data to a person, a
 options; --json prints the data as one JSON object instead. Exit codes: 0 ok or match; 1 gap,
 mismatch, damage or a refused command; 2 usage; 3 board or port trouble."""
 
-import difflib
 import importlib
 import io
 import json as json_text
@@ -182,6 +181,8 @@ class Quipu(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does it, but a verb that is unknown is told with those that are written like it."""
         if args and args[0] not in VERBS and not args[0].startswith("-"):
+            import difflib  # seldom needed
+
             near = difflib.get_close_matches(args[0], VERBS, 3)
             hint = f"Did you mean {' or '.join(near)}?" if near else "`quipu --help` lists them."
             ctx.fail(f"No such verb: {args[0]!r}. {hint}")
