@@ -289,6 +289,6 @@ def test_an_origin_that_is_no_archive_is_said_also_where_none_is_needed(answer, 
 
 
 def test_a_verb_that_is_unknown_is_told_with_those_written_like_it(answer):
-    for typed, hint in (("verfy", "Did you mean verify"), ("zzz", "`quipu --help` lists them")):
+    for typed, hint in (("verifz", "Did you mean verify"), ("zzz", "`quipu --help` lists them")):
         told = answer(typed, code=2)["error"]
         assert f"No such verb: '{typed}'" in told["message"] and hint in told["message"]
