@@ -86,7 +86,7 @@ def contents(file: Path, limit: int) -> bytes:
         length = os.fstat(opened.fileno()).st_size
         if length > limit:
             raise _damage(file, f"at most {limit:,} bytes", f"{length:,}")
-        return opened.read(limit)
+        return opened.read(length)
 
 
 def strange(file: Path) -> str | None:
