@@ -96,39 +96,9 @@ def _of_a_sector():
             return _keep(records, data, plain(self, sector))
 
     _replace(Region, "record", record)
-    plain_header = Region.header
-
-    def header(self, number):
-        flash = self.flash
-        cells = flash.cells
-        if cells is None:
-            return plain_header(self, number)
-        flash.looked.add((number,))
-        key = cells[self.ring() + number % self.turn // self.blocks], number
-        try:
-            return headers[key]
-        except KeyError:
-            with _aside(flash):
-                found = plain_header(self, number)
-            return _keep(headers, key, found and bytes(found))
-
-    _replace(Region, "header", header)
-    plain_run = Region.run
-
-    def one(self, number):
-        flash = self.flash
-        cells = flash.cells
-        if cells is None:
-            return plain_run(self, number)
-        flash.looked.add((number,))
-        key = cells[self.ring() + number % self.turn // self.blocks], number
-        try:
-            return runs[key]
-        except KeyError:
-            with _aside(flash):
-                return _keep(runs, key, plain_run(self, number))
-
-    _replace(Region, "run", one)
+    # what `header` gives is a view that is good until the next reading: the bytes are kept
+    _replace(Region, "header", _by_number(Region.header, headers, lambda got: got and bytes(got)))
+    _replace(Region, "run", _by_number(Region.run, runs, lambda got: got))
     plain_numbers = Region.numbers
 
     def numbers(self):
@@ -169,6 +139,26 @@ def _of_a_sector():
             return _keep(ends, key, plain_end(self, address, end))
 
     _replace(Region, "used_end", used_end)
+
+
+def _by_number(plain, memory, kept):
+    """What is read at the place of a run's header, by the run's number."""
+
+    def look(self, number):
+        flash = self.flash
+        cells = flash.cells
+        if cells is None:
+            return plain(self, number)
+        flash.looked.add((number,))
+        key = cells[self.ring() + number % self.turn // self.blocks], number
+        try:
+            return memory[key]
+        except KeyError:
+            with _aside(flash):
+                found = plain(self, number)
+            return _keep(memory, key, kept(found))
+
+    return look
 
 
 def _numbers_of(self, plain, sector):
