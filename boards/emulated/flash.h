@@ -2,7 +2,7 @@
 //
 //     0           file system (littlefs), 1 MiB
 //     1 MiB       raw: Quipu's log region, 256 KiB; the rest is unused
-//     2 MiB       one page that Flash objects do not reach, written by the host when it makes the file
+//     2 MiB       one page that Flash objects do not reach; the host writes it with the file
 //
 // An erased byte is 0xFF, as it is in the host's file.
 #ifndef QUIPU_FLASH_H
@@ -32,7 +32,8 @@ extern flash_stats_t flash_stats;   // of the whole device, since reset
 extern uint64_t flash_instructions; // spent in here, since reset
 
 void flash_read(uint32_t addr, void *buf, size_t len);
-bool flash_program(uint32_t addr, const void *buf, size_t len); // false: a bit would have to become 1; nothing changed
+// false: a bit would have to become 1; nothing changed
+bool flash_program(uint32_t addr, const void *buf, size_t len);
 void flash_erase(uint32_t addr, size_t len);                    // whole sectors
 
 #endif

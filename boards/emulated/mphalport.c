@@ -28,7 +28,7 @@ typedef struct {
 // until there is room again (rp2 does the same on USB, after 500 ms).
 #define TX_TIMEOUT_MS (2000)
 
-// ---------------------------------------------------------------------------------------------------------- interrupts
+// -------------------------------------------------------------------------------------- interrupts
 
 uint32_t soc_irq_disable(void) {
     uint32_t state;
@@ -50,7 +50,7 @@ void soc_reset(void) {
     }
 }
 
-// --------------------------------------------------------------------------------------------------------------- clock
+// ------------------------------------------------------------------------------------------- clock
 
 // SysTick is 24 bits wide and wraps within a second: its interrupt counts the wraps. It runs free, without a tick, so
 // that a waiting board is woken once or twice a second only.
@@ -107,7 +107,7 @@ DWORD get_fattime(void) {
     return (2025 - 1980) << 25 | 1 << 21 | 1 << 16;
 }
 
-// ------------------------------------------------------------------------------------------------------------- waiting
+// ----------------------------------------------------------------------------------------- waiting
 
 static volatile bool woken;
 
@@ -148,7 +148,7 @@ void mp_hal_delay_us(mp_uint_t us) {
     }
 }
 
-// ------------------------------------------------------------------------------------------------------ standard input
+// ---------------------------------------------------------------------------------- standard input
 
 static uint8_t stdin_bytes[STDIN_RING_SIZE];
 static ringbuf_t stdin_ring = {stdin_bytes, sizeof(stdin_bytes), 0, 0};
@@ -202,7 +202,7 @@ uintptr_t mp_hal_stdio_poll(uintptr_t poll_flags) {
     return ready;
 }
 
-// ----------------------------------------------------------------------------------------------------- standard output
+// --------------------------------------------------------------------------------- standard output
 
 mp_uint_t mp_hal_stdout_tx_strn(const char *str, size_t len) {
     static bool dropping;

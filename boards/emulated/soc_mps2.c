@@ -1,5 +1,6 @@
 // The MPS2 machines (mps2-an385, mps2-an386, mps2-an500): serial port, wake-up timer, and the PSRAM that QEMU keeps in a
 // host file and that serves as flash. Never enforces flash rules: flash.c does.
+//
 // Registers: ARM AN385, "ARM Cortex-M3 SMM on V2M-MPS2", and "Cortex-M System Design Kit Technical Reference Manual".
 
 #include <string.h>

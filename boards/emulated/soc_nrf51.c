@@ -1,5 +1,6 @@
 // QEMU's micro:bit machine (nRF51): serial port, wake-up timer, and a host file, reached by semihosting, that serves as
 // flash, for the machine has no memory that outlives QEMU. Never enforces flash rules: flash.c does.
+//
 // Registers: Nordic, "nRF51 Series Reference Manual" 3.0; ARM, "Semihosting for AArch32 and AArch64".
 
 #include <string.h>

@@ -33,7 +33,7 @@ static uint32_t *words_of(mp_obj_t object, size_t *count, mp_uint_t access) {
     return buffer.buf;
 }
 
-// -- BLAKE3 (paper: O'Connor, Aumasson, Neves, Wilcox-O'Hearn, 2020) ------------------------------------------------------
+// -- BLAKE3 (paper: O'Connor, Aumasson, Neves, Wilcox-O'Hearn, 2020) ------------------------------
 
 #define BLOCK (64)
 #define CHUNK (1024)
@@ -121,9 +121,9 @@ static void __attribute__((noinline)) compress(uint32_t *cv, const uint8_t *data
     uint32_t b0 = rotate_left(cv[4], 7), b1 = rotate_left(cv[5], 7), b2 = rotate_left(cv[6], 7), b3 = rotate_left(cv[7], 7);
     uint32_t c0 = 0x6A09E667, c1 = 0xBB67AE85, c2 = 0x3C6EF372, c3 = 0xA54FF53A;
     uint32_t d0 = rotate_left(counter, 8), d1 = 0, d2 = size << 8, d3 = flags << 8;
-    // Seven rounds, the last with what is in m. Each leaves the next one's message in the other of m and n.
     #if defined(__riscv)
-    uint32_t *now = m, *next = n; // a round is written out once: its code is half as dense again as an M0's
+    // Seven rounds, each of which leaves the next one's message. A round is written out once: its code is half as dense again as an M0's.
+    uint32_t *now = m, *next = n;
     for (int left = 7; left; left--) {
         ROUND(now, next)
         uint32_t *done = now;
@@ -131,6 +131,7 @@ static void __attribute__((noinline)) compress(uint32_t *cv, const uint8_t *data
         next = done;
     }
     #else
+    // Seven rounds, the last with what is in m. Each leaves the next one's message in the other of m and n.
     for (int left = 3;; left--) {
         ROUND(m, n)
         if (left == 0) {
@@ -278,7 +279,7 @@ static mp_obj_t quipu_climb(size_t n_args, const mp_obj_t *args) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(climb_obj, 6, 6, quipu_climb);
 
-// -- CRC-32, copying ------------------------------------------------------------------------------------------------------
+// -- CRC-32, copying ------------------------------------------------------------------------------
 
 // The CRC of each half byte: polynomial 0x04C11DB7, reflected.
 static const uint32_t half_bytes[16] = {
@@ -313,7 +314,7 @@ static mp_obj_t quipu_copy(size_t n, const mp_obj_t *args) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(copy_obj, 5, 5, quipu_copy);
 
-// -- distances ------------------------------------------------------------------------------------------------------------
+// -- distances ------------------------------------------------------------------------------------
 
 #if defined(__arm__)
 #define QUICK __attribute__((optimize("O2")))
@@ -392,7 +393,8 @@ static __attribute__((noinline)) QUICK uint64_t distance(const uint32_t *a, cons
         __asm__ ( \
             "ldrd %0, %1, [%2], #8\n ldrd %3, %4, [%5], #8\n subs %0, %0, %3\n subs %1, %1, %4\n" \
             "smlal %Q6, %R6, %0, %0\n smlal %Q6, %R6, %1, %1\n" \
-            "eor %0, %0, %0, asr #31\n eor %1, %1, %1, asr #31\n orrs %7, %7, %0\n orrs %7, %7, %1" \
+            "eor %0, %0, %0, asr #31\n eor %1, %1, %1, asr #31\n" \
+            "orrs %7, %7, %0\n orrs %7, %7, %1" \
             : "=&r"(c), "=&r"(d), "+r"(x), "=&r"(p), "=&r"(q), "+r"(y), "+r"(sum), "+r"(any) : : "cc", "memory"); \
     }
     for (const uint32_t *fours = x + (dim & ~3u); x != fours;) {
@@ -424,7 +426,8 @@ static mp_obj_t quipu_distances(size_t n, const mp_obj_t *args) {
     if (first < 0 || stride < 0 || dim < 0 || count < 0 || (size_t)dim > query_count || (size_t)count > out_count >> 1) {
         out_of_range();
     }
-    size_t last = first; // the last vector's place, by steps: an M0 has no 32 x 32 -> 64 multiplication
+    // the last vector's place, by steps: an M0 has no 32 x 32 -> 64 multiplication
+    size_t last = first;
     for (mp_int_t i = 1; i < count && last <= words_count; i++) {
         last += stride;
     }
@@ -531,7 +534,7 @@ static QUICK_IF_LONG mp_obj_t quipu_nearest(size_t n, const mp_obj_t *args) {
 static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(nearest_obj, 11, 11, quipu_nearest);
 
 #if !defined(__riscv) // for room
-// -- slots ----------------------------------------------------------------------------------------------------------------
+// -- slots ----------------------------------------------------------------------------------------
 
 // a / b and the rest: an M0 cannot divide, and a dynamic module has no function of the compiler's to call.
 static uint32_t divide(uint32_t a, uint32_t b, uint32_t *rest) {
@@ -619,7 +622,7 @@ static mp_obj_t quipu_take(size_t n, const mp_obj_t *args) {
 static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(take_obj, 6, 6, quipu_take);
 #endif
 
-// -- frames ---------------------------------------------------------------------------------------------------------------
+// -- frames ---------------------------------------------------------------------------------------
 
 static __attribute__((noinline)) void put_u32(uint8_t *to, uint32_t value) {
     for (int i = 0; i < 4; i++, value >>= 8) {

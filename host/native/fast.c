@@ -27,7 +27,7 @@
 
 enum { SEAM = 1 }; /* what the functions mean; the kernel's is primitives.SEAM */
 
-/* -- BLAKE3: the compression function of the paper (2.2), one row of the state a vector ------------------------------ */
+/* -- BLAKE3: the compression function of the paper (2.2), one row of the state a vector -------- */
 
 typedef uint32_t row __attribute__((vector_size(16)));
 
@@ -91,7 +91,7 @@ static void chunk(uint32_t cv[8], const uint8_t *data, size_t size, uint64_t cou
     compress(cv, last, counter, (uint32_t)size, flags | CHUNK_END | root);
 }
 
-/* -- the same, many inputs side by side: a word of each a vector ------------------------------------------------------- */
+/* -- the same, many inputs side by side: a word of each a vector ------------------------------- */
 
 enum { LANES = 8 };
 
@@ -173,7 +173,7 @@ static void side_by_side(uint32_t *const out[LANES], const uint8_t *const in[LAN
         memcpy(out[i], &r[i], CV);
 }
 
-/* -- what Python calls ----------------------------------------------------------------------------------------------- */
+/* -- what Python calls ------------------------------------------------------------------------- */
 
 static int wants(Py_ssize_t got, Py_ssize_t need, const char *name) {
     if (got != need)
@@ -340,7 +340,8 @@ static const uint32_t *climb(const uint8_t *data, uint32_t *cvs, Py_ssize_t n, c
 
 PyDoc_STRVAR(climb_doc, "climb(data, cvs, chunks, dirty, count, touched) -> root\n\nSee shared_kernel/primitives.py.");
 
-enum { CLEAN = 0, DIRTY = 1, MOST_CHUNKS = 1 << 22 }; /* states of a chunk, see shared_kernel/arena.py */
+/* states of a chunk, see shared_kernel/arena.py */
+enum { CLEAN = 0, DIRTY = 1, MOST_CHUNKS = 1 << 22 };
 
 static PyObject *py_climb(PyObject *self, PyObject *const *arguments, Py_ssize_t given) {
     Py_buffer buffers[4]; /* data, cvs, dirty, touched */
@@ -490,7 +491,8 @@ static PyObject *py_distances(PyObject *self, PyObject *const *arguments, Py_ssi
 
 PyDoc_STRVAR(nearest_doc, "nearest(words, base, skip, per, span, stride, fresh, dim, query, k, tag)\n\nSee shared_kernel/primitives.py.");
 
-enum { ID = 1, TAG = 4, VECTOR = 5, CHUNK_WORDS = 256 }; /* words of a record's slot, see shared_kernel/kernel.py */
+/* words of a record's slot, see shared_kernel/kernel.py */
+enum { ID = 1, TAG = 4, VECTOR = 5, CHUNK_WORDS = 256 };
 
 typedef struct {
     uint64_t distance;
@@ -521,7 +523,7 @@ static PyObject *py_nearest(PyObject *self, PyObject *const *arguments, Py_ssize
     k = k < fresh ? k : fresh; /* there are no more */
     if (base < 0 || skip < 0 || per < 1 || per > CHUNK_WORDS || span < stride || stride < VECTOR + dim || fresh < 0 || dim < 1
         || fresh > 1 << 20 || skip > 1 << 20 || span > 1 << 20 || base > 1 << 30 || query.len != 4 * dim
-        || (fresh && 4 * (base + (skip + fresh - 1) / per * span + (skip + fresh - 1) % per * stride + stride) > words.len)) {
+        || (fresh && base + (skip + fresh - 1) / per * span + (skip + fresh - 1) % per * stride + stride > words.len / 4)) {
         PyErr_SetString(PyExc_IndexError, "these slots are not inside the arena");
         goto end;
     }
@@ -573,8 +575,12 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "fast", "Hot loops of shared_kernel in C.", 0, methods,
-                                    NULL, NULL, NULL, NULL};
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "fast",
+    .m_doc = "Hot loops of shared_kernel in C.",
+    .m_methods = methods,
+};
 
 PyMODINIT_FUNC PyInit_fast(void) {
     PyObject *fast = PyModule_Create(&module);

@@ -2,6 +2,7 @@
 // the rewriting of sectors that are behind pyb.Flash. Refuses every address that belongs to the firmware or the filesystem.
 //
 // UNIT: what a program is a multiple of, in bytes. ECC: whether reading a unit that a power cut tore raises a fault.
+//
 // reserved() -> (end of the firmware, filesystem's start, its end), absolute addresses; sector(address) -> (start, size);
 // read(address, buffer), program(address, data), erase(address): OSError EINVAL for a wrong place, what the port says otherwise.
 
@@ -114,7 +115,8 @@ static mp_obj_t quipu_flash_program(mp_obj_t address_in, mp_obj_t data_in) {
     uint64_t unit[UNIT < 8 ? 1 : UNIT / 8];
     for (size_t at = 0; at < buf.len; at += UNIT) {
         memcpy(unit, (const uint8_t *)buf.buf + at, UNIT);
-        mp_uint_t state = MICROPY_BEGIN_ATOMIC_SECTION(); // the filesystem's own interrupt writes flash too
+        // the filesystem's own interrupt writes flash too
+        mp_uint_t state = MICROPY_BEGIN_ATOMIC_SECTION();
         int result = flash_write(address + at, (const uint32_t *)unit, UNIT / 4);
         MICROPY_END_ATOMIC_SECTION(state);
         check(result);
