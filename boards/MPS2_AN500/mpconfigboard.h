@@ -1,4 +1,5 @@
-// Names and addresses of MPS2_AN500, after ARM's application note for this FPGA image. Never configures MicroPython.
+// Names and addresses of MPS2_AN500, after ARM's application note for this FPGA image. Never
+// configures MicroPython.
 #define MICROPY_HW_BOARD_NAME "MPS2_AN500"
 #define MICROPY_HW_MCU_NAME "Cortex-M7"
 #define MICROPY_HW_HEAP_SIZE (512 * 1024)

@@ -1,5 +1,5 @@
-// NOR flash over plain bytes: programming only clears bits, erasing sets a whole sector to 0xFF. Never hides a program
-// that real flash could not do: it is refused whole, and nothing changes.
+// NOR flash over plain bytes: programming only clears bits, erasing sets a whole sector to 0xFF.
+// Never hides a program that real flash could not do: it is refused whole, and nothing changes.
 
 #include <string.h>
 #include "py/runtime.h"

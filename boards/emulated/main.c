@@ -1,5 +1,6 @@
-// One life of an emulated board: heap, file system, boot.py, main.py, prompt, soft reset, again. The order and the rules
-// are those of MicroPython's rp2 and STM32 ports. Never formats anything: _boot.py decides that.
+// One life of an emulated board: heap, file system, boot.py, main.py, prompt, soft reset, again.
+// The order and the rules are those of MicroPython's rp2 and STM32 ports. Never formats anything:
+// _boot.py decides that.
 
 #include "py/gc.h"
 #include "py/mphal.h"
@@ -31,7 +32,8 @@ static void run(void) {
     if (ret & PYEXEC_FORCED_EXIT) {
         return;
     }
-    // A soft reset from the raw REPL (mpremote) must not start the application, nor must a Ctrl-C during boot.py.
+    // A soft reset from the raw REPL (mpremote) must not start the application, nor must a Ctrl-C
+    // during boot.py.
     if (pyexec_mode_kind == PYEXEC_MODE_FRIENDLY_REPL && ret != 0) {
         ret = pyexec_file_if_exists("main.py");
         if (ret & PYEXEC_FORCED_EXIT) {
@@ -68,6 +70,6 @@ void gc_collect(void) {
 void nlr_jump_fail(void *val) {
     mp_printf(&mp_plat_print, "FATAL: uncaught exception %p\n", val);
     for (;;) {
-        __asm volatile ("wfi");
+        __asm volatile("wfi");
     }
 }

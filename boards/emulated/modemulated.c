@@ -1,5 +1,5 @@
-// The module `emulated`: the flash as a block device, and what can only be known on an emulated board. Never used by
-// shared_kernel; firmware/quipu uses Flash as it would use rp2.Flash.
+// The module `emulated`: the flash as a block device, and what can only be known on an emulated
+// board. Never used by shared_kernel; firmware/quipu uses Flash as it would use rp2.Flash.
 
 #include "py/mperrno.h"
 #include "py/runtime.h"
@@ -16,15 +16,18 @@ typedef struct {
 
 extern const mp_obj_type_t emulated_flash_type;
 
-// Flash(start=0, len=-1): the bytes from `start`, both multiples of the sector size; -1 is "to the end".
-static mp_obj_t emulated_flash_make_new(const mp_obj_type_t *type, size_t n_args, size_t n_kw, const mp_obj_t *all_args) {
+// Flash(start=0, len=-1): the bytes from `start`, both multiples of the sector size; -1 is "to the
+// end".
+static mp_obj_t emulated_flash_make_new(const mp_obj_type_t *type, size_t n_args, size_t n_kw,
+                                        const mp_obj_t *all_args) {
     enum { ARG_start, ARG_len };
     static const mp_arg_t allowed_args[] = {
-        { MP_QSTR_start, MP_ARG_INT, {.u_int = 0} },
-        { MP_QSTR_len, MP_ARG_INT, {.u_int = -1} },
+        {MP_QSTR_start, MP_ARG_INT, {.u_int = 0}},
+        {MP_QSTR_len, MP_ARG_INT, {.u_int = -1}},
     };
     mp_arg_val_t args[MP_ARRAY_SIZE(allowed_args)];
-    mp_arg_parse_all_kw_array(n_args, n_kw, all_args, MP_ARRAY_SIZE(allowed_args), allowed_args, args);
+    mp_arg_parse_all_kw_array(n_args, n_kw, all_args, MP_ARRAY_SIZE(allowed_args), allowed_args,
+                              args);
     mp_int_t start = args[ARG_start].u_int;
     mp_int_t len = args[ARG_len].u_int;
     if (start < 0 || start >= FLASH_SIZE || start % FLASH_SECTOR != 0) {
@@ -39,7 +42,7 @@ static mp_obj_t emulated_flash_make_new(const mp_obj_type_t *type, size_t n_args
     emulated_flash_obj_t *self = mp_obj_malloc(emulated_flash_obj_t, type);
     self->start = start;
     self->len = len;
-    self->stats = (flash_stats_t) {0, 0, 0};
+    self->stats = (flash_stats_t){0, 0, 0};
     return MP_OBJ_FROM_PTR(self);
 }
 
@@ -64,7 +67,8 @@ static mp_obj_t emulated_flash_readblocks(size_t n_args, const mp_obj_t *args) {
     flash_read(addr, buf.buf, buf.len);
     return mp_const_none;
 }
-static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(emulated_flash_readblocks_obj, 3, 4, emulated_flash_readblocks);
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(emulated_flash_readblocks_obj, 3, 4,
+                                           emulated_flash_readblocks);
 
 static void erase(emulated_flash_obj_t *self, uint32_t addr, size_t len) {
     flash_erase(addr, len);
@@ -90,7 +94,8 @@ static mp_obj_t emulated_flash_writeblocks(size_t n_args, const mp_obj_t *args) 
     self->stats.programs++;
     return mp_const_none;
 }
-static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(emulated_flash_writeblocks_obj, 3, 4, emulated_flash_writeblocks);
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(emulated_flash_writeblocks_obj, 3, 4,
+                                           emulated_flash_writeblocks);
 
 static mp_obj_t emulated_flash_ioctl(mp_obj_t self_in, mp_obj_t cmd_in, mp_obj_t arg_in) {
     emulated_flash_obj_t *self = MP_OBJ_TO_PTR(self_in);
@@ -128,7 +133,8 @@ static mp_obj_t emulated_flash_stats(mp_obj_t self_in) {
 static MP_DEFINE_CONST_FUN_OBJ_1(emulated_flash_stats_obj, emulated_flash_stats);
 
 // Reading without a copy, as rp2.Flash offers it; only where the processor sees the flash.
-static mp_int_t emulated_flash_get_buffer(mp_obj_t self_in, mp_buffer_info_t *bufinfo, mp_uint_t flags) {
+static mp_int_t emulated_flash_get_buffer(mp_obj_t self_in, mp_buffer_info_t *bufinfo,
+                                          mp_uint_t flags) {
     emulated_flash_obj_t *self = MP_OBJ_TO_PTR(self_in);
     const uint8_t *map = soc_flash_map();
     if (map == NULL || flags != MP_BUFFER_READ) {
@@ -141,30 +147,27 @@ static mp_int_t emulated_flash_get_buffer(mp_obj_t self_in, mp_buffer_info_t *bu
 }
 
 static const mp_rom_map_elem_t emulated_flash_locals_dict_table[] = {
-    { MP_ROM_QSTR(MP_QSTR_readblocks), MP_ROM_PTR(&emulated_flash_readblocks_obj) },
-    { MP_ROM_QSTR(MP_QSTR_writeblocks), MP_ROM_PTR(&emulated_flash_writeblocks_obj) },
-    { MP_ROM_QSTR(MP_QSTR_ioctl), MP_ROM_PTR(&emulated_flash_ioctl_obj) },
-    { MP_ROM_QSTR(MP_QSTR_stats), MP_ROM_PTR(&emulated_flash_stats_obj) },
+    {MP_ROM_QSTR(MP_QSTR_readblocks), MP_ROM_PTR(&emulated_flash_readblocks_obj)},
+    {MP_ROM_QSTR(MP_QSTR_writeblocks), MP_ROM_PTR(&emulated_flash_writeblocks_obj)},
+    {MP_ROM_QSTR(MP_QSTR_ioctl), MP_ROM_PTR(&emulated_flash_ioctl_obj)},
+    {MP_ROM_QSTR(MP_QSTR_stats), MP_ROM_PTR(&emulated_flash_stats_obj)},
 };
 static MP_DEFINE_CONST_DICT(emulated_flash_locals_dict, emulated_flash_locals_dict_table);
 
-MP_DEFINE_CONST_OBJ_TYPE(
-    emulated_flash_type,
-    MP_QSTR_Flash,
-    MP_TYPE_FLAG_NONE,
-    make_new, emulated_flash_make_new,
-    buffer, emulated_flash_get_buffer,
-    locals_dict, &emulated_flash_locals_dict
-    );
+MP_DEFINE_CONST_OBJ_TYPE(emulated_flash_type, MP_QSTR_Flash, MP_TYPE_FLAG_NONE, make_new,
+                         emulated_flash_make_new, buffer, emulated_flash_get_buffer, locals_dict,
+                         &emulated_flash_locals_dict);
 
-// stats() -> (bytes programmed, programs, erases) of the whole device since reset, the file system's included.
+// stats() -> (bytes programmed, programs, erases) of the whole device since reset, the file
+// system's included.
 static mp_obj_t emulated_stats(void) {
     return stats_tuple(&flash_stats);
 }
 static MP_DEFINE_CONST_FUN_OBJ_0(emulated_stats_obj, emulated_stats);
 
-// instructions() -> executed since reset, exact to one tick of SysTick (40 on MPS2). Only under -icount shift=0, and
-// only while the board does not wait: a wait counts as one instruction a nanosecond.
+// instructions() -> executed since reset, exact to one tick of SysTick (40 on MPS2). Only under
+// -icount shift=0, and only while the board does not wait: a wait counts as one instruction a
+// nanosecond.
 static mp_obj_t emulated_instructions(void) {
     return mp_obj_new_int_from_ull(soc_instructions());
 }
@@ -177,16 +180,16 @@ static mp_obj_t emulated_flash_instructions(void) {
 static MP_DEFINE_CONST_FUN_OBJ_0(emulated_flash_instructions_obj, emulated_flash_instructions);
 
 static const mp_rom_map_elem_t emulated_globals_table[] = {
-    { MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR_emulated) },
-    { MP_ROM_QSTR(MP_QSTR_Flash), MP_ROM_PTR(&emulated_flash_type) },
-    { MP_ROM_QSTR(MP_QSTR_stats), MP_ROM_PTR(&emulated_stats_obj) },
-    { MP_ROM_QSTR(MP_QSTR_instructions), MP_ROM_PTR(&emulated_instructions_obj) },
-    { MP_ROM_QSTR(MP_QSTR_flash_instructions), MP_ROM_PTR(&emulated_flash_instructions_obj) },
+    {MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR_emulated)},
+    {MP_ROM_QSTR(MP_QSTR_Flash), MP_ROM_PTR(&emulated_flash_type)},
+    {MP_ROM_QSTR(MP_QSTR_stats), MP_ROM_PTR(&emulated_stats_obj)},
+    {MP_ROM_QSTR(MP_QSTR_instructions), MP_ROM_PTR(&emulated_instructions_obj)},
+    {MP_ROM_QSTR(MP_QSTR_flash_instructions), MP_ROM_PTR(&emulated_flash_instructions_obj)},
 };
 static MP_DEFINE_CONST_DICT(emulated_globals, emulated_globals_table);
 
 const mp_obj_module_t emulated_module = {
-    .base = { &mp_type_module },
+    .base = {&mp_type_module},
     .globals = (mp_obj_dict_t *)&emulated_globals,
 };
 MP_REGISTER_MODULE(MP_QSTR_emulated, emulated_module);

@@ -1,5 +1,6 @@
-// The board's part of MicroPython's `machine` module; extmod/modmachine.c includes it (MICROPY_PY_MACHINE_INCLUDEFILE).
-// Never compiled alone, never offers pins or buses: nothing is connected to the emulated board.
+// The board's part of MicroPython's `machine` module; extmod/modmachine.c includes it
+// (MICROPY_PY_MACHINE_INCLUDEFILE). Never compiled alone, never offers pins or buses: nothing is
+// connected to the emulated board.
 
 #include "soc.h"
 #include "flash.h"

@@ -1,10 +1,12 @@
-// The board's part of MicroPython's `os` module; extmod/modos.c includes it (MICROPY_PY_OS_INCLUDEFILE). Never compiled alone.
+// The board's part of MicroPython's `os` module; extmod/modos.c includes it
+// (MICROPY_PY_OS_INCLUDEFILE). Never compiled alone.
 
 #include "flash.h"
 #include "soc.h"
 
-// os.urandom stands for a chip's random generator. The emulator writes a new seed beside the flash at every start; SplitMix64
-// (Steele, Lea, Flood 2014) makes a stream of it, which goes on over soft resets.
+// os.urandom stands for a chip's random generator. The emulator writes a new seed beside the flash
+// at every start; SplitMix64 (Steele, Lea, Flood 2014) makes a stream of it, which goes on over
+// soft resets.
 static mp_obj_t mp_os_urandom(mp_obj_t n_in) {
     static uint64_t state;
     if (state == 0) {

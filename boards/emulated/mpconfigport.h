@@ -1,5 +1,6 @@
-// MicroPython's configuration, the same for every emulated board: what an rp2 or STM32 build offers, less what needs
-// hardware that is not emulated. Never names a board: that is mpconfigboard.h's, included first.
+// MicroPython's configuration, the same for every emulated board: what an rp2 or STM32 build
+// offers, less what needs hardware that is not emulated. Never names a board: that is
+// mpconfigboard.h's, included first.
 
 #include <stdint.h>
 #include <alloca.h>
@@ -7,7 +8,8 @@
 
 #define MICROPY_CONFIG_ROM_LEVEL (MICROPY_CONFIG_ROM_LEVEL_EXTRA_FEATURES)
 
-// Code: bytecode and native code are loaded from .mpy files; viper and native functions compile on the board.
+// Code: bytecode and native code are loaded from .mpy files; viper and native functions compile on
+// the board.
 #define MICROPY_PERSISTENT_CODE_LOAD (1)
 #define MICROPY_EMIT_THUMB (1)
 #define MICROPY_EMIT_INLINE_THUMB (1)
@@ -61,7 +63,7 @@
 #define MICROPY_PY_MACHINE_I2C (0)
 #define MICROPY_PY_MACHINE_SPI (0)
 #define MICROPY_PY_MACHINE_EXTRA_GLOBALS \
-    { MP_ROM_QSTR(MP_QSTR_unique_id), MP_ROM_PTR(&machine_unique_id_obj) },
+    {MP_ROM_QSTR(MP_QSTR_unique_id), MP_ROM_PTR(&machine_unique_id_obj)},
 
 // Types of the machine.
 #define MP_SSIZE_MAX (0x7fffffff)

@@ -1,5 +1,6 @@
-// What all emulated boards share below MicroPython: standard input and output, the clock, waiting. Never loses a byte of
-// input: what the ring cannot take stays in the serial port, and QEMU holds the sender back.
+// What all emulated boards share below MicroPython: standard input and output, the clock, waiting.
+// Never loses a byte of input: what the ring cannot take stays in the serial port, and QEMU holds
+// the sender back.
 
 #include "lib/oofatfs/ff.h"
 #include "py/mphal.h"
@@ -24,20 +25,20 @@ typedef struct {
 
 #define STDIN_RING_SIZE (1024)
 
-// A board whose host does not read must not stop for ever: after this long without room for a byte, output is dropped
-// until there is room again (rp2 does the same on USB, after 500 ms).
+// A board whose host does not read must not stop for ever: after this long without room for a byte,
+// output is dropped until there is room again (rp2 does the same on USB, after 500 ms).
 #define TX_TIMEOUT_MS (2000)
 
 // -------------------------------------------------------------------------------------- interrupts
 
 uint32_t soc_irq_disable(void) {
     uint32_t state;
-    __asm volatile ("mrs %0, primask\ncpsid i" : "=r" (state) : : "memory");
+    __asm volatile("mrs %0, primask\ncpsid i" : "=r"(state) : : "memory");
     return state;
 }
 
 void soc_irq_restore(uint32_t state) {
-    __asm volatile ("msr primask, %0\nisb" : : "r" (state) : "memory");
+    __asm volatile("msr primask, %0\nisb" : : "r"(state) : "memory");
 }
 
 void soc_irq_enable_line(unsigned line) {
@@ -52,8 +53,8 @@ void soc_reset(void) {
 
 // ------------------------------------------------------------------------------------------- clock
 
-// SysTick is 24 bits wide and wraps within a second: its interrupt counts the wraps. It runs free, without a tick, so
-// that a waiting board is woken once or twice a second only.
+// SysTick is 24 bits wide and wraps within a second: its interrupt counts the wraps. It runs free,
+// without a tick, so that a waiting board is woken once or twice a second only.
 static volatile uint32_t systick_wraps;
 
 static void clock_init(void) {
@@ -76,7 +77,8 @@ uint64_t soc_ticks(void) {
         wraps++;
     }
     uint64_t now = (uint64_t)wraps << SYSTICK_BITS | (-value & SYSTICK_MASK);
-    // QEMU shows the counter at 0 for a moment before it raises the interrupt; time must not jump back meanwhile.
+    // QEMU shows the counter at 0 for a moment before it raises the interrupt; time must not jump
+    // back meanwhile.
     if (now < last) {
         now = last;
     }
@@ -102,7 +104,8 @@ uint64_t mp_hal_time_ns(void) {
     return soc_instructions();
 }
 
-// The date of files on FAT: always the first day of 2025, for there is no wall clock. Bits: year since 1980, month, day.
+// The date of files on FAT: always the first day of 2025, for there is no wall clock. Bits: year
+// since 1980, month, day.
 DWORD get_fattime(void) {
     return (2025 - 1980) << 25 | 1 << 21 | 1 << 16;
 }
@@ -119,14 +122,15 @@ void soc_wait(int timeout_ms) {
     if (timeout_ms == 0) {
         return;
     }
-    // Interrupts stay off from the look at `woken` to the wfi, or one in between would be slept through. A pending
-    // interrupt ends the wfi all the same; it is served on restore, before the caller looks again at what it waits for.
+    // Interrupts stay off from the look at `woken` to the wfi, or one in between would be slept
+    // through. A pending interrupt ends the wfi all the same; it is served on restore, before the
+    // caller looks again at what it waits for.
     uint32_t irq = soc_irq_disable();
     if (!woken) {
         if (timeout_ms > 0) {
             soc_wake_after(MIN(timeout_ms, 1000));
         }
-        __asm volatile ("dsb\nwfi" : : : "memory");
+        __asm volatile("dsb\nwfi" : : : "memory");
     }
     soc_irq_restore(irq);
     woken = false;

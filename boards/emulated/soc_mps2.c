@@ -1,7 +1,9 @@
-// The MPS2 machines (mps2-an385, mps2-an386, mps2-an500): serial port, wake-up timer, and the PSRAM that QEMU keeps in a
-// host file and that serves as flash. Never enforces flash rules: flash.c does.
+// The MPS2 machines (mps2-an385, mps2-an386, mps2-an500): serial port, wake-up timer, and the PSRAM
+// that QEMU keeps in a host file and that serves as flash. Never enforces flash rules: flash.c
+// does.
 //
-// Registers: ARM AN385, "ARM Cortex-M3 SMM on V2M-MPS2", and "Cortex-M System Design Kit Technical Reference Manual".
+// Registers: ARM AN385, "ARM Cortex-M3 SMM on V2M-MPS2", and "Cortex-M System Design Kit Technical
+// Reference Manual".
 
 #include <string.h>
 #include "mpconfigboard.h"
@@ -34,7 +36,8 @@ const uint32_t soc_ticks_per_ms = 25000; // the machines run at 25 MHz
 void soc_init(void) {
     UART0->bauddiv = 16; // the least the UART accepts; QEMU does not model the rate
     UART0->ctrl = UART_CTRL_TX_ENABLE | UART_CTRL_RX_ENABLE | UART_CTRL_RX_INTERRUPT;
-    // QEMU looks for input only after something has told it to; a read does, switching the receiver on does not.
+    // QEMU looks for input only after something has told it to; a read does, switching the receiver
+    // on does not.
     (void)UART0->data;
     soc_irq_enable_line(SOC_IRQ_UART);
     soc_irq_enable_line(SOC_IRQ_WAKE);
@@ -45,7 +48,8 @@ int soc_uart_rx(void) {
 }
 
 void soc_uart_rx_irq(bool enable) {
-    // The interrupt is raised once for each arrival, so one left unread does not repeat it: nothing to switch off.
+    // The interrupt is raised once for each arrival, so one left unread does not repeat it: nothing
+    // to switch off.
     (void)enable;
 }
 

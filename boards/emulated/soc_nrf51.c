@@ -1,7 +1,9 @@
-// QEMU's micro:bit machine (nRF51): serial port, wake-up timer, and a host file, reached by semihosting, that serves as
-// flash, for the machine has no memory that outlives QEMU. Never enforces flash rules: flash.c does.
+// QEMU's micro:bit machine (nRF51): serial port, wake-up timer, and a host file, reached by
+// semihosting, that serves as flash, for the machine has no memory that outlives QEMU. Never
+// enforces flash rules: flash.c does.
 //
-// Registers: Nordic, "nRF51 Series Reference Manual" 3.0; ARM, "Semihosting for AArch32 and AArch64".
+// Registers: Nordic, "nRF51 Series Reference Manual" 3.0; ARM, "Semihosting for AArch32 and
+// AArch64".
 
 #include <string.h>
 #include "mpconfigboard.h"
@@ -48,12 +50,13 @@ static int flash_file = -1;
 static int semihost(uint32_t operation, const void *argument) {
     register uint32_t r0 __asm("r0") = operation;
     register const void *r1 __asm("r1") = argument;
-    __asm volatile ("bkpt 0xAB" : "+r" (r0) : "r" (r1) : "memory");
+    __asm volatile("bkpt 0xAB" : "+r"(r0) : "r"(r1) : "memory");
     return r0;
 }
 
 static void flash_open(void) {
-    // The emulator passes "flash=PATH". Anything else is QEMU's own default, the image's path: it must not be written.
+    // The emulator passes "flash=PATH". Anything else is QEMU's own default, the image's path: it
+    // must not be written.
     static const char prefix[] = "flash=";
     static char line[1024];
     uint32_t get[2] = {(uint32_t)line, sizeof(line)};
@@ -82,7 +85,8 @@ int soc_uart_rx(void) {
     if (!UART_RXDRDY) {
         return -1;
     }
-    // Cleared first: reading takes one byte from the queue, and raises the event again for the next.
+    // Cleared first: reading takes one byte from the queue, and raises the event again for the
+    // next.
     UART_RXDRDY = 0;
     return UART_RXD & 0xff;
 }

@@ -1,5 +1,5 @@
-// From reset to main(), and what happens on a fault. Never returns to anyone: a fault is reported on the serial port and
-// the processor stops, as a board without a watchdog would.
+// From reset to main(), and what happens on a fault. Never returns to anyone: a fault is reported
+// on the serial port and the processor stops, as a board without a watchdog would.
 
 #include "mpconfigboard.h"
 #include "py/runtime.h"
@@ -18,11 +18,11 @@ __attribute__((noreturn)) void Reset_Handler(void) {
     for (uint32_t *dest = &_sbss; dest < &_ebss;) {
         *dest++ = 0;
     }
-    #if defined(__ARM_FP)
+#if defined(__ARM_FP)
     // CPACR: full access to the floating-point unit, which is off after reset.
     *(volatile uint32_t *)0xE000ED88 |= 0xF << 20;
-    __asm volatile ("dsb; isb");
-    #endif
+    __asm volatile("dsb; isb");
+#endif
     main();
     for (;;) {
     }
@@ -30,20 +30,18 @@ __attribute__((noreturn)) void Reset_Handler(void) {
 
 __attribute__((noreturn, used)) static void report_fault(const uint32_t *frame) {
     // The frame is what the processor pushed: r0-r3, r12, lr, pc, psr.
-    mp_printf(&mp_plat_print, "\r\nFAULT: pc=%08x lr=%08x r0=%08x r1=%08x\r\n",
-        (unsigned)frame[6], (unsigned)frame[5], (unsigned)frame[0], (unsigned)frame[1]);
+    mp_printf(&mp_plat_print, "\r\nFAULT: pc=%08x lr=%08x r0=%08x r1=%08x\r\n", (unsigned)frame[6],
+              (unsigned)frame[5], (unsigned)frame[0], (unsigned)frame[1]);
     soc_irq_disable();
     for (;;) {
-        __asm volatile ("wfi");
+        __asm volatile("wfi");
     }
 }
 
 __attribute__((naked)) void Fault_Handler(void) {
-    __asm volatile (
-        "mrs r0, msp\n"
-        "ldr r1, =report_fault\n"
-        "bx r1\n"
-        );
+    __asm volatile("mrs r0, msp\n"
+                   "ldr r1, =report_fault\n"
+                   "bx r1\n");
 }
 
 // The SoC's lines are numbered by their peripherals; both machines use lines below 16 only.

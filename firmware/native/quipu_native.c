@@ -1,8 +1,10 @@
-// The hot loops of shared_kernel/primitives.py for 32-bit boards, as a dynamic native module of MicroPython: `quipu_native`.
+// The hot loops of shared_kernel/primitives.py for 32-bit boards, as a dynamic native module of
+// MicroPython: `quipu_native`.
 //
-// Each function does what its Python reference says, byte for byte. No static data but constants, nothing kept between
-// calls: any of them may interrupt another. An argument out of range raises IndexError, words at no multiple of 4
-// ValueError; nothing has been written then. firmware/quipu/provider.py tries the module before it is used.
+// Each function does what its Python reference says, byte for byte. No static data but constants,
+// nothing kept between calls: any of them may interrupt another. An argument out of range raises
+// IndexError, words at no multiple of 4 ValueError; nothing has been written then.
+// firmware/quipu/provider.py tries the module before it is used.
 
 #include "py/dynruntime.h"
 
@@ -40,17 +42,28 @@ static uint32_t *words_of(mp_obj_t object, size_t *count, mp_uint_t access) {
 enum { CHUNK_START = 1, CHUNK_END = 2, PARENT = 4, ROOT = 8 }; // paper, table 3
 enum { CLEAN, DIRTY }; // what the arena's `touched` says of a chunk
 
-// a + (b rotated right) and a ^ (b rotated right): one instruction each from ARMv7-M on, which gcc does not find when a
-// rotated word is used twice.
+// a + (b rotated right) and a ^ (b rotated right): one instruction each from ARMv7-M on, which gcc
+// does not find when a rotated word is used twice.
 #if defined(__arm__) && __ARM_ARCH >= 7
-#define ADD_ROTATED(a, b, n) ({ uint32_t r; __asm__("add %0, %1, %2, ror #" #n : "=r"(r) : "r"(a), "r"(b)); r; })
-#define XOR_ROTATED(a, b, n) ({ uint32_t r; __asm__("eor %0, %1, %2, ror #" #n : "=r"(r) : "r"(a), "r"(b)); r; })
+#define ADD_ROTATED(a, b, n) \
+    ({ \
+        uint32_t r; \
+        __asm__("add %0, %1, %2, ror #" #n : "=r"(r) : "r"(a), "r"(b)); \
+        r; \
+    })
+#define XOR_ROTATED(a, b, n) \
+    ({ \
+        uint32_t r; \
+        __asm__("eor %0, %1, %2, ror #" #n : "=r"(r) : "r"(a), "r"(b)); \
+        r; \
+    })
 #else
 #define ADD_ROTATED(a, b, n) ((a) + ((b) >> n | (b) << (32 - n)))
 #define XOR_ROTATED(a, b, n) ((a) ^ ((b) >> n | (b) << (32 - n)))
 #endif
 
-// G of the paper's 2.2. A rotation is put off until the word is used: b is kept rotated left by 7, d by 8.
+// G of the paper's 2.2. A rotation is put off until the word is used: b is kept rotated left by 7,
+// d by 8.
 #define G(a, b, c, d, x, y) \
     a = ADD_ROTATED(a + (x), b, 7); \
     d = XOR_ROTATED(a, d, 8); \
@@ -62,9 +75,15 @@ enum { CLEAN, DIRTY }; // what the arena's `touched` says of a chunk
     b = XOR_ROTATED(c, b, 12);
 
 // Word i of the next round's message is word PERMUTATION[i] of this one's (paper, table 2).
-#define TAKE(v, from, i, to, place) uint32_t v = from[i]; to[place] = v;
+#define TAKE(v, from, i, to, place) \
+    uint32_t v = from[i]; \
+    to[place] = v;
 #define G_OF(a, b, c, d, from, i, to, x_place, y_place) \
-    { TAKE(x, from, i, to, x_place) TAKE(y, from, i + 1, to, y_place) G(a, b, c, d, x, y) }
+    { \
+        TAKE(x, from, i, to, x_place) \
+        TAKE(y, from, i + 1, to, y_place) \
+        G(a, b, c, d, x, y) \
+    }
 #define ROUND(from, to) \
     G_OF(a0, b0, c0, d0, from, 0, to, 5, 8) \
     G_OF(a1, b1, c1, d1, from, 2, to, 0, 2) \
@@ -79,7 +98,8 @@ static uint32_t rotate_left(uint32_t x, int n) {
     return x << n | x >> (32 - n);
 }
 
-// Paper, table 1. Written out by hand where it is used: a constant array would need a relocation on each access.
+// Paper, table 1. Written out by hand where it is used: a constant array would need a relocation on
+// each access.
 static void initial(uint32_t *cv) {
     cv[0] = 0x6A09E667;
     cv[1] = 0xBB67AE85;
@@ -91,16 +111,18 @@ static void initial(uint32_t *cv) {
     cv[7] = 0x5BE0CD19;
 }
 
-// Compress one block of `size` bytes into cv (paper, 2.2). The words behind `data` may lie at any address.
-static void __attribute__((noinline)) compress(uint32_t *cv, const uint8_t *data, uint32_t size, uint32_t counter, uint32_t flags) {
+// Compress one block of `size` bytes into cv (paper, 2.2). The words behind `data` may lie at any
+// address.
+static void __attribute__((noinline)) compress(uint32_t *cv, const uint8_t *data, uint32_t size,
+                                               uint32_t counter, uint32_t flags) {
     uint32_t m[16], n[16];
     if (size == BLOCK && !((uintptr_t)data & 3)) {
         const uint32_t *from = (const uint32_t *)data;
-        #if defined(__riscv) // for room
+#if defined(__riscv) // for room
         for (int i = 0; i < 16; i++) {
             m[i] = from[i];
         }
-        #else
+#else
         for (int i = 0; i < 16; i += 4) {
             uint32_t a = from[i], b = from[i + 1], c = from[i + 2], d = from[i + 3];
             m[i] = a;
@@ -108,7 +130,7 @@ static void __attribute__((noinline)) compress(uint32_t *cv, const uint8_t *data
             m[i + 2] = c;
             m[i + 3] = d;
         }
-        #endif
+#endif
     } else {
         for (int i = 0; i < 16; i++) {
             m[i] = 0;
@@ -118,11 +140,13 @@ static void __attribute__((noinline)) compress(uint32_t *cv, const uint8_t *data
         }
     }
     uint32_t a0 = cv[0], a1 = cv[1], a2 = cv[2], a3 = cv[3];
-    uint32_t b0 = rotate_left(cv[4], 7), b1 = rotate_left(cv[5], 7), b2 = rotate_left(cv[6], 7), b3 = rotate_left(cv[7], 7);
+    uint32_t b0 = rotate_left(cv[4], 7), b1 = rotate_left(cv[5], 7), b2 = rotate_left(cv[6], 7),
+             b3 = rotate_left(cv[7], 7);
     uint32_t c0 = 0x6A09E667, c1 = 0xBB67AE85, c2 = 0x3C6EF372, c3 = 0xA54FF53A;
     uint32_t d0 = rotate_left(counter, 8), d1 = 0, d2 = size << 8, d3 = flags << 8;
-    #if defined(__riscv)
-    // Seven rounds, each of which leaves the next one's message. A round is written out once: its code is half as dense again as an M0's.
+#if defined(__riscv)
+    // Seven rounds, each of which leaves the next one's message. A round is written out once: its
+    // code is half as dense again as an M0's.
     uint32_t *now = m, *next = n;
     for (int left = 7; left; left--) {
         ROUND(now, next)
@@ -130,8 +154,9 @@ static void __attribute__((noinline)) compress(uint32_t *cv, const uint8_t *data
         now = next;
         next = done;
     }
-    #else
-    // Seven rounds, the last with what is in m. Each leaves the next one's message in the other of m and n.
+#else
+    // Seven rounds, the last with what is in m. Each leaves the next one's message in the other of
+    // m and n.
     for (int left = 3;; left--) {
         ROUND(m, n)
         if (left == 0) {
@@ -139,7 +164,7 @@ static void __attribute__((noinline)) compress(uint32_t *cv, const uint8_t *data
         }
         ROUND(n, m)
     }
-    #endif
+#endif
     cv[0] = a0 ^ c0;
     cv[1] = a1 ^ c1;
     cv[2] = a2 ^ c2;
@@ -150,8 +175,10 @@ static void __attribute__((noinline)) compress(uint32_t *cv, const uint8_t *data
     cv[7] = XOR_ROTATED(rotate_left(d3, 24), b3, 7);
 }
 
-// The chaining value of a chunk of 0 to 1024 bytes (paper, 2.4); `last` are flags that its last block has besides.
-static void chunk(uint32_t *cv, const uint8_t *data, uint32_t size, uint32_t counter, uint32_t last) {
+// The chaining value of a chunk of 0 to 1024 bytes (paper, 2.4); `last` are flags that its last
+// block has besides.
+static void chunk(uint32_t *cv, const uint8_t *data, uint32_t size, uint32_t counter,
+                  uint32_t last) {
     uint32_t flags = CHUNK_START;
     initial(cv);
     while (size > BLOCK) {
@@ -194,7 +221,8 @@ static void hash_of(uint32_t *cv, const uint8_t *data, uint32_t size) {
         data += CHUNK;
         size -= CHUNK;
         chunks++;
-        // Each time that the number of chunks can be halved a subtree is full. More follows, so none of them is the root.
+        // Each time that the number of chunks can be halved a subtree is full. More follows, so
+        // none of them is the root.
         put_cv((uint8_t *)stack[depth], cv);
         for (uint32_t full = chunks; !(full & 1); full >>= 1) {
             depth--;
@@ -220,8 +248,9 @@ static mp_obj_t quipu_hash(mp_obj_t data_in) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(hash_obj, quipu_hash);
 
-// climb(data, cvs, chunks, dirty, count, touched) -> root: rehash the chunks of data whose numbers are dirty[:count] and all
-// parents above them, and mark them clean. cvs holds the tree level by level; its last 32 bytes are the root. Sorts dirty.
+// climb(data, cvs, chunks, dirty, count, touched) -> root: rehash the chunks of data whose numbers
+// are dirty[:count] and all parents above them, and mark them clean. cvs holds the tree level by
+// level; its last 32 bytes are the root. Sorts dirty.
 static mp_obj_t quipu_climb(size_t n_args, const mp_obj_t *args) {
     uint32_t n = mp_obj_get_int(args[2]);
     uint32_t count = mp_obj_get_int(args[4]);
@@ -301,7 +330,8 @@ static uint32_t crc_of(const uint8_t *data, uint32_t size, uint32_t crc) {
 static mp_obj_t quipu_crc32(size_t n, const mp_obj_t *args) {
     mp_buffer_info_t data;
     mp_get_buffer_raise(args[0], &data, MP_BUFFER_READ);
-    return mp_obj_new_int_from_uint(crc_of(data.buf, data.len, n > 1 ? mp_obj_get_int_truncated(args[1]) : 0));
+    return mp_obj_new_int_from_uint(
+        crc_of(data.buf, data.len, n > 1 ? mp_obj_get_int_truncated(args[1]) : 0));
 }
 static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(crc32_obj, 1, 2, quipu_crc32);
 
@@ -343,8 +373,9 @@ static uint64_t square(uint32_t x) {
 }
 #endif
 
-// Below what the differences to this query must be, so that neither they nor the sum of their squares can overflow. With a
-// component of 2^30 and more nothing is sure, and it is 0: otherwise a difference that wraps has at least 2^30.
+// Below what the differences to this query must be, so that neither they nor the sum of their
+// squares can overflow. With a component of 2^30 and more nothing is sure, and it is 0: otherwise a
+// difference that wraps has at least 2^30.
 static uint32_t limit_of(const uint32_t *query, uint32_t dim) {
     for (uint32_t i = 0; i < dim; i++) {
         if (query[i] + 0x40000000 > 0x7FFFFFFF) {
@@ -354,8 +385,10 @@ static uint32_t limit_of(const uint32_t *query, uint32_t dim) {
     return dim <= 128 ? 1 << 28 : dim <= 1 << 15 ? 1 << 24 : 0;
 }
 
-// min(sum of squared differences, 2^63 - 1) of a vector and a query of Q16.16, where any of them may overflow.
-static __attribute__((noinline)) uint64_t far_distance(const uint32_t *a, const uint32_t *query, const uint32_t *end) {
+// min(sum of squared differences, 2^63 - 1) of a vector and a query of Q16.16, where any of them
+// may overflow.
+static __attribute__((noinline)) uint64_t far_distance(const uint32_t *a, const uint32_t *query,
+                                                       const uint32_t *end) {
     uint64_t sum = 0;
     while (a != end) {
         uint32_t p = *a++ ^ 0x80000000, q = *query++ ^ 0x80000000;
@@ -369,12 +402,13 @@ static __attribute__((noinline)) uint64_t far_distance(const uint32_t *a, const 
 }
 
 // The same of any vector and query. limit: limit_of the query.
-static __attribute__((noinline)) QUICK uint64_t distance(const uint32_t *a, const uint32_t *query, uint32_t dim, uint32_t limit) {
+static __attribute__((noinline)) QUICK uint64_t distance(const uint32_t *a, const uint32_t *query,
+                                                         uint32_t dim, uint32_t limit) {
     uint64_t sum = 0;
     uint32_t any = 0;
     const uint32_t *end = a + dim;
     const uint32_t *x = a, *y = query;
-    #if !MULTIPLIES_LONG
+#if !MULTIPLIES_LONG
     while (x != end) {
         uint32_t d = *x++ - *y++;
         uint32_t sign = (int32_t)d >> 31;
@@ -386,16 +420,19 @@ static __attribute__((noinline)) QUICK uint64_t distance(const uint32_t *a, cons
             sum += d * d;
         }
     }
-    #else
+#else
     // Two components in ten instructions; four a turn.
-    #define PAIR() { \
+#define PAIR() \
+    { \
         uint32_t c, d, p, q; \
-        __asm__ ( \
+        __asm__( \
             "ldrd %0, %1, [%2], #8\n ldrd %3, %4, [%5], #8\n subs %0, %0, %3\n subs %1, %1, %4\n" \
             "smlal %Q6, %R6, %0, %0\n smlal %Q6, %R6, %1, %1\n" \
             "eor %0, %0, %0, asr #31\n eor %1, %1, %1, asr #31\n" \
             "orrs %7, %7, %0\n orrs %7, %7, %1" \
-            : "=&r"(c), "=&r"(d), "+r"(x), "=&r"(p), "=&r"(q), "+r"(y), "+r"(sum), "+r"(any) : : "cc", "memory"); \
+            : "=&r"(c), "=&r"(d), "+r"(x), "=&r"(p), "=&r"(q), "+r"(y), "+r"(sum), "+r"(any) \
+            : \
+            : "cc", "memory"); \
     }
     for (const uint32_t *fours = x + (dim & ~3u); x != fours;) {
         PAIR()
@@ -409,7 +446,7 @@ static __attribute__((noinline)) QUICK uint64_t distance(const uint32_t *a, cons
         sum += (int64_t)d * d;
         any |= d ^ d >> 31;
     }
-    #endif
+#endif
     if (any < limit) { // nearly always
         return sum;
     }
@@ -417,13 +454,15 @@ static __attribute__((noinline)) QUICK uint64_t distance(const uint32_t *a, cons
 }
 
 static mp_obj_t quipu_distances(size_t n, const mp_obj_t *args) {
-    mp_int_t first = mp_obj_get_int(args[1]), stride = mp_obj_get_int(args[2]), dim = mp_obj_get_int(args[3]);
+    mp_int_t first = mp_obj_get_int(args[1]), stride = mp_obj_get_int(args[2]),
+             dim = mp_obj_get_int(args[3]);
     mp_int_t count = mp_obj_get_int(args[4]);
     size_t words_count, query_count, out_count;
     const uint32_t *words = words_of(args[0], &words_count, MP_BUFFER_READ);
     const uint32_t *query = words_of(args[5], &query_count, MP_BUFFER_READ);
     uint32_t *out = words_of(args[6], &out_count, MP_BUFFER_WRITE);
-    if (first < 0 || stride < 0 || dim < 0 || count < 0 || (size_t)dim > query_count || (size_t)count > out_count >> 1) {
+    if (first < 0 || stride < 0 || dim < 0 || count < 0 || (size_t)dim > query_count
+        || (size_t)count > out_count >> 1) {
         out_of_range();
     }
     // the last vector's place, by steps: an M0 has no 32 x 32 -> 64 multiplication
@@ -462,13 +501,15 @@ static inline bool before(const near_t *a, const near_t *b) {
     return a->distance < b->distance || (a->distance == b->distance && a->id < b->id);
 }
 
-// nearest(words, base, skip, per, span, stride, fresh, dim, query, k, tag) -> [(distance, id)], ascending; see primitives.py.
+// nearest(words, base, skip, per, span, stride, fresh, dim, query, k, tag) -> [(distance, id)],
+// ascending; see primitives.py.
 static QUICK_IF_LONG mp_obj_t quipu_nearest(size_t n, const mp_obj_t *args) {
     mp_int_t numbers[7]; // base, skip, per, span, stride, fresh, dim
     for (int i = 0; i < 7; i++) {
         numbers[i] = mp_obj_get_int(args[i + 1]);
     }
-    uint32_t base = numbers[0], column = numbers[1], per = numbers[2], span = numbers[3], stride = numbers[4], fresh = numbers[5];
+    uint32_t base = numbers[0], column = numbers[1], per = numbers[2], span = numbers[3],
+             stride = numbers[4], fresh = numbers[5];
     uint32_t dim = numbers[6];
     size_t words_count, query_count;
     const uint32_t *words = words_of(args[0], &words_count, MP_BUFFER_READ);
@@ -536,9 +577,10 @@ static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(nearest_obj, 11, 11, quipu_nearest);
 #if !defined(__riscv) // for room
 // -- slots ----------------------------------------------------------------------------------------
 
-// a / b and the rest: an M0 cannot divide, and a dynamic module has no function of the compiler's to call.
+// a / b and the rest: an M0 cannot divide, and a dynamic module has no function of the compiler's
+// to call.
 static uint32_t divide(uint32_t a, uint32_t b, uint32_t *rest) {
-    #if defined(__arm__) && __ARM_ARCH < 7
+#if defined(__arm__) && __ARM_ARCH < 7
     uint32_t quotient = 0;
     for (int i = 31; i >= 0; i--) {
         if (a >> i >= b) {
@@ -548,10 +590,10 @@ static uint32_t divide(uint32_t a, uint32_t b, uint32_t *rest) {
     }
     *rest = a;
     return quotient;
-    #else
+#else
     *rest = a % b;
     return a / b;
-    #endif
+#endif
 }
 
 // A pool, as shared_kernel/arena.py's Pool.shape.
@@ -569,8 +611,9 @@ static __attribute__((noinline)) uint32_t place(const shape_t *shape, uint32_t s
     return at;
 }
 
-// take(words, touched, dirty, shape, ident, bucket) -> word offset of the slot taken; 0, and nothing is done, if a snapshot is to be told
-// of a chunk before it changes. See shared_kernel/arena.py.
+// take(words, touched, dirty, shape, ident, bucket) -> word offset of the slot taken; 0, and
+// nothing is done, if a snapshot is to be told of a chunk before it changes. See
+// shared_kernel/arena.py.
 static mp_obj_t quipu_take(size_t n, const mp_obj_t *args) {
     size_t count, dirty_count, shape_count;
     uint32_t *words = words_of(args[0], &count, MP_BUFFER_WRITE);
@@ -630,7 +673,8 @@ static __attribute__((noinline)) void put_u32(uint8_t *to, uint32_t value) {
     }
 }
 
-// chain(buffer, kind, size, seq, tick, seed, head, group, at, room) -> the chain head after it; see shared_kernel/frames.py.
+// chain(buffer, kind, size, seq, tick, seed, head, group, at, room) -> the chain head after it; see
+// shared_kernel/frames.py.
 static mp_obj_t quipu_chain(size_t n, const mp_obj_t *args) {
     mp_int_t size = mp_obj_get_int(args[2]), padded = mp_obj_get_int(args[9]);
     if (size < 0 || size > 0xFFFF || padded < size + 16) {
@@ -662,9 +706,11 @@ static __attribute__((noinline)) uint32_t get_u32(const uint8_t *from) {
     return from[0] | from[1] << 8 | from[2] << 16 | (uint32_t)from[3] << 24;
 }
 
-// scan(buffer, start, end, unit, most, seq, crc_seed) -> where the run of whole frames ends; see shared_kernel/scan.py.
+// scan(buffer, start, end, unit, most, seq, crc_seed) -> where the run of whole frames ends; see
+// shared_kernel/scan.py.
 static mp_obj_t quipu_scan(size_t n, const mp_obj_t *args) {
-    mp_int_t start = mp_obj_get_int(args[1]), unit = mp_obj_get_int(args[3]), most = mp_obj_get_int(args[4]);
+    mp_int_t start = mp_obj_get_int(args[1]), unit = mp_obj_get_int(args[3]),
+             most = mp_obj_get_int(args[4]);
     mp_int_t size = mp_obj_get_int(args[2]) - start;
     if (unit < 1 || most < 0) {
         out_of_range();
@@ -692,8 +738,9 @@ static mp_obj_t quipu_scan(size_t n, const mp_obj_t *args) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(scan_obj, 7, 7, quipu_scan);
 
-// pack(vector, tag, meta) -> the payload of an insert, or the vector's words alone where tag is None. Only of a list or tuple
-// of small integers, a small tag and bytes; None for anything else, which frames.py then packs or refuses.
+// pack(vector, tag, meta) -> the payload of an insert, or the vector's words alone where tag is
+// None. Only of a list or tuple of small integers, a small tag and bytes; None for anything else,
+// which frames.py then packs or refuses.
 static mp_obj_t quipu_pack(mp_obj_t vector, mp_obj_t tag, mp_obj_t meta) {
     const mp_obj_type_t *type = mp_obj_get_type(vector);
     bool bare = tag == mp_const_none;
@@ -739,9 +786,9 @@ mp_obj_t mpy_init(mp_obj_fun_bc_t *self, size_t n_args, size_t n_kw, mp_obj_t *a
     mp_store_global(MP_QSTR_distances, MP_OBJ_FROM_PTR(&distances_obj));
     mp_store_global(MP_QSTR_nearest, MP_OBJ_FROM_PTR(&nearest_obj));
     mp_store_global(MP_QSTR_chain, MP_OBJ_FROM_PTR(&chain_obj));
-    #if !defined(__riscv)
+#if !defined(__riscv)
     mp_store_global(MP_QSTR_take, MP_OBJ_FROM_PTR(&take_obj));
-    #endif
+#endif
     mp_store_global(MP_QSTR_scan, MP_OBJ_FROM_PTR(&scan_obj));
     mp_store_global(MP_QSTR_pack, MP_OBJ_FROM_PTR(&pack_obj));
     MP_DYNRUNTIME_INIT_EXIT

@@ -1,7 +1,9 @@
-/* The hot loops of shared_kernel/primitives.py for a laptop, in C: what each function does is said there.
+/* The hot loops of shared_kernel/primitives.py for a laptop, in C: what each function does is said
+ * there.
  *
- * It has no state and knows nothing of the kernel. It needs GCC or Clang (vector extensions, __int128); without them the
- * build leaves it out and quipu/providers.py goes on with what Python has.
+ * It has no state and knows nothing of the kernel. It needs GCC or Clang (vector extensions,
+ * __int128); without them the build leaves it out and quipu/providers.py goes on with what Python
+ * has.
  */
 
 #define PY_SSIZE_T_CLEAN
@@ -33,26 +35,31 @@ typedef uint32_t row __attribute__((vector_size(16)));
 
 enum { BLOCK = 64, CHUNK = 1024, CV = 32, CHUNK_START = 1, CHUNK_END = 2, PARENT = 4, ROOT = 8 };
 
-static const uint32_t IV[8] = {0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A, 0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19};
+static const uint32_t IV[8] = {0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A,
+                               0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19};
 
 /* Paper, table 2, applied again for each round. */
 static const uint8_t SCHEDULE[7][16] = {
-    {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}, {2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8},
-    {3, 4, 10, 12, 13, 2, 7, 14, 6, 5, 9, 0, 11, 15, 8, 1}, {10, 7, 12, 9, 14, 3, 13, 15, 4, 0, 11, 2, 5, 8, 1, 6},
-    {12, 13, 9, 11, 15, 10, 14, 8, 7, 2, 5, 3, 0, 1, 6, 4}, {9, 14, 11, 5, 8, 12, 15, 1, 13, 3, 0, 10, 2, 6, 4, 7},
+    {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15},
+    {2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8},
+    {3, 4, 10, 12, 13, 2, 7, 14, 6, 5, 9, 0, 11, 15, 8, 1},
+    {10, 7, 12, 9, 14, 3, 13, 15, 4, 0, 11, 2, 5, 8, 1, 6},
+    {12, 13, 9, 11, 15, 10, 14, 8, 7, 2, 5, 3, 0, 1, 6, 4},
+    {9, 14, 11, 5, 8, 12, 15, 1, 13, 3, 0, 10, 2, 6, 4, 7},
     {11, 15, 5, 0, 1, 9, 8, 6, 14, 10, 2, 12, 3, 4, 7, 13},
 };
 
 #define ROTATE(x, n) ((x) >> (n) | (x) << (32 - (n)))
-#define HALF_G(m, first, second)  \
-    a = a + b + (m);              \
-    d = ROTATE(d ^ a, first);     \
-    c = c + d;                    \
+#define HALF_G(m, first, second) \
+    a = a + b + (m); \
+    d = ROTATE(d ^ a, first); \
+    c = c + d; \
     b = ROTATE(b ^ c, second);
 #define PICK(i, j, k, l) ((row){m[s[i]], m[s[j]], m[s[k]], m[s[l]]})
 
 EVERY_WIDTH
-static void compress(uint32_t cv[8], const uint8_t *block, uint64_t counter, uint32_t size, uint32_t flags) {
+static void compress(uint32_t cv[8], const uint8_t *block, uint64_t counter, uint32_t size,
+                     uint32_t flags) {
     uint32_t m[16];
     memcpy(m, block, BLOCK);
     row a, b, c, d = {(uint32_t)counter, (uint32_t)(counter >> 32), size, flags};
@@ -80,7 +87,8 @@ static void compress(uint32_t cv[8], const uint8_t *block, uint64_t counter, uin
 }
 
 /* A chunk of 0 to 1024 bytes (paper, 2.4). */
-static void chunk(uint32_t cv[8], const uint8_t *data, size_t size, uint64_t counter, uint32_t root) {
+static void chunk(uint32_t cv[8], const uint8_t *data, size_t size, uint64_t counter,
+                  uint32_t root) {
     memcpy(cv, IV, CV);
     uint32_t flags = CHUNK_START;
     for (; size > BLOCK; data += BLOCK, size -= BLOCK, flags = 0)
@@ -97,14 +105,14 @@ enum { LANES = 8 };
 
 typedef uint32_t lanes __attribute__((vector_size(4 * LANES)));
 
-#define QUARTER(a, b, c, d, first, second)         \
-    v[a] = v[a] + v[b] + m[s[first]];              \
-    v[d] = ROTATE(v[d] ^ v[a], 16);                \
-    v[c] = v[c] + v[d];                            \
-    v[b] = ROTATE(v[b] ^ v[c], 12);                \
-    v[a] = v[a] + v[b] + m[s[second]];             \
-    v[d] = ROTATE(v[d] ^ v[a], 8);                 \
-    v[c] = v[c] + v[d];                            \
+#define QUARTER(a, b, c, d, first, second) \
+    v[a] = v[a] + v[b] + m[s[first]]; \
+    v[d] = ROTATE(v[d] ^ v[a], 16); \
+    v[c] = v[c] + v[d]; \
+    v[b] = ROTATE(v[b] ^ v[c], 12); \
+    v[a] = v[a] + v[b] + m[s[second]]; \
+    v[d] = ROTATE(v[d] ^ v[a], 8); \
+    v[c] = v[c] + v[d]; \
     v[b] = ROTATE(v[b] ^ v[c], 7);
 #define PAIRS(x, y, mask) __builtin_shuffle(x, y, (lanes)mask)
 #define LOW_WORDS {0, 8, 1, 9, 4, 12, 5, 13}
@@ -115,27 +123,29 @@ typedef uint32_t lanes __attribute__((vector_size(4 * LANES)));
 #define HIGH_HALVES {4, 5, 6, 7, 12, 13, 14, 15}
 
 /* Eight vectors r of eight words become words[i] = word i of each. */
-#define TRANSPOSE(r, words)                                                                         \
-    do {                                                                                            \
-        lanes p[8], q[8];                                                                           \
-        for (int i = 0; i < 8; i += 2) {                                                            \
-            p[i] = PAIRS(r[i], r[i + 1], LOW_WORDS), p[i + 1] = PAIRS(r[i], r[i + 1], HIGH_WORDS);  \
-        }                                                                                           \
-        for (int i = 0; i < 8; i += 4)                                                              \
-            for (int j = 0; j < 2; j++) {                                                           \
-                q[i + 2 * j] = PAIRS(p[i + j], p[i + j + 2], LOW_PAIRS);                            \
-                q[i + 2 * j + 1] = PAIRS(p[i + j], p[i + j + 2], HIGH_PAIRS);                       \
-            }                                                                                       \
-        for (int i = 0; i < 4; i++) {                                                               \
-            (words)[i] = PAIRS(q[i], q[i + 4], LOW_HALVES);                                         \
-            (words)[i + 4] = PAIRS(q[i], q[i + 4], HIGH_HALVES);                                    \
-        }                                                                                           \
+#define TRANSPOSE(r, words) \
+    do { \
+        lanes p[8], q[8]; \
+        for (int i = 0; i < 8; i += 2) { \
+            p[i] = PAIRS(r[i], r[i + 1], LOW_WORDS), p[i + 1] = PAIRS(r[i], r[i + 1], HIGH_WORDS); \
+        } \
+        for (int i = 0; i < 8; i += 4) \
+            for (int j = 0; j < 2; j++) { \
+                q[i + 2 * j] = PAIRS(p[i + j], p[i + j + 2], LOW_PAIRS); \
+                q[i + 2 * j + 1] = PAIRS(p[i + j], p[i + j + 2], HIGH_PAIRS); \
+            } \
+        for (int i = 0; i < 4; i++) { \
+            (words)[i] = PAIRS(q[i], q[i + 4], LOW_HALVES); \
+            (words)[i + 4] = PAIRS(q[i], q[i + 4], HIGH_HALVES); \
+        } \
     } while (0)
 
-/* Chaining values of LANES inputs of `blocks` whole blocks, with the flags of the first block, of each and of the last. */
+/* Chaining values of LANES inputs of `blocks` whole blocks, with the flags of the first block, of
+ * each and of the last. */
 EVERY_WIDTH
-static void side_by_side(uint32_t *const out[LANES], const uint8_t *const in[LANES], const uint32_t counter[LANES], int blocks,
-                         uint32_t first, uint32_t every, uint32_t last) {
+static void side_by_side(uint32_t *const out[LANES], const uint8_t *const in[LANES],
+                         const uint32_t counter[LANES], int blocks, uint32_t first, uint32_t every,
+                         uint32_t last) {
     const lanes zero = {0};
     lanes cv[8], m[16], v[16] = {zero}, r[8], number;
     memcpy(&number, counter, sizeof number);
@@ -184,7 +194,8 @@ static int wants(Py_ssize_t got, Py_ssize_t need, const char *name) {
 /* Whether [at, at + count) lies in a buffer; IndexError if not. */
 static int inside(const Py_buffer *buffer, Py_ssize_t at, Py_ssize_t count) {
     if (at < 0 || count < 0 || count > buffer->len || at > buffer->len - count) {
-        PyErr_Format(PyExc_IndexError, "%zd bytes at %zd are not inside a buffer of %zd", count, at, buffer->len);
+        PyErr_Format(PyExc_IndexError, "%zd bytes at %zd are not inside a buffer of %zd", count, at,
+                     buffer->len);
         return 0;
     }
     return 1;
@@ -200,7 +211,8 @@ static int integers(PyObject *const *arguments, int first, int count, Py_ssize_t
     return 1;
 }
 
-PyDoc_STRVAR(hash_doc, "hash(data)\n\nSee shared_kernel/primitives.py. More than one chunk goes to the blake3 package, which is quicker there.");
+PyDoc_STRVAR(hash_doc, "hash(data)\n\nSee shared_kernel/primitives.py. More than one chunk goes to "
+                       "the blake3 package, which is quicker there.");
 
 static PyObject *py_hash(PyObject *self, PyObject *arg) {
     Py_buffer data;
@@ -223,14 +235,16 @@ static PyObject *py_hash(PyObject *self, PyObject *arg) {
     return result;
 }
 
-PyDoc_STRVAR(chunk_cv_doc, "chunk_cv(data, at, counter, out, out_at)\n\nSee shared_kernel/primitives.py.");
+PyDoc_STRVAR(chunk_cv_doc,
+             "chunk_cv(data, at, counter, out, out_at)\n\nSee shared_kernel/primitives.py.");
 
 static PyObject *py_chunk_cv(PyObject *self, PyObject *const *arguments, Py_ssize_t count) {
     Py_buffer data, out;
     Py_ssize_t n[2], out_at;
     uint32_t cv[8];
     int ok = 0;
-    if (!wants(count, 5, "chunk_cv") || !integers(arguments, 1, 2, n) || !integers(arguments, 4, 1, &out_at))
+    if (!wants(count, 5, "chunk_cv") || !integers(arguments, 1, 2, n)
+        || !integers(arguments, 4, 1, &out_at))
         return NULL;
     if (PyObject_GetBuffer(arguments[0], &data, PyBUF_SIMPLE))
         return NULL;
@@ -246,7 +260,8 @@ static PyObject *py_chunk_cv(PyObject *self, PyObject *const *arguments, Py_ssiz
     return ok ? Py_NewRef(Py_None) : NULL;
 }
 
-PyDoc_STRVAR(parent_cv_doc, "parent_cv(cvs, left, right, out, out_at, root)\n\nSee shared_kernel/primitives.py.");
+PyDoc_STRVAR(parent_cv_doc,
+             "parent_cv(cvs, left, right, out, out_at, root)\n\nSee shared_kernel/primitives.py.");
 
 static PyObject *py_parent_cv(PyObject *self, PyObject *const *arguments, Py_ssize_t count) {
     Py_buffer cvs, out;
@@ -254,7 +269,8 @@ static PyObject *py_parent_cv(PyObject *self, PyObject *const *arguments, Py_ssi
     uint32_t cv[8];
     uint8_t block[BLOCK];
     int ok = 0;
-    if (!wants(count, 6, "parent_cv") || !integers(arguments, 1, 2, n) || !integers(arguments, 4, 2, m))
+    if (!wants(count, 6, "parent_cv") || !integers(arguments, 1, 2, n)
+        || !integers(arguments, 4, 2, m))
         return NULL;
     if (PyObject_GetBuffer(arguments[0], &cvs, PyBUF_SIMPLE))
         return NULL;
@@ -311,9 +327,11 @@ static void put_off(batch *b, const uint8_t *in, uint32_t *out, uint32_t counter
         hash_batch(b);
 }
 
-/* Rehash the chunks of data whose numbers are dirty[:count], ascending, and every parent above them once; return the root. cvs
- * holds the tree of n chunks level by level; the parents of a level pair its neighbours, an odd last one moves up as it is. */
-static const uint32_t *climb(const uint8_t *data, uint32_t *cvs, Py_ssize_t n, const uint32_t *dirty, Py_ssize_t count) {
+/* Rehash the chunks of data whose numbers are dirty[:count], ascending, and every parent above them
+ * once; return the root. cvs holds the tree of n chunks level by level; the parents of a level pair
+ * its neighbours, an odd last one moves up as it is. */
+static const uint32_t *climb(const uint8_t *data, uint32_t *cvs, Py_ssize_t n,
+                             const uint32_t *dirty, Py_ssize_t count) {
     batch b = {.size = 0, .chunks = 1};
     for (Py_ssize_t i = 0; i < count; i++)
         put_off(&b, data + (size_t)CHUNK * dirty[i], cvs + 8 * (size_t)dirty[i], dirty[i]);
@@ -338,7 +356,9 @@ static const uint32_t *climb(const uint8_t *data, uint32_t *cvs, Py_ssize_t n, c
     return cvs + 16;
 }
 
-PyDoc_STRVAR(climb_doc, "climb(data, cvs, chunks, dirty, count, touched) -> root\n\nSee shared_kernel/primitives.py.");
+PyDoc_STRVAR(
+    climb_doc,
+    "climb(data, cvs, chunks, dirty, count, touched) -> root\n\nSee shared_kernel/primitives.py.");
 
 /* states of a chunk, see shared_kernel/arena.py */
 enum { CLEAN = 0, DIRTY = 1, MOST_CHUNKS = 1 << 22 };
@@ -349,20 +369,23 @@ static PyObject *py_climb(PyObject *self, PyObject *const *arguments, Py_ssize_t
     Py_ssize_t n, count, total = 1;
     PyObject *result = NULL;
     int held = 0;
-    if (!wants(given, 6, "climb") || !integers(arguments, 2, 1, &n) || !integers(arguments, 4, 1, &count))
+    if (!wants(given, 6, "climb") || !integers(arguments, 2, 1, &n)
+        || !integers(arguments, 4, 1, &count))
         return NULL;
     for (; held < 4; held++)
-        if (PyObject_GetBuffer(arguments[places[held]], &buffers[held], held ? PyBUF_CONTIG : PyBUF_CONTIG_RO))
+        if (PyObject_GetBuffer(arguments[places[held]], &buffers[held],
+                               held ? PyBUF_CONTIG : PyBUF_CONTIG_RO))
             goto end;
     if (n < 2 || n > MOST_CHUNKS || count < 0 || count > n) {
-        PyErr_Format(PyExc_IndexError, "a tree has 2 to %d chunks, and at most each of them is dirty, not %zd of %zd", MOST_CHUNKS,
-                     count, n);
+        PyErr_Format(PyExc_IndexError,
+                     "a tree has 2 to %d chunks, and at most each of them is dirty, not %zd of %zd",
+                     MOST_CHUNKS, count, n);
         goto end;
     }
     for (Py_ssize_t level = n; level > 1; level = (level + 1) / 2)
         total += level;
-    if (!inside(&buffers[0], 0, n * CHUNK) || !inside(&buffers[1], 0, total * CV) || !inside(&buffers[2], 0, 4 * count)
-        || !inside(&buffers[3], 0, n))
+    if (!inside(&buffers[0], 0, n * CHUNK) || !inside(&buffers[1], 0, total * CV)
+        || !inside(&buffers[2], 0, 4 * count) || !inside(&buffers[3], 0, n))
         goto end;
     uint32_t *dirty = buffers[2].buf;
     uint8_t *touched = buffers[3].buf;
@@ -388,7 +411,8 @@ static PyObject *py_copy(PyObject *self, PyObject *const *arguments, Py_ssize_t 
     Py_buffer to, of;
     Py_ssize_t to_at, n[2];
     int ok = 0;
-    if (!wants(count, 5, "copy") || !integers(arguments, 1, 1, &to_at) || !integers(arguments, 3, 2, n))
+    if (!wants(count, 5, "copy") || !integers(arguments, 1, 1, &to_at)
+        || !integers(arguments, 3, 2, n))
         return NULL;
     if (PyObject_GetBuffer(arguments[0], &to, PyBUF_WRITABLE))
         return NULL;
@@ -415,10 +439,12 @@ static uint64_t exactly(const int32_t *vector, const int32_t *query, Py_ssize_t 
 }
 
 #ifdef __x86_64__
-/* Sums in 64 bits, eight components at a time; dim is a multiple of 8. Returns the OR of the magnitudes of all differences,
- * bit 31 set if one left 32 bits: it tells whether the sums are exact. */
-__attribute__((target("avx2"))) static uint32_t quickly(const int32_t *vectors, Py_ssize_t stride, Py_ssize_t dim,
-                                                        Py_ssize_t count, const int32_t *query, uint64_t *out) {
+/* Sums in 64 bits, eight components at a time; dim is a multiple of 8. Returns the OR of the
+ * magnitudes of all differences, bit 31 set if one left 32 bits: it tells whether the sums are
+ * exact. */
+__attribute__((target("avx2"))) static uint32_t quickly(const int32_t *vectors, Py_ssize_t stride,
+                                                        Py_ssize_t dim, Py_ssize_t count,
+                                                        const int32_t *query, uint64_t *out) {
     __m256i seen = _mm256_setzero_si256();
     for (Py_ssize_t j = 0; j < count; j++) {
         const int32_t *vector = vectors + j * stride;
@@ -428,11 +454,14 @@ __attribute__((target("avx2"))) static uint32_t quickly(const int32_t *vectors, 
             __m256i b = _mm256_loadu_si256((const __m256i *)(query + i));
             __m256i d = _mm256_sub_epi32(a, b);
             __m256i wrapped = _mm256_and_si256(_mm256_xor_si256(a, b), _mm256_xor_si256(a, d));
-            seen = _mm256_or_si256(seen, _mm256_or_si256(_mm256_xor_si256(d, _mm256_srai_epi32(d, 31)), wrapped));
+            seen = _mm256_or_si256(
+                seen, _mm256_or_si256(_mm256_xor_si256(d, _mm256_srai_epi32(d, 31)), wrapped));
             __m256i odd = _mm256_srli_epi64(d, 32);
-            total = _mm256_add_epi64(total, _mm256_add_epi64(_mm256_mul_epi32(d, d), _mm256_mul_epi32(odd, odd)));
+            total = _mm256_add_epi64(
+                total, _mm256_add_epi64(_mm256_mul_epi32(d, d), _mm256_mul_epi32(odd, odd)));
         }
-        __m128i half = _mm_add_epi64(_mm256_castsi256_si128(total), _mm256_extracti128_si256(total, 1));
+        __m128i half =
+            _mm_add_epi64(_mm256_castsi256_si128(total), _mm256_extracti128_si256(total, 1));
         out[j] = (uint64_t)_mm_cvtsi128_si64(_mm_add_epi64(half, _mm_unpackhi_epi64(half, half)));
     }
     uint32_t lanes[8], all = 0;
@@ -444,14 +473,15 @@ __attribute__((target("avx2"))) static uint32_t quickly(const int32_t *vectors, 
 #endif
 
 /* Distances of count vectors, `stride` words apart, to out. */
-static void run(const int32_t *vectors, Py_ssize_t stride, Py_ssize_t dim, Py_ssize_t count, const int32_t *query,
-                uint64_t *out) {
+static void run(const int32_t *vectors, Py_ssize_t stride, Py_ssize_t dim, Py_ssize_t count,
+                const int32_t *query, uint64_t *out) {
 #ifdef __x86_64__
     if (dim % 8 == 0 && dim && __builtin_cpu_supports("avx2")) {
         int bits = 3;
         while ((Py_ssize_t)1 << bits < dim)
             bits++;
-        /* Every difference below 2^n in magnitude: the sum is below 2^(2n + bits), which must be at most 2^63. */
+        /* Every difference below 2^n in magnitude: the sum is below 2^(2n + bits), which must be at
+         * most 2^63. */
         if (!(quickly(vectors, stride, dim, count, query, out) >> (63 - bits) / 2))
             return;
     }
@@ -460,7 +490,9 @@ static void run(const int32_t *vectors, Py_ssize_t stride, Py_ssize_t dim, Py_ss
         out[j] = exactly(vectors + j * stride, query, dim);
 }
 
-PyDoc_STRVAR(distances_doc, "distances(words, first, stride, dim, count, query, out)\n\nSee shared_kernel/distances.py.");
+PyDoc_STRVAR(
+    distances_doc,
+    "distances(words, first, stride, dim, count, query, out)\n\nSee shared_kernel/distances.py.");
 
 static PyObject *py_distances(PyObject *self, PyObject *const *arguments, Py_ssize_t count) {
     Py_buffer words, query, out;
@@ -468,7 +500,8 @@ static PyObject *py_distances(PyObject *self, PyObject *const *arguments, Py_ssi
     int ok = 0;
     if (!wants(count, 7, "distances") || !integers(arguments, 1, 4, n))
         return NULL;
-    if (n[0] < 0 || n[1] < 0 || n[2] < 0 || n[3] < 0 || n[0] > 1 << 30 || n[1] > 1 << 20 || n[2] > 1 << 20 || n[3] > 1 << 30) {
+    if (n[0] < 0 || n[1] < 0 || n[2] < 0 || n[3] < 0 || n[0] > 1 << 30 || n[1] > 1 << 20
+        || n[2] > 1 << 20 || n[3] > 1 << 30) {
         PyErr_SetString(PyExc_IndexError, "first, stride, dim and count must be sizes of an arena");
         return NULL;
     }
@@ -477,7 +510,8 @@ static PyObject *py_distances(PyObject *self, PyObject *const *arguments, Py_ssi
     if (!PyObject_GetBuffer(arguments[5], &query, PyBUF_CONTIG_RO)) {
         if (!PyObject_GetBuffer(arguments[6], &out, PyBUF_CONTIG)) {
             Py_ssize_t last = n[3] ? n[0] + (n[3] - 1) * n[1] + n[2] : 0;
-            if (inside(&words, 0, 4 * last) && inside(&query, 0, 4 * n[2]) && inside(&out, 0, 8 * n[3])) {
+            if (inside(&words, 0, 4 * last) && inside(&query, 0, 4 * n[2])
+                && inside(&out, 0, 8 * n[3])) {
                 run((const int32_t *)words.buf + n[0], n[1], n[2], n[3], query.buf, out.buf);
                 ok = 1;
             }
@@ -489,7 +523,8 @@ static PyObject *py_distances(PyObject *self, PyObject *const *arguments, Py_ssi
     return ok ? Py_NewRef(Py_None) : NULL;
 }
 
-PyDoc_STRVAR(nearest_doc, "nearest(words, base, skip, per, span, stride, fresh, dim, query, k, tag)\n\nSee shared_kernel/primitives.py.");
+PyDoc_STRVAR(nearest_doc, "nearest(words, base, skip, per, span, stride, fresh, dim, query, k, "
+                          "tag)\n\nSee shared_kernel/primitives.py.");
 
 /* words of a record's slot, see shared_kernel/kernel.py */
 enum { ID = 1, TAG = 4, VECTOR = 5, CHUNK_WORDS = 256 };
@@ -510,10 +545,12 @@ static PyObject *py_nearest(PyObject *self, PyObject *const *arguments, Py_ssize
     hit *best = NULL;
     Py_ssize_t found = 0;
     PyObject *result = NULL;
-    if (!wants(count, 11, "nearest") || !integers(arguments, 1, 7, n) || !integers(arguments, 9, 1, &k)
+    if (!wants(count, 11, "nearest") || !integers(arguments, 1, 7, n)
+        || !integers(arguments, 9, 1, &k)
         || (arguments[10] != Py_None && !integers(arguments, 10, 1, &tag)))
         return NULL;
-    Py_ssize_t base = n[0], skip = n[1], per = n[2], span = n[3], stride = n[4], fresh = n[5], dim = n[6];
+    Py_ssize_t base = n[0], skip = n[1], per = n[2], span = n[3], stride = n[4], fresh = n[5],
+               dim = n[6];
     if (PyObject_GetBuffer(arguments[0], &words, PyBUF_CONTIG_RO))
         return NULL;
     if (PyObject_GetBuffer(arguments[8], &query, PyBUF_CONTIG_RO)) {
@@ -521,9 +558,12 @@ static PyObject *py_nearest(PyObject *self, PyObject *const *arguments, Py_ssize
         return NULL;
     }
     k = k < fresh ? k : fresh; /* there are no more */
-    if (base < 0 || skip < 0 || per < 1 || per > CHUNK_WORDS || span < stride || stride < VECTOR + dim || fresh < 0 || dim < 1
-        || fresh > 1 << 20 || skip > 1 << 20 || span > 1 << 20 || base > 1 << 30 || query.len != 4 * dim
-        || (fresh && base + (skip + fresh - 1) / per * span + (skip + fresh - 1) % per * stride + stride > words.len / 4)) {
+    if (base < 0 || skip < 0 || per < 1 || per > CHUNK_WORDS || span < stride
+        || stride < VECTOR + dim || fresh < 0 || dim < 1 || fresh > 1 << 20 || skip > 1 << 20
+        || span > 1 << 20 || base > 1 << 30 || query.len != 4 * dim
+        || (fresh
+            && base + (skip + fresh - 1) / per * span + (skip + fresh - 1) % per * stride + stride
+                   > words.len / 4)) {
         PyErr_SetString(PyExc_IndexError, "these slots are not inside the arena");
         goto end;
     }
@@ -536,12 +576,14 @@ static PyObject *py_nearest(PyObject *self, PyObject *const *arguments, Py_ssize
         Py_ssize_t place = first + skip, size = per - place % per;
         if (size > fresh - first)
             size = fresh - first;
-        const uint32_t *slot = (const uint32_t *)words.buf + base + place / per * span + place % per * stride;
+        const uint32_t *slot =
+            (const uint32_t *)words.buf + base + place / per * span + place % per * stride;
         first += size;
         run((const int32_t *)slot + VECTOR, stride, dim, size, query.buf, out);
         for (Py_ssize_t j = 0; j < size; j++, slot += stride) {
             hit each = {out[j], slot[ID]};
-            if (!each.id || (arguments[10] != Py_None && slot[TAG] != (uint64_t)tag) || (found == k && !nearer(each, best[k - 1])))
+            if (!each.id || (arguments[10] != Py_None && slot[TAG] != (uint64_t)tag)
+                || (found == k && !nearer(each, best[k - 1])))
                 continue;
             Py_ssize_t i = found == k ? k - 1 : found++;
             for (; i && nearer(each, best[i - 1]); i--)

@@ -1,10 +1,13 @@
-// The module `quipu_flash`: an STM32's internal flash through the port's own flash_erase and flash_write, without the cache and
-// the rewriting of sectors that are behind pyb.Flash. Refuses every address that belongs to the firmware or the filesystem.
+// The module `quipu_flash`: an STM32's internal flash through the port's own flash_erase and
+// flash_write, without the cache and the rewriting of sectors that are behind pyb.Flash. Refuses
+// every address that belongs to the firmware or the filesystem.
 //
-// UNIT: what a program is a multiple of, in bytes. ECC: whether reading a unit that a power cut tore raises a fault.
+// UNIT: what a program is a multiple of, in bytes. ECC: whether reading a unit that a power cut
+// tore raises a fault.
 //
-// reserved() -> (end of the firmware, filesystem's start, its end), absolute addresses; sector(address) -> (start, size);
-// read(address, buffer), program(address, data), erase(address): OSError EINVAL for a wrong place, what the port says otherwise.
+// reserved() -> (end of the firmware, filesystem's start, its end), absolute addresses;
+// sector(address) -> (start, size); read(address, buffer), program(address, data), erase(address):
+// OSError EINVAL for a wrong place, what the port says otherwise.
 
 #include <string.h>
 
@@ -16,7 +19,8 @@
 #if defined(STM32F4) || defined(STM32F7)
 #define UNIT (4)
 #define ECC (false)
-#elif defined(STM32G0) || defined(STM32G4) || defined(STM32L4) || defined(STM32WB) || defined(STM32WL)
+#elif defined(STM32G0) || defined(STM32G4) || defined(STM32L4) || defined(STM32WB) \
+    || defined(STM32WL)
 #define UNIT (8)
 #define ECC (true)
 #elif defined(STM32H5)
@@ -40,26 +44,28 @@ static uint32_t firmware_end(void) {
 }
 
 static uint32_t filesystem_start(void) {
-    #if MICROPY_HW_ENABLE_INTERNAL_FLASH_STORAGE
+#if MICROPY_HW_ENABLE_INTERNAL_FLASH_STORAGE
     return (uint32_t)&_micropy_hw_internal_flash_storage_start;
-    #else
+#else
     return 0;
-    #endif
+#endif
 }
 
 static uint32_t filesystem_end(void) {
-    #if MICROPY_HW_ENABLE_INTERNAL_FLASH_STORAGE
+#if MICROPY_HW_ENABLE_INTERNAL_FLASH_STORAGE
     return (uint32_t)&_micropy_hw_internal_flash_storage_end;
-    #else
+#else
     return 0;
-    #endif
+#endif
 }
 
-// The address, checked: len bytes from there are flash, behind the firmware and not the filesystem's.
+// The address, checked: len bytes from there are flash, behind the firmware and not the
+// filesystem's.
 static uint32_t place(mp_obj_t address_in, size_t len) {
     uint32_t address = mp_obj_get_int_truncated(address_in);
-    if (len == 0 || address + len < address || !flash_is_valid_addr(address) || !flash_is_valid_addr(address + len - 1)
-        || address < firmware_end() || (address < filesystem_end() && address + len > filesystem_start())) {
+    if (len == 0 || address + len < address || !flash_is_valid_addr(address)
+        || !flash_is_valid_addr(address + len - 1) || address < firmware_end()
+        || (address < filesystem_end() && address + len > filesystem_start())) {
         mp_raise_OSError(MP_EINVAL);
     }
     return address;
@@ -86,7 +92,7 @@ static mp_obj_t quipu_flash_sector(mp_obj_t address_in) {
     if (flash_get_sector_info(mp_obj_get_int_truncated(address_in), &start, &size) < 0) {
         mp_raise_OSError(MP_EINVAL);
     }
-    mp_obj_t items[2] = { mp_obj_new_int_from_uint(start), mp_obj_new_int_from_uint(size) };
+    mp_obj_t items[2] = {mp_obj_new_int_from_uint(start), mp_obj_new_int_from_uint(size)};
     return mp_obj_new_tuple(2, items);
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(quipu_flash_sector_obj, quipu_flash_sector);
@@ -141,19 +147,19 @@ static mp_obj_t quipu_flash_erase(mp_obj_t address_in) {
 static MP_DEFINE_CONST_FUN_OBJ_1(quipu_flash_erase_obj, quipu_flash_erase);
 
 static const mp_rom_map_elem_t quipu_flash_globals_table[] = {
-    { MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR_quipu_flash) },
-    { MP_ROM_QSTR(MP_QSTR_UNIT), MP_ROM_INT(UNIT) },
-    { MP_ROM_QSTR(MP_QSTR_ECC), ECC ? MP_ROM_TRUE : MP_ROM_FALSE },
-    { MP_ROM_QSTR(MP_QSTR_reserved), MP_ROM_PTR(&quipu_flash_reserved_obj) },
-    { MP_ROM_QSTR(MP_QSTR_sector), MP_ROM_PTR(&quipu_flash_sector_obj) },
-    { MP_ROM_QSTR(MP_QSTR_read), MP_ROM_PTR(&quipu_flash_read_obj) },
-    { MP_ROM_QSTR(MP_QSTR_program), MP_ROM_PTR(&quipu_flash_program_obj) },
-    { MP_ROM_QSTR(MP_QSTR_erase), MP_ROM_PTR(&quipu_flash_erase_obj) },
+    {MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR_quipu_flash)},
+    {MP_ROM_QSTR(MP_QSTR_UNIT), MP_ROM_INT(UNIT)},
+    {MP_ROM_QSTR(MP_QSTR_ECC), ECC ? MP_ROM_TRUE : MP_ROM_FALSE},
+    {MP_ROM_QSTR(MP_QSTR_reserved), MP_ROM_PTR(&quipu_flash_reserved_obj)},
+    {MP_ROM_QSTR(MP_QSTR_sector), MP_ROM_PTR(&quipu_flash_sector_obj)},
+    {MP_ROM_QSTR(MP_QSTR_read), MP_ROM_PTR(&quipu_flash_read_obj)},
+    {MP_ROM_QSTR(MP_QSTR_program), MP_ROM_PTR(&quipu_flash_program_obj)},
+    {MP_ROM_QSTR(MP_QSTR_erase), MP_ROM_PTR(&quipu_flash_erase_obj)},
 };
 static MP_DEFINE_CONST_DICT(quipu_flash_globals, quipu_flash_globals_table);
 
 const mp_obj_module_t quipu_flash_module = {
-    .base = { &mp_type_module },
+    .base = {&mp_type_module},
     .globals = (mp_obj_dict_t *)&quipu_flash_globals,
 };
 MP_REGISTER_MODULE(MP_QSTR_quipu_flash, quipu_flash_module);
