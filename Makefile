@@ -81,19 +81,23 @@ firmware: ## MicroPython with Quipu in it for BOARD=RPI_PICO, ...; MICROPYTHON=:
 test: images kernel wheel $(VENV)/recordings ## every test; IGNORE=tests/...: but these; FILTER="a or b": what has it in its name
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 25 $(if $(FILTER),-k "$(FILTER)") $(addprefix --ignore=,$(IGNORE))
 
+C := $(wildcard $(foreach each,boards/* boards/stm32/* firmware/native host/native,$(each)/*.c $(each)/*.h))
+
 # What needs neither an emulator nor a minute.
 check: setup ## form, types and the kernel's own tests, in under a minute; FIX=1: mends the form first
-	$(if $(FIX),$(BIN)/ruff check --fix . && $(BIN)/ruff format .)
+	$(if $(FIX),$(BIN)/ruff check --fix . && $(BIN)/ruff format . && $(BIN)/clang-format -i $(C))
 	$(BIN)/ruff check .
+	$(BIN)/clang-format --dry-run -Werror $(C)
 	$(BIN)/mypy
 	$(BIN)/python tools/determinism.py
 	$(BIN)/python tools/imports.py
 	$(BIN)/codespell
 	$(BIN)/python -m pytest -q -n 2 tests/kernel tests/log/test_store.py tests/host/test_archive.py tests/host/test_verify.py
 
-lint: setup ## ruff, mypy --strict on host/ and the kernel, the kernel's determinism, who imports whom, spelling, the API page, the documents' links
+lint: setup ## ruff, clang-format, mypy --strict on host/ and the kernel, the kernel's determinism, who imports whom, spelling, the API page, the documents' links
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check -q .
+	$(BIN)/clang-format --dry-run -Werror $(C)
 	$(BIN)/mypy
 	$(BIN)/python tools/determinism.py
 	$(BIN)/python tools/imports.py
