@@ -21,16 +21,19 @@ LAYERS = {
     "host": {"shared_kernel", HOST},
 }
 BUILT = "quipu.compiled"  # by setup.py, so there is no source
+ON_BOARDS = "host/quipu/install/snippets"  # programs that run there: to them quipu is the firmware
 OURS = {"shared_kernel", HOST, "firmware", "host", "boards", "bench", "tests", "tools"}
 
 Edges = dict[str, dict[str, int]]  # a module: what it imports, and in which line
 
 
 def modules(folder: Path, package: str) -> dict[str, Path]:
-    """Return the modules of a package by their dotted names; a folder's __init__.py has the
-    folder's name."""
+    """Return the modules of a package by their dotted names, without programs for boards; a
+    folder's __init__.py has the folder's name."""
     out = {}
     for path in sorted(folder.rglob("*.py")):
+        if path.parent.as_posix().endswith(ON_BOARDS):
+            continue
         parts = (
             [package, *path.relative_to(folder).with_suffix("").parts]
             if package

@@ -36,6 +36,11 @@ def firmware() -> Path:
     return _of_checkout("firmware/quipu") or _DATA / "firmware"
 
 
+def snippets() -> Path:
+    """Return the folder of the programs that run on a board for a moment, over its raw REPL."""
+    return _PACKAGE / "install" / "snippets"
+
+
 def kernel() -> Path:
     """Return the folder of the shared kernel's sources."""
     return Path(shared_kernel.__file__).resolve().parent

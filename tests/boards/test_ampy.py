@@ -17,7 +17,7 @@ from quipu.cli import install as commands_boards
 from quipu.cli import main as cli
 from quipu.errors import PortError
 from quipu.install import files as deploy
-from quipu.install import flash, repl_ampy
+from quipu.install import flash, programs, repl_ampy
 from quipu.install.repl_ampy import AmpyRepl
 
 from tests.boards.conftest import CutError, cut_half_way
@@ -108,7 +108,7 @@ def test_files_of_all_bytes_arrive(emulator):
     with deploy.opened(emulator.port, AmpyRepl) as repl:
         flash.write(repl, files, lambda *told: heard.append(told))
         assert {path: repl.read_file(path) for path in files} == files
-        repl.run(flash._REMOVE % (list(files),), 10)
+        repl.run(programs.program("remove", list(files)), 10)
         with pytest.raises(DeviceError, match="ENOENT"):
             repl.read_file("/bytes0")
     assert (

@@ -104,9 +104,8 @@ def main(driver, reader, eraser, breakage=None):
     sys.modules["quipu.startup"].board_facts = lambda: FACTS
     names = {}
     exec(open(reader).read(), names)
-    exec(open(eraser).read(), names)
     assert nor.contents() == files
-    names["erase"]()
+    exec(open(eraser).read(), names)
     start = START + SECTORS * nor.SECTOR
     assert nor.contents(0, START) == files[:START] and nor.contents(start) == files[start:], (
         "something outside the region was changed"

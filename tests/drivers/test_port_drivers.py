@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 from quipu.build import images
-from quipu.install import attach, erase
+from quipu.install import erase, programs
 
 ACTIONS = 700
 SECTORS = 8
@@ -55,8 +55,8 @@ def test_a_driver_that_breaks_the_rule_is_found_out(driver, breakage, found):
 def sent(tmp_path):
     """Files with the code that `quipu flash --erase-log` sends to a board."""
     reader, eraser = tmp_path / "reader.py", tmp_path / "eraser.py"
-    reader.write_text(attach._READER)
-    eraser.write_text(erase._ERASER)
+    reader.write_text(programs.source("read_log"))
+    eraser.write_text(programs.source("erase_log") + erase.CALL)
     return reader, eraser
 
 

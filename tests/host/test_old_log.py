@@ -13,7 +13,7 @@ from quipu import errors
 from quipu.archive.files import Archive
 from quipu.cli import install
 from quipu.dump.image import FlashImage
-from quipu.install import erase, flash
+from quipu.install import erase, flash, programs
 
 IMAGE = gzip.decompress((Path(__file__).parent / "format_1.bin.gz").read_bytes())
 WHOLE = gzip.decompress((Path(__file__).parent / "format_1_header.bin.gz").read_bytes())
@@ -33,7 +33,7 @@ class Repl:
             self.startup.open_flash = lambda facts: FlashImage(data, 4096, 256, 4)
 
     def run(self, code, timeout):
-        if code not in (flash._OLD_LOG, flash._FROZEN):
+        if code not in (programs.program("old_log"), programs.program("frozen")):
             self.written.append(code)
             return b""
         out = io.StringIO()

@@ -14,33 +14,10 @@ from pathlib import Path
 from quipu.board.repl import DeviceError, Repl
 from quipu.dump.image import FlashImage
 from quipu.errors import FlashError, PortError
+from quipu.install import programs
 
 _START_S = 30.0
 _SECTOR_S = 30.0  # without a byte from the board
-# `part` is bytes of one answer's line; hashing goes through it too, so that a small heap serves
-# large sectors.
-_READER = """
-import sys, json
-from binascii import b2a_base64, hexlify
-from hashlib import sha256
-from quipu.startup import board_facts, open_flash
-flash = open_flash(board_facts())
-part = bytearray(min(192, flash.sector))
-def parts(sector):
-    for at in range(0, flash.sector, len(part)):
-        piece = memoryview(part)[:min(len(part), flash.sector - at)]
-        flash.read(sector * flash.sector + at, piece)
-        yield piece
-def digest(sector):
-    h = sha256()
-    for piece in parts(sector):
-        h.update(piece)
-    print(hexlify(h.digest()).decode())
-def read(sector):
-    for piece in parts(sector):
-        sys.stdout.write(b2a_base64(piece))
-print(json.dumps([flash.sector, flash.sectors, flash.page, flash.unit]))
-"""
 
 
 def read(repl: Repl, kept: Path, progress: Callable[[int, int], None] | None = None) -> FlashImage:
@@ -50,7 +27,8 @@ def read(repl: Repl, kept: Path, progress: Callable[[int, int], None] | None = N
     PortError if the board has none of our files, FlashError if what came is not what the board
     hashed."""
     try:
-        sector, sectors, page, unit = json.loads(repl.run(_READER, _START_S))
+        program = programs.source("read_log") + programs.call("geometry")
+        sector, sectors, page, unit = json.loads(repl.run(program, _START_S))
     except DeviceError as error:
         way = (
             ": `quipu flash` puts it there, and leaves the log as it is"
@@ -65,7 +43,7 @@ def read(repl: Repl, kept: Path, progress: Callable[[int, int], None] | None = N
         data = data[: min(len(data) // sector, sectors) * sector]
     with kept.open("wb") as file:
         for i in range(sectors):
-            digest = repl.run(f"digest({i})", _SECTOR_S).decode().strip()
+            digest = repl.run(programs.call("digest", i), _SECTOR_S).decode().strip()
             at = i * sector
             if hashlib.sha256(data[at : at + sector]).hexdigest() != digest:
                 data[at : at + sector] = _sector(repl, i, digest)
@@ -77,7 +55,7 @@ def read(repl: Repl, kept: Path, progress: Callable[[int, int], None] | None = N
 
 
 def _sector(repl: Repl, number: int, digest: str) -> bytes:
-    text = repl.run(f"read({number})", _SECTOR_S)
+    text = repl.run(programs.call("read", number), _SECTOR_S)
     try:
         data = b"".join(binascii.a2b_base64(line) for line in text.splitlines())
     except binascii.Error:

@@ -14,20 +14,12 @@ from quipu.board.repl import DeviceError, Repl
 from quipu.dump.found import read
 from quipu.dump.image import FlashImage
 from quipu.errors import ArchiveError, Damage, FormatError, PortError, UsageError
+from quipu.install import programs
 from shared_kernel.kernel import u32
 
 _SECTOR_S = 60.0  # a sector of 128 KiB takes a second or two
 _SEQ_AT = 4  # in a frame: docs/format.md
-_ERASER = """
-def erase():
-    blank = bytes([255]) * len(part)
-    for sector in range(flash.sectors):
-        flash.erase(sector)
-        for piece in parts(sector):
-            if bytes(piece) != blank[:len(piece)]:
-                raise OSError("sector %d does not read as erased" % sector)
-        print(sector)
-"""
+CALL = "erase_log(flash, parts)\n"  # with what read_log.py has opened
 
 
 @dataclass
@@ -133,9 +125,8 @@ def erase(repl: Repl, sectors: int) -> None:
     """Erase the region that attach.py has opened on the board; every byte of it is read back.
     PortError if a sector stays as it was: those before it are erased then, and the same command
     goes on."""
-    repl.run(_ERASER, _SECTOR_S)
     try:
-        said = repl.run("erase()", _SECTOR_S).split()
+        said = repl.run(programs.source("erase_log") + CALL, _SECTOR_S).split()
     except DeviceError as error:
         raise PortError(
             f"{repl.name}: the log was not erased whole: {error}: run the same command again"

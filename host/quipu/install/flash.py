@@ -21,7 +21,7 @@ from typing import Any
 from quipu.board.repl import DeviceError, Repl
 from quipu.build import images, modules, natives
 from quipu.errors import PortError, Refused, UsageError
-from quipu.install import boards, precompiled
+from quipu.install import boards, precompiled, programs
 from quipu.install import files as deploy
 
 NEW = ".new"
@@ -37,129 +37,6 @@ _WINDOW = 11  # a block fits deflate's window of 2^11 bytes
 # go as two bytes, and so does what says it. Undone in the reverse order.
 _ESCAPES = ((b"\x10", b"\x10P"), (b"\x03", b"\x10C"), (b"\r", b"\x10R"))
 _ENTRY = 64  # bytes that a file's entry may take in its directory
-_PROBE = """
-import sys, os, gc
-gc.collect()
-i = sys.implementation
-s = os.statvfs("/")
-print((i.name, tuple(i.version)[:3], getattr(i, "_machine", ""), getattr(i, "_mpy", 0), gc.mem_free() + gc.mem_alloc(), s[0], s[2], s[3],
-       "main.py" in os.listdir("/")))
-"""
-# Takes blocks of these sizes as they come, and answers each with a dot. Prints whether it can
-# inflate.
-_RECEIVER = """
-import sys, io
-try:
-    import deflate
-except ImportError:
-    deflate = None
-def receive(files, window, escapes):
-    for path, sizes in files:
-        with open(path, "wb") as f:
-            for size in sizes:
-                data = bytearray(size)
-                sys.stdin.readinto(data)
-                data = bytes(data)
-                for byte, pair in escapes:
-                    data = data.replace(pair, byte)
-                if window:
-                    data = deflate.DeflateIO(io.BytesIO(data), deflate.RAW, window).read()
-                f.write(data)
-                sys.stdout.write(".")
-print(deflate is not None)
-"""
-# Of the folder that Quipu's files go to: as the last four of _PROBE, and the bytes of the log's
-# file; None: it is not there.
-_FOLDER = """
-import os
-try:
-    s = os.statvfs(%r)
-    names = os.listdir(%r)
-    try:
-        n = os.stat(%r)[6]
-    except OSError:
-        n = 0
-    print((s[0], s[2], s[3], "main.py" in names, n))
-except OSError:
-    print(None)
-"""
-# The hash of each file in these folders, one a line. No hashlib: nothing, so everything is written.
-_SURVEY = """
-import os
-def survey():
-    try:
-        from hashlib import sha256
-        from binascii import hexlify
-    except ImportError:
-        return
-    data = bytearray(512)
-    for folder in %r:
-        try:
-            names = os.listdir(folder)
-        except OSError:
-            continue
-        for name in names:
-            path = folder.rstrip("/") + "/" + name
-            digest = sha256()
-            try:
-                with open(path, "rb") as f:
-                    while True:
-                        n = f.readinto(data)
-                        if not n:
-                            break
-                        digest.update(memoryview(data)[:n])
-            except OSError:
-                continue
-            print(hexlify(digest.digest()).decode(), path)
-survey()
-del survey
-"""
-_FROZEN = """
-try:
-    import board_facts
-    print(board_facts.FACTS["name"])
-except ImportError:
-    pass
-"""
-# The first bytes of the sectors that may be those of a log of format 1, whose firmware may be on
-# the board.
-_OLD_LOG = """
-try:
-    from quipu.startup import board_facts, open_flash
-    flash = open_flash(board_facts())
-    start = bytearray(16)
-    for sector in range(flash.sectors):
-        flash.read(sector * flash.sector, start)
-        if start[:4] == b"QUP1":
-            print("".join(["%02x" % each for each in start]))
-            break
-except Exception:
-    pass
-"""
-_SIZES = """
-import os
-for path in %r:
-    print(os.stat(path)[6])
-"""
-_REMOVE = """
-import os
-for path in %r:
-    os.remove(path)
-"""
-_SWITCH = """
-import os
-for path in %r:
-    try:
-        os.remove(path)
-    except OSError:
-        pass
-for path in %r:
-    try:
-        os.rename(path + ".new", path)
-    except OSError:
-        os.remove(path)
-        os.rename(path + ".new", path)
-"""
 
 
 @dataclass(frozen=True)
@@ -258,7 +135,7 @@ def flash(
 def probe(repl: Repl) -> Probe:
     """Ask the board what it is. PortError if it is nothing that can run Quipu."""
     try:
-        answer = repl.run(_PROBE, _PROBE_S)
+        answer = repl.run(programs.program("probe"), _PROBE_S)
     except DeviceError as error:
         raise PortError(
             f"{repl.name}: this is no MicroPython with a filesystem mounted at /: {error}"
@@ -291,13 +168,14 @@ def probe(repl: Repl) -> Probe:
 def frozen(repl: Repl) -> str:
     """Return the name of the board whose image with Quipu runs here; empty: Quipu is not in the
     firmware."""
-    return repl.run(_FROZEN, _PROBE_S).decode().strip()
+    return repl.run(programs.program("frozen"), _PROBE_S).decode().strip()
 
 
 def need_no_old_log(repl: Repl) -> None:
     """Refused if the board holds a log of format 1, which the new firmware would not go on with: it
     says how to take it over."""
-    start = bytes.fromhex(repl.run(_OLD_LOG, _RUN_S).decode().strip())
+    said = repl.run(programs.program("old_log"), _RUN_S)
+    start = bytes.fromhex(said.decode().strip())
     if len(start) == 16 and zlib.crc32(start[:12]).to_bytes(4, "little") == start[12:]:
         raise Refused(
             f"{repl.name}: the board holds a log of format 1, which this version reads and does "
@@ -351,7 +229,8 @@ def settled(repl: Repl, found: Probe, facts: dict[str, Any]) -> Probe:
     if facts["driver"] != "fat":
         return found
     top, path, size = deploy.root(facts), facts["log"]["path"], facts["log"]["size"]
-    answer = ast.literal_eval(repl.run(_FOLDER % (top, top, path), _PROBE_S).decode().strip())
+    said = repl.run(programs.program("room", top, path), _PROBE_S)
+    answer = ast.literal_eval(said.decode().strip())
     if answer is None:
         raise PortError(
             f"{repl.name}: nothing is mounted at {top}, and boards/{facts['name']} keeps the log "
@@ -421,7 +300,7 @@ def plan(
         result.first = result.remove + [
             path for path in result.write if path in there and path.rpartition("/")[0] in folders
         ]
-        sizes = repl.run(_SIZES % (result.first,), _RUN_S).split()
+        sizes = repl.run(programs.program("sizes", result.first), _RUN_S).split()
         room = result.free + sum(_taken(int(size), found) for size in sizes)
         if result.need > room:
             raise PortError(
@@ -479,11 +358,8 @@ def hashes(repl: Repl, folders: tuple[str, ...] = deploy.FOLDERS) -> dict[str, s
     """Return SHA-256 in hex by path, of the files in the folders that Quipu uses, and beside the
     first of them."""
     out = {}
-    for line in (
-        repl.run(_SURVEY % ((folders[0].removesuffix("lib"), *folders),), _RUN_S)
-        .decode()
-        .splitlines()
-    ):
+    program = programs.program("survey", (folders[0].removesuffix("lib"), *folders))
+    for line in repl.run(program, _RUN_S).decode().splitlines():
         digest, _, path = line.partition(" ")
         out[path] = digest
     return out
@@ -501,7 +377,7 @@ def carry_out(
     folders = tuple(top + each for each in deploy.FOLDERS)
     for folder in folders:
         repl.make_folder(folder)
-    repl.run(_REMOVE % (todo.first,), _RUN_S)
+    repl.run(programs.program("remove", todo.first), _RUN_S)
     new = {path + NEW: wanted[path] for path in todo.write if path not in todo.staged}
     if repl.streams:
         send(repl, new, receiver(repl), progress)
@@ -512,7 +388,7 @@ def carry_out(
     # A board with randomness of its own ignores it; on others a blank region gets its genesis from
     # it.
     repl.write_file(top + deploy.ENTROPY, os.urandom(16))
-    repl.run(_SWITCH % (todo.remove, todo.write), _RUN_S)
+    repl.run(programs.program("switch", todo.remove, todo.write, NEW), _RUN_S)
     _compare(
         repl, folders, {path: wanted[path] for path in todo.write}, "the new files are in place"
     )
@@ -537,7 +413,8 @@ def write(
 
 def receiver(repl: Repl) -> bool:
     """Define on the board what `send` talks to; return whether it takes packed files."""
-    return repl.run(_RECEIVER, _PROBE_S).strip() == b"True"
+    program = programs.source("receive") + programs.call("inflates")
+    return repl.run(program, _PROBE_S).strip() == b"True"
 
 
 def send(
@@ -564,7 +441,7 @@ def send(
             done += len(content)
 
     sizes = [(path, [len(block) for block in of]) for path, of in blocks.items()]
-    repl.start(f"receive({sizes!r}, {_WINDOW if packed else 0}, {_ESCAPES[::-1]!r})")
+    repl.start(programs.call("receive", sizes, _WINDOW if packed else 0, _ESCAPES[::-1]))
     repl.feed(each(), _PROBE_S)
 
 

@@ -15,6 +15,7 @@ from ampy import pyboard
 
 from quipu.board.repl import Limited, Repl
 from quipu.errors import PortError
+from quipu.install import programs
 
 _READ_S = 2.0  # ampy asks for the first byte of an answer and waits for it so long
 _ENTER_TRIES = 3
@@ -25,19 +26,6 @@ _LEAVE_S = 5.0
 _CHATTER = 10  # as repl.py
 _FILE_S = 10.0  # a board may be that slow to take a block
 _BLOCK = 2048  # bytes of a file in one program, which has a third more characters
-_READ = """
-import binascii
-with open(%r, "rb") as f:
-    while data := f.read(96):
-        print(binascii.b2a_base64(data).decode(), end="")
-"""
-_FOLDER = """
-import os
-try:
-    os.stat(%r)
-except OSError:
-    os.mkdir(%r)
-"""
 
 
 class AmpyRepl(Repl):
@@ -123,8 +111,9 @@ class AmpyRepl(Repl):
 
     def read_file(self, path: str) -> bytes:
         """Return a file of the board."""
-        return b"".join(map(a2b_base64, self.run(_READ % path, _FILE_S).splitlines()))
+        said = self.run(programs.program("read_file", path), _FILE_S)
+        return b"".join(map(a2b_base64, said.splitlines()))
 
     def make_folder(self, path: str) -> None:
         """Make a folder on the board unless it is there."""
-        self.run(_FOLDER % (path, path), _FILE_S)
+        self.run(programs.program("make_folder", path), _FILE_S)
