@@ -74,6 +74,25 @@ def now(board):
     return info["seq"], info["head"], info["root"]
 
 
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
+def test_ctrl_c_says_whether_the_change_may_be_recorded(board, monkeypatch):
+    seq = board.info()["seq"]
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match="has not recorded"):
+        patch.setattr(board.link, "_write", interrupted)
+        board.put("mode", b"1")
+    assert board.info()["seq"] == seq
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt) as caught:
+        patch.setattr(board.link, "_answers", interrupted)
+        board.put("mode", b"2")
+    assert f"may be recorded, and may be not. If it is, it stands after seq {seq}:" in str(
+        caught.value
+    )
+    assert board.get("mode") == b"2" and board.info()["seq"] == seq + 1
+
+
 # -- verbs -----------------------------------------------------------------------------------------
 
 

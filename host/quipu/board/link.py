@@ -481,11 +481,11 @@ class Link:
         return bytes(data)
 
     def _write(self, data: bytes) -> None:
+        self.sent += len(data)  # before: Ctrl-C in the middle of it may leave them on the wire
         try:
             self._port.write(data)
         except OSError as e:
             raise PortError(serial_port.gone(self.url, e)) from None
-        self.sent += len(data)
 
     def _print(self, data: bytes) -> None:
         self.printed_bytes += len(data)

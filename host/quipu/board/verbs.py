@@ -100,6 +100,7 @@ class Verbs:
 
     def __init__(self, link: Link):
         self.link = link
+        self._known = Chain(None, -1, NO_HEAD)
         try:
             self._learn(json.loads(link.greeting))
         except (ValueError, AttributeError):
@@ -201,15 +202,25 @@ class Verbs:
         self, op: int, payload: bytes, ours: Callable[[Frame], bool], timeout: float | None = None
     ) -> int:
         """Send a request that appends a frame and return the frame's seq. ours: tells that frame
-        from others."""
+        from others. KeyboardInterrupt says whether the frame may be there."""
         self._log()
-        for _ in range(_TRIES):
-            try:
-                return u32(self.link.request(op, payload, timeout=timeout, repeat=False), 0)
-            except LostAnswer:
-                seq = self._find(ours)
-                if seq is not None:
-                    return seq
+        sent = self.link.sent
+        try:
+            for _ in range(_TRIES):
+                try:
+                    return u32(self.link.request(op, payload, timeout=timeout, repeat=False), 0)
+                except LostAnswer:
+                    seq = self._find(ours)
+                    if seq is not None:
+                        return seq
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                "interrupted before the change was sent: the board has not recorded it"
+                if self.link.sent == sent
+                else "interrupted before the board's answer came: the change may be recorded, and "
+                f"may be not. If it is, it stands after seq {self._known.seq}: sync the board and "
+                f"look (`quipu log DIR --from {self._known.seq + 1}`) before you send it again"
+            ) from None
         raise LostAnswer(
             f"{self.link.url}: request 0x{op:02x} was lost {_TRIES} times; the board's log has no "
             f"trace of it"

@@ -67,13 +67,13 @@ def insert(
                     "nothing was inserted"
                 )
         for each in records:
+            done = f"(of {len(records)} records, the first {len(ids)} were inserted)"
             try:
                 ids.append(board.insert(*each))
             except errors.QuipuError as error:
-                raise errors.about(
-                    error,
-                    f"{error} (of {len(records)} records, the first {len(ids)} were inserted)",
-                ) from error
+                raise errors.about(error, f"{error} {done}") from error
+            except KeyboardInterrupt as error:
+                raise KeyboardInterrupt(f"{error or 'interrupted'} {done}") from None
             progress(len(ids), len(records))
     return {"ids": ids}
 
