@@ -44,6 +44,9 @@ def test_its_commands_are_what_ci_runs():
 def test_it_says_where_a_pulled_frame_is_checked_and_where_a_verb_is_added():
     table = PAGE.split("\n## Where to find it in the code\n")[1].split("\n## ")[0]
     assert "Chain.step" in table and "checked" in table and "verb" in table
+    for named in re.findall(r"`((?:host|shared_kernel|firmware)/[\w/.]+)`", table):
+        assert (ROOT / named).exists(), named
+    assert "`host/quipu/cli/main.py`" in table
 
 
 def test_its_examples_run_as_they_stand(tmp_path, monkeypatch, capsys):
