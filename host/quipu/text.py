@@ -4,6 +4,7 @@ no page."""
 import datetime
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 
 Data = dict[str, Any]
@@ -35,6 +36,16 @@ def escaped(c: str) -> str:
     if "\udc80" <= c <= "\udcff":  # a byte that is no UTF-8, as Python has it from a command line
         return f"\\x{ord(c) - 0xDC00:02x}"
     return c.encode("unicode_escape", "backslashreplace").decode()
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """Return "Did you mean ...?" with the known words that are written like this one, in either
+    case; empty if none is."""
+    import difflib  # seldom needed
+
+    by_small = {each.lower(): each for each in known}
+    found = difflib.get_close_matches(word.lower(), by_small, 3)
+    return f"Did you mean {' or '.join(by_small[each] for each in found)}?" if found else ""
 
 
 def octets(data: Data, name: str) -> str:

@@ -5,6 +5,7 @@ import os
 import subprocess
 
 import pytest
+from quipu.cli import os_errors
 from quipu.text import named, plain, typed
 
 from shared_kernel import frames, kernel
@@ -95,10 +96,52 @@ def test_case_14_a_full_disk_is_a_sentence_and_an_exit_code(log, tmp_path, argum
     more = ("--at", "14") if arguments[0] == "get" else ()
     with open("/dev/full", "wb") as full:
         code, _, told = ended(arguments[0], folder, *arguments[1:], *more, stdout=full)
-    assert code == 1 and told == b"quipu: [Errno 28] No space left on device\n"
+    assert code == 1 and told == (
+        b"quipu: standard output cannot be written whole: No space left on device. Make room, and "
+        b"try again\n"
+    )
     with open("/dev/full", "wb") as full:
         code, _, told = ended("get", folder, "none", "--json", stdout=full)
     assert code == 1 and b"no key" in told
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has /dev/full")
+@pytest.mark.parametrize("form", ["jsonl", "valori", "npy"])
+def test_case_14_a_file_on_a_full_disk_is_named(folder, form):
+    code, _, told = ended("export", folder, "--format", form, "-o", "/dev/full")
+    assert code == 1 and told.startswith(b"quipu: /dev/full cannot be written whole: No space left")
+
+
+def test_a_file_that_cannot_be_used_is_a_sentence_with_its_name(folder, tmp_path):
+    def said(*arguments):
+        code, _, told = ended(*arguments)
+        assert code == 1 and b"Errno" not in told and told.count(b"\n") == 1
+        return told.decode().removeprefix("quipu: ").rstrip("\n")
+
+    archive = ("--archive", tmp_path / "new")
+    missing = tmp_path / "none" / "dump.bin"
+    assert said("recover", "dump.bin", *archive) == "there is no file dump.bin: correct its path"
+    assert said("recover", missing, *archive).startswith(f"there is no folder {missing.parent}, ")
+    assert said("recover", tmp_path, *archive) == f"{tmp_path} is a folder: name a file"
+    through = folder / "archive.json" / "dump.bin"
+    assert said("recover", through, *archive).startswith(f"{through} leads through a file")
+    assert said("report", folder, "-o", missing).startswith(
+        f"there is no folder {missing.parent}, "
+    )
+    assert not archive[1].exists()
+
+
+def test_a_file_that_others_keep_from_us_is_a_sentence():
+    assert os_errors.sentence(PermissionError(13, "Permission denied", "a.bin")) == (
+        "a.bin: Permission denied: allow this user to use it, or choose another file"
+    )
+    beside = OSError(30, "Read-only file system", "/mnt/.quipu-12.part")
+    os_errors.name_output(beside, "/mnt/page.html")
+    assert os_errors.sentence(beside) == "/mnt/page.html: Read-only file system"
+    other = OSError(5, "Input/output error", "/data/archive.json")
+    os_errors.name_output(other, "/mnt/page.html")
+    assert os_errors.sentence(other) == "/data/archive.json: Input/output error"
+    assert os_errors.sentence(OSError("no number")) == "no number"
 
 
 def test_case_14_a_closed_pipe_ends_quietly(folder):

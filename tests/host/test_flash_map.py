@@ -371,7 +371,7 @@ def test_recover_as_printed(life, image, tmp_path):
     printed = quipu("recover", image, "--archive", tmp_path / "archive")
     assert f"holds     seq 0 to {store.seq}, proved from the genesis" in printed
     assert (
-        f"archive   {tmp_path / 'archive'}, new, to seq {store.seq}: {store.seq + 1} new frames"
+        f"archive   {tmp_path / 'archive'}: a new archive, to seq {store.seq}, {store.seq + 1} new frames"
         in printed
     )
     assert "╭─ MATCH ─" in printed and store.kernel.root().hex() in printed

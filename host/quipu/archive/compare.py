@@ -31,6 +31,8 @@ def compare(verdict: Verdict, archive: Archive, replay: Replay, board: Live) -> 
             replay.seq, "live board", f"log {archive.log.hex()}", info["damage"] or "a blank region"
         )
     live = verdict.live = {
+        "board": info["board"],
+        "log": info["log"],
         "seq": info["seq"],
         "head": info["head"],
         "root": info["root"],

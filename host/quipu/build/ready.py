@@ -12,7 +12,10 @@ from quipu.build import images
 
 VARIABLE = "QUIPU_IMAGES"
 NAME = "firmware.elf"
-_HOW = f"In a checkout of Quipu, `make images` builds all images; set {VARIABLE} to the folder build/images in it"
+_HOW = (
+    "`make images` builds all images on Linux, in a checkout of Quipu or in its sdist unpacked "
+    f"(quipu_mcu-VERSION.tar.gz). Then set {VARIABLE} to the folder build/images there"
+)
 
 
 def image(board: str, frozen: bool = True) -> Path:
@@ -35,10 +38,10 @@ def image(board: str, frozen: bool = True) -> Path:
         found = resources.cache() / "images" / wanted
         if not found.is_file():
             raise images.ImageError(
-                f"there is no image of {board}: {found} does not exist, {VARIABLE} is not set, "
-                f"and no checkout of "
-                f"Quipu, where one would be built, is around {Path.cwd()}. {_HOW}, or copy "
-                f"that folder to {resources.cache() / 'images'}"
+                f"there is no image of {board} here, and an installed Quipu brings none. {_HOW}, "
+                f"or copy it to {resources.cache() / 'images'}. A real board needs no image: quipu "
+                f"flash PORT. (Looked for: {found}; {VARIABLE} is not set; no checkout is around "
+                f"{Path.cwd()})"
             ) from None
         return found
     return images.image(board, frozen)

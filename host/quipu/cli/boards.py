@@ -23,13 +23,20 @@ DEFAULT_CONFIG = (16, 256, 64, 128, 32, 16, 16)  # as in boards/*/quipu.json
 def emulate(say: Callable[[Data], None], board: str, flash: str | None, bare: bool) -> None:
     """Run an emulated board until Ctrl-C or SIGTERM.
 
-    Its image is looked for in the folder QUIPU_IMAGES, then in a checkout, which builds it first if
-    it is not there, and then in the user's cache folder. FILE is the board's flash, kept between
-    runs; without it the board starts empty. To the board, the end is a power cut.
+    BOARD is MICROBIT_M0 (a Cortex-M0), MPS2_AN385 (M3), MPS2_AN386 (M4) or MPS2_AN500 (M7). FILE is
+    the board's flash, kept between runs; without it the board starts empty. To the board, the end
+    is a power cut.
+
+    It needs QEMU (Debian: qemu-system-arm) and an image of the board. A checkout of Quipu builds
+    that itself. An installed Quipu brings none: build all of them with `make images`, in a checkout
+    or in the sdist unpacked (quipu_mcu-VERSION.tar.gz), on Linux. Then say where they are, in the
+    variable QUIPU_IMAGES, or copy that folder, build/images, to Quipu's cache folder
+    (~/.cache/quipu/images). A real board needs no image: `quipu flash`.
 
     \b
     Example:
-      quipu emulate MPS2_AN386 --flash build/flash.bin
+      quipu emulate MPS2_AN386 --flash flash.bin
+      QUIPU_IMAGES=~/quipu/build/images quipu emulate MPS2_AN386
     """
     from quipu.build.emulator import Emulator, EmulatorError
 

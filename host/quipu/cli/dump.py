@@ -449,11 +449,7 @@ def show_recovered(data: Data) -> RenderableType:
             or None,
         ),
         ("damage", data["damage"]),
-        (
-            "archive",
-            f"{data['archive']}{', new' if data['created'] else ''}, to seq {data['seq']}: "
-            f"{count(data['frames'], 'new frame')}",
-        ),
+        ("archive", f"{render.placed(data)}, {count(data['frames'], 'new frame')}"),
         ("snapshots", ", ".join(f"seq {each}" for each in data["snapshots"]) or None),
     ]
     notes = _notes(rows)

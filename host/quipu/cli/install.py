@@ -214,7 +214,7 @@ def show_attach(data: Data) -> RenderableType:
     rows = [
         ("board", data["board"]),
         ("log", data["log"]),
-        ("archive", data["archive"]),
+        ("archive", render.placed(data)),
         ("frames", f"{data['frames']:,} added, {data['log_bytes']:,} bytes"),
         ("snapshots", ", ".join(map(str, data["snapshots"])) or "none"),
         (

@@ -6,10 +6,12 @@ verb's handler, which returns data, the text that shows this data to a person, a
 options; --json prints the data as one JSON object instead. Exit codes: 0 ok or match; 1 gap,
 mismatch, damage or a refused command; 2 usage; 3 board or port trouble."""
 
+import contextlib
 import importlib
 import io
 import json as json_text
 import sys
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import click
@@ -144,14 +146,22 @@ def command(name: str) -> click.Command:
         look = {each: options.pop(each) for each in verb.look}
 
         def say(data: dict[str, Any]) -> None:
-            if json:
-                print(json_text.dumps(data), flush=True)
-            else:
-                from quipu.cli import render
+            with printing():
+                if json:
+                    print(json_text.dumps(data), flush=True)
+                else:
+                    from quipu.cli import render
 
-                render.show(verb.show(data, **look))
+                    render.show(verb.show(data, **look))
 
-        data = verb.act(say, **options) if verb.stays else verb.act(**options)
+        try:
+            data = verb.act(say, **options) if verb.stays else verb.act(**options)
+        except OSError as error:
+            if options.get("output"):
+                from quipu.cli import os_errors
+
+                os_errors.name_output(error, options["output"])
+            raise
         if data is None:
             return 0
         say(data)
@@ -181,10 +191,9 @@ class Quipu(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does it, but a verb that is unknown is told with those that are written like it."""
         if args and args[0] not in VERBS and not args[0].startswith("-"):
-            import difflib  # seldom needed
+            from quipu.text import near  # seldom needed
 
-            near = difflib.get_close_matches(args[0], VERBS, 3)
-            hint = f"Did you mean {' or '.join(near)}?" if near else "`quipu --help` lists them."
+            hint = near(args[0], VERBS) or "`quipu --help` lists them."
             ctx.fail(f"No such verb: {args[0]!r}. {hint}")
         return super().resolve_command(ctx, args)
 
@@ -261,6 +270,17 @@ def exit_code(error: BaseException) -> int | None:
     return getattr(type(error), "exit_code", None)
 
 
+@contextlib.contextmanager
+def printing() -> Iterator[None]:
+    """Let an error of the block name standard output, which the system does not."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = "standard output"
+        raise
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
     if arguments is None:
@@ -268,7 +288,8 @@ def main(arguments: list[str] | None = None) -> int:
     streams.prepare()
     try:
         ended: int = cli.main(arguments, "quipu", standalone_mode=False)
-        sys.stdout.flush()
+        with printing():
+            sys.stdout.flush()
         return ended
     except (Exception, KeyboardInterrupt) as error:
         code = exit_code(error)
@@ -294,6 +315,10 @@ def kind(error: BaseException) -> str:
 def message(error: BaseException) -> str:
     if isinstance(error, click.ClickException):
         return error.format_message()
+    if isinstance(error, OSError):
+        from quipu.cli import os_errors  # seldom needed
+
+        return os_errors.sentence(error)
     return str(error) or {KeyboardInterrupt: "interrupted", click.Abort: "interrupted"}.get(
         type(error), type(error).__name__
     )

@@ -185,10 +185,7 @@ def show_sync(data: Data) -> RenderableType:
                 ", ".join(f"seq {first} to {last}" for first, last in data["gaps"]) or None,
             ),
             ("damage", data["damage"]),
-            (
-                "archive",
-                f"{data['archive']}{', new' if data['created'] else ''}, to seq {data['seq']}",
-            ),
+            ("archive", render.placed(data)),
             ("chain head", data["head"]),
         ]
     )
@@ -213,10 +210,7 @@ def _pulled(data: Data) -> RenderableType:
                 else None,
             ),
             ("damage", data["damage"]),
-            (
-                "archive",
-                f"{data['archive']}{', new' if data['created'] else ''}, to seq {data['seq']}",
-            ),
+            ("archive", render.placed(data)),
             ("chain head", data["head"]),
             ("state root", data["root"]),
         ]

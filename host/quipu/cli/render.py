@@ -199,13 +199,13 @@ def verdict(data: Data) -> RenderableType:
             ),
         ]
     if live:
-        ahead = (
-            f": {live['ahead']:,} frames ahead of the archive, replayed too"
-            if live["ahead"]
-            else ": the archive's end"
-        )
+        where = ": the archive's end"
+        if live["log"] != data["log"]:
+            where = f" of log {live['log'][:SHORT_HASH]}…, of {live['board']}"
+        elif live["ahead"]:
+            where = f": {live['ahead']:,} frames ahead of the archive, replayed too"
         rows += [
-            ("live board", f"seq {live['seq']}{ahead}"),
+            ("live board", f"seq {live['seq']}{where}"),
             ("chain head", live["head"]),
             ("state root", live["root"]),
             ("damage", live["damage"]),
@@ -228,6 +228,12 @@ def verdict(data: Data) -> RenderableType:
     )
 
 
+def placed(data: Data) -> str:
+    """Return where frames went, and that the archive is a new one: so a mistyped folder is seen."""
+    new = ": a new archive" if data["created"] else ""
+    return f"{data['archive']}{new}, to seq {data['seq']}"
+
+
 def _meaning(data: Data) -> str:
     if data.get("doubt") and data["verdict"] != "mismatch":
         return f"{data['verdict'].upper()}: all that is there agrees with its replay, but {data['doubt']}."
@@ -238,6 +244,24 @@ def _meaning(data: Data) -> str:
         return "EMPTY: no frame is here yet, so nothing was compared: sync the board again."
     if data["verdict"] == "gap":
         return "GAP: all that is there agrees with its replay, but frames are missing."
+    live, first = data["live"], data["first_divergence"]
+    if first and first["what"] == "live board":
+        return (
+            f"MISMATCH: the board on the port has no log that could be compared, but "
+            f"{first['found']}. The archive itself agrees with its replay."
+        )
+    if live and live["log"] != data["log"]:
+        if live["board"] != data["board"]:
+            return (
+                f"MISMATCH: this is another board. The archive is of {data['board']}, and "
+                f"{live['board']} is on the port. Nothing says that either was altered: verify "
+                "each board with its own archive."
+            )
+        return (
+            f"MISMATCH: {live['board']} has begun another log since: it was erased or restored, "
+            "or its firmware began anew. The archive itself agrees with its replay: sync the new "
+            "log into a folder of its own."
+        )
     return "MISMATCH: something was altered, lost or repeated. Nothing from there on is proved."
 
 

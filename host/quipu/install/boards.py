@@ -13,6 +13,7 @@ from quipu import resources
 from quipu.build import images
 from quipu.build.modules import ARCHITECTURES
 from quipu.errors import FormatError, UsageError
+from quipu.text import near
 from shared_kernel.config import CONFIG_LIMITS, CONFIG_NAMES
 
 FILE = "quipu.json"
@@ -63,15 +64,22 @@ def names() -> list[str]:
     return sorted({path.parent.name for path in folder().glob(f"*/{FILE}")} - set(images.boards()))
 
 
+def need(name: str, known: list[str] | None = None) -> None:
+    """UsageError, which names those that there are, unless there is a board of this name. known:
+    the names to choose from; None: all boards, real ones first."""
+    known = names() + images.boards() if known is None else known
+    if name not in known:
+        hint = near(name, known)
+        raise UsageError(
+            f"there is no board {name!r} in {folder()}. {hint + ' ' if hint else ''}Choose one of "
+            f"{', '.join(known)}, or copy the folder of a board like it (docs/boards.md)"
+        )
+
+
 def load(name: str) -> dict[str, Any]:
     """Return the checked facts of a real board. UsageError if there is none of this name."""
     path = folder() / name / FILE
-    if name not in names():
-        raise UsageError(
-            f"there is no board {name!r} in {folder()}: choose one of {', '.join(names())}, or "
-            f"copy the folder of a "
-            "board like it (docs/boards.md)"
-        )
+    need(name, names())
     try:
         facts = json.loads(path.read_text())
     except ValueError as error:

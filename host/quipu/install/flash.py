@@ -110,7 +110,9 @@ def flash(
     tool: the raw REPL: Repl, or repl_ampy.AmpyRepl.
     progress: gives, while files are sent, a function that takes bytes done and in all.
     PortError if it is nothing that can run Quipu, Refused if Quipu is in its firmware, UsageError
-    if it is not `board`."""
+    if it is not `board`, or there is none of this name."""
+    if board is not None:
+        boards.need(board)
     with deploy.opened(port, tool) as repl:
         found = probe(repl)
         if name := frozen(repl):
