@@ -20,6 +20,7 @@ from tests.faults.harness import (
     mount,
 )
 from tests.flashsim import FlashSim
+from tests.quick import long, some
 
 
 def flip_all(sim, history, addresses, chance):
@@ -69,9 +70,13 @@ def test_every_byte_of_a_log_that_came_round(geometry):
     run, history = image(geometry, 3, 150 if geometry[1] == 512 else 250)
     assert run.store.top > 2 * run.store.region.turn and all(run.store.slots)
     harmless, damage, cut, refused = flip_all(
-        run.sim, history, range(0, len(run.sim.bytes), 1 + (geometry[1] > 512)), Chance(3)
+        run.sim,
+        history,
+        some(range(0, len(run.sim.bytes), 1 + (geometry[1] > 512)), 1200),
+        Chance(3),
     )
-    assert harmless > 1000 and damage > 20 and cut > 20 and not refused
+    assert harmless > long(1000, 300) and damage > long(20, 4) and cut > long(20, 4)
+    assert not refused
 
 
 def test_every_byte_of_a_young_log():
@@ -82,9 +87,9 @@ def test_every_byte_of_a_young_log():
     assert len(run.store.order) > 1 and not any(run.store.slots)
     start = region.ring() * region.sector
     harmless, damage, cut, refused = flip_all(
-        sim, history, range(start, start + 2 * region.sector), Chance(5)
+        sim, history, some(range(start, start + 2 * region.sector), 600), Chance(5)
     )
-    assert damage > 800 and cut > 50
+    assert damage > long(800, 180) and cut > long(50, 8)
 
 
 def test_a_single_frame():

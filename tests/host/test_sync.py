@@ -683,8 +683,9 @@ def until(board, seq):
 
 
 def test_an_emulated_board_that_records_is_pulled_and_killed(tmp_path, monkeypatch):
-    monkeypatch.setattr("quipu.board.link._FIRST_WAIT_S", 1.0)
-    monkeypatch.setattr("quipu.board.link._STALL_S", 0.5)
+    # a machine that others use too makes silences, and each would be asked for again
+    for name in ("_FIRST_WAIT_S", "_STALL_S", "_PIECE_STALL_S"):
+        monkeypatch.setattr(f"quipu.board.link.{name}", 10)
     path = tmp_path / "a"
     with Emulator("MPS2_AN386", tmp_path / "flash", frozen=False) as emulator:
         flash_board(emulator.port, main=None)
@@ -696,6 +697,7 @@ def test_an_emulated_board_that_records_is_pulled_and_killed(tmp_path, monkeypat
             board.snapshot()
             result = board.sync(path)
             assert result.wire_bytes <= 1.15 * result.log_bytes and result.snapshot
+            monkeypatch.undo()
             assert quipu.verify(path, board=board).verdict == "match"
             until(board, result.seq + 1)
             assert b"reading" in board.link.printed, "it never stopped"
