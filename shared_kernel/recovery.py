@@ -243,7 +243,9 @@ def _choose(found: "Found", numbers: list[int], reader: "LogReader") -> str | No
         if run.follows:
             implied.append(run.prev)
     # its sector was certainly not erased since, and neither was what stands there besides
+    below = None  # what is certain whatever becomes of the pile
     if settled:
+        below = settled[1].last if settled[0].number in implied else _certain(*settled)
         found.below.append(settled[0].number)
         sector = region.sector_of(settled[0].number)
         newest = (pile or [settled])[0]
@@ -275,10 +277,7 @@ def _choose(found: "Found", numbers: list[int], reader: "LogReader") -> str | No
         # did not come to that.
         found.run, extent = pile[-2 if len(pile) > 2 else 0]
         run = found.run
-        found.end, found.last, found.certain = extent.end, extent.last, extent.before
-        if _is_boots(run) and found.certain == run.first + run.repeats:
-            # a boot frame: the group behind it is the last one, and may be read otherwise
-            found.certain -= 1
+        found.end, found.last, found.certain = extent.end, extent.last, _certain(run, extent)
         if not found.intact:
             found.pile = [each[0].number for each in pile]
             found.pile.reverse()
@@ -288,8 +287,18 @@ def _choose(found: "Found", numbers: list[int], reader: "LogReader") -> str | No
             found.end = extent.begin
             # what it repeats is what its boot could not be certain of
             found.certain = min(found.certain, run.first - 1)
+        # a run that nothing settles may be void at a later boot: then the one below it ends the log
+        if below is not None and not extent.settled:
+            found.certain = min(found.certain, below)
         found.certain = _group_end(reader, run, found.certain)
     return problem
+
+
+def _certain(run: "Run", extent: "_Extent") -> int:
+    """Return the last seq of a run that every later boot will read, if it reads the run."""
+    if _is_boots(run) and extent.before == run.first + run.repeats:
+        return extent.before - 1  # a boot frame: the group behind it is the last one, and may go
+    return extent.before
 
 
 def _is_boots(run: "Run") -> bool:
@@ -387,8 +396,8 @@ def _is_unfinished(found: "Found") -> bool:
 
 
 def _find_order(found: "Found", reader: "LogReader") -> None:
-    """Follow the runs back, each to the one that it goes on from. The oldest that break off are
-    left out, if a snapshot covers them: they are half erased."""
+    """Follow the runs back, each to the one that it goes on from. Those that break off, and what is
+    older, are left out, if a snapshot covers them: they are half erased."""
     region, run = found.region, found.run
     order = found.order
     order.append(run.number)
@@ -406,19 +415,23 @@ def _find_order(found: "Found", reader: "LogReader") -> None:
         header = found.slots[slot] = _header(region, slot, found.replay.name)
         if header and header.seq <= found.last:
             covered = max(covered, header.seq)
-    while len(order) > 1:
-        due = region.first(order[1])
+    gone = 0
+    for i in range(len(order) - 1):
+        due = region.first(order[i + 1])
         if covered + 1 < due:
             break
-        reader.order = order[:1]
+        reader.order = order[i : i + 1]
         reader.seed = found.replay.seed
         reader.genesis = -1
-        reader.enter(order[0])
+        reader.enter(order[i])
         while reader.seq < due and reader.next():
             pass
-        if reader.seq == due:
-            break
-        del order[0]
+        sector = region.sector_of(order[i])
+        if reader.seq < due:
+            gone = i + 1
+        elif sector not in found.bad and sector != region.sector_of(order[i + 1]):
+            break  # sectors are erased in order, but for those that cannot be erased
+    del order[:gone]
 
 
 def _find_unknown(found: "Found") -> None:
@@ -546,9 +559,11 @@ def _skim(found: "Found", header: "Header") -> "LogReader":
     """Return a reader at the frame after a snapshot; the chain from its run's header must lead to
     the snapshot's head."""
     reader = _reader(found, largest_frame(found.replay.kernel.config()))
-    run = reader.seek(header.seq)
-    if run is None:  # the log begins right behind it
-        head = reader.enter(found.order[0]).head
+    # where a run begins right behind it, what it covers need not be read, and may be half erased
+    next_run = [each for each in found.order if found.region.first(each) == header.seq + 1]
+    run = None if next_run else reader.seek(header.seq)
+    if run is None:
+        head = reader.enter(next_run[0]).head
     else:
         head = run.head
         while reader.seq <= header.seq:

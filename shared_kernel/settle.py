@@ -50,7 +50,7 @@ def settle(store: "Store") -> bool:
     for sector in found.unknown:
         if sector not in store.bad:
             _erase(store, sector)
-    frames, carried = _tail(store)
+    frames, carried = _tail(store, _is_tight(store))
     first = store.seq + 1 - len(frames)
     need = [each[1] for each in frames] + [
         region.pad(OVERHEAD + BOOT_BYTES),
@@ -105,6 +105,14 @@ def settle(store: "Store") -> bool:
     return False
 
 
+def _is_tight(store: "Store") -> bool:
+    """Return whether only sectors in reserve are left, and snapshots can make room. A snapshot that
+    is taken before this boot's run stands may be whole to one later boot and not to another, which
+    would write over it: so the run goes to a sector in reserve, carries all that the run before it
+    has, if it can, and that one's sector is free again."""
+    return store.found.intact and store.free_sectors() <= store.reserve() and store.may_cover()
+
+
 class _Differs(FlashError):
     pass
 
@@ -154,7 +162,7 @@ def _places(store: "Store", need: list[int]) -> "Iterator[int]":
     for each in found.below:
         used.append(region.sector_of(each))
     free = store.free_in_order()
-    if found.intact and len(free) <= store.reserve():
+    if found.intact and len(free) <= store.reserve() and not store.may_cover():
         return  # what is in reserve is for runs that give their sector back
     for sector in free:
         if sector not in used and store.take(sector):
@@ -179,12 +187,12 @@ def _blocks_of(store: "Store", sector: int, need: list[int]) -> "Iterator[int]":
             yield number + block
 
 
-def _tail(store: "Store") -> tuple[list[tuple[int, int, bytes]], bool]:
+def _tail(store: "Store", whole: bool) -> tuple[list[tuple[int, int, bytes]], bool]:
     """Return ([address, padded length, chain head before it] of the frames to be repeated, whether
     they are all of the run). They must lead to the store's head."""
     for _ in range(_READINGS):
         try:
-            out = _read_tail(store)
+            out = _read_tail(store, whole)
         except Damage:  # its header, too, may read otherwise
             continue
         if out is not None:
@@ -192,7 +200,7 @@ def _tail(store: "Store") -> tuple[list[tuple[int, int, bytes]], bool]:
     raise FlashError("the log's end reads differently than at the start of this boot")
 
 
-def _read_tail(store: "Store") -> tuple[list[tuple[int, int, bytes]], bool] | None:
+def _read_tail(store: "Store", whole: bool) -> tuple[list[tuple[int, int, bytes]], bool] | None:
     found, region = store.found, store.region
     run = found.run
     reader = LogReader(region, [run.number], store.seed, store.block, 0)
@@ -210,7 +218,7 @@ def _read_tail(store: "Store") -> tuple[list[tuple[int, int, bytes]], bool] | No
         head = primitives.hash(head + frame_of(reader, n))
     if head != store.head:
         return None
-    if not found.intact and len(frames) <= _REPEATS:
+    if (whole or not found.intact) and len(frames) <= _REPEATS:
         need = [each[1] for each in frames] + [
             region.pad(OVERHEAD + BOOT_BYTES),
             region.pad(OVERHEAD + 32),

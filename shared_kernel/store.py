@@ -389,7 +389,7 @@ class Store:
         self.busy = False
         self._work(commands)
 
-    def _may_cover(self) -> bool:
+    def may_cover(self) -> bool:
         """Return whether snapshots are all that keeps the oldest sector that is still held from
         being recycled."""
         end = self._held_end()
@@ -429,7 +429,7 @@ class Store:
             if self.hold >= 0:  # a pull gives way
                 self.hold = -1
                 return self._settle(more)
-            if more and self._may_cover() and self._snapshot_unsettled():
+            if more and self.may_cover() and self._snapshot_unsettled():
                 return self._settle(False)
             self._full()
         self.booted = True
@@ -717,13 +717,18 @@ class Store:
         return self.hold >= 0
 
     def _covered(self) -> int:
-        """Return the seq before which snapshots cover everything: both of them; or one that was
-        taken in this boot, where the log has no room for the frame that names it."""
+        """Return the seq before which snapshots cover everything: both of them, if the log names
+        the newer, or has lost its beginning, for which the older was named; the one that the log
+        names, where it is the only one and the beginning is gone; or one that was taken in this
+        boot, where the log has no room for the frame that names it."""
         if self.saver is None:
             self.covered = 0
             a, b = self.slots
-            if self.proved >= 0 and a and b:
+            begins = self.first().head == NO_HEAD
+            if a and b and (self.proved >= 0 or not begins):
                 self.covered = min(a.seq, b.seq) + 1
+            elif self.proved >= 0 and not begins:
+                self.covered = self.slots[self.proved].seq + 1
             for header in self.slots:
                 if header and header.generation == self.taken:
                     self.covered = max(self.covered, header.seq + 1)
@@ -747,13 +752,7 @@ class Store:
     def _take_snapshot(self) -> "Header":
         self._ready()
         if not self.booted:
-            try:
-                self._settle()
-            except LogFull:
-                header = self._snapshot_unsettled()
-                if header is None:
-                    raise
-                return header
+            self._settle()
         saver = self._whole_snapshot()
         if self.slots[saver.slot] is None:
             raise FlashError(
@@ -924,20 +923,19 @@ class Store:
             self._step()
         return saver
 
-    def _snapshot_unsettled(self) -> "Header | None":
-        """Take a snapshot although no sector is free for this boot's run: of the state at the last
-        seq that is certain. Return its header, or None."""
+    def _snapshot_unsettled(self) -> bool:
+        """Take a snapshot although no sector is left for this boot's run, not even in reserve: of
+        the state at the last seq that is certain. Return whether that could be done."""
         seq = self.found.certain
         if seq < 0 or self._slot_to_write() is None:
-            return None
+            return False
         self._rebuild(seq)
-        header = None
+        done = False
         if self.damage is None and self.kernel and self._slot_to_write() is not None:
-            saver = self._whole_snapshot()
-            header = self.slots[saver.slot] and saver.header
+            done = self.slots[self._whole_snapshot().slot] is not None
         self._rebuild()
         self._ready()
-        return header
+        return done
 
     # -- what a host asks for ----------------------------------------------------------------------
 

@@ -78,7 +78,7 @@ FAULTS = [
     Fault(
         "pile_depends",
         "a boot that finds a pile carries its base, it does not depend on it",
-        [("settle", "_read_tail", "if not found.intact and", "if False and")],
+        [("settle", "_read_tail", "if (whole or not found.intact) and", "if False and")],
         plan=Plan(
             (17, 21),
             (("put",),),
@@ -304,7 +304,14 @@ FAULTS = [
     Fault(
         "nothing_repeated",
         "a boot repeats the group that may be half programmed",
-        [("settle", "settle", "frames, carried = _tail(store)", "frames, carried = [], False")],
+        [
+            (
+                "settle",
+                "settle",
+                "frames, carried = _tail(store, _is_tight(store))",
+                "frames, carried = [], False",
+            )
+        ],
         plan=Plan((0,), (("put", "put"),), ("bad or whole", "operation [0-4],.*either")),
     ),
     Fault(
@@ -317,14 +324,21 @@ FAULTS = [
     Fault(
         "reserve_for_everyone",
         "what is in reserve is for runs that give their sector back",
-        [("settle", "_places", "if found.intact and len(free) <= store.reserve():", "if False:")],
+        [
+            (
+                "settle",
+                "_places",
+                "if found.intact and len(free) <= store.reserve() and not store.may_cover():",
+                "if False:",
+            )
+        ],
         finds=False,
         why="not found in 19,000 states: a log without room gets it by a pull",
     ),
     Fault(
         "half_erased_oldest_counts",
         "the oldest run counts only if its frames reach the next one",
-        [("recovery", "_find_order", "while len(order) > 1:", "while False:")],
+        [("recovery", "_find_order", "gone = i + 1", "pass")],
         finds=False,
         why="not found in 26,000 states of ring4 and 1,000 of overwrite",
     ),
@@ -484,7 +498,7 @@ FAULTS = [
     Fault(
         "boot_frame_is_certain",
         "(F15) a boot frame is certain only once a third group stands behind it",
-        [("recovery", "_choose", "found.certain -= 1", "pass")],
+        [("recovery", "_certain", "return extent.before - 1", "pass")],
         plan=Plan(
             (14,),
             (("pull",), ("put",)),
@@ -505,6 +519,20 @@ FAULTS = [
         world="overwrite",
         finds=False,
         why="not found in 36,000 states since what the newest goes on from is no part of the pile",
+    ),
+    Fault(
+        "snapshot_before_the_run",
+        "(G4) where no sector but those in reserve is free, the boot's run comes before a snapshot",
+        [("settle", "_places", "and not store.may_cover()", "")],
+        plan=Plan(
+            (3,),
+            (("put",),),
+            (
+                "operation 1[89],.*bad or whole",
+                "operation 0, erase.*either",
+                "operation 0, erase.*first",
+            ),
+        ),
     ),
     Fault(
         "name_forgotten",
@@ -540,10 +568,51 @@ FAULTS = [
     ),
     Fault(
         "unnamed_covers",
-        "a snapshot that the log does not name covers nothing, but for the boot that took it",
-        [("store", "Store._covered", "if self.proved >= 0 and a and b:", "if a and b:")],
-        finds=False,
-        why="not found in 32,000 states",
+        "a log that still has its beginning is covered by two snapshots only if it names the newer",
+        [
+            (
+                "store",
+                "Store._covered",
+                "if a and b and (self.proved >= 0 or not begins):",
+                "if a and b:",
+            )
+        ],
+        world="overwrite",
+        plan=Plan((0,), (("put",),), ()),
+    ),
+    Fault(
+        "one_covers_nothing",
+        "where the log's beginning is gone, the only snapshot covers what it has, if it is named",
+        [("store", "Store._covered", "elif self.proved >= 0 and not begins:", "elif False:")],
+        plan=Plan((3,), (("put",),), ()),
+    ),
+    Fault(
+        "pile_is_certain",
+        "what a run that nothing settles repeats is no more certain than the run below it says",
+        [
+            (
+                "recovery",
+                "_choose",
+                "if below is not None and not extent.settled:",
+                "if False:",
+            )
+        ],
+        plan=Plan((3,), (("put",),), ()),
+    ),
+    Fault(
+        "reads_what_is_covered",
+        "where a run begins right behind the newest snapshot, the one before is not read: its "
+        "sector may be half erased",
+        [("recovery", "_skim", "== header.seq + 1", "== -1")],
+        fails=1,
+        plan=Plan((6,), (("put",),), (), ((0, "dies"),)),
+    ),
+    Fault(
+        "hole_in_the_order",
+        "behind a sector that cannot be erased, too, the log's beginning may be half erased",
+        [("recovery", "_find_order", "elif sector not in found.bad and", "elif True or")],
+        fails=1,
+        plan=Plan((0,), (("put",),), ()),
     ),
     Fault(
         "erased_one_covers",

@@ -517,7 +517,12 @@ def rotten(world, state):
         reader.enter(number)
         while reader.next():
             places.append(reader.address)
-        if len(store.order) > 1 and len(places) > region.need_run(number).repeats + 2:
+        # not where a later run may be read at another boot, which would hide the loss
+        if (
+            not state.marks
+            and len(store.order) > 1
+            and len(places) > region.need_run(number).repeats + 2
+        ):
             i, at = divmod(region.header_at(number), world.sector)
             flip([(i, at + 17), (i, at + region.header_size + 17)], LENIENT)
         for address in places[:-3]:  # three later ones are behind it
