@@ -10,6 +10,8 @@ import ast
 import pathlib
 import re
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 # gc.collect() changes no byte
 IMPORTS = ("array", "micropython", "uctypes", "sys", "struct", "binascii", "gc")
@@ -44,12 +46,12 @@ SYNTAX = {
 }
 
 
-def findings(source):
+def findings(source: str) -> list[tuple[int, str]]:
     """Return [(line, message)] for one file's text, in the order of its lines."""
     tree = ast.parse(source)
     own = names_of_its_own(tree)
     dicts = dict_names(tree)
-    inside_sorted = set()
+    inside_sorted: set[int] = set()
     for node in ast.walk(tree):
         if (
             isinstance(node, ast.Call)
@@ -60,13 +62,12 @@ def findings(source):
     found = []
     for node in ast.walk(tree):
         for message in of_node(node, own, dicts, id(node) in inside_sorted):
-            found.append(
-                ((node.iter if isinstance(node, ast.comprehension) else node).lineno, message)
-            )
+            place: Any = node.iter if isinstance(node, ast.comprehension) else node
+            found.append((place.lineno, message))
     return sorted(found)
 
 
-def names_of_its_own(tree):
+def names_of_its_own(tree: ast.Module) -> set[str]:
     """Return the names that a module defines at its top, or imports from a sibling: these hide
     builtins of the same name."""
     own = set()
@@ -78,27 +79,27 @@ def names_of_its_own(tree):
     return own
 
 
-def dict_names(tree):
+def dict_names(tree: ast.Module) -> set[str]:
     """Return the names that are ever given a dict by a literal, a comprehension or dict()."""
-    names = set()
+    names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and is_dict(node.value):
             names.update(name_of(target) for target in node.targets)
     return names - {""}
 
 
-def name_of(node):
+def name_of(node: ast.AST) -> str:
     """Return the last name of `a` or `self.a`; "" for anything else."""
-    return getattr(node, "id", getattr(node, "attr", ""))
+    return str(getattr(node, "id", getattr(node, "attr", "")))
 
 
-def is_dict(node):
+def is_dict(node: ast.AST) -> bool:
     return isinstance(node, (ast.Dict, ast.DictComp)) or (
         isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict"
     )
 
 
-def of_node(node, own, dicts, in_sorted):
+def of_node(node: Any, own: set[str], dicts: set[str], in_sorted: bool) -> Iterator[str]:
     """Yield a message for each thing that is wrong with one node of the tree."""
     kind = type(node).__name__
     if kind in SYNTAX:
@@ -140,7 +141,7 @@ def of_node(node, own, dicts, in_sorted):
                 yield "decorator @%s" % ast.unparse(each)
 
 
-def of_format(node):
+def of_format(node: Any) -> Iterator[str]:
     if node.conversion == ord("a"):
         yield "f-string conversion !a, which MicroPython lacks"
     if node.format_spec is not None:
@@ -153,9 +154,9 @@ def of_format(node):
             )
 
 
-def main(paths):
+def main(paths: list[str]) -> int:
     root = pathlib.Path(__file__).resolve().parent.parent
-    files = []
+    files: list[pathlib.Path] = []
     for path in [pathlib.Path(each) for each in paths] or [root / "shared_kernel"]:
         files += sorted(path.rglob("*.py")) if path.is_dir() else [path]
     count = 0

@@ -110,7 +110,8 @@ def _room(name: str) -> str:
 def circles(edges: Edges) -> list[list[str]]:
     """Return for each group of names that all lead to each other the shortest way round it, from
     its first name back to that."""
-    out, done = [], set()
+    out: list[list[str]] = []
+    done: set[str] = set()
     for start in sorted(edges):
         if start in done:
             continue
