@@ -12,13 +12,15 @@ import io
 import json as json_text
 import sys
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
-from click.shell_completion import CompletionItem
 
 from quipu import errors, kernels
 from quipu.cli import streams
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 EXIT_REFUSED, EXIT_USAGE = 1, 2
 EXIT_INTERRUPTED = 130  # what a shell says of a command that Ctrl-C ended
@@ -208,7 +210,9 @@ class Quipu(click.Group):
                     ]
                 )
 
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
+        from click.shell_completion import CompletionItem  # seldom needed
+
         options = click.Command.shell_complete(self, ctx, incomplete)
         return [
             CompletionItem(name, help=entry.summary)
