@@ -9,12 +9,11 @@ and left out."""
 from collections.abc import Iterator
 
 from quipu.dump.format_1.found import Found as Format1
-from quipu.dump.held import Held, Left, Stretch, left_in
+from quipu.dump.held import Held, Left, Stretch, boot_head, left_in
 from quipu.dump.image import FlashImage
-from shared_kernel import primitives, snapshot_file
-from shared_kernel.errors import Damage, FormatError, Mismatch, NotFound
+from shared_kernel import primitives
+from shared_kernel.errors import FormatError, NotFound
 from shared_kernel.frames import (
-    BOOT,
     CONTINUES,
     GENESIS,
     HEADER,
@@ -25,15 +24,12 @@ from shared_kernel.frames import (
     length_at,
     seed,
 )
-from shared_kernel.genesis import LARGEST, Genesis
+from shared_kernel.genesis import LARGEST
 from shared_kernel.kernel import u32
 from shared_kernel.reader import LogReader, frame_of
 from shared_kernel.recovery import recover
 from shared_kernel.region import Region
 from shared_kernel.run import NONE
-
-_HEAD_AT = HEADER + 4  # in a boot frame: the chain head before it
-_SKIPPED_AT = HEADER + 36
 
 
 def read(flash: FlashImage) -> Held:
@@ -118,7 +114,7 @@ class Found(Held):
         self.stretches = self._join()
         self.mended = sorted({each.sector for each in self.pieces if each.lost})
         self._snapshots()
-        self._close()
+        self.need_end(self.end and self.end[:2])
         self._note()
         self._count_left()
 
@@ -338,8 +334,8 @@ class Found(Held):
             return
         if head is None:
             for i, frame in enumerate(frames):
-                if frame[1] == BOOT:
-                    frames, first, head = frames[i:], first + i, frame[_HEAD_AT : _HEAD_AT + 32]
+                if head := boot_head(frame):
+                    frames, first = frames[i:], first + i
                     break
             else:
                 return
@@ -358,7 +354,7 @@ class Found(Held):
     def _follow(self, stretch: Stretch, frames: list[bytes]) -> None:
         head = stretch.head_at(stretch.last) or b""
         for frame in frames:
-            if frame[1] == BOOT and frame[_HEAD_AT : _HEAD_AT + 32] != head:
+            if boot_head(frame) not in (None, head):
                 return
             head = primitives.hash(head + frame)
             stretch.add(frame, head)
@@ -404,29 +400,8 @@ class Found(Held):
         for _, slot, header in sorted(there, key=lambda each: each[:2]):
             arena = bytearray(header.length)
             self.region.slot_read(slot, 0, arena)
-            data = header.encode() + bytes(arena)
-            try:
-                snapshot_file.load(data)
-            except FormatError as e:
-                self.bad_slots[slot] = str(e)
-                continue
-            known = self.head_at(header.seq)
-            if known is not None and known != header.head:
-                self.bad_slots[slot] = (
-                    f"its chain head after seq {header.seq} is {header.head.hex()}, that of the "
-                    f"log {known.hex()}"
-                )
-                continue
-            if known is None:
-                # nothing follows from it
-                if self.stretches and header.seq < self.stretches[0].first:
-                    self.bad_slots[slot] = (
-                        f"it is of seq {header.seq}, before the oldest frame, "
-                        f"{self.stretches[0].first}"
-                    )
-                    continue
+            if self.keep_snapshot(slot, header, arena):
                 self._from_snapshot(header.seq, header.head, f"the snapshot in slot {'ab'[slot]}")
-            self.snapshots[header.seq] = data
 
     def _from_snapshot(self, seq: int, head: bytes, proof: str) -> None:
         """Add a stretch that begins after `seq`: with the frames that still stand there, or else of
@@ -458,29 +433,11 @@ class Found(Held):
                 stretch.add(frame, its)
             del self.stretches[at + 1]
 
-    def _close(self) -> None:
-        """What the board's recovery and this reading found must be one."""
-        if not self.stretches:
-            raise Damage(f"nothing in this region can be proved: {self.damage}")
-        last = self.stretches[-1]
-        ours = last.head_at(last.last)
-        if self.end and (last.last, ours) != self.end[:2]:
-            raise Mismatch(
-                self.end[0],
-                "chain head by the board's recovery",
-                self.end[1].hex(),
-                f"{ours and ours.hex()} after {last.last}",
-            )
-
     def _note(self) -> None:
         """Take over what the frames say of the board and of power cuts."""
         for stretch in self.stretches:
             for seq, frame in enumerate(stretch.frames, stretch.first):
-                if frame[1] == GENESIS:
-                    # FormatError for rules that this version does not know
-                    self.identity = Genesis(frame[HEADER:-4]).identity
-                elif frame[1] == BOOT and u32(frame, _SKIPPED_AT):
-                    self.cuts.append((seq, u32(frame, _SKIPPED_AT)))
+                self.note(seq, frame)
         if self.recovery.skipped and not self.damage:
             self.cuts.append((self.recovery.last + 1, self.recovery.skipped))
 

@@ -2,8 +2,25 @@
 what nothing leads to."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from shared_kernel import snapshot_file
+from shared_kernel.errors import Damage, FormatError, Mismatch
+from shared_kernel.frames import BOOT, GENESIS, HEADER
+from shared_kernel.genesis import Genesis
+from shared_kernel.kernel import u32
+
+if TYPE_CHECKING:
+    from shared_kernel.snapshot import Header as SnapshotHeader
 
 UNKNOWN = "unknown"  # the identity of a board whose genesis frame is gone
+_HEAD_AT = HEADER + 4  # in a boot frame: the chain head before it
+_SKIPPED_AT = HEADER + 36
+
+
+def boot_head(frame: bytes | memoryview) -> bytes | None:
+    """Return the chain head before a boot frame, which it names; None if it is no boot frame."""
+    return bytes(frame[_HEAD_AT : _HEAD_AT + 32]) if frame[1] == BOOT else None
 
 
 class Stretch:
@@ -95,6 +112,58 @@ class Held:
     def holds(self, seq: int) -> bool:
         """Return whether a stretch has the frame `seq`."""
         return any(each.first <= seq <= each.last for each in self.stretches)
+
+    def note(self, seq: int, frame: bytes) -> None:
+        """Take over what a frame says of the board and of a power cut. FormatError for rules that
+        this version does not know."""
+        if frame[1] == GENESIS:
+            self.identity = Genesis(frame[HEADER:-4]).identity
+        elif frame[1] == BOOT and u32(frame, _SKIPPED_AT):
+            self.cuts.append((seq, u32(frame, _SKIPPED_AT)))
+
+    def keep_snapshot(self, slot: int, header: "SnapshotHeader", arena: bytes | bytearray) -> bool:
+        """Keep a slot's snapshot, or say in `bad_slots` what is wrong with it.
+
+        Return whether it is kept and of a seq that no stretch reaches: it proves the state there,
+        and a stretch is to begin behind it."""
+        data = header.encode() + bytes(arena)
+        try:
+            snapshot_file.load(data)
+        except FormatError as e:
+            self.bad_slots[slot] = str(e)
+            return False
+        known = self.head_at(header.seq)
+        if known is not None and known != header.head:
+            self.bad_slots[slot] = (
+                f"its chain head after seq {header.seq} is {header.head.hex()}, that of the "
+                f"log {known.hex()}"
+            )
+            return False
+        # nothing follows from it
+        if known is None and self.stretches and header.seq < self.stretches[0].first:
+            self.bad_slots[slot] = (
+                f"it is of seq {header.seq}, before the oldest frame, {self.stretches[0].first}"
+            )
+            return False
+        self.snapshots[header.seq] = data
+        return known is None
+
+    def need_end(self, end: tuple[int, bytes] | None) -> None:
+        """Damage if there is no stretch; Mismatch if the last one does not end where the board's
+        recovery did.
+
+        end: (seq, chain head); None: it came to no end."""
+        if not self.stretches:
+            raise Damage(f"nothing in this region can be proved: {self.damage}")
+        last = self.stretches[-1]
+        ours = last.head_at(last.last)
+        if end and (last.last, ours) != end:
+            raise Mismatch(
+                end[0],
+                "chain head by the board's recovery",
+                end[1].hex(),
+                f"{ours and ours.hex()} after {last.last}",
+            )
 
 
 def left_in(sector: int, found: list[tuple[int, int]]) -> Left:

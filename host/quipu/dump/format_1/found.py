@@ -9,19 +9,15 @@ from typing import TYPE_CHECKING
 from quipu.dump.format_1.reader import LogReader, frame_of
 from quipu.dump.format_1.recovery import Recovery, strays
 from quipu.dump.format_1.region import Open, Region
-from quipu.dump.held import Held, Stretch, left_in
+from quipu.dump.held import Held, Stretch, boot_head, left_in
 from quipu.dump.image import LARGEST
-from shared_kernel import primitives, snapshot_file
-from shared_kernel.errors import Damage, FormatError, Mismatch, NotFound
-from shared_kernel.frames import BOOT, GENESIS, HEADER, NO_HEAD, seed
-from shared_kernel.genesis import Genesis
+from shared_kernel import primitives
+from shared_kernel.errors import Damage, FormatError, NotFound
+from shared_kernel.frames import GENESIS, NO_HEAD, seed
 from shared_kernel.kernel import u32
 
 if TYPE_CHECKING:
     from shared_kernel.types import ReadableFlash
-
-_HEAD_AT = HEADER + 4  # in a boot frame: the chain head before it
-_SKIPPED_AT = HEADER + 36
 
 
 class _Mended(Region):
@@ -62,7 +58,7 @@ class Found(Held):
         self._mend_first()
         self._read()
         self._snapshots()
-        self._close()
+        self.need_end(None if self.damage else (replay.seq, replay.head))
         self._strays()
         self.mended = sorted(region.mended)
 
@@ -152,18 +148,14 @@ class Found(Held):
             except Damage:
                 n = 0
             frame = bytes(frame_of(reader, n)) if n else b""
-            if not n or frame[1] == BOOT and frame[_HEAD_AT : _HEAD_AT + 32] != head:
+            if not n or boot_head(frame) not in (None, head):
                 if n:
                     reader.seq -= 1
                     reader.address -= self.region.pad(n)
                 elif self._lost_header(reader, head):
                     continue
                 return
-            if frame[1] == BOOT and u32(frame, _SKIPPED_AT):
-                self.cuts.append((reader.seq - 1, u32(frame, _SKIPPED_AT)))
-            if frame[1] == GENESIS:
-                # FormatError for rules that this version does not know
-                self.identity = Genesis(frame[HEADER:-4]).identity
+            self.note(reader.seq - 1, frame)
             head = primitives.hash(head + frame)
             run.frames.append(frame)
             run.heads.append(head)
@@ -184,9 +176,9 @@ class Found(Held):
         that it names."""
         for at, n, seq in strays(reader, reader.sector, reader.address):
             frame = frame_of(reader, n)
-            if frame[1] == BOOT and seq > reader.seq:
+            if (head := boot_head(frame)) and seq > reader.seq:
                 reader.address, reader.seq = at, seq
-                return bytes(frame[_HEAD_AT : _HEAD_AT + 32])
+                return head
         return None
 
     # -- snapshots ---------------------------------------------------------------------------------
@@ -200,29 +192,8 @@ class Found(Held):
                 continue
             arena = bytearray(header.length)
             self.region.slot_read(slot, 0, arena)
-            data = header.encode() + bytes(arena)
-            try:
-                snapshot_file.load(data)
-            except FormatError as e:
-                self.bad_slots[slot] = str(e)
-                continue
-            known = self.head_at(header.seq)
-            if known is not None and known != header.head:
-                self.bad_slots[slot] = (
-                    f"its chain head after seq {header.seq} is {header.head.hex()}, that of the "
-                    f"log {known.hex()}"
-                )
-                continue
-            if known is None:
-                # nothing follows from it
-                if self.stretches and header.seq < self.stretches[0].first:
-                    self.bad_slots[slot] = (
-                        f"it is of seq {header.seq}, before the oldest frame, "
-                        f"{self.stretches[0].first}"
-                    )
-                    continue
+            if self.keep_snapshot(slot, header, arena):
                 self._run_from(header.seq, header.head, f"the snapshot in slot {'ab'[slot]}")
-            self.snapshots[header.seq] = data
 
     def _run_from(self, seq: int, head: bytes, proof: str) -> None:
         """Add a run that begins after `seq`: with the frames that still stand there, or else of no
@@ -250,22 +221,6 @@ class Found(Held):
         ]
         self.stretches.append(run)
         self.stretches.sort(key=lambda each: each.first)
-
-    def _close(self) -> None:
-        """What the board's recovery and this reading found must be one."""
-        replay = self.recovery.replay
-        assert replay is not None  # or NotFound was raised
-        if not self.stretches:
-            raise Damage(f"nothing in this region can be proved: {self.recovery.damage}")
-        last = self.stretches[-1]
-        ours = last.head_at(last.last)
-        if not self.recovery.damage and (last.last, ours) != (replay.seq, replay.head):
-            raise Mismatch(
-                replay.seq,
-                "chain head by the board's recovery",
-                replay.head.hex(),
-                f"{ours and ours.hex()} after {last.last}",
-            )
 
     def _strays(self) -> None:
         """Count whole frames of this log that no stretch holds."""
