@@ -23,7 +23,7 @@ def test_the_flash_of_a_killed_board_gives_all_that_it_acknowledged(tmp_path):
         board.put("after", b"the sync")
         told = board.info()
         emulator.kill()
-    found = dump.recover(str(flash), str(tmp_path / "archive"), BOARD, None, None, None, None, None)
+    found = dump.recover(str(flash), str(tmp_path / "archive"), board=BOARD)
     assert (found["exit_code"], found["frames"], found["verdict"]["verdict"]) == (
         0,
         told["seq"] - synced.seq,
@@ -32,10 +32,10 @@ def test_the_flash_of_a_killed_board_gives_all_that_it_acknowledged(tmp_path):
     for key, name in (("seq", "seq"), ("chain_head", "head"), ("state_root", "root")):
         assert found["verdict"][key] == told[name]
     assert found["geometry"]["start"] == images.board_facts(BOARD)["log"]["start"]
-    alone = dump.recover(str(flash), str(tmp_path / "alone"), None, None, None, None, None, None)
+    alone = dump.recover(str(flash), str(tmp_path / "alone"))
     assert alone["geometry"] == found["geometry"], "found without the board's name"
     assert alone["verdict"]["state_root"] == told["root"] and alone["board"] == told["board"]
-    shown = dump.flash_map(str(flash), BOARD, None, None, None, None, None)
+    shown = dump.flash_map(str(flash), board=BOARD)
     assert shown["log"]["seq"] == told["seq"] and shown["states"]["in use"] == 1
 
 
@@ -51,7 +51,7 @@ def test_a_full_log_comes_out_whole(tmp_path):
         except LogFull:
             told = board.info()
         emulator.kill()
-    found = dump.recover(str(flash), str(tmp_path / "archive"), BOARD, None, None, None, None, None)
+    found = dump.recover(str(flash), str(tmp_path / "archive"), board=BOARD)
     assert found["verdict"]["verdict"] == "match" and found["verdict"]["state_root"] == told["root"]
     assert found["frames"] == told["seq"] + 1 > 2000 and len(found["snapshots"]) == 2
 
@@ -88,14 +88,12 @@ def test_a_board_whose_log_is_damaged_serves_and_gives_everything_and_changes_no
             whole += board.read_region(len(whole), 1500)
         assert whole == image and board.read_region(log["size"], 10) == b""
         board.close()
-        shown = dump.flash_map(emulator.port, None, None, None, None, None, None)
+        shown = dump.flash_map(emulator.port)
         assert shown["damage"] and shown["exit_code"] == 1 and shown["states"]["in use"] == 1
         emulator.kill()
     assert flash.read_bytes()[log["start"] : log["start"] + log["size"]] == image
     (tmp_path / "dump.bin").write_bytes(whole)
-    found = dump.recover(
-        str(tmp_path / "dump.bin"), str(tmp_path / "archive"), None, None, None, None, None, None
-    )
+    found = dump.recover(str(tmp_path / "dump.bin"), str(tmp_path / "archive"))
     assert found["exit_code"] == 1 and found["frames"] > info["seq"] + 50, (
         "what stands behind the damage is recovered too"
     )

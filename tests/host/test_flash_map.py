@@ -308,7 +308,7 @@ class FakeBoard:
 def test_the_map_of_a_live_board_is_that_of_its_flash(life, monkeypatch):
     _, flash = life
     monkeypatch.setattr("quipu.connect", lambda port: FakeBoard(flash))
-    told = dump.flash_map("/dev/board", None, None, None, None, None, None)
+    told = dump.flash_map("/dev/board")
     assert {**told, "source": None} == {**look(flash), "source": None, "exit_code": 0}
 
 
@@ -317,7 +317,7 @@ def test_a_board_that_stops_giving_its_flash_is_an_error(life, monkeypatch):
     with pytest.raises(
         errors.FlashError, match="gives nothing of its flash region from 70,000 on, of 98,304 bytes"
     ):
-        dump.flash_map("/dev/board", None, None, None, None, None, None)
+        dump.flash_map("/dev/board")
 
 
 # -- as a person sees it ---------------------------------------------------------------------------

@@ -6,7 +6,7 @@ blank or restored; the same call again completes it."""
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from quipu.archive.chain import whole_frames
@@ -16,6 +16,7 @@ from quipu.archive.passes import replay_to
 from quipu.archive.verify import verify
 from quipu.board.board import Board
 from quipu.errors import LostAnswer
+from quipu.results import Result
 from shared_kernel import requests
 from shared_kernel.arena import CHUNK, RULES
 from shared_kernel.errors import Damage, FormatError, Invalid, Mismatch, NotFound
@@ -32,7 +33,7 @@ _TRIES = 3
 
 
 @dataclass
-class Restored:
+class Restored(Result):
     """What a restore did. archive, from_board, origin, seq, head: what the new log goes on from;
     board, log, root: the board, its new log and the state that it proved; bytes: of the state;
         already: it had been done before, and nothing was sent."""
@@ -47,10 +48,6 @@ class Restored:
     root: str = ""
     bytes: int = 0
     already: bool = False
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as plain data."""
-        return asdict(self)
 
 
 class _Geometry:

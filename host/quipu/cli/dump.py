@@ -70,13 +70,14 @@ REGION = (
 
 def _image(
     path: str,
-    board: str | None,
-    sector: int | None,
-    page: int | None,
-    unit: int | None,
-    start: int | None,
-    length: int | None,
+    board: str | None = None,
+    sector: int | None = None,
+    page: int | None = None,
+    unit: int | None = None,
+    start: int | None = None,
+    length: int | None = None,
 ) -> FlashImage:
+    """Return the region in a dump of flash: where the board or the numbers say; None: found."""
     dump = Path(path).read_bytes()
     if not dump:
         raise errors.FormatError(f"{path} is empty")
@@ -104,12 +105,7 @@ def _image(
 def recover(
     image: str,
     archive: str,
-    board: str | None,
-    sector: int | None,
-    page: int | None,
-    unit: int | None,
-    start: int | None,
-    length: int | None,
+    **region: Any,
 ) -> Data:
     """Recover a log from a dump of its flash.
 
@@ -128,7 +124,7 @@ def recover(
       quipu recover dump.bin --archive data/watch
       quipu recover flash.bin --board MPS2_AN386 --archive data/watch
     """
-    flash = _image(image, board, sector, page, unit, start, length)
+    flash = _image(image, **region)
     try:
         found = read(flash)
     except (errors.FormatError, errors.NotFound) as error:
@@ -157,12 +153,7 @@ def judged(result: Recovered, verdict: Verdict) -> Data:
 
 def flash_map(
     source: str,
-    board: str | None,
-    sector: int | None,
-    page: int | None,
-    unit: int | None,
-    start: int | None,
-    length: int | None,
+    **region: Any,
 ) -> Data:
     """Show what each sector of a log's flash holds.
 
@@ -176,7 +167,7 @@ def flash_map(
       quipu flash-map dump.bin
     """
     if os.path.isfile(source):
-        flash: Any = _image(source, board, sector, page, unit, start, length)
+        flash: Any = _image(source, **region)
     else:
         flash = _of_port(source)
     data = survey(flash)

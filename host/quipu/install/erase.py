@@ -6,7 +6,7 @@ the archives that are given."""
 
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from quipu.archive.files import Archive
@@ -15,6 +15,7 @@ from quipu.dump.found import read
 from quipu.dump.image import FlashImage
 from quipu.errors import ArchiveError, Damage, FormatError, PortError, UsageError
 from quipu.install import programs
+from quipu.results import Result
 from shared_kernel.kernel import u32
 
 _SECTOR_S = 60.0  # a sector of 128 KiB takes a second or two
@@ -23,7 +24,7 @@ CALL = "erase_log(flash, parts)\n"  # with what read_log.py has opened
 
 
 @dataclass
-class Loss:
+class Loss(Result):
     """What erasing destroys. board: its identity; log: name in hex, None if the region cannot be
     read as one; first, last: seqs; frames: of the log that the board still holds; nowhere: how many
     of them are in no archive that was given, and from, to: the first and last of those; archives:
@@ -41,10 +42,6 @@ class Loss:
     archives: list[str] | None = None
     damage: str | None = None
     unproved: int = 0
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as plain data."""
-        return asdict(self)
 
     def __str__(self) -> str:
         if self.log is None:

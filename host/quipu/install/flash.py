@@ -15,7 +15,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from quipu.board.repl import DeviceError, Repl
@@ -23,6 +23,7 @@ from quipu.build import images, modules, natives
 from quipu.errors import PortError, Refused, UsageError
 from quipu.install import boards, precompiled, programs
 from quipu.install import files as deploy
+from quipu.results import Result
 
 NEW = ".new"
 OLDEST = (1, 22)
@@ -62,7 +63,7 @@ class Probe:
 
 
 @dataclass
-class Plan:
+class Plan(Result):
     """What flashing writes. root: what stands before all paths. write: paths, in order; staged:
     those of them that stand beside their place already, whole; keep: paths that are right; remove:
     stale ones; first: what must go before there is room, the board being without Quipu until the
@@ -82,10 +83,6 @@ class Plan:
     bytes: int = 0
     need: int = 0
     free: int = 0
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as plain data."""
-        return asdict(self)
 
 
 def flash(
