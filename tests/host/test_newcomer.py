@@ -9,7 +9,7 @@ import pytest
 import quipu
 from quipu.build import images
 from quipu.cli import boards as emulating
-from quipu.cli import prove, render
+from quipu.cli import main, prove, render
 from quipu.errors import NoArchive, UsageError
 from quipu.install import boards, flash
 from quipu.text import near
@@ -115,3 +115,15 @@ def test_python_m_is_the_command(module, tmp_path):
     )
     assert done.returncode == NoArchive.exit_code
     assert done.stderr.startswith("quipu: ") and "is no archive" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"), [("", "interrupted"), ("interrupted: it may be recorded", None)]
+)
+def test_what_an_interrupted_change_says_reaches_the_person(said, expected, monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt(*filter(None, [said]))
+
+    monkeypatch.setattr(quipu, "connect", interrupted)
+    assert main.main(["put", "/dev/board", "mode", "run"]) == main.EXIT_INTERRUPTED
+    assert capsys.readouterr().err.splitlines()[-1] == f"quipu: {expected or said}"

@@ -323,9 +323,10 @@ def message(error: BaseException) -> str:
         from quipu.cli import os_errors  # seldom needed
 
         return os_errors.sentence(error)
-    return str(error) or {KeyboardInterrupt: "interrupted", click.Abort: "interrupted"}.get(
-        type(error), type(error).__name__
-    )
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        # click's Abort stands for a KeyboardInterrupt, which may say what became of a change
+        return str(error) or str(error.__cause__ or "") or "interrupted"
+    return str(error) or type(error).__name__
 
 
 if __name__ == "__main__":
