@@ -1,9 +1,11 @@
 """What meets somebody who does not know the command yet: names that are mistyped, a board that is
 another one, a folder that was not meant, an emulator without images."""
 
+import io
 import re
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import pytest
 import quipu
@@ -127,3 +129,21 @@ def test_what_an_interrupted_change_says_reaches_the_person(said, expected, monk
     monkeypatch.setattr(quipu, "connect", interrupted)
     assert main.main(["put", "/dev/board", "mode", "run"]) == main.EXIT_INTERRUPTED
     assert capsys.readouterr().err.splitlines()[-1] == f"quipu: {expected or said}"
+
+
+@pytest.mark.parametrize("said", ["", "interrupted: it may be recorded"])
+def test_many_records_that_are_interrupted_are_counted(said, monkeypatch, capsys):
+    class Interrupted:
+        config = None
+        ids = iter((1, 2))
+
+        def insert(self, *record):
+            for ident in self.ids:
+                return ident
+            raise KeyboardInterrupt(*filter(None, [said]))
+
+    monkeypatch.setattr(quipu, "connect", lambda port: nullcontext(Interrupted()))
+    monkeypatch.setattr(sys, "stdin", io.StringIO("[1]\n[2]\n[3]\n[4]\n"))
+    assert main.main(["insert", "/dev/board", "-"]) == main.EXIT_INTERRUPTED
+    expected = f"quipu: {said or 'interrupted'} (of 4 records, the first 2 were inserted)"
+    assert capsys.readouterr().err.splitlines()[-1] == expected

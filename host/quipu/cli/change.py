@@ -73,7 +73,7 @@ def insert(
             except errors.QuipuError as error:
                 raise errors.about(error, f"{error} {done}") from error
             except KeyboardInterrupt as error:
-                raise KeyboardInterrupt(f"{error or 'interrupted'} {done}") from None
+                raise KeyboardInterrupt(f"{str(error) or 'interrupted'} {done}") from None
             progress(len(ids), len(records))
     return {"ids": ids}
 
