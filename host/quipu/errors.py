@@ -50,6 +50,7 @@ __all__ = [
     "RolledBack",
     "TooLong",
     "UsageError",
+    "Weaker",
     "WrongDimension",
     "about",
     "by_code",
@@ -110,6 +111,10 @@ class ArchiveDamage(ArchiveError):
         self.what = what
         self.expected = expected
         self.found = found
+
+
+class Weaker(UserWarning):
+    """What an archive's file system cannot promise, such as locks: everything works without."""
 
 
 class OtherLog(ArchiveError):

@@ -1,26 +1,31 @@
-"""Locks on files and folders: one process holds one, and it is let go when that process ends,
-however it ends.
+"""Locks on files: one process holds one, and it is let go when that process ends, however it ends.
 
-Unix locks the file or the folder itself. Windows cannot open a folder: there a file in the
-temporary folder, named after the path, stands for it, so a lock keeps out other programs of this
-user on this machine, but nobody who reaches the folder over a network. A Python with neither fcntl
-nor msvcrt locks nothing: let one program at a time write there. Standard library only."""
+The file is opened for writing and made if it is not there: network file systems lock no other.
+Unix locks all of it, Windows one byte far behind its end. Only "it would block" means that another
+process holds the lock; a file system that has no locks gives one that keeps nobody out (see
+`Lock.real`), and so does a Python with neither fcntl nor msvcrt. Standard library only."""
 
 import contextlib
-import hashlib
+import errno
 import os
-import tempfile
 import time
 from pathlib import Path
 
 _POLL_S = 0.1  # between two tries, where the system cannot wait for a lock
+_FAR = 0x7FFFFFFE  # the byte that Windows locks: nobody reads or writes there
+_HELD = (errno.EWOULDBLOCK, errno.EAGAIN)
+# of flock, where a file system has none: NFS without its daemon, CIFS, FUSE, some SD cards
+_NONE_THERE = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
+_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 class Lock:
-    """A lock that this process holds until `release`, or the end of a with block."""
+    """A lock that this process holds until `release`, or the end of a with block. real: whether it
+    keeps anyone out."""
 
-    def __init__(self, handle: int) -> None:
+    def __init__(self, handle: int, real: bool = True) -> None:
         self._handle = handle
+        self.real = real
 
     def release(self) -> None:
         """Let others have it. Twice is as good as once."""
@@ -36,50 +41,78 @@ class Lock:
 
 
 def take(path: str | os.PathLike[str]) -> Lock | None:
-    """Return a lock on a file or a folder, which must be there; None if another process holds
-    it."""
-    try:
-        import fcntl
-    except ImportError:
-        return _take_without_fcntl(Path(path))
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BaseException as error:
-        os.close(handle)
-        if isinstance(error, OSError):
-            return None
-        raise
-    return Lock(handle)
+    """Return a lock on a file, which is made if it is not there; None if another process holds it.
+    OSError if the file cannot be written, or the lock failed for another reason."""
+    while True:
+        handle = os.open(path, _FLAGS, 0o666)
+        try:
+            real = _lock(handle, False)
+            there = _is_there(handle, path)
+        except BaseException as error:
+            os.close(handle)
+            if isinstance(error, OSError) and error.errno in _HELD:
+                return None
+            raise
+        if there:
+            return Lock(handle, real)
+        os.close(handle)  # who held it has removed it: the lock is on a file that nobody else finds
 
 
 def wait(path: str | os.PathLike[str]) -> Lock:
-    """Return a lock on a file or a folder, as soon as nobody else holds it."""
+    """Return a lock on a file, as `take` does, as soon as nobody else holds it."""
     try:
-        import fcntl
+        import fcntl  # noqa: F401  # it can wait
     except ImportError:
         while (lock := take(path)) is None:
             time.sleep(_POLL_S)
         return lock
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-    except BaseException:
+    while True:
+        handle = os.open(path, _FLAGS, 0o666)
+        try:
+            real = _lock(handle, True)
+            there = _is_there(handle, path)
+        except BaseException:
+            os.close(handle)
+            raise
+        if there:
+            return Lock(handle, real)
         os.close(handle)
-        raise
-    return Lock(handle)
 
 
-def _take_without_fcntl(path: Path) -> Lock | None:
+def _lock(handle: int, wait: bool) -> bool:
+    """Lock an open file and return whether that keeps anyone out. OSError, EWOULDBLOCK among them,
+    if it is not locked."""
+    try:
+        import fcntl
+    except ImportError:
+        return _lock_without_fcntl(handle)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError as error:
+        if error.errno not in _NONE_THERE:
+            raise
+        return False
+    return True
+
+
+def _lock_without_fcntl(handle: int) -> bool:
     with contextlib.suppress(ImportError):
         import msvcrt
 
-        name = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:32]
-        handle = os.open(Path(tempfile.gettempdir()) / f"quipu-{name}.lock", os.O_RDWR | os.O_CREAT)
+        os.lseek(handle, _FAR, os.SEEK_SET)
         try:
             msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]  # on Windows alone
-        except OSError:
-            os.close(handle)
-            return None
-        return Lock(handle)
-    return Lock(-1)
+        except OSError as error:
+            # its word for "another process holds it"
+            code = errno.EWOULDBLOCK if error.errno == errno.EACCES else error.errno
+            raise OSError(code, os.strerror(code or 0)) from None
+        return True
+    return False
+
+
+def _is_there(handle: int, path: str | os.PathLike[str]) -> bool:
+    """Return whether an open file is still the one at its path."""
+    try:
+        return os.path.samestat(os.fstat(handle), os.stat(Path(path)))
+    except FileNotFoundError:
+        return False

@@ -210,17 +210,13 @@ def test_no_write_follows_a_symlink(path, tmp_path):
     """Each door by which an archive is written, with a symlink where it writes."""
     other = tmp_path / "other"
     archive = Archive(path)
-    note = archive.note()
     doors = (
         ("frames/0000000000.log", lambda: archive.append(b"x")),
         ("frames/0000000000.log", lambda: archive.cut(0)),
         ("frames/0000000999.log", lambda: archive.add_segment(999, bytes(32))),
-        ("frames/0000000000.part", lambda: archive.fill(archive.segments[0], [b"x"])),
         ("snapshots/0000000009.part", lambda: archive.add_part(9, b"x")),
-        ("snapshots/0000000009.part", lambda: archive.add_snapshot(9, b"x")),
-        ("note.json.new", lambda: archive.write_note(note)),
-        ("archive.json.new", archive._write_facts),
         ("frames", lambda: archive.append(b"x")),
+        ("frames", lambda: archive.fill(archive.segments[0], [b"x"])),
         ("snapshots", lambda: archive.add_snapshot(9, b"x")),
     )
     for name, write in doors:
@@ -242,6 +238,27 @@ def test_no_write_follows_a_symlink(path, tmp_path):
         if kept.exists():
             kept.rename(file)
         archive.close()
+    assert quipu.verify(path).verdict == "match"
+
+
+def test_what_is_replaced_takes_the_place_of_a_symlink(path, tmp_path):
+    archive = Archive(path)
+    note, seq = archive.note(), archive.snapshots()[0]
+    snapshot = archive.snapshot(seq)
+    doors = (
+        ("note.json", lambda: archive.write_note(note)),
+        ("archive.json", archive._write_facts),
+        (f"snapshots/{seq:010d}.snap", lambda: archive.add_snapshot(seq, snapshot)),
+    )
+    for name, write in doors:
+        file = path / name
+        was = file.read_bytes()
+        file.unlink()
+        (tmp_path / "other").write_bytes(b"mine")
+        file.symlink_to(tmp_path / "other")
+        write()
+        assert (tmp_path / "other").read_bytes() == b"mine"
+        assert not file.is_symlink() and file.read_bytes() == was
     assert quipu.verify(path).verdict == "match"
 
 

@@ -1,16 +1,22 @@
-"""The files of an archive as they lie on a disk: only regular files are opened, their sizes are
-known before they are read, and nothing is written through a symlink. Knows no content.
+"""The one door to the disk: only regular files are opened, their sizes are known before they are
+read, nothing is written through a symlink, and what is to last is fsynced. Knows no content.
 
 An archive lies where other programs write too: copies made by macOS, sync tools, sticks. A FIFO
-would make a reader wait for ever, a device never ends, a symlink leads a writer elsewhere."""
+would make a reader wait for ever, a device never ends, a symlink leads a writer elsewhere. And it
+lies on any disk: one that is full, one that fails, a share without locks."""
 
+import contextlib
 import errno
 import os
+import secrets
 import stat
+import warnings
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
-from quipu.errors import ArchiveDamage, ArchiveError
+from quipu import locks
+from quipu.errors import ArchiveDamage, ArchiveError, Weaker
 
 # what file systems and desktops put into any folder, besides names that begin with a dot
 _STRANGERS = frozenset(
@@ -38,8 +44,19 @@ _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _WRITING = {
     "ab": os.O_WRONLY | os.O_APPEND | os.O_CREAT,
     "wb": os.O_WRONLY | os.O_TRUNC | os.O_CREAT,
+    "xb": os.O_WRONLY | os.O_EXCL | os.O_CREAT,
     "r+b": os.O_RDWR,
 }
+# Of a file that is being written beside another one: a stranger's name, so that what a killed
+# process leaves is passed over. No two are the same.
+_ASIDE = ".quipu-"
+_NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+_NO_LEAVE = (errno.EROFS, errno.EACCES, errno.EPERM)
+# of fsync, where a file system knows no such thing: of folders CIFS, FUSE and Windows
+_NO_FSYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF)
+# Whatever is written there is a stream, also where the system shows the file behind it.
+_STREAMS = ("/dev", "/dev/fd", "/proc/self/fd")
+_BLOCK = 1 << 16
 
 
 def is_stranger(name: str) -> bool:
@@ -58,9 +75,47 @@ def reading(file: Path) -> IO[bytes]:
     return opened
 
 
-def writing(file: Path, mode: str) -> IO[bytes]:
-    """Open a file of an archive to write it, unbuffered. mode: "ab", "wb" or "r+b". ArchiveError if
-    it is there and no regular file, or if it or its folder is a symlink."""
+class Writer:
+    """A file of an archive that is open to be written, unbuffered; a context manager. OSError of
+    the system as it is."""
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Write all of data, which the system may take piece by piece."""
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(self._handle, rest) :]
+
+    def seek(self, place: int) -> None:
+        """Go on at byte `place`."""
+        os.lseek(self._handle, place, os.SEEK_SET)
+
+    def truncate(self, size: int) -> None:
+        """Cut the file to `size` bytes."""
+        os.ftruncate(self._handle, size)
+
+    def sync(self) -> None:
+        """Return when all that was written to the file is on the disk."""
+        os.fsync(self._handle)
+
+    def close(self) -> None:
+        """Close the file. Twice is as good as once."""
+        handle, self._handle = self._handle, -1
+        if handle >= 0:
+            os.close(handle)
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def writing(file: Path, mode: str) -> Writer:
+    """Open a file of an archive to write it. mode: "ab", "wb", "r+b", or "xb" for one that is not
+    there. ArchiveError if it is there and no regular file, or if it or its folder is a symlink."""
     folder = file.parent
     for each in (folder, file) if folder.name in _FOLDERS else (file,):
         if each.is_symlink():
@@ -71,7 +126,204 @@ def writing(file: Path, mode: str) -> IO[bytes]:
     kind = strange(file)
     if kind is not None:
         raise ArchiveError(f"{file} is {kind}, not a regular file: remove it, and try again")
-    return open(os.open(file, _WRITING[mode] | _FLAGS | _NO_FOLLOW, 0o666), mode, buffering=0)
+    return Writer(os.open(file, _WRITING[mode] | _FLAGS | _NO_FOLLOW, 0o666))
+
+
+def write_again(file: Path, first: int, end: int) -> None:
+    """Write the bytes first to end of a file once more, where they are. After an fsync that failed,
+    the system may hold bytes for written that are on no disk; so they are again its to write."""
+    with reading(file) as source, writing(file, "r+b") as target:
+        source.seek(first)
+        target.seek(first)
+        while first < end and (data := source.read(min(_BLOCK, end - first))):
+            target.write(data)
+            first += len(data)
+
+
+def replace(file: Path, blocks: Iterable[bytes]) -> None:
+    """Put blocks at `file`, wholly or not at all; return when they are on the disk under that
+    name."""
+    if file.parent.is_symlink() and file.parent.name in _FOLDERS:
+        writing(file, "r+b")  # says what is wrong
+    aside = file.with_name(_aside())
+    try:
+        with writing(aside, "xb") as opened:
+            for each in blocks:
+                opened.write(each)
+            opened.sync()
+        os.replace(aside, file)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(aside)
+        raise
+    sync_folder(file.parent)
+
+
+def remove(file: Path) -> None:
+    """Remove a file; it may be gone already."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(file)
+
+
+def make_folder(folder: Path) -> list[Path]:
+    """Make a folder and those above it, each on the disk under its name; return the ones that were
+    not there, innermost last."""
+    made: list[Path] = []
+    try:
+        for each in (*reversed(folder.parents), folder):
+            if not each.is_dir():
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(each)
+                    made.append(each)
+                    sync_folder(each.parent)
+    except BaseException:
+        remove_folders(made)
+        raise
+    return made
+
+
+def remove_folders(folders: Iterable[Path]) -> None:
+    """Remove folders, innermost last, as far as they are empty."""
+    for each in reversed(list(folders)):
+        with contextlib.suppress(OSError):
+            os.rmdir(each)
+
+
+def put(path: str | os.PathLike[str], blocks: Iterable[bytes]) -> None:
+    """Write blocks to a file that a person asked for, as `output` does."""
+    with output(path) as aside:
+        mode = os.O_WRONLY | (0 if aside == Path(path) else os.O_TRUNC)
+        with Writer(os.open(aside, mode | _FLAGS)) as opened:
+            rest = bytearray()
+            for each in blocks:
+                rest += each
+                if len(rest) >= _BLOCK:
+                    opened.write(rest)
+                    rest = bytearray()
+            opened.write(rest)
+
+
+def sync_file(file: Path) -> None:
+    """Return when all that any process wrote to a file is on the disk."""
+    _need_regular(file)
+    # Windows asks for a file that may be written; elsewhere a symlink to one will do.
+    handle = os.open(file, (os.O_RDWR if os.name == "nt" else os.O_RDONLY) | _FLAGS)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_folder(folder: Path) -> None:
+    """Return when the names in a folder are on the disk. Where the file system cannot say, that is
+    told once."""
+    if os.name == "nt":  # a folder cannot be opened there
+        return
+    handle = os.open(folder, os.O_RDONLY | _FLAGS)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _NO_FSYNC:
+            raise
+        weaker(
+            f"{folder}: this file system cannot say when a file's name is on the disk "
+            f"({os.strerror(error.errno)}): should this computer lose power, look whether the "
+            "newest files are there"
+        )
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def locked(folder: Path, name: str) -> Iterator[locks.Lock]:
+    """Hold the lock `name` of an archive's folder. ArchiveError if another process does, or if
+    nothing can be written there. Where the file system has no locks, that is told once."""
+    path = folder / name
+    if kind := strange(path):
+        raise ArchiveError(f"{path} is {kind}, not a regular file: remove it, and try again")
+    with told(folder):
+        lock = locks.take(path)
+    if lock is None:
+        raise ArchiveError(f"{folder} is being written by another process: wait until it is done")
+    with lock:
+        if not lock.real:
+            weaker(
+                f"{folder}: this file system has no locks: let one program at a time write there"
+            )
+        yield lock
+
+
+def drop_unfinished(folder: Path) -> None:
+    """Remove what `replace` has left in an archive's folders when its process was killed."""
+    for part in (folder, *(folder / name for name in _FOLDERS)):
+        for each in part.glob(f"{_ASIDE}*.part"):
+            with contextlib.suppress(OSError):
+                os.unlink(each)
+
+
+def weaker(what: str) -> None:
+    """Say, once in a process, what a file system cannot promise."""
+    if what not in _said:
+        _said.add(what)
+        warnings.warn(what, Weaker, stacklevel=2)
+
+
+_said: set[str] = set()
+
+
+@contextlib.contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Say what to do where the system refuses to write to the archive at `path`. What was there
+    before still stands."""
+    try:
+        yield
+    except OSError as e:
+        if e.errno in _NO_ROOM:
+            advice = "make room"
+        elif e.errno in _NO_LEAVE:
+            advice = "allow writing there"
+        else:
+            advice = "see to the disk"
+        raise ArchiveError(
+            f"{path} cannot be written: {e.strerror or e}. It is valid as far as it goes: "
+            f"{advice}, then sync again"
+        ) from None
+
+
+@contextlib.contextmanager
+def output(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give the path of an empty file beside a file that a person asked for; at the end of the with
+    block it takes that one's place, whole and on the disk. Where anything fails before, on a full
+    disk for instance, what stood there stays. A device or a pipe is given itself."""
+    target = Path(os.path.realpath(path))
+    try:
+        stood: os.stat_result | None = os.stat(path)
+    except FileNotFoundError:
+        stood = None
+    if os.path.dirname(path) in _STREAMS or stood and not stat.S_ISREG(stood.st_mode):
+        yield Path(path)
+        return
+    aside = target.with_name(_aside())
+    try:
+        os.close(os.open(aside, _WRITING["xb"] | _FLAGS, 0o666))
+        if stood:
+            os.chmod(aside, stat.S_IMODE(stood.st_mode))
+        yield aside
+        try:
+            sync_file(aside)
+        except OSError as error:
+            if error.errno not in _NO_FSYNC:
+                raise
+        os.replace(aside, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(aside)
+        raise
+    sync_folder(target.parent)
+
+
+def _aside() -> str:
+    return f"{_ASIDE}{secrets.token_hex(8)}.part"
 
 
 def size(file: Path) -> int:

@@ -9,10 +9,14 @@ frames, not their meaning.
   note.json               what the board said at the end of the last complete sync: {"seq", "head", "root", "time", "check"}
 
 JSON files change by writing another and renaming it, so they are old or new, never half. Frames are
-only ever appended."""
+only ever appended. Who writes holds the lock on the file .lock (`held`, `Archive.locked`), also
+while the archive is made.
+
+The note says that every frame up to it is on the disk, and only `flush` can prove that: it fsyncs
+what this process has not, and first writes again what lies past the note. For an earlier process
+may have left that, one whose fsync failed; the system then holds bytes for written that are not."""
 
 import contextlib
-import errno
 import json
 import os
 import zlib
@@ -20,7 +24,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from quipu import locks
 from quipu.archive import disk
 from quipu.archive.chain import Chain, split
 from quipu.errors import ArchiveDamage, ArchiveError, NoArchive
@@ -36,7 +39,7 @@ FORMAT = 1
 _MARK_EVERY = 1024
 # of archive.json: a hundred bytes for each of 160,000 segments; and of note.json, which has 300
 _MOST_FACTS, _MOST_NOTE = 1 << 24, 1 << 16
-_NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+_LOCK = ".lock"
 
 
 class Segment(NamedTuple):
@@ -93,8 +96,20 @@ class Archive:
     segments: oldest first."""
 
     def __init__(self, path: str | os.PathLike[str]):
+        self._at(path)
+        self._read_facts()
+
+    def _at(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._file: Any = None  # the last segment, open for appending
+        self._file: disk.Writer | None = None  # the last segment, open for appending
+        # First seqs of the segments whose bytes this process has had on the disk, and whether their
+        # names, and the archive's own, are.
+        self._safe: set[int] = set()
+        self._named = False
+        # First seq of a segment: the bytes of its file that nobody may take for written.
+        self._doubtful: dict[int, tuple[int, int]] = {}
+
+    def _read_facts(self) -> None:
         try:
             text = disk.contents(self.path / "archive.json", _MOST_FACTS)
         except (FileNotFoundError, NotADirectoryError):
@@ -115,17 +130,12 @@ class Archive:
         head: bytes = NO_HEAD,
     ) -> "Archive":
         """Make an archive, without frames yet, and return it. ArchiveError if the folder holds
-        anything else."""
-        path = Path(path)
-        cls.need_room(path)
-        path.mkdir(parents=True, exist_ok=True)
-        for each in ("frames", "snapshots"):
-            (path / each).mkdir(exist_ok=True)
-        self = cls.__new__(cls)
-        self.path, self._file = path, None
-        self.log, self.identity, self.segments = log, identity, []
-        self.add_segment(first, head)
-        return self
+        anything else, or if another process is writing to it. `held` does it for who goes on
+        writing."""
+        with held(path) as hold:
+            if hold.archive:
+                cls.need_room(hold.path)
+            return hold.create(log, identity, first, head)
 
     @staticmethod
     def need_room(path: Path) -> None:
@@ -154,9 +164,10 @@ class Archive:
         self.close()
 
     def close(self) -> None:
-        if self._file:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file:
+            with disk.told(self.path):
+                file.close()
 
     # -- archive.json ------------------------------------------------------------------------------
 
@@ -220,29 +231,29 @@ class Archive:
         chain head before it. Frames between it and the one before are declared missing."""
         self.close()
         segment = Segment(first, head)
-        with _roomy(self.path):
+        with disk.told(self.path):
             disk.writing(self.file(segment), "ab").close()
-            _sync_folder(self.path / "frames")
-            self.segments = sorted([*self.segments, segment])
-            self._write_facts()
+            disk.sync_folder(self.path / "frames")
+            before, self.segments = self.segments, sorted([*self.segments, segment])
+            try:
+                self._write_facts()
+            except BaseException:
+                self.segments = before
+                raise
         return segment
 
     def fill(self, segment: Segment, blocks: Iterable[bytes]) -> None:
         """Give a segment that has no frames yet all of them, checked by the caller: whole, or not
         at all."""
-        part = self.file(segment).with_suffix(".part")
-        with _roomy(self.path), disk.writing(part, "wb") as file:
-            for each in blocks:
-                _write_all(file, each)
-            os.fsync(file.fileno())
-        os.replace(part, self.file(segment))
-        _sync_folder(part.parent)
+        with disk.told(self.path):
+            disk.replace(self.file(segment), blocks)
 
     def drop_parts(self) -> None:
-        """Remove what a `fill` that broke off has left."""
+        """Remove what a `fill` of an earlier version has left when it broke off."""
         for each in (self.path / "frames").glob("*.part"):
             if _is_numbered(each):
-                each.unlink()
+                with disk.told(self.path):
+                    disk.remove(each)
 
     def _json(self, name: str, text: bytes, fields: dict[str, type]) -> dict[str, Any]:
         try:
@@ -339,11 +350,13 @@ class Archive:
                 None if segment.head == NO_HEAD else self.log, segment.first - 1, segment.head
             )
             end = 0
+            known = 0  # bytes up to the note
             marks = [Mark(segment.first, 0, segment.head)]
             try:
                 for offset, frame in self.split(segment):
                     chain.step(frame)
                     end = offset + len(frame)
+                    known = end if chain.seq <= noted else known
                     count += 1
                     if count % _MARK_EVERY == 0:
                         marks.append(Mark(chain.seq + 1, end, chain.head))
@@ -352,6 +365,8 @@ class Archive:
                 if e.seq <= noted or segment is not self.segments[-1]:
                     raise problem from None
             total += end
+            if end > known:
+                self._doubtful[segment.first] = known, end
             runs.append(Run(segment, chain.seq, [*marks, Mark(chain.seq + 1, end, chain.head)]))
         if chain.seq < noted:
             expected = f"frames up to seq {noted}, which the last sync noted"
@@ -373,36 +388,59 @@ class Archive:
         """Append whole frames, checked by the caller, to the last segment. They are durable after
         `flush`."""
         if self._file is None:
-            self._file = disk.writing(self.file(self.segments[-1]), "ab")
+            with disk.told(self.path):
+                self._file = disk.writing(self.file(self.segments[-1]), "ab")
         # Straight to the system: what a killed process or a full disk leaves is a whole run, or a
         # torn end.
-        with _roomy(self.path):
-            _write_all(self._file, data)
+        self._safe.discard(self.segments[-1].first)
+        with disk.told(self.path):
+            self._file.write(data)
 
     def flush(self) -> None:
-        """Return when all frames of the last segment are on the disk, those that an earlier process
-        appended as well."""
-        self.append(b"")
-        with _roomy(self.path):
-            os.fsync(self._file.fileno())
+        """Return when all frames are on the disk, those that an earlier process appended as well;
+        of an archive that was scanned, also if that one's fsync has failed."""
+        with disk.told(self.path):
+            for each in self.segments:
+                if each.first not in self._safe:
+                    self._make_safe(each)
+            if not self._named:
+                for folder in ("snapshots", "frames", "."):
+                    disk.sync_folder(self.path / folder)
+                with contextlib.suppress(PermissionError):  # a folder that we may not read
+                    disk.sync_folder(self.path.absolute().parent)
+                self._named = True
+
+    def _make_safe(self, segment: Segment) -> None:
+        """Have a segment's frames on the disk."""
+        file = self.file(segment)
+        doubt = self._doubtful.get(segment.first)
+        if doubt:
+            disk.write_again(file, *doubt)
+        try:
+            disk.sync_file(file)
+        except OSError:
+            self._doubtful[segment.first] = doubt[0] if doubt else 0, disk.size(file)
+            raise
+        self._doubtful.pop(segment.first, None)
+        self._safe.add(segment.first)
 
     def cut(self, size: int) -> None:
         """Cut the last segment to `size` bytes."""
         self.close()
-        with disk.writing(self.file(self.segments[-1]), "r+b") as file:
+        self._safe.discard(self.segments[-1].first)
+        with disk.told(self.path), disk.writing(self.file(self.segments[-1]), "r+b") as file:
             file.truncate(size)
-            os.fsync(file.fileno())
+            file.sync()
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the archive for writing; ArchiveError if another process does. See locks for what it
-        keeps out."""
-        lock = locks.take(self.path)
-        if lock is None:
-            raise ArchiveError(
-                f"{self.path} is being written by another process: wait until it is done"
-            )
-        with lock:
+        """Hold the archive for writing, as it is on the disk now; ArchiveError if another process
+        does. See locks for what it keeps out."""
+        with _locked(self.path):
+            self._read_facts()
+            self._safe.clear()
+            self._doubtful.clear()
+            self._named = False
             yield
 
     # -- snapshots ---------------------------------------------------------------------------------
@@ -435,25 +473,30 @@ class Archive:
                 data = _snapshot(each)
                 if data[: len(header)] == header:
                     return data
-            each.unlink()
+            with disk.told(self.path):
+                disk.remove(each)
         return b""
 
     def add_part(self, seq: int, data: bytes) -> None:
         """Keep some more of a snapshot being pulled, for the next pull if this one breaks."""
-        with _roomy(self.path), disk.writing(self._part(seq), "ab") as file:
-            _write_all(file, data)
+        with disk.told(self.path), disk.writing(self._part(seq), "ab") as file:
+            file.write(data)
 
     def drop_part(self, seq: int) -> None:
         """Forget what `add_part` kept."""
-        self._part(seq).unlink(missing_ok=True)
+        with disk.told(self.path):
+            disk.remove(self._part(seq))
 
     def _part(self, seq: int) -> Path:
         return self.snapshot_file(seq).with_suffix(".part")
 
     def add_snapshot(self, seq: int, data: bytes) -> None:
-        """Keep a whole snapshot, checked by the caller."""
-        with _roomy(self.path):
-            _write(self._part(seq), self.snapshot_file(seq), data)
+        """Keep a whole snapshot, checked by the caller. The frames come onto the disk before it: one
+        that stood beyond their end would contradict them."""
+        self.flush()
+        with disk.told(self.path):
+            disk.replace(self.snapshot_file(seq), [data])
+            disk.remove(self._part(seq))
 
     # -- the note ----------------------------------------------------------------------------------
 
@@ -478,7 +521,9 @@ class Archive:
         return note
 
     def write_note(self, note: Note) -> None:
-        """Say that everything up to note.seq is here and safe."""
+        """Say that everything up to note.seq is here and on the disk, where `flush` puts it
+        first."""
+        self.flush()
         facts = {
             "seq": note.seq,
             "head": note.head.hex(),
@@ -486,23 +531,72 @@ class Archive:
             "time": note.time,
             "check": _check(note),
         }
-        with _roomy(self.path):
+        with disk.told(self.path):
             _write_json(self.path / "note.json", facts)
 
 
+class Hold:
+    """A folder that is held for writing. archive: what is there; None if it is yet to be made."""
+
+    def __init__(self, path: Path, archive: Archive | None):
+        self.path = path
+        self.archive = archive
+
+    def create(self, log: bytes, identity: str, first: int = 0, head: bytes = NO_HEAD) -> Archive:
+        """Make the archive, without frames yet, and return it; arguments as of a Segment."""
+        made = Archive.__new__(Archive)
+        made._at(self.path)
+        made.log, made.identity, made.segments = log, identity, []
+        with disk.told(self.path):
+            for each in ("frames", "snapshots"):
+                disk.make_folder(self.path / each)
+        made.add_segment(first, head)
+        self.archive = made
+        return made
+
+
 @contextlib.contextmanager
-def _roomy(path: Path) -> Iterator[None]:
-    """Say what to do where a write finds no room. What was there before it still stands."""
+def held(path: str | os.PathLike[str]) -> Iterator[Hold]:
+    """Hold a folder for writing, and give what is there or can be made there; the folder is made,
+    and goes again if no archive was. ArchiveError if another process holds it, or if it has other
+    things in it."""
+    path = Path(path)
+    if not _is_there(path):
+        Archive.need_room(path)  # before anything is made
+    with disk.told(path):
+        made = disk.make_folder(path)
+    hold = None
     try:
+        with _locked(path):
+            archive = Archive(path) if _is_there(path) else None
+            if archive is None:
+                Archive.need_room(path)  # nobody else can make one from here on
+            hold = Hold(path, archive)
+            try:
+                yield hold
+            finally:
+                if hold.archive:
+                    hold.archive.close()
+                if not _is_there(path):
+                    disk.remove_folders([path / "frames", path / "snapshots"])
+                    with contextlib.suppress(OSError):
+                        disk.remove(path / _LOCK)
+    finally:
+        if not _is_there(path):
+            disk.remove_folders(made)
+
+
+def _is_there(path: Path) -> bool:
+    return (path / "archive.json").exists()
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold an archive's folder for writing, and clear away what a killed process has left."""
+    with disk.locked(path, _LOCK) as lock:
+        if lock.real:
+            disk.drop_unfinished(path)
         yield
-    except OSError as e:
-        if e.errno not in _NO_ROOM:
-            raise
-        raise ArchiveError(
-            f"{path} cannot be written: {os.strerror(e.errno)}. It is valid as far as it goes: "
-            f"make room, then "
-            "sync again"
-        ) from None
 
 
 def _check(note: Note) -> str:
@@ -544,32 +638,5 @@ def _snapshot(file: Path) -> bytes:
         return header + opened.read(more + 1)
 
 
-def _write_all(file: Any, data: bytes | memoryview) -> None:
-    """Write data to an unbuffered file, which may take it piece by piece."""
-    rest = memoryview(data)
-    while rest:
-        rest = rest[file.write(rest) :]
-
-
 def _write_json(path: Path, facts: dict[str, Any]) -> None:
-    _write(path.with_name(path.name + ".new"), path, (json.dumps(facts, indent=2) + "\n").encode())
-
-
-def _write(aside: Path, path: Path, data: bytes) -> None:
-    """Put data at path, wholly or not at all, by way of the file aside."""
-    with disk.writing(aside, "wb") as file:
-        _write_all(file, data)
-        os.fsync(file.fileno())
-    os.replace(aside, path)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable."""
-    if os.name == "nt":  # a folder cannot be opened there
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    disk.replace(path, [(json.dumps(facts, indent=2) + "\n").encode()])

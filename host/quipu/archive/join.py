@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from quipu.archive.chain import Chain
-from quipu.archive.files import Archive, Run
+from quipu.archive.files import Archive, Run, held
 from quipu.errors import ArchiveDamage, ArchiveError, Forked, OtherLog, UsageError
 from shared_kernel import snapshot_file
 from shared_kernel.errors import FormatError, Mismatch
@@ -80,19 +80,16 @@ def merge(
     reach = Reach(ours)
     if all(run.last < run.segment.first for run in reach.runs):
         raise ArchiveError(f"{ours.path} holds no frames yet: there is nothing to copy")
-    created = not (path / "archive.json").exists()
-    if created:
-        theirs = Archive.create(path, ours.log, ours.identity, *ours.segments[0])
-    else:
-        theirs = Archive(path)
+    with held(path) as hold:
+        created = hold.archive is None
+        theirs = hold.archive or hold.create(ours.log, ours.identity, *ours.segments[0])
         if theirs.log != ours.log:
             raise OtherLog(
                 f"{ours.path} is of {ours.identity}, log {ours.log.hex()[:16]}...; {path} is of "
                 f"{theirs.identity}, log "
                 f"{theirs.log.hex()[:16]}...: name the archive of the same log, or a new folder"
             )
-    result = MergeResult(str(path), str(ours.path), ours.identity, ours.log.hex(), created)
-    with theirs, theirs.locked():
+        result = MergeResult(str(path), str(ours.path), ours.identity, ours.log.hex(), created)
         _Merge(reach, theirs, result, progress or _silent).run()
     return result
 
@@ -311,8 +308,9 @@ class _Merge:
             self.result.moved_bytes += len(data)
 
     def _note(self) -> None:
-        """Take over the source's note if it is of a later sync: every frame up to it is here now,
-        on the disk."""
+        """Take over the source's note if it is of a later sync: every frame up to it is here now.
+        Return when all is on the disk, also what an earlier merge left that failed there."""
+        self.target.flush()
         ours, theirs = self.reach.archive.note(), self.target.note()
         if ours and (theirs is None or (ours.seq, ours.time) > (theirs.seq, theirs.time)):
             self.target.write_note(ours)

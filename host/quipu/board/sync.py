@@ -21,10 +21,10 @@ from typing import Any
 
 from quipu.archive.chain import Chain, whole_frames
 from quipu.archive.compare import parting
-from quipu.archive.files import Archive, Note
+from quipu.archive.files import Archive, Hold, Note, held
 from quipu.board.blocks import Blocks
 from quipu.board.verbs import Verbs
-from quipu.errors import OtherLog, PortError, RolledBack
+from quipu.errors import ArchiveError, OtherLog, PortError, RolledBack
 from shared_kernel import snapshot, snapshot_file
 from shared_kernel.errors import Damage, FormatError, LogFull, Mismatch, NotFound
 from shared_kernel.frames import NO_HEAD, seed
@@ -85,13 +85,13 @@ def pull(
         return same
     info = _info(board)
     path = existing.path if existing else Path(os.fspath(archive))  # type: ignore[arg-type]  # no Archive: that exists
-    result = SyncResult(
-        str(path), info["board"], info["log"], created=existing is None, damage=info["damage"]
-    )
-    with contextlib.closing(_Pull(board, path, existing, result, progress or _silent)) as pulling:
-        if existing:
+    # Held before a frame of the sync's own is asked for: who is refused leaves none on the board.
+    with held(path) as hold:
+        result = _result(path, info)
+        result.created = hold.archive is None
+        pulling = _Pull(board, hold, result, progress or _silent)
+        if hold.archive:
             return pulling.go_on(info)
-        Archive.need_room(path)
         pulling.hold()
         return pulling.run(*_target(board))
 
@@ -101,8 +101,12 @@ def look(board: Verbs, path: Path, progress: Progress | None = None) -> SyncResu
     frame is appended, nothing is acknowledged. The newest snapshot comes along where frames before
     it are gone. Errors as of `pull`."""
     info = _info(board)
-    result = SyncResult(str(path), info["board"], info["log"], created=True, damage=info["damage"])
-    with contextlib.closing(_Pull(board, path, None, result, progress or _silent)) as pulling:
+    result = _result(path, info)
+    result.created = True
+    with held(path) as hold:
+        if hold.archive:
+            raise ArchiveError(f"{path} is an archive already: choose another folder")
+        pulling = _Pull(board, hold, result, progress or _silent)
         pulling.hold()
         header = board.snapshot_header() if info["first_seq"] else None
         info = board.info()
@@ -114,6 +118,10 @@ def look(board: Verbs, path: Path, progress: Progress | None = None) -> SyncResu
         info["root"] if chain.seq == info["seq"] else "",
     )
     return result
+
+
+def _result(path: Path, info: dict[str, Any]) -> SyncResult:
+    return SyncResult(str(path), info["board"], info["log"], damage=info["damage"])
 
 
 def _info(board: Verbs) -> dict[str, Any]:
@@ -142,6 +150,7 @@ def _nothing_new(board: Verbs, archive: Archive) -> SyncResult | None:
             scan = archive.scan()  # nothing is acknowledged that is not here, and whole
             if scan.excess or (scan.chain.seq, scan.chain.head) != (note.seq, note.head):
                 return None
+            archive.flush()
             if board.acknowledge(note.seq + 1) != note.seq:
                 return None
         except (FormatError, NotFound):
@@ -192,23 +201,16 @@ def _target(board: Verbs) -> tuple[dict[str, Any], tuple[int, bytes] | None]:
 
 
 class _Pull:
-    """One pull into an archive, which is made, or gets a new segment after a gap, once there is a
-    frame for it. Closed at the end.
+    """One pull into a folder that is held: its archive is made, or gets a new segment after a gap,
+    once there is a frame for it.
 
     chain: the place reached; gaps: [first, last] seq that were found to be recycled
     """
 
-    def __init__(
-        self,
-        board: Verbs,
-        path: Path,
-        archive: Archive | None,
-        result: SyncResult,
-        progress: Progress,
-    ):
+    def __init__(self, board: Verbs, hold: Hold, result: SyncResult, progress: Progress):
         self.board = board
-        self.path = path
-        self.archive = archive
+        self.folder = hold
+        self.archive = hold.archive
         self.result = result
         self.progress = progress
         self.log = bytes.fromhex(result.log)
@@ -217,19 +219,8 @@ class _Pull:
         self.done = 0
         self.mean = 0.0  # bytes of a frame
         self.snapshot_bytes = 0
-        self._held = contextlib.ExitStack()
         self._begin: tuple[int, bytes] | None = None  # of the segment to begin with the next frame
         self._base = 0  # bytes of the last segment before this pull
-        if archive:
-            self._hold_archive(archive)
-
-    def close(self) -> None:
-        """Let go of the archive."""
-        self._held.close()
-
-    def _hold_archive(self, archive: Archive) -> None:
-        self._held.enter_context(archive.locked())
-        self._held.callback(archive.close)
 
     def hold(self) -> None:
         """Have what is to be pulled held from recycling, as long as no command needs its room."""
@@ -420,8 +411,7 @@ class _Pull:
         batch.clear()
         if self.archive is None:
             first, head = self._begin or (0, NO_HEAD)
-            self.archive = Archive.create(self.path, self.log, self.result.board, first, head)
-            self._hold_archive(self.archive)
+            self.archive = self.folder.create(self.log, self.result.board, first, head)
         elif self._begin:
             self.archive.add_segment(*self._begin)
             self._base = 0

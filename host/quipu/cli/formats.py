@@ -13,6 +13,7 @@ from rich.console import RenderableType
 
 import quipu
 from quipu import errors
+from quipu.archive import disk
 from quipu.cli import render
 from quipu.cli.options import AT, CLAMP, PORT, Data, Verb, argument, option
 from quipu.cli.render import dated, pairs
@@ -86,7 +87,7 @@ def export(source: str, output: str, form: str | None, state: bool, at: str | No
         elif kind == "valori":
             kernel = memory.state(moment.seq)
             snapshot = valori.from_state(kernel)
-            path.write_bytes(snapshot.encode())
+            disk.put(path, [snapshot.encode()])
             data |= {
                 "count": len(snapshot.records),
                 "what": "record",
@@ -206,10 +207,11 @@ def report(source: str | None, archive: str | None, output: str, wear: str | Non
         raise errors.UsageError("name the archive, once: quipu report DIR -o report.html")
     data = reports.collect(source or archive or "", _map(Path(wear)) if wear else None)
     # a folder's name may have bytes that are no UTF-8
-    Path(output).write_text(page.page(data), encoding="utf-8", errors="backslashreplace")
+    text = page.page(data).encode("utf-8", "backslashreplace")
+    disk.put(output, [text])
     return {
         "output": output,
-        "bytes": Path(output).stat().st_size,
+        "bytes": len(text),
         "verdict": data["verdict"]["verdict"],
         "exit_code": data["verdict"]["exit_code"],
     }

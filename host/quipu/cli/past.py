@@ -15,6 +15,7 @@ from rich.text import Text
 
 import quipu
 from quipu import errors
+from quipu.archive import disk
 from quipu.cli import render
 from quipu.cli.ask import show_edge, show_node, show_record
 from quipu.cli.options import AT, SOURCE, U32, Data, Verb, argument, option
@@ -148,13 +149,14 @@ def query(
         data = it.told({"what": what, "rows": rows, "columns": [*kinds]})
     data |= {"output": output, "format": format, "no_formulas": no_formulas, "as_text": []}
     if output and format in ("arrow", "parquet"):
-        data["as_text"] = write_table(rows, kinds, format, Path(output))
+        with disk.output(output) as aside:
+            data["as_text"] = write_table(rows, kinds, format, aside)
     elif output:
         if format == "table":
             raise UsageError(
                 "a table is for the screen: choose --format jsonl, csv, arrow or parquet"
             )
-        Path(output).write_text(text(rows, [*kinds], format, no_formulas), encoding="utf-8")
+        disk.put(output, [text(rows, [*kinds], format, no_formulas).encode()])
     return data
 
 

@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import sys
+import warnings
 from typing import Any
 
 _NEAREST = {"…": "...", "±": "+-", "→": "->", "✓": "v", "✗": "x"}
@@ -25,10 +26,16 @@ codecs.register_error("quipu", _replaced)
 
 
 def prepare() -> None:
-    """Let standard output and standard error take every character."""
+    """Let standard output and standard error take every character, and tell a warning as a
+    sentence."""
+    warnings.showwarning = _warned
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="quipu")
+
+
+def _warned(message: Warning | str, *where: Any, **more: Any) -> None:
+    tell(f"quipu: warning: {message}", sys.stderr)
 
 
 def tell(text: str, stream: Any) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from quipu.archive.chain import Chain
-from quipu.archive.files import Archive, Note
+from quipu.archive.files import Archive, Hold, Note, held
 from quipu.archive.verdict import GAP, MATCH, Verdict
 from quipu.archive.verify import verify
 from quipu.dump.held import Held
@@ -62,8 +62,15 @@ def recover(
     OtherLog or RolledBack if the archive is not of this log, ArchiveDamage if it is broken: nothing
     has changed then."""
     path = Path(path)
-    existing = Archive(path) if (path / "archive.json").exists() else None
-    result = Recovered(str(path), found.identity, found.name.hex(), existing is None)
+    with held(path) as hold:
+        return _recover(found, hold, progress)
+
+
+def _recover(
+    found: Held, hold: Hold, progress: Callable[[int, int], None] | None
+) -> tuple[Recovered, Verdict]:
+    path = hold.path
+    result = Recovered(str(path), found.identity, found.name.hex(), hold.archive is None)
     result.format = found.format
     result.holds = [
         {"first": each.first, "last": each.last, "proof": each.proof} for each in found.stretches
@@ -72,14 +79,12 @@ def recover(
     result.left = [asdict(each) for each in found.left]
     result.slots = {"ab"[slot]: why for slot, why in found.bad_slots.items()}
     result.cuts = [{"seq": seq, "bytes": size} for seq, size in found.cuts]
-    if existing is None:
-        Archive.need_room(path)
+    if hold.archive is None:
         first = found.stretches[0]
-        archive = Archive.create(path, found.name, found.identity, first.first, first.head)
-        with archive.locked():
-            _write(found, archive, result, progress, first.first - 1)
+        archive = hold.create(found.name, found.identity, first.first, first.head)
+        _write(found, archive, result, progress, first.first - 1)
     else:
-        archive = existing
+        archive = hold.archive
         if archive.log != found.name:
             raise OtherLog(
                 f"{path} is the archive of {archive.identity}, log {archive.log.hex()[:16]}...; "
@@ -87,15 +92,14 @@ def recover(
                 f"{found.name.hex()[:16]}... of {found.identity}: recover it into another folder"
             )
         result.board = archive.identity
-        with archive.locked():
-            scan = archive.scan()
-            _agree(found, archive, scan.chain)
-            if scan.excess:
-                if scan.problem and not any(each.last > scan.chain.seq for each in found.stretches):
-                    raise scan.problem
-                archive.cut(scan.size)
-                result.cut = scan.excess
-            _write(found, archive, result, progress, scan.chain.seq)
+        scan = archive.scan()
+        _agree(found, archive, scan.chain)
+        if scan.excess:
+            if scan.problem and not any(each.last > scan.chain.seq for each in found.stretches):
+                raise scan.problem
+            archive.cut(scan.size)
+            result.cut = scan.excess
+        _write(found, archive, result, progress, scan.chain.seq)
     verdict = verify(archive)
     if (
         found.end

@@ -6,11 +6,11 @@ A line is a command as past/describe.py tells it, {"seq": 5, "type": "insert", "
 the seq of the line that made it."""
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from quipu.archive import disk
 from quipu.archive.frame import taken_apart
 from quipu.errors import UsageError
 from quipu.formats import npy
@@ -74,25 +74,20 @@ def write_lines(lines: Iterator[Data], path: Path) -> int:
     """Write JSON lines to a file as they come; return how many. If `lines` fails, what stood at
     path stays."""
     count = 0
-    device = path.exists() and not path.is_file()  # such as /dev/stdout
-    aside = path if device else path.with_name(path.name + ".part")
-    try:
-        with aside.open("w", encoding="utf-8") as file:
-            for each in lines:
-                file.write(json.dumps(each, ensure_ascii=False) + "\n")
-                count += 1
-        if not device:
-            os.replace(aside, path)
-    except BaseException:
-        if not device:
-            aside.unlink(missing_ok=True)
-        raise
+
+    def encoded() -> Iterator[bytes]:
+        nonlocal count
+        for each in lines:
+            yield (json.dumps(each, ensure_ascii=False) + "\n").encode()
+            count += 1
+
+    disk.put(path, encoded())
     return count
 
 
 def write_records(kernel: Kernel, path: Path, form: str) -> int:
     """Write a state's records, by id, as "npy" or "parquet"; return how many. UsageError for
-    Parquet without pyarrow."""
+    Parquet without pyarrow. If it fails, what stood at path stays."""
     rows = describe.state(kernel)["records"]
     if form == "npy":
         config = describe.config(kernel.config())
@@ -118,7 +113,8 @@ def write_records(kernel: Kernel, path: Path, form: str) -> int:
             ),
         }
     )
-    pyarrow.parquet.write_table(table, path)
+    with disk.output(path) as aside:
+        pyarrow.parquet.write_table(table, aside)
     return len(rows)
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from quipu.archive import disk
 from shared_kernel.errors import FormatError
 
 _MAGIC = b"\x93NUMPY\x01\x00"
@@ -49,7 +50,7 @@ def write(
     meta_bytes: int,
 ) -> int:
     """Write records (id, tag, vector, metadata) and return how many. dim: components of each;
-    meta_bytes: at most so many."""
+    meta_bytes: at most so many. If it fails, what stood at path stays."""
     width = max(meta_bytes, 1)
     rows = [
         struct.pack(f"<II{dim}dH{width}s", ident, tag, *vector, len(meta), meta)
@@ -64,9 +65,7 @@ def write(
     ]
     header = repr({"descr": fields, "fortran_order": False, "shape": (len(rows),)})
     header += " " * (-(len(_MAGIC) + 2 + len(header) + 1) % _ALIGN) + "\n"
-    path.write_bytes(
-        _MAGIC + struct.pack("<H", len(header)) + header.encode("ascii") + b"".join(rows)
-    )
+    disk.put(path, [_MAGIC, struct.pack("<H", len(header)), header.encode("ascii"), *rows])
     return len(rows)
 
 

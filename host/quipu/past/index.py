@@ -35,6 +35,7 @@ from shared_kernel.kernel import Kernel, u32
 from shared_kernel.replay import Replay
 
 FORMAT = 1
+_LOCK = ".index.lock"
 PLACE_EVERY = 256  # frames between two places that are noted
 KEEP_EVERY = 4096  # frames between two kept states: 60 ms of a replay in plain Python
 # but at least this part of the arena's bytes in frames, so that states never take many times the
@@ -136,15 +137,17 @@ class Index:
             self._make_own()
             return
         try:
-            # a sync may run: it locks the archive's own folder
-            with locks.wait(archive.path / "frames"):
+            # a sync may run: its lock is another one
+            with locks.wait(self._need_lock_file()) as lock:
+                if not lock.real:
+                    raise PermissionError(f"the file system of {archive.path} has no locks")
                 if rebuild:
                     self._remove()
                 self._need_own_file()
                 self._open()
                 self._bring_up_to_date()
-        except (PermissionError, sqlite3.OperationalError) as e:
-            # a folder that is read only, a full disk
+        except (OSError, sqlite3.OperationalError) as e:
+            # a folder that is read only, a full disk, one without locks
             self._alone(e, rebuild)
         except sqlite3.DatabaseError as e:
             raise ArchiveError(
@@ -152,6 +155,13 @@ class Index:
                 f"with "
                 f"`quipu index {archive.path} --rebuild`"
             ) from None
+
+    def _need_lock_file(self) -> Path:
+        """Return the file that is locked meanwhile. PermissionError if something else is there."""
+        path = self.archive.path / _LOCK
+        if kind := disk.strange(path):
+            raise PermissionError(f"{path} is {kind}")
+        return path
 
     def _need_own_file(self) -> None:
         """Raise PermissionError, as if it could not be written, if the database or its log is no
