@@ -285,12 +285,9 @@ def _choose(found: "Found", numbers: list[int], reader: "LogReader") -> str | No
         if not extent.settled and _is_boots(run) and found.last == run.first + run.repeats:
             found.last -= 1  # a boot frame, whose boot had promised nothing yet
             found.end = extent.begin
-            # what it repeats is what its boot could not be certain of
-            found.certain = min(found.certain, run.first - 1)
         # a run that nothing settles may be void at a later boot: then the one below it ends the log
         if below is not None and not extent.settled:
             found.certain = min(found.certain, below)
-        found.certain = _group_end(reader, run, found.certain)
     return problem
 
 
@@ -305,25 +302,6 @@ def _is_boots(run: "Run") -> bool:
     """Return whether a run is one that begins with what a boot repeats, and its boot frame. The
     genesis's own repeats nothing."""
     return not run.follows and (run.repeats > 0 or run.head != NO_HEAD)
-
-
-def _group_end(reader: "LogReader", run: "Run | None", seq: int) -> int:
-    """Return the seq that ends the last whole group up to `seq`, in this run or in those that it
-    goes on from; -1 if there is none."""
-    while run is not None and seq >= 0:
-        reader.order = [run.number]
-        reader.seed = seed(run.name)
-        reader.genesis = -1
-        reader.enter(run.number)
-        last = -1
-        while reader.seq <= seq and reader.next():
-            if not reader.buffer[reader.at + TICK_TOP] & MORE:
-                last = reader.seq - 1
-        if last >= 0:
-            return last
-        seq = min(seq, run.first - 1)
-        run = reader.region.run(run.prev) if run.prev < run.number else None
-    return -1
 
 
 def _goes_on(reader: "LogReader", address: int, limit: int, seq: int) -> bool:

@@ -66,6 +66,11 @@ def largest_frame(config):
     return 16 + max(8 + max(6 + 4 * config[0] + config[5], 30 + config[6]), 44)
 
 
+def before(run, extent):
+    """10: return the seq before a run's last group, one less where that is its boot frame."""
+    return extent.before - (is_boots(run) and extent.before == run.first + run.repeats)
+
+
 def is_boots(run):
     """4: return whether a run is a boot's; the genesis's own repeats nothing."""
     return not run.follows and (run.repeats > 0 or run.head != bytes(32))
@@ -343,33 +348,17 @@ class Image:
             self.pile = [each[0].number for each in reversed(pile)]
         elif certain:
             self.run, self.extent_ = (open_ or [certain])[0]
-            self.certain = self.extent_.before
-            run = self.run
-            if is_boots(run) and self.certain == run.first + run.repeats:
-                self.certain -= 1  # a boot frame, and the group behind it is the last one
+            self.certain = before(self.run, self.extent_)
         if self.run:
             run, extent = self.run, self.extent_
             if not extent.settled and is_boots(run) and extent.last == run.first + run.repeats:
                 # a boot frame alone
                 self.extent_ = extent._replace(last=extent.last - 1, end=extent.begin)
-                self.certain = min(self.certain, run.first - 1)
-            self.certain = self.group_end(run, self.certain)
+            if certain and not extent.settled:
+                confirmed = certain[0].number in followed
+                below = certain[1].last if confirmed else before(*certain)
+                self.certain = min(self.certain, below)
         return problem
-
-    def group_end(self, run, seq):
-        """10: return the seq that ends the last whole group up to `seq`, in this run or in those
-        that it goes on from; -1, if none does."""
-        while run and seq >= 0:
-            ends = [
-                each
-                for each, _, frame in self.extent(run).frames
-                if each <= seq and not frame[11] & 0x80
-            ]
-            if ends:
-                return ends[-1]
-            seq = min(seq, run.first - 1)
-            run = self.all.get(run.prev) if run.prev < run.number else None
-        return -1
 
     def _chain(self):
         """5"""
@@ -386,17 +375,25 @@ class Image:
         covered = max(
             [word(each[0], 8) for each in found if each and word(each[0], 8) <= last], default=-1
         )
-        while (
-            len(chain) > 1
-            and covered + 1 >= chain[1].first
-            and self.extent(chain[0]).due < chain[1].first
-        ):
-            chain.pop(0)
+        gone = 0
+        for i, (run, following) in enumerate(zip(chain, chain[1:])):
+            if covered + 1 < following.first:
+                break
+            sector = self.sector_of(run.number)
+            if self.extent(run).due < following.first:
+                gone = i + 1
+            elif sector not in self.run.bad and sector != self.sector_of(following.number):
+                break
+        del chain[:gone]
         self.chain = chain
         self.order = [each.number for each in chain]
 
     def begin(self, seq):
-        """Return the runs from the one on that has seq (the oldest, if none has)."""
+        """Return the runs from the one on that begins behind seq; if none does, that has it (the
+        oldest, if none has)."""
+        for i, run in enumerate(self.chain):
+            if run.first == seq + 1:
+                return self.chain[i:]
         return [
             run
             for i, run in enumerate(self.chain)

@@ -283,6 +283,7 @@ def crafted(geometry):
     yield from acknowledged(geometry)
     yield from snapshots(geometry)
     yield from chains(geometry)
+    yield from half_gone(geometry)
 
 
 def born(geometry):
@@ -348,6 +349,38 @@ def chains(geometry):
     between = region.run(run.prev)
     between.name = b"another." * 4
     yield rewritten(sim, between)
+
+
+def long_log(geometry):
+    """Return (flash, store) of a log that goes over more than two sectors, and two snapshots of its
+    end."""
+    sim, store = begun(geometry)
+    while len({store.region.sector_of(each) for each in store.order}) < 3:
+        puts(store)
+    for _ in range(2):
+        puts(store, 5)
+        store.take_snapshot()
+    return sim, store
+
+
+def half_gone(geometry):
+    """Yield long logs that have lost their beginning, or of which the second run breaks off, behind
+    one in a sector that cannot be erased; and one that has neither beginning nor the first copies of
+    its snapshots' headers."""
+    sim, store = long_log(geometry)
+    region = store.region
+    sector = [region.sector_of(each) for each in store.order]
+    last = region.run(store.number)
+    last.bad = sector[:1]
+    half = (sector[1] * 2 + 1) * region.sector // 2
+    broken = laid(rewritten(sim, last), half, b"\xff" * (region.sector // 2))
+    yield broken
+    gone = laid(sim.bytes, sector[0] * region.sector, b"\xff" * region.sector)
+    yield gone
+    for slot in (0, 1):
+        at = slot * region.slot_sectors * region.sector + region.record_size
+        gone = laid(gone, at + store.slots[slot].length, b"\0")
+        yield gone
 
 
 def torn_marks(geometry):

@@ -75,7 +75,13 @@ MUTATIONS = [
         "if self.was_in_use(run, extent):",
         "if False:",
     ),
-    ("5: the oldest run may be half erased", "self.extent(chain[0]).due < chain[1].first", "False"),
+    ("5: the oldest run may be half erased", "gone = i + 1", "pass"),
+    (
+        "5: so may one behind a sector that cannot be erased",
+        "elif sector not in self.run.bad and sector != self.sector_of(following.number):",
+        "else:",
+    ),
+    ("6: what a snapshot covers is not read", "if run.first == seq + 1:", "if False:"),
     ("5: frames count up to the next run's first", "self.chain[i + 1].first > seq]", "True]"),
     (
         "6: a snapshot hashes to its root",
@@ -155,7 +161,6 @@ MUTATIONS = [
         "if before.first < run.first:",
         "if True:",
     ),
-    ("5: a run goes on from one of its own log", "before.name != run.name or", ""),
     ("5: a run bears the chain head before it", "if run.head != head:", "if False:"),
     ("6: a snapshot bears the log's name", "and header[24:56] == self.name", ""),
     ("6: a header's length is that of the configuration", "and word(header, 20) == size", ""),
@@ -261,20 +266,18 @@ MUTATIONS = [
     ),
     (
         "10: the last group of the log is not certain",
-        "self.certain = self.extent_.before",
-        "self.certain = self.extent_.last",
+        "return extent.before -",
+        "return extent.last -",
     ),
-    ("10: nor the boot frame before it", "self.certain -= 1", "pass"),
     (
-        "10: nor what a boot frame alone repeats",
-        "self.certain = min(self.certain, run.first - 1)",
+        "10: nor the boot frame before it",
+        "- (is_boots(run) and extent.before == run.first + run.repeats)",
+        "",
+    ),
+    (
+        "10: nor what only a run in doubt has",
+        "self.certain = min(self.certain, below)",
         "pass",
-    ),
-    ("10: certain is whole groups", "if each <= seq and not frame[11] & 0x80]", "if each <= seq]"),
-    (
-        "10: that may have begun in the run before",
-        "run = self.all.get(run.prev) if run.prev < run.number else None",
-        "run = None",
     ),
     ("10: what a snapshot covers is certain", "self.certain = max(self.certain, start)", "pass"),
 ]

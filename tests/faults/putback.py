@@ -208,19 +208,14 @@ FAULTS = [
                 "return self.seq",
             )
         ],
-        plan=Plan(
-            (19, 21),
-            (("pull", "acknowledge"), ("put",)),
-            ("off", "operation 2,.*unit 0 .*either", "operation 2,.*unit 25 .*either"),
-        ),
+        finds=False,
+        why="not found in 40,000 states since a boot's run finds its place in a full ring",
     ),
     Fault(
         "snapshot_of_the_uncertain",
         "without a run only the certain state is snapshot",
         [("store", "Store._snapshot_unsettled", "seq = self.found.certain", "seq = self.seq")],
-        plan=Plan(
-            (17, 23), (("put",), ("snapshot",)), ("operation 0,.*either", "operation 7,.*either")
-        ),
+        plan=Plan((24,), (("put",),), ("bad or whole",)),
     ),
     Fault(
         "snapshot_without_its_frame",
@@ -241,15 +236,7 @@ FAULTS = [
                 "s] or [(0, 0, -1)])[2]",
             ),
         ],
-        plan=Plan(
-            (6,),
-            (("put",),),
-            (
-                "operation 9,.*bad or whole",
-                "operation 4,.*either",
-                "operation 6,.*all|operation 7,.*nothing",
-            ),
-        ),
+        plan=Plan((25,), (("snapshot",),), ("bad or whole",)),
     ),
     Fault(
         "older_slot_by_its_header",
@@ -499,11 +486,7 @@ FAULTS = [
         "boot_frame_is_certain",
         "(F15) a boot frame is certain only once a third group stands behind it",
         [("recovery", "_certain", "return extent.before - 1", "pass")],
-        plan=Plan(
-            (14,),
-            (("pull",), ("put",)),
-            ("operation 6,.*bad or whole", "erase of.*(either|last part)"),
-        ),
+        plan=Plan((24,), (("put",),), ("bad or whole",)),
     ),
     Fault(
         "pile_chain_erased",
@@ -524,32 +507,21 @@ FAULTS = [
         "snapshot_before_the_run",
         "(G4) where no sector but those in reserve is free, the boot's run comes before a snapshot",
         [("settle", "_places", "and not store.may_cover()", "")],
-        plan=Plan(
-            (3,),
-            (("put",),),
-            (
-                "operation 1[89],.*bad or whole",
-                "operation 0, erase.*either",
-                "operation 0, erase.*first",
-            ),
-        ),
+        plan=Plan((25,), (("put",),), ("bad or whole", "erase.*(either|first|last)")),
     ),
     Fault(
         "name_forgotten",
         "(F16) a snapshot that the log names stays named when the state is brought to an earlier "
         "frame",
         [("store", "Store._rebuild", "if named and self.proved < 0:", "if False:")],
-        plan=Plan(
-            (17,),
-            (("put",), ("snapshot",)),
-            ("operation 4,.*either", "operation 6,.*bad or whole", "operation 0, erase.*either"),
-        ),
+        finds=False,
+        why="not found in 40,000 states since a boot's run comes before the snapshot",
     ),
     Fault(
         "snapshot_is_uncertain",
         "(F13) what a whole snapshot has is certain",
         [("recovery", "_replay", "found.certain = max(found.certain, header.seq)", "pass")],
-        plan=Plan((6,), (("group",),)),
+        plan=Plan((17,), (("put",),), ("bad or whole",)),
     ),
     Fault(
         "newer_by_seq",
@@ -578,13 +550,15 @@ FAULTS = [
             )
         ],
         world="overwrite",
-        plan=Plan((0,), (("put",),), ()),
+        finds=False,
+        why="found in a run of 43,000 states (overwrite, start 0, seven boots): too deep for a plan",
     ),
     Fault(
         "one_covers_nothing",
         "where the log's beginning is gone, the only snapshot covers what it has, if it is named",
         [("store", "Store._covered", "elif self.proved >= 0 and not begins:", "elif False:")],
-        plan=Plan((3,), (("put",),), ()),
+        finds=False,
+        why="a cut within a snapshot then leaves a full ring, and the boot a snapshot before its run: not found in 30,000 states",
     ),
     Fault(
         "pile_is_certain",
@@ -597,7 +571,8 @@ FAULTS = [
                 "if False:",
             )
         ],
-        plan=Plan((3,), (("put",),), ()),
+        finds=False,
+        why="lost a command (start 3 of ring4) until a boot's run came before a snapshot: not found in 30,000 states since",
     ),
     Fault(
         "reads_what_is_covered",
@@ -605,14 +580,15 @@ FAULTS = [
         "sector may be half erased",
         [("recovery", "_skim", "== header.seq + 1", "== -1")],
         fails=1,
-        plan=Plan((6,), (("put",),), (), ((0, "dies"),)),
+        plan=Plan((1,), (("put",),), (), ((0, "dies"),)),
     ),
     Fault(
         "hole_in_the_order",
         "behind a sector that cannot be erased, too, the log's beginning may be half erased",
         [("recovery", "_find_order", "elif sector not in found.bad and", "elif True or")],
         fails=1,
-        plan=Plan((0,), (("put",),), ()),
+        finds=False,
+        why="found in 37,000 states of ring4 (start 0, seven boots, a program that fails): too deep for a plan",
     ),
     Fault(
         "erased_one_covers",

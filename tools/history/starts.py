@@ -19,6 +19,8 @@ def blank(world):
     )
 
 
+LIVES = 24  # states along fault-free lives
+TIGHT = 6  # states of a ring that is full
 HABITS = (  # of fault-free lives: what is done once in so many groups
     {"pull": 3, "snapshot": 0},
     {"pull": 0, "snapshot": 0},
@@ -47,13 +49,36 @@ def life(world, habit, groups):
 
 
 def starts(world, count):
-    """Return that many states, spread along fault-free lives that turn the ring more than once."""
+    """Return that many of a world's states: LIVES along fault-free lives that turn the ring more
+    than once, then TIGHT."""
     out = [blank_configured(world)]
     for habit in HABITS:
         states = list(life(world, habit, 14 * (world.sectors - 5) * world.sector // 512))
-        n = max(1, (count + len(HABITS) - 1) // len(HABITS))
+        n = LIVES // len(HABITS)
         out += [states[len(states) - 1 - k * max(1, len(states) // (2 * n))] for k in range(n)]
-    return out[:count]
+    del out[LIVES:]
+    return (out + list(tight(world, states[-1])))[:count]
+
+
+def tight(world, state):
+    """Yield what boot after boot leaves that ends while a snapshot is being taken: the ring full,
+    and what is in reserve used up."""
+    left = TIGHT
+    for i in range(2 * world.sectors):
+        if not left:
+            return
+        session = Session(world, state._replace(boots=i), 0, collect=False)
+        session.pull()
+        session.do("acknowledge")
+        session.do("step")
+        store = session.store
+        tight = store.free_sectors() <= store.reserve()
+        state = State(
+            tuple(session.flash.truth), (), frozenset(), frozenset(), session.owed, 1, 0, 0, 0
+        )
+        if tight:
+            left -= 1
+            yield state
 
 
 def blank_configured(world):
