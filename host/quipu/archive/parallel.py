@@ -7,10 +7,14 @@ all arrive prove what one pass proves; where one does not, the first of them has
 what came after it does not count. So the verdict never depends on how many processes there were.
 """
 
+import contextlib
 import json
 import os
+import queue
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -172,20 +176,72 @@ def cores() -> int:
 
 
 def child(order: dict[str, Any]) -> dict[str, Any]:
-    """Have another process do a part or an archive; return its verdict."""
-    path = os.pathsep.join(each for each in sys.path if each)
-    done = subprocess.run(
-        [sys.executable, "-c", "from quipu.archive import worker; worker.main()"],
-        input=json.dumps(order),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": path},
-    )
-    if done.returncode:
-        raise RuntimeError(
-            f"a process that verifies {order} ended with {done.returncode}: "
-            f"{done.stderr.strip()[-2000:]}"
+    """Have another process do a part; return its verdict."""
+    with Worker() as worker:
+        return worker.ask(order)
+
+
+def shared(orders: Sequence[dict[str, Any]], jobs: int) -> Iterator[dict[str, Any]]:
+    """Yield the verdict of each order, in their order and as soon as it is there. So many processes
+    share the orders as `jobs` says: each takes the next one when it is done with one."""
+    idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
+    with contextlib.ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(jobs))
+        for _ in range(jobs):
+            idle.put(stack.enter_context(Worker()))
+
+        def done(order: dict[str, Any]) -> dict[str, Any]:
+            worker = idle.get()
+            try:
+                return worker.ask(order)
+            finally:
+                idle.put(worker)
+
+        yield from pool.map(done, orders)
+
+
+class Worker:
+    """Another process that does one order after the other; a context manager."""
+
+    def __init__(self) -> None:
+        path = os.pathsep.join(each for each in sys.path if each)
+        self._errors = tempfile.TemporaryFile()  # a pipe that nobody empties would stop it
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", "from quipu.archive import worker; worker.main()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            env={**os.environ, "PYTHONPATH": path},
         )
-    verdict: dict[str, Any] = json.loads(done.stdout)
-    return verdict
+
+    def ask(self, order: dict[str, Any]) -> dict[str, Any]:
+        """Have the process carry out an order; return the verdict as plain data."""
+        process = self._process
+        assert process.stdin and process.stdout
+        line = ""
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(json.dumps(order) + "\n")
+            process.stdin.flush()
+            line = process.stdout.readline()
+        if not line:
+            code = process.wait()
+            self._errors.seek(0)
+            told = self._errors.read().decode(errors="replace").strip()[-2000:]
+            raise RuntimeError(f"a process that verifies {order} ended with {code}: {told}")
+        verdict: dict[str, Any] = json.loads(line)
+        return verdict
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        process = self._process
+        assert process.stdin and process.stdout
+        if exc[0] is not None:
+            process.kill()
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+        process.wait()
+        process.stdout.close()
+        self._errors.close()

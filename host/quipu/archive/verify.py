@@ -5,8 +5,7 @@ How one pass replays and compares is in passes.py, how several processes share i
 """
 
 import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from quipu.archive import disk, parallel
@@ -107,26 +106,42 @@ def inside(folder: str | os.PathLike[str]) -> list[str]:
 
 
 def many(
-    archives: Sequence[str | os.PathLike[str]], allow_gap: bool = False, jobs: int | None = None
+    archives: Sequence[str | os.PathLike[str]],
+    allow_gap: bool = False,
+    jobs: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[Verdict]:
     """Return the verdict of each archive, in their order; of several, "no archive" of a path that is
     none. Several are shared out whole, one is shared out in parts.
 
-    jobs: processes at once (None: as many as there are cores). NoArchive if the only one is none.
+    jobs: processes at once (None: as many as there are cores). progress(done, total): archives.
+    NoArchive if the only one is none.
     """
     if len(archives) == 1:
         return [verify(archives[0], allow_gap=allow_gap, jobs=jobs)]
+    out = []
+    for verdict in _each(archives, allow_gap, jobs):
+        out.append(verdict)
+        if progress:
+            progress(len(out), len(archives))
+    return out
+
+
+def _each(
+    archives: Sequence[str | os.PathLike[str]], allow_gap: bool, jobs: int | None
+) -> Iterator[Verdict]:
+    """Yield the verdict of each archive, in their order, as soon as it is there."""
+    jobs = min(len(archives), jobs or parallel.cores())
     if jobs == 1:
-        return [one_of_many(each, allow_gap, jobs) for each in archives]
-    out = [_no_archive(each, allow_gap) for each in archives]
-    orders = [
-        {"verify": os.path.abspath(each), "allow_gap": allow_gap}
-        for each, known in zip(archives, out, strict=True)
-        if known is None
-    ]
-    with ThreadPoolExecutor(max(1, min(len(orders), jobs or parallel.cores()))) as pool:
-        found = pool.map(parallel.child, orders)
-        return [known or _from_child(next(found), allow_gap) for known in out]
+        for each in archives:
+            yield one_of_many(each, allow_gap, 1)
+        return
+    orders = [{"verify": os.path.abspath(each), "allow_gap": allow_gap} for each in archives]
+    for each, found in zip(archives, parallel.shared(orders, jobs), strict=True):
+        if found["verdict"] == NO_ARCHIVE:  # it says why, by the path as it was given
+            yield _no_archive(each, allow_gap) or _from_child(found, allow_gap)
+        else:
+            yield _from_child(found, allow_gap)
 
 
 def one_of_many(

@@ -1,5 +1,5 @@
-"""What another process does of a verification: its order on standard input, the verdict on standard
-output. See parallel.child."""
+"""What another process does of a verification: its orders on standard input, the verdicts on standard
+output. See parallel.Worker."""
 
 import json
 import sys
@@ -9,10 +9,12 @@ from quipu.archive.verify import one_of_many
 
 
 def main() -> None:
-    """Do what stands on standard input, and print the verdict: the other side of
-    `parallel.child`."""
-    order = json.load(sys.stdin)
-    if "verify" in order:
-        print(json.dumps(one_of_many(order["verify"], order["allow_gap"], jobs=1).as_dict()))
-    else:
-        print(json.dumps(part(order)))
+    """Do what stands on standard input, an order a line, and print each verdict: the other side of
+    `parallel.Worker`."""
+    for line in sys.stdin:
+        order = json.loads(line)
+        if "verify" in order:
+            found = one_of_many(order["verify"], order["allow_gap"], jobs=1).as_dict()
+        else:
+            found = part(order)
+        print(json.dumps(found), flush=True)

@@ -91,9 +91,11 @@ def verify(
             f"--port, --origin, --expect-root and --expect-head speak of one archive, not of "
             f"{len(paths)}"
         )
+    with render.progress("verifying", "archives") as progress:
+        verdicts = many(paths, allow_gap, jobs, progress)
     each = [
         {"archive": path, **_aged(found.as_dict())}
-        for path, found in zip(paths, many(paths, allow_gap, jobs))
+        for path, found in zip(paths, verdicts, strict=True)
     ]
     return {
         "archives": each,
