@@ -149,12 +149,27 @@ class Index:
         except (OSError, sqlite3.OperationalError) as e:
             # a folder that is read only, a full disk, one without locks
             self._alone(e, rebuild)
-        except sqlite3.DatabaseError as e:
-            raise ArchiveError(
-                f"{self.path} is damaged ({e}); the frames beside it are untouched. Make it anew "
-                f"with "
-                f"`quipu index {archive.path} --rebuild`"
-            ) from None
+        except (sqlite3.DatabaseError, ValueError, TypeError, LookupError) as e:
+            # what SQLite finds wrong, or what stands in it that no index says
+            raise self._rotten(e) from None
+
+    def _rotten(self, why: object) -> ArchiveError:
+        return ArchiveError(
+            f"{self.path} is damaged ({why}); the frames beside it are untouched. Make it anew "
+            f"with `quipu index {self.archive.path} --rebuild`"
+        )
+
+    def _rows(self, question: str, *values: object) -> list[Any]:
+        """Return all rows that answer a question. ArchiveError if a page of the database that
+        holds them has rotted since it was opened."""
+        try:
+            return self.db.execute(question, values).fetchall()
+        except (sqlite3.DatabaseError, OverflowError) as e:
+            raise self._rotten(e) from None
+
+    def _row(self, question: str, *values: object) -> Any:
+        """Return the first row that answers a question, None if there is none."""
+        return next(iter(self._rows(question, *values)), None)
 
     def _need_lock_file(self) -> Path:
         """Return the file that is locked meanwhile. PermissionError if something else is there."""
@@ -290,7 +305,7 @@ class Index:
         """Return the number under which changes of a thing are kept; None for a key of a name that
         never was."""
         if kind == KEY:
-            row = self.db.execute("SELECT id FROM names WHERE name = ?", (ident,)).fetchone()
+            row = self._row("SELECT id FROM names WHERE name = ?", ident)
             return KEY << 32 | row[0] if row else None
         assert isinstance(ident, int)
         return kind << 32 | ident
@@ -299,10 +314,12 @@ class Index:
         """Return the frames up to seq `until` that changed a thing, newest first; at most `limit`
         (-1: all)."""
         thing = self.thing(kind, ident)
-        rows = self.db.execute(
+        rows = self._rows(
             "SELECT seq, place, digest FROM changes WHERE thing = ? AND seq <= ? ORDER BY seq "
             "DESC LIMIT ?",
-            (thing, until, limit),
+            thing,
+            until,
+            limit,
         )
         return [Change(*row) for row in rows]
 
@@ -329,28 +346,29 @@ class Index:
 
     def place(self, seq: int) -> Place:
         """Return the last noted place at or before the frame seq."""
-        return Place(
-            *self.db.execute(
-                "SELECT * FROM places WHERE seq <= ? ORDER BY seq DESC LIMIT 1", (seq,)
-            ).fetchone()
-        )
+        row = self._row("SELECT * FROM places WHERE seq <= ? ORDER BY seq DESC LIMIT 1", seq)
+        if row is None:
+            raise self._rotten(f"it knows no place at or before seq {seq}")
+        return Place(*row)
 
     def place_by_tick(self, first: int, last: int, tick: int) -> Place | None:
         """Return the last noted place among the frames first to last whose tick is not above
         `tick`."""
-        row = self.db.execute(
+        row = self._row(
             "SELECT * FROM places WHERE seq BETWEEN ? AND ? AND tick <= ? ORDER BY seq DESC LIMIT 1",
-            (first, last, tick),
-        ).fetchone()
+            first,
+            last,
+            tick,
+        )
         return Place(*row) if row else None
 
     def anchors(self) -> list[Anchor]:
         """Return every frame after which ticks count anew, oldest first."""
-        return [Anchor(*row) for row in self.db.execute("SELECT * FROM anchors ORDER BY seq")]
+        return [Anchor(*row) for row in self._rows("SELECT * FROM anchors ORDER BY seq")]
 
     def kept(self) -> list[int]:
         """Return the seqs of the kept states, ascending."""
-        return [seq for (seq,) in self.db.execute("SELECT seq FROM kept ORDER BY seq")]
+        return [seq for (seq,) in self._rows("SELECT seq FROM kept ORDER BY seq")]
 
     def frames(self, seq: int) -> Iterator[bytes]:
         """Yield the frames from `seq` on, to the end of its segment or of what is indexed; each
@@ -392,10 +410,11 @@ class Index:
             return -1, b""
         number = self.archive.segments.index(self.segment(seq))
         end, head = self.progress.ends[number]
-        row = self.db.execute(
+        row = self._row(
             "SELECT seq - 1, head FROM places WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT 1",
-            (seq, end),
-        ).fetchone()
+            seq,
+            end,
+        )
         return tuple(row) if row else (end if seq <= end else -1, bytes.fromhex(head))
 
     def _chained(self, chain: Chain | Replay, place: int, last: int) -> Iterator[bytes]:
@@ -461,9 +480,7 @@ class Index:
         """Return the Replay after the frame seq, from the nearest kept state on. UsageError as in
         `need`; ArchiveDamage where a frame is not what it was."""
         self.need(seq)
-        row = self.db.execute(
-            "SELECT * FROM kept WHERE seq <= ? ORDER BY seq DESC LIMIT 1", (seq,)
-        ).fetchone()
+        row = self._row("SELECT * FROM kept WHERE seq <= ? ORDER BY seq DESC LIMIT 1", seq)
         replay = Replay()
         if row:
             at, place, head, boot, root, packed, _ = row
