@@ -51,7 +51,7 @@ class Found:
     replay: state, name, seq, chain head and boot number at the end; None: the region is as good as
         blank
     order: numbers of the log's runs, oldest first
-    top: the greatest run number that is taken
+    top: the greatest run number that is taken; newest: that a header bears
     run: the Run at the log's end; last: seq of the last frame; end: address behind it
     certain: seq up to which every later boot will read the same, whatever becomes of units that a
         cut left half programmed
@@ -94,7 +94,7 @@ class Found:
         )
         self.acked = self.policy = self.end = self.skipped = 0
         self.last = self.certain = -1
-        self.top = self.proved = -1
+        self.top = self.newest = self.proved = -1
         self.slots = [None, None]
         self.fresh = self.intact = False
 
@@ -139,6 +139,7 @@ def _recover(found: "Found", spare: "Arena | None", until: int) -> None:
         need_blank(region)
         return
     numbers, found.top, broken = region.numbers()
+    found.newest = numbers[0] if numbers else -1
     size = 32 + max(LARGEST, region.block)
     reader = LogReader(region, [], 0, bytearray(size), 32, size - 32)
     problem = _choose(found, numbers, reader)

@@ -154,7 +154,9 @@ def _places(store: "Store", need: list[int]) -> "Iterator[int]":
     its turn comes."""
     found, region = store.found, store.region
     here = region.sector_of(found.run.number)
-    if found.intact and here not in store.bad:
+    # a run has a greater number than any before it: one of those may be read at a later boot
+    newest = region.sector_of(found.newest) == here
+    if found.intact and here not in store.bad and newest:
         yield from _blocks_of(store, here, need)
     used = [region.sector_of(each) for each in found.pile]
     spare = used[2:]

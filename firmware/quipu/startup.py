@@ -144,6 +144,7 @@ def open_memory(facts):
             "slots",
             "proved",
             "below",
+            "newest",
             "fresh",
             "bad",
         ),

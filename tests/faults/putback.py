@@ -130,8 +130,8 @@ FAULTS = [
             (
                 "settle",
                 "_places",
-                "if found.intact and here not in store.bad:",
-                "if here not in store.bad:",
+                "if found.intact and here not in store.bad and newest:",
+                "if here not in store.bad and newest:",
             )
         ],
         finds=False,
@@ -589,6 +589,19 @@ FAULTS = [
         fails=1,
         finds=False,
         why="found in 37,000 states of ring4 (start 0, seven boots, a program that fails): too deep for a plan",
+    ),
+    Fault(
+        "number_below_another",
+        "a run's number is greater than any that a header bears",
+        [("settle", "_places", "region.sector_of(found.newest) == here", "True")],
+        world="blocks2",
+        fails=1,
+        plan=Plan(
+            (3,),
+            (("put",), ("group",), ("step",)),
+            ("operation 1, .*either", "operation 12, .*either", "off"),
+            ((6, "whole"),),
+        ),
     ),
     Fault(
         "erased_one_covers",
