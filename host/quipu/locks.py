@@ -20,8 +20,8 @@ _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_B
 
 
 class Lock:
-    """A lock that this process holds until `release`, or the end of a with block. real: whether it
-    keeps anyone out."""
+    """A lock that this process holds until `release`, or the end of a with block. real: False
+    where the file system has no locks, so that it keeps nobody out."""
 
     def __init__(self, handle: int, real: bool = True) -> None:
         self._handle = handle
@@ -107,7 +107,7 @@ def _lock_without_fcntl(handle: int) -> bool:
             code = errno.EWOULDBLOCK if error.errno == errno.EACCES else error.errno
             raise OSError(code, os.strerror(code or 0)) from None
         return True
-    return False
+    return True
 
 
 def _is_there(handle: int, path: str | os.PathLike[str]) -> bool:
