@@ -857,15 +857,16 @@ class Store:
                     self.busy = self.partial
 
     def _name_snapshot(self, header: "Header") -> None:
-        """Append the frame by which later boots know that a snapshot was whole. Without it nothing
-        may rest on the snapshot alone."""
+        """Append the frame by which later boots know that a snapshot was whole. Until then nothing
+        may rest on the snapshot alone, unless no sector is left for that frame, not even in
+        reserve."""
+        self.taken = -1
         size = self.region.pad(OVERHEAD + 8)
         if not self._fits((size,)):
-            if self.free_sectors() <= self.reserve():
-                return
             try:
                 self._next_run(self.seq + 1, self.head)
             except FlashError:
+                self.taken = header.generation
                 return
         self._due()
         payload = bytearray(8)
@@ -874,7 +875,6 @@ class Store:
         self._small(SNAPSHOT, payload, False)
         _flush(self)
         self.proved = 0 if self.slots[0] is header else 1
-        self.taken = -1
 
     def _checkpoint(self) -> None:
         self.since_checkpoint = 0  # one is enough
