@@ -11,7 +11,7 @@ from quipu.board.restore import restore
 from quipu.build.emulator import Emulator
 from quipu.errors import PortError
 
-KILLS = 6
+KILLS = 4
 LONGEST_S = 5  # about what connecting and a restore take
 DIM = 16
 
