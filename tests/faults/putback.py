@@ -121,7 +121,8 @@ FAULTS = [
         ],
         world="ring8",
         finds=False,
-        why="not found in 60,000 states of ring8 since the runs under a pile keep their sectors",
+        why="not found in 60,000 states of ring8 since the runs under a pile keep their sectors: "
+        "tests/log/test_pile.py holds that",
     ),
     Fault(
         "in_an_unsettled_sector",
@@ -501,7 +502,8 @@ FAULTS = [
         ],
         world="overwrite",
         finds=False,
-        why="not found in 36,000 states since what the newest goes on from is no part of the pile",
+        why="not found in 36,000 states since what the newest goes on from is no part of the pile: "
+        "tests/log/test_pile.py holds that",
     ),
     Fault(
         "snapshot_before_the_run",
