@@ -220,3 +220,19 @@ def test_a_request_at_the_prompt_is_a_comment(running):
         assert b"SyntaxError" in person.type(asked.replace(b"#", b""))
     with quipu.connect(running.port, LIMIT_S) as board:
         assert board.info()["seq"] == 0
+
+
+def test_case_21_a_repl_that_waits_for_the_end_of_an_input_is_named():
+    with Emulator(BOARD, frozen=False) as emulator:
+        for typed, form in (
+            (b"\x05", "paste mode"),
+            (b"x = '''\r", "an open block"),
+            (b"\x01\x05A\x01", "raw paste"),
+        ):
+            with serial.Serial(emulator.port, 115200, timeout=LIMIT_S) as port:
+                port.write(typed)
+            with pytest.raises(quipu.errors.PortError, match=rf"{form}\b.*Ctrl-C"):
+                quipu.connect(emulator.port, timeout=8)
+            with serial.Serial(emulator.port, 115200, timeout=LIMIT_S) as port:
+                port.write(b"\x03\x02")
+                port.read_until(PROMPT)

@@ -178,6 +178,17 @@ class AnswerReader:
             self.output(bytes(self.buffer[start:end]))
 
 
+def _open_input(printed: bytes) -> str | None:
+    """Return what a REPL that prints no banner is in the middle of, by what it prints for Return
+    and Ctrl-B; None if it says nothing of the kind."""
+    line = printed.rpartition(b"\n")[2]
+    if line.startswith(b"=== "):
+        return "paste mode"
+    if line.startswith(b"... "):
+        return "an open block"
+    return None
+
+
 class Link:
     """An open port with a Quipu board behind it.
 
@@ -215,6 +226,7 @@ class Link:
         self._stale_parts = False
         self._complete = 0  # id of the last request of which all parts were sent
         self._repl: Repl | None = None
+        self._unended: str | None = None  # the input that a REPL seems to be in the middle of
         self._port = self._open()
         try:
             self.greeting = self._greet(serve)
@@ -527,12 +539,18 @@ class Link:
                 answer = Answer(0, 0, self.request(requests.INFO))
                 break
             if time.monotonic() >= deadline:
+                if self._unended:
+                    raise PortError(
+                        f"{self.url}: it looks as if a REPL waits there for the end of an input "
+                        f"({self._unended}), and no Ctrl-C is sent to what may be an application: open a "
+                        f"terminal, press Ctrl-C, and try again"
+                    )
                 said = f" (it said {bytes(self.printed[-60:])!r})" if self.printed else ""
                 raise PortError(
                     f"{self.url}: nothing here answered as a Quipu board within {self.timeout:g} "
                     f"s{said}: is it the "
                     "right port, is the board powered, and does its application call quipu's "
-                    "verbs, poll() or serve()?"
+                    "verbs, poll() or serve()? A REPL in a raw paste is silent, too: Ctrl-C ends it"
                 )
             wait *= 2
         if answer.status:
@@ -551,6 +569,7 @@ class Link:
             if match := _BANNER.search(bytes(self.printed)):
                 self.printed.clear()
                 return match[1].decode(errors="replace")
+        self._unended = self._unended or _open_input(bytes(self.printed))
         return None
 
     def _start_service(self, version: str) -> None:
