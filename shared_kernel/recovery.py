@@ -347,6 +347,8 @@ def _was_in_use(reader: "LogReader", run: "Run") -> bool:
     if not _is_boots(run):
         return _goes_on(reader, reader.address, reader.limit, seq) or _void(reader) > run.span
     address = region.frames_at(run.number) + run.span
+    if address - 8 >= (region.sector_of(run.number) + 1) * region.sector:
+        return True  # no boot wrote that header
     limit = region.block_end(address - 8)
     return region.used_end(address, limit) > address or _goes_on(reader, limit, limit, seq + 1)
 

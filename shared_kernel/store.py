@@ -560,6 +560,7 @@ class Store:
         """Go on in the next sector, if those in reserve stay free. Return whether that could be
         done."""
         for left in (2, 1, 0):
+            self._name_taken()
             if self.free_sectors() > self.reserve():
                 try:
                     self._next_run(self.seq + 1, self.head)
@@ -864,6 +865,8 @@ class Store:
         size = self.region.pad(OVERHEAD + 8)
         if not self._fits((size,)):
             try:
+                if self.free_sectors() <= self.reserve() and not self.may_cover():
+                    raise FlashError("what is in reserve would not come back")
                 self._next_run(self.seq + 1, self.head)
             except FlashError:
                 self.taken = header.generation

@@ -263,6 +263,8 @@ class Image:
                 or self.standing(run, extent) > run.span
             )
         start = self.place(run.number) + 2 * self.header_size + run.span
+        if start - 8 >= (self.sector_of(run.number) + 1) * self.sector:
+            return True
         limit = start - 8 - (start - 8) % self.sector % self.block + self.block
         return (
             self.goes_on(run, limit, limit, due + 1)
