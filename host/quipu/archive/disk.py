@@ -145,18 +145,10 @@ def replace(file: Path, blocks: Iterable[bytes]) -> None:
     name."""
     if file.parent.is_symlink() and file.parent.name in _FOLDERS:
         writing(file, "r+b")  # says what is wrong
-    aside = file.with_name(_aside())
-    try:
-        with writing(aside, "xb") as opened:
-            for each in blocks:
-                opened.write(each)
-            opened.sync()
-        os.replace(aside, file)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(aside)
-        raise
-    sync_folder(file.parent)
+    with _in_place_of(file) as aside, writing(aside, "xb") as opened:
+        for each in blocks:
+            opened.write(each)
+        opened.sync()
 
 
 def remove(file: Path) -> None:
@@ -303,8 +295,7 @@ def output(path: str | os.PathLike[str]) -> Iterator[Path]:
     if os.path.dirname(path) in _STREAMS or stood and not stat.S_ISREG(stood.st_mode):
         yield Path(path)
         return
-    aside = target.with_name(_aside())
-    try:
+    with _in_place_of(target) as aside:
         os.close(os.open(aside, _WRITING["xb"] | _FLAGS, 0o666))
         if stood:
             os.chmod(aside, stat.S_IMODE(stood.st_mode))
@@ -314,16 +305,21 @@ def output(path: str | os.PathLike[str]) -> Iterator[Path]:
         except OSError as error:
             if error.errno not in _NO_FSYNC:
                 raise
+
+
+@contextlib.contextmanager
+def _in_place_of(target: Path) -> Iterator[Path]:
+    """Give a path beside `target`; what is there at the end of the with block takes that one's
+    place. After an error it is removed."""
+    aside = target.with_name(f"{_ASIDE}{secrets.token_hex(8)}.part")
+    try:
+        yield aside
         os.replace(aside, target)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(aside)
         raise
     sync_folder(target.parent)
-
-
-def _aside() -> str:
-    return f"{_ASIDE}{secrets.token_hex(8)}.part"
 
 
 def size(file: Path) -> int:
