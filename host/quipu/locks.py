@@ -43,10 +43,21 @@ class Lock:
 def take(path: str | os.PathLike[str]) -> Lock | None:
     """Return a lock on a file, which is made if it is not there; None if another process holds it.
     OSError if the file cannot be written, or the lock failed for another reason."""
+    return _take(path, False)
+
+
+def wait(path: str | os.PathLike[str]) -> Lock:
+    """Return a lock on a file, as `take` does, as soon as nobody else holds it."""
+    while (lock := _take(path, True)) is None:  # a system that cannot wait
+        time.sleep(_POLL_S)
+    return lock
+
+
+def _take(path: str | os.PathLike[str], wait: bool) -> Lock | None:
     while True:
         handle = os.open(path, _FLAGS, 0o666)
         try:
-            real = _lock(handle, False)
+            real = _lock(handle, wait)
             there = _is_there(handle, path)
         except BaseException as error:
             os.close(handle)
@@ -56,27 +67,6 @@ def take(path: str | os.PathLike[str]) -> Lock | None:
         if there:
             return Lock(handle, real)
         os.close(handle)  # who held it has removed it: the lock is on a file that nobody else finds
-
-
-def wait(path: str | os.PathLike[str]) -> Lock:
-    """Return a lock on a file, as `take` does, as soon as nobody else holds it."""
-    try:
-        import fcntl  # noqa: F401  # it can wait
-    except ImportError:
-        while (lock := take(path)) is None:
-            time.sleep(_POLL_S)
-        return lock
-    while True:
-        handle = os.open(path, _FLAGS, 0o666)
-        try:
-            real = _lock(handle, True)
-            there = _is_there(handle, path)
-        except BaseException:
-            os.close(handle)
-            raise
-        if there:
-            return Lock(handle, real)
-        os.close(handle)
 
 
 def _lock(handle: int, wait: bool) -> bool:
