@@ -540,22 +540,18 @@ def _skim(found: "Found", header: "Header") -> "LogReader":
     """Return a reader at the frame after a snapshot; the chain from its run's header must lead to
     the snapshot's head."""
     reader = _reader(found, largest_frame(found.replay.kernel.config()))
-    # where a run begins right behind it, what it covers need not be read, and may be half erased
-    next_run = [each for each in found.order if found.region.first(each) == header.seq + 1]
-    run = None if next_run else reader.seek(header.seq)
-    if run is None:
-        head = reader.enter(next_run[0]).head
-    else:
-        head = run.head
-        while reader.seq <= header.seq:
-            n = reader.next(head)
-            if not n:
-                raise Damage(
-                    "the log ends at seq %d, before its newest snapshot of seq %d"
-                    % (reader.seq - 1, header.seq)
-                )
-            head = primitives.hash(head + frame_of(reader, n))
-            _note(found, reader, False)
+    # Where a run begins right behind it, what it covers is not read, and may be half erased. The log
+    # begins no later than that: `_replay` has looked.
+    head = reader.seek(header.seq + 1).head
+    while reader.seq <= header.seq:
+        n = reader.next(head)
+        if not n:
+            raise Damage(
+                "the log ends at seq %d, before its newest snapshot of seq %d"
+                % (reader.seq - 1, header.seq)
+            )
+        head = primitives.hash(head + frame_of(reader, n))
+        _note(found, reader, False)
     if head != header.head:
         raise Mismatch(header.seq, "chain head of the snapshot", head.hex(), header.head.hex())
     return reader

@@ -725,15 +725,20 @@ class Store:
         if self.saver is None:
             self.covered = 0
             a, b = self.slots
-            begins = self.first().head == NO_HEAD
-            if a and b and (self.proved >= 0 or not begins):
-                self.covered = min(a.seq, b.seq) + 1
-            elif self.proved >= 0 and not begins:
+            if a and b:
+                if self.proved >= 0 or self._lost_beginning():
+                    self.covered = min(a.seq, b.seq) + 1
+            elif self.proved >= 0 and self._lost_beginning():
                 self.covered = self.slots[self.proved].seq + 1
             for header in self.slots:
                 if header and header.generation == self.taken:
                     self.covered = max(self.covered, header.seq + 1)
         return self.covered
+
+    def _lost_beginning(self) -> bool:
+        """Return whether the log's genesis has been recycled; False if that cannot be read now."""
+        run = self.region.run(self.order[0])
+        return run is not None and run.head != NO_HEAD
 
     # -- snapshots ---------------------------------------------------------------------------------
 
@@ -864,11 +869,14 @@ class Store:
         self.taken = -1
         size = self.region.pad(OVERHEAD + 8)
         if not self._fits((size,)):
+            # a sector in reserve comes back only if snapshots can make room
+            done = self.free_sectors() > self.reserve() or self.may_cover()
             try:
-                if self.free_sectors() <= self.reserve() and not self.may_cover():
-                    raise FlashError("what is in reserve would not come back")
-                self._next_run(self.seq + 1, self.head)
+                if done:
+                    self._next_run(self.seq + 1, self.head)
             except FlashError:
+                done = False
+            if not done:
                 self.taken = header.generation
                 return
         self._due()

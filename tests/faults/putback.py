@@ -547,8 +547,8 @@ FAULTS = [
             (
                 "store",
                 "Store._covered",
-                "if a and b and (self.proved >= 0 or not begins):",
-                "if a and b:",
+                "if self.proved >= 0 or self._lost_beginning():",
+                "if True:",
             )
         ],
         world="overwrite",
@@ -558,7 +558,14 @@ FAULTS = [
     Fault(
         "one_covers_nothing",
         "where the log's beginning is gone, the only snapshot covers what it has, if it is named",
-        [("store", "Store._covered", "elif self.proved >= 0 and not begins:", "elif False:")],
+        [
+            (
+                "store",
+                "Store._covered",
+                "elif self.proved >= 0 and self._lost_beginning():",
+                "elif False:",
+            )
+        ],
         finds=False,
         why="a cut within a snapshot then leaves a full ring, and the boot a snapshot before its run: not found in 30,000 states",
     ),
@@ -580,7 +587,7 @@ FAULTS = [
         "reads_what_is_covered",
         "where a run begins right behind the newest snapshot, the one before is not read: its "
         "sector may be half erased",
-        [("recovery", "_skim", "== header.seq + 1", "== -1")],
+        [("recovery", "_skim", "header.seq + 1).head", "header.seq).head")],
         fails=1,
         plan=Plan((1,), (("put",),), (), ((0, "dies"),)),
     ),
