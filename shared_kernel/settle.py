@@ -76,6 +76,7 @@ def settle(store: "Store") -> bool:
             store.bad,
             region.after(start, (region.sector_of(number) + 1) * region.sector, need) - start,
         )
+        found.newest = max(found.newest, number)
         try:
             at = _write(store, run, frames)
             frame = _frame(
@@ -154,9 +155,7 @@ def _places(store: "Store", need: list[int]) -> "Iterator[int]":
     its turn comes."""
     found, region = store.found, store.region
     here = region.sector_of(found.run.number)
-    # a run has a greater number than any before it: one of those may be read at a later boot
-    newest = region.sector_of(found.newest) == here
-    if found.intact and here not in store.bad and newest:
+    if found.intact and here not in store.bad:
         yield from _blocks_of(store, here, need)
     used = [region.sector_of(each) for each in found.pile]
     spare = used[2:]
@@ -178,14 +177,17 @@ def _places(store: "Store", need: list[int]) -> "Iterator[int]":
 
 def _blocks_of(store: "Store", sector: int, need: list[int]) -> "Iterator[int]":
     """Yield the numbers of the blank blocks at a sector's end in which a run with frames of these
-    sizes has room."""
+    sizes has room. A run has a greater number than any before it: one of those, also one that this
+    boot could not complete, may be read at a later boot."""
     region = store.region
     start = sector * region.sector
     used = region.used_end(start, start + region.sector) - start
     number = store.found.run.number
     number -= number % region.blocks
     for block in range((used + region.block - 1) // region.block, region.blocks):
-        if region.fits(region.frames_at(number + block), start + region.sector, need):
+        if number + block > store.found.newest and region.fits(
+            region.frames_at(number + block), start + region.sector, need
+        ):
             yield number + block
 
 

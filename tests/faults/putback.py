@@ -131,8 +131,8 @@ FAULTS = [
             (
                 "settle",
                 "_places",
-                "if found.intact and here not in store.bad and newest:",
-                "if here not in store.bad and newest:",
+                "if found.intact and here not in store.bad:",
+                "if here not in store.bad:",
             )
         ],
         finds=False,
@@ -602,7 +602,7 @@ FAULTS = [
     Fault(
         "number_below_another",
         "a run's number is greater than any that a header bears",
-        [("settle", "_places", "region.sector_of(found.newest) == here", "True")],
+        [("settle", "_blocks_of", "number + block > store.found.newest and", "")],
         world="blocks2",
         fails=1,
         plan=Plan(
