@@ -349,8 +349,22 @@ def _was_in_use(reader: "LogReader", run: "Run") -> bool:
     address = region.frames_at(run.number) + run.span
     if address - 8 >= (region.sector_of(run.number) + 1) * region.sector:
         return True  # no boot wrote that header
+    if reader.seq < seq - 1 and _has_checkpoint(reader, address):
+        return True  # its boot may have erased what it repeats; nothing erases the newest such run
     limit = region.block_end(address - 8)
     return region.used_end(address, limit) > address or _goes_on(reader, limit, limit, seq + 1)
+
+
+def _has_checkpoint(reader: "LogReader", end: int) -> bool:
+    """Return whether a whole checkpoint ends, padded, at an address or less than 8 bytes before."""
+    size = reader.region.pad(OVERHEAD + 32)
+    for at in range(end - size, end - size - 8, -reader.region.unit):
+        if (
+            reader.whole(at, at + size, reader.seed)
+            and reader.buffer[reader.base + 1] == CHECKPOINT
+        ):
+            return True
+    return False
 
 
 def _begins(reader: "LogReader", address: int, limit: int, seq: int) -> int:

@@ -265,6 +265,12 @@ class Image:
         start = self.place(run.number) + 2 * self.header_size + run.span
         if start - 8 >= (self.sector_of(run.number) + 1) * self.sector:
             return True
+        size = self.pad(48)
+        places = range(start - size, start - size - 8, -self.unit)
+        for at in places if extent.due < run.first + run.repeats else ():
+            frame = self.frame(at, at + size, zlib.crc32(run.name))
+            if frame and frame[1] == 3:  # a checkpoint
+                return True
         limit = start - 8 - (start - 8) % self.sector % self.block + self.block
         return (
             self.goes_on(run, limit, limit, due + 1)

@@ -383,6 +383,30 @@ def half_gone(geometry):
         yield gone
 
 
+def rotten_repeat():
+    """Return an image in which the first frame that the newest run repeats has rotted, where nothing
+    stands behind its checkpoint: a boot that comes to that may have erased what it repeats. And one
+    whose header says that more stands there than its sector holds."""
+    sim, store = filled(GEOMETRIES[1])
+    number = store.number
+    mounted = mount(sim, Clock(3))
+    mounted.log_only(CHECKPOINT, b"")
+    region, run = mounted.region, mounted.region.run(mounted.number)
+    assert run.number > number and run.repeats and run.first + run.repeats + 2 >= mounted.seq
+    data = bytearray(sim.bytes)
+    data[region.frames_at(run.number) + 20] ^= 1
+    end = region.frames_at(run.number) + run.span
+    data[end : region.block_end(end - 8)] = b"\xff" * (region.block_end(end - 8) - end)
+    far = region.run(run.number)
+    far.span = 65535 // 8 * 8
+    torn = bytearray(rewritten(sim, far))
+    start = region.frames_at(run.number)
+    torn[start : (start // region.sector + 1) * region.sector] = b"\xff" * (
+        region.sector - start % region.sector
+    )
+    return bytes(data), bytes(torn)
+
+
 def torn_marks(geometry):
     """Yield flashes on which nothing stands but some of the bits of a genesis's mark, and perhaps
     others."""
@@ -674,6 +698,7 @@ def images():
     found += [
         (geometry, each) for geometry in (CRAFTED, GEOMETRIES[4]) for each in torn_marks(geometry)
     ]
+    found += [(GEOMETRIES[1], each) for each in rotten_repeat()]
     for number, geometry in enumerate(GEOMETRIES):
         chance = Chance(number)
         for sim in flashes(number, geometry):

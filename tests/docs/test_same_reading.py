@@ -81,6 +81,8 @@ MUTATIONS = [
         "elif sector not in self.run.bad and sector != self.sector_of(following.number):",
         "else:",
     ),
+    ("4: a boot's run with a checkpoint promised something", "frame[1] == 3:", "False:"),
+    ("4: no span leads out of its sector", "if start - 8 >= (self", "if False and (self"),
     ("6: what a snapshot covers is not read", "if run.first == seq + 1:", "if False:"),
     ("5: frames count up to the next run's first", "self.chain[i + 1].first > seq]", "True]"),
     (
