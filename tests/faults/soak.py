@@ -4,10 +4,11 @@ another and together.
     python tests/faults/soak.py [--seconds N] [--jobs N] [--seed N]      worlds from that seed on; --world SEED: one again
 
 A world is a geometry, a program unit of 1 to 32 bytes, a configuration, a policy and a kind of
-flash. Its log turns its ring TURNS times at least, while the power is cut (several boots in a row,
-within recovery too), a sector dies, Ctrl-C and MemoryError come between any two bytecodes, a
-callback calls the store from within, and copies of the flash lose a bit. After each of these all
-that was acknowledged must be there; when they end the log must take commands again."""
+flash. Its log turns its ring TURNS times and meets CUTS cuts at least, while the power is cut
+(several boots in a row, within recovery too), a sector dies, Ctrl-C and MemoryError come between
+any two bytecodes, a callback calls the store from within, and copies of the flash lose a bit. After
+each of these all that was acknowledged must be there; when they end the log must take commands
+again."""
 
 import argparse
 import multiprocessing
@@ -31,7 +32,9 @@ from tests.faults import harness  # noqa: E402
 from tests.faults.harness import Application, LostAcked, Witness, genesis, mount  # noqa: E402
 from tests.flashsim import Chance, FlashSim, PowerCut, SimulatorError  # noqa: E402
 
-TURNS = 10  # of the ring
+TURNS = 10  # of the ring, at least
+CUTS = 6  # at least
+LEAST = 50  # actions of a world, at least
 ACTIONS = 6000  # of a world, at most
 INSIDE = "shared_kernel"
 
@@ -283,9 +286,13 @@ class World:
         store = self.store
         return store.top // store.region.turn if store and store.region.turn else 0
 
+    def young(self):
+        done = self.done
+        return self.turns() < TURNS or done["cuts"] < CUTS or done["actions"] < LEAST
+
     def live(self, until):
         self.boot()
-        while self.turns() < TURNS and self.done["actions"] < ACTIONS and time.monotonic() < until:
+        while self.young() and self.done["actions"] < ACTIONS and time.monotonic() < until:
             n = self.chance.random()
             if n < 0.04:
                 self.boot()

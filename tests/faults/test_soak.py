@@ -11,12 +11,8 @@ from tests.faults import soak
 def test_a_world_of_ten_turns_is_survived(seed):
     what, done, failed = soak.one(seed)
     assert failed is None, "%s\n%s" % (what, failed)
-    assert (
-        done["turns"] >= soak.TURNS
-        and done["cuts"] > 5
-        and done["boots"] > 10
-        and done["actions"] > 50
-    )
+    assert done["turns"] >= soak.TURNS and done["cuts"] >= soak.CUTS
+    assert done["actions"] >= soak.LEAST and done["boots"] > soak.CUTS
 
 
 def test_a_store_that_stays_calm_after_an_interrupt_is_found(monkeypatch):
