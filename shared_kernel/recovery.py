@@ -66,6 +66,7 @@ class Found:
     damage: None, or what is wrong
     slots: for each snapshot slot the Header it holds or None
     proved: the slot whose snapshot the log names and whose arena was hashed, or -1
+    generation: the greatest that a frame names
     fresh: the log began in this very boot
     """
 
@@ -92,7 +93,7 @@ class Found:
             [],
             [],
         )
-        self.acked = self.policy = self.end = self.skipped = 0
+        self.acked = self.policy = self.end = self.skipped = self.generation = 0
         self.last = self.certain = -1
         self.top = self.newest = self.proved = -1
         self.slots = [None, None]
@@ -612,6 +613,7 @@ def _note(found: "Found", reader: "LogReader", fresh: bool = True) -> None:
     elif kind == ACKNOWLEDGED and length_at(data, reader.at) >= OVERHEAD + 4:
         found.acked = max(found.acked, u32(data, at))
     elif kind == SNAPSHOT and length_at(data, reader.at) >= OVERHEAD + 8:
+        found.generation = max(found.generation, u32(data, at + 4))
         for slot in (0, 1):
             header = found.slots[slot]
             if (

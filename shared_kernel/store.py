@@ -157,6 +157,7 @@ class Store:
         self.slots = None
         self.proved = -1
         self.taken = -1  # generation of the newest snapshot that was taken in this boot
+        self.generation = 0  # the greatest that a frame has named
         self.hold = -1  # seq from which on a pull is about to read, or -1
         self.held = 0  # when it last read; see hold_from
         if found:
@@ -223,6 +224,8 @@ class Store:
         self.order = found.order
         self.slots = found.slots
         self.proved = found.proved
+        # a part of the log that is read back may not have the frame
+        self.generation = max(self.generation, found.generation)
         self.top = found.top
         self.acked = found.acked
         self.policy = found.policy
@@ -812,6 +815,7 @@ class Store:
         header."""
         saver = self.saver
         self.busy = True  # an interrupted step is forgotten like an interrupted command
+        header = None
         begin = saver.header is None and saver.erased == self.region.slot_sectors
         if begin and self.booted and self._fits((self.region.pad(OVERHEAD + 32),)):
             self._checkpoint()
@@ -824,7 +828,8 @@ class Store:
                     Header(
                         self.seq,
                         self.boot,
-                        other.generation + 1 if other else 1,
+                        # a frame must not name a snapshot that was taken after it
+                        max(self.generation, other.generation if other else 0) + 1,
                         self.kernel.arena.size,
                         self.name,
                         self.head,
@@ -837,11 +842,11 @@ class Store:
                 if header:
                     self.slots[saver.slot] = header
                     self.taken = header.generation
-                    if self.booted:
-                        self._name_snapshot(header)
         except (FlashError, OSError):
             saver.failed = True
             self._saved(saver)
+        if header and self.booted:
+            self._name_snapshot(header)
         self.busy = self.partial
 
     def _saved(self, saver: "Saver") -> None:
@@ -885,6 +890,7 @@ class Store:
         put_u32(payload, 4, header.generation)
         self._small(SNAPSHOT, payload, False)
         _flush(self)
+        self.generation = header.generation
         self.proved = 0 if self.slots[0] is header else 1
 
     def _checkpoint(self) -> None:
@@ -896,7 +902,14 @@ class Store:
     def _work(self, commands: int) -> None:
         """After a group of so many commands: go on with the snapshot being taken, by a step each,
         or begin the one that is due. Not in a call that has erased a sector: one erase is the
-        longest that a call may take."""
+        longest that a call may take. The commands are durable whatever comes of it: after a
+        failure the next call reads the flash again."""
+        try:
+            self._housekeep(commands)
+        except (FlashError, OSError):
+            self.busy = True
+
+    def _housekeep(self, commands: int) -> None:
         if not self.booted:
             return
         if self.opened:

@@ -143,6 +143,7 @@ def open_memory(facts):
             "damage",
             "slots",
             "proved",
+            "generation",
             "below",
             "newest",
             "fresh",
