@@ -64,9 +64,11 @@ class State(NamedTuple):
     left half programmed, it reads as before or as after; weak: sectors whose erase was cut: they
     take no program; dead: sectors that refuse from now on.
 
-    boots: of the history; cuts, fails: how many of each there were. rots: NO_ROT, or what one flip
-        may cost: LENIENT: damage may be
-    said, but nothing may go unsaid; STRICT: nothing, for what it hit stands twice."""
+    boots: of the history
+    cuts, fails: how many of each there were
+    rots: NO_ROT, or what one flip may cost: LENIENT: damage may be said, but nothing may go unsaid;
+        STRICT: nothing, for what it hit stands twice
+    limited: one of the limits of docs/format.md was met (Session.limited): LENIENT from there on"""
 
     sectors: tuple
     marks: tuple
@@ -77,6 +79,10 @@ class State(NamedTuple):
     cuts: int
     fails: int
     rots: int
+    limited: bool = False
+
+    def lenient(self):
+        return self.limited or self.rots == LENIENT
 
     def name(self):
         """Return 64 bits that name the state, the same in each run; how often a sector was erased,
@@ -88,7 +94,7 @@ class State(NamedTuple):
                 for address, before, after in self.marks
             ]
         )
-        return hash(
+        out = hash(
             (
                 tuple([_name(each) for each in self.sectors]),
                 marks,
@@ -99,6 +105,7 @@ class State(NamedTuple):
                 zlib.crc32(owed.host_head, zlib.crc32(owed.head)),
             )
         )
+        return ~out if self.limited else out
 
 
 _names = {}

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from shared_kernel.errors import Damage, NotFound, QuipuError
 
-from .flash import LENIENT, WORLDS, Breach, Cut, State, Violation
+from .flash import WORLDS, Breach, Cut, State, Violation
 from .session import SCRIPTS, Session, Step, drain, named, readings, rotten, verify
 from .starts import LIVES, TIGHT
 
@@ -194,7 +194,7 @@ class Explorer:
                     (QuipuError,)
                     if session.flash.failed
                     else (Damage, NotFound)
-                    if state.rots == LENIENT
+                    if state.lenient()
                     else ()
                 )
                 if isinstance(e, Violation) or not isinstance(e, allowed):
@@ -316,7 +316,7 @@ class Explorer:
                 (QuipuError,)
                 if session.flash.failed
                 else (Damage, NotFound)
-                if state.rots == LENIENT
+                if state.lenient()
                 else ()
             )
             if isinstance(e, Violation) or not isinstance(e, allowed):
