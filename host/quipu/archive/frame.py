@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     from shared_kernel.types import Buffer
 
 
+_TICKS = (1 << 30) - 1
+
+
 class Frame(NamedTuple):
     """A whole frame taken apart.
 
     data: all of its bytes. kind: its type, without the bit that says that it has a token. seq: its
-        sequence number. tick: ms since the
-    last boot or clock frame. start, end: where the payload stands in data, past the token if there
+        sequence number. tick: ms since the last boot or clock frame. start, end: where the payload stands in data, past the token if there
     is one."""
 
     data: Any
@@ -42,6 +44,12 @@ class Frame(NamedTuple):
         return bool(frame_names.is_command(self.kind))
 
 
+def tick_of(data: "Buffer") -> int:
+    """Return a whole frame's ms since the last boot or clock frame: the bits above say where it
+    stands in its group."""
+    return u32(data, 8) & _TICKS
+
+
 def kind_and_payload(data: "Buffer") -> tuple[int, int, int]:
     """Return a whole frame's type without the bit for a token, and where its payload starts and
     ends: for loops over very many frames."""
@@ -54,4 +62,4 @@ def kind_and_payload(data: "Buffer") -> tuple[int, int, int]:
 def taken_apart(data: "Buffer") -> Frame:
     """Return a whole frame (bytes or memoryview) as a record."""
     kind, start, end = kind_and_payload(data)
-    return Frame(data, kind, u32(data, 4), u32(data, 8), start, end)
+    return Frame(data, kind, u32(data, 4), tick_of(data), start, end)

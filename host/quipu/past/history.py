@@ -5,7 +5,7 @@ version that is missing shows."""
 
 from typing import Any, NamedTuple
 
-from quipu.archive.frame import kind_and_payload
+from quipu.archive.frame import kind_and_payload, tick_of
 from quipu.errors import ArchiveDamage
 from quipu.past.index import KEY, Change, Index
 from shared_kernel import kernel as k
@@ -84,10 +84,10 @@ def _holds(index: Index, seq: int) -> bool:
 def _version(frame: bytes, change: Change) -> Version:
     kind, start, end = kind_and_payload(frame)
     if kind == k.DELETE_KEY:
-        return Version(change.seq, None, u32(frame, 8), True, False, u32(frame, start))
+        return Version(change.seq, None, tick_of(frame), True, False, u32(frame, start))
     same = bool(frame[start + 4])
     value = None if same else frame[start + 6 + frame[start + 5] : end]
-    return Version(change.seq, value, u32(frame, 8), False, same, u32(frame, start))
+    return Version(change.seq, value, tick_of(frame), False, same, u32(frame, start))
 
 
 def _filled(

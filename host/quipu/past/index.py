@@ -22,7 +22,7 @@ from quipu import locks, times
 from quipu.archive import disk
 from quipu.archive.chain import Chain, split
 from quipu.archive.files import Archive, Segment
-from quipu.archive.frame import kind_and_payload
+from quipu.archive.frame import kind_and_payload, tick_of
 from quipu.archive.origin import beginning
 from quipu.errors import ArchiveDamage, ArchiveError, UsageError
 from shared_kernel import kernel as k
@@ -34,7 +34,7 @@ from shared_kernel.graph import edges_of
 from shared_kernel.kernel import Kernel, u32
 from shared_kernel.replay import Replay
 
-FORMAT = 1
+FORMAT = 2  # 1: ticks with the bits of their groups
 _LOCK = ".index.lock"
 PLACE_EVERY = 256  # frames between two places that are noted
 KEEP_EVERY = 4096  # frames between two kept states: 60 ms of a replay in plain Python
@@ -396,7 +396,7 @@ class Index:
                 sown = 0 if frame[1] == GENESIS else seed(self.archive.log)
                 crc = primitives.crc32(frame[:-4], sown)
                 if u32(frame, 4) == seq and crc == u32(frame, len(frame) - 4):
-                    return u32(frame, 8)
+                    return tick_of(frame)
                 break
         raise ArchiveDamage(
             self.archive.path, seq, "frame", "the one that was indexed", "another, or none"
@@ -692,7 +692,7 @@ class _Update:
                 )
                 replay.step(frame)
                 if seq % PLACE_EVERY == 0 or seq == segment.first:
-                    self.places.append(Place(seq, at, head, u32(frame, 8)))
+                    self.places.append(Place(seq, at, head, tick_of(frame)))
                     if seq == segment.first and head == NO_HEAD:
                         self._first(segment)
                 last, place = at, at + len(frame)
@@ -703,13 +703,13 @@ class _Update:
                     for thing in touched:
                         self.changes.append((thing, seq, at, mark))
                 elif kind == BOOT:
-                    self.anchors.append(Anchor(seq, BOOT, u32(frame, 8), 0, 0))
+                    self.anchors.append(Anchor(seq, BOOT, tick_of(frame), 0, 0))
                 elif kind == CLOCK:
                     self.anchors.append(
                         Anchor(
                             seq,
                             CLOCK,
-                            u32(frame, 8),
+                            tick_of(frame),
                             times.believed(u32(frame, 12) | u32(frame, 16) << 32),
                             u32(frame, 20),
                         )
