@@ -16,6 +16,7 @@ from .errors import (
     Invalid,
     LogFull,
     NotFound,
+    QuipuError,
     Refused,
     TooLong,
 )
@@ -536,6 +537,19 @@ class Store:
     def tick(self) -> int:
         """Return milliseconds since the last boot or clock frame, as frames carry them."""
         return (self.now() - self.base) & _TICKS_MASK
+
+    def keep_time(self) -> None:
+        """Begin the ticks anew before they pass what they count to, 12 days. A log to which nothing
+        is appended meanwhile needs this call once in 6 days, at least: it then takes two frames."""
+        if self._inside or self.tick() <= REBASE:
+            return
+        if not self.booted:  # no frame counts from there
+            self.base = self.now()
+            return
+        try:
+            self.log_only(CHECKPOINT, b"", True)
+        except (QuipuError, OSError):  # the next frame does it, if it comes in time
+            pass
 
     # -- appending ---------------------------------------------------------------------------------
 

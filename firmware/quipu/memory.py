@@ -11,6 +11,8 @@ from shared_kernel import frames, kernel
 from shared_kernel.errors import Refused
 from shared_kernel.store import Store, command
 
+_SELDOM = 15  # of so many polls and one, one looks at the clock
+
 
 def _name(name):
     return name.encode() if isinstance(name, str) else name
@@ -37,6 +39,7 @@ class Memory:
         self.store = Store(None, time.ticks_ms, found, facts.get("snapshot_distance", 0))
         self.service = None
         self._search = None
+        self._polls = 0
 
     def configure(self, config, entropy, policy=0):
         """Begin a log on a blank region. config: dim, records, nodes, edges, keys, meta_bytes,
@@ -200,6 +203,9 @@ class Memory:
             from .service import Service
 
             service = self.service = Service(self)
+        self._polls = self._polls + 1 & _SELDOM
+        if not self._polls:
+            self.store.keep_time()
         service.poll()
 
     def deliver(self):

@@ -102,6 +102,7 @@ class Service:
         self.leave = False
         while not self.leave:
             self.arrived(1000)
+            self.memory.store.keep_time()
             self.poll()
 
     def _send(self, ident, status, payload):

@@ -14,10 +14,16 @@ from quipu.cli import main as cli
 from quipu.errors import Invalid, UsageError
 from quipu.past.moment import DRIFT, parse
 
-from shared_kernel.frames import clock
+from shared_kernel import frames
+from shared_kernel.errors import LogFull
+from shared_kernel.frames import CLOCK, clock
+from shared_kernel.kernel import PUT
+from shared_kernel.store import Store
 from tests.host.past import START, Log
+from tests.host.sample import CONFIG, RamFlash, give, pulled
 
 HOUR = 3_600_000  # ms
+REBASE = (1 << 29) - 1  # ms after which a board begins its ticks anew
 WORLDS = 40  # random ones
 STRANGE = (
     1,
@@ -232,7 +238,9 @@ class World:
         self.zero = self.now
         self.true = {0: self.now}
         for i in range(rng.randrange(5, 60)):
-            self.now += rng.choice((0, 1, 40, 3_000, 90_000, 7_200_000)) * rng.random()
+            self.wait(
+                rng.choice((0, 1, 40, 3_000, 90_000, 7_200_000, 3_000_000_000)) * rng.random()
+            )
             act = rng.random()
             if act < 0.6:
                 seq = self.log.put("k", str(i), self.tick())
@@ -249,8 +257,116 @@ class World:
                 seq = self.log.clock(said, trip + 2, tick)  # as a sync does
             self.true[seq] = self.now
 
+    def wait(self, ms):
+        """Be quiet, and poll now and then: as Store.keep_time does it."""
+        until = self.now + ms
+        while (until - self.zero) * self.rate > REBASE + 90_000:
+            self.now = self.zero + (REBASE + self.rng.randrange(90_000)) / self.rate
+            tick, self.zero = self.tick(), self.now
+            self.true[self.log.clock(0, 0, tick)] = self.now
+        self.now = until
+
     def tick(self):
         return int((self.now - self.zero) * self.rate)
+
+
+# -- frames of a group -----------------------------------------------------------------------------
+
+
+def test_a_group_has_the_time_of_its_call(tmp_path):
+    """Two bits of a tick say where a frame stands in its group: they are no part of the time."""
+    now = Ticks()
+    store = Store(RamFlash(), now)
+    store.configure(CONFIG, bytes(range(16)), "sample/0102", 0)
+    store.log_only(CLOCK, frames.clock(START, 20))
+    now.ms += 1000
+    seqs = store.execute([(PUT, frames.put(b"door", b"%d" % i), None) for i in range(3)])
+    now.ms += 500  # and a clock frame amid a group
+    store.base -= REBASE
+    seqs += store.execute([(PUT, frames.put(b"door", b"%d" % i), None) for i in range(2)])
+    pulled(store, tmp_path / "a")
+    with quipu.open(tmp_path / "a") as memory:
+        told = [memory.moment(seq).unix_ms - START for seq in seqs]
+        assert told[:3] == [1000] * 3 and abs(told[3] - 1500 - REBASE) <= 1 and told[3] == told[4]
+        versions = memory.history("door").versions
+        assert [memory.timeline.when(each.seq, each.tick).unix_ms - START for each in versions][
+            :2
+        ] == told[:2:-1]
+        assert all(each.tick < 1 << 30 for each in versions)
+
+
+# -- ticks that go round ---------------------------------------------------------------------------
+
+
+class Ticks:
+    """A board's clock as MicroPython counts it."""
+
+    ms = 5000
+
+    def __call__(self):
+        return self.ms & (1 << 30) - 1
+
+
+def quiet(days, path, polls=0, clock=False):
+    """Return (what is told of a put after so many quiet days, its true time): a board that polls so
+    often a day; clock: and whose laptop came once more."""
+    now = Ticks()
+    store = Store(RamFlash(), now)
+    store.configure(CONFIG, bytes(range(16)), "sample/0102", 0)
+    store.log_only(CLOCK, frames.clock(START, 20))
+    now.ms += 1000
+    give(store, PUT, frames.put("door", b"shut"))
+    for _ in range(int(days * polls)):
+        now.ms += 86_400_000 // polls
+        store.keep_time()
+    if not polls:
+        now.ms += int(days * 86_400_000)
+    true = START + now.ms - 5000
+    seq = give(store, PUT, frames.put("door", b"open"))
+    if clock:
+        now.ms += 60_000
+        store.log_only(CLOCK, frames.clock(START + now.ms - 5000, 20))
+    pulled(store, path)
+    with quipu.open(path) as memory:
+        return memory.moment(seq), true
+
+
+@pytest.mark.parametrize("days", (1, 6, 7, 12, 13, 25, 30, 100))
+@pytest.mark.parametrize("polls", (1, 24))
+def test_case_03_a_board_that_polls_is_told_to_the_second(days, polls, tmp_path):
+    found, true = quiet(days, tmp_path / "a", polls)
+    assert abs(found.unix_ms - true) <= 100 and found.uncertainty_ms >= days * 86_400
+
+
+@pytest.mark.parametrize("days", (1, 12, 13, 25, 30, 100))
+def test_case_03_one_that_does_not_is_uncertain_once_a_laptop_says_so(days, tmp_path):
+    found, true = quiet(days, tmp_path / "a", clock=True)
+    assert abs(found.unix_ms - true) <= found.uncertainty_ms
+    assert (found.uncertainty_ms > 86_400_000) == (days > 12)
+
+
+def test_case_03_ticks_before_the_boots_first_frame_count_nothing():
+    now = Ticks()
+    flash = RamFlash()
+    Store(flash, now).configure(CONFIG, bytes(range(16)), "sample/0102", 0)
+    store = Store(flash, now)
+    for _ in range(40):
+        now.ms += 86_400_000
+        store.keep_time()
+    assert not store.booted and store.tick() <= REBASE
+
+
+def test_case_03_a_log_that_takes_nothing_stops_no_poll(monkeypatch):
+    now = Ticks()
+    store = Store(RamFlash(), now)
+    store.configure(CONFIG, bytes(range(16)), "sample/0102", 0)
+
+    def full(*_):
+        raise LogFull("full")
+
+    monkeypatch.setattr(store, "log_only", full)
+    now.ms += 7 * 86_400_000
+    store.keep_time()
 
 
 @pytest.mark.parametrize("seed", range(WORLDS))

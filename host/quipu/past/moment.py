@@ -14,20 +14,24 @@ from typing import NamedTuple
 
 from quipu import times
 from quipu.archive.files import Archive
-from quipu.archive.frame import taken_apart
+from quipu.archive.frame import taken_apart, tick_of
 from quipu.errors import UsageError
 from quipu.past.index import Index
 from quipu.text import moment
 from shared_kernel.frames import BOOT, CLOCK
-from shared_kernel.kernel import u32
 
 # one ms in so many: how far a board's clock may go wrong. Crystals are ten times better, RC
 # oscillators may not be.
 DRIFT = 1000
+_ROUND_MS = 1 << 30  # that a board's ticks count
 _DAY = datetime.timedelta(days=1)
 _FIRST_MS, _LAST_MS = -62_135_596_800_000, 253_402_300_799_999  # of the years 1 to 9999, UTC
 _SHOWN = 60  # characters of what a person wrote, in an error
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+# ms since the run began, wall time, uncertainty, number of the span after it: of a clock frame
+_Clock = tuple[int, int, int, int]
 
 
 class Moment(NamedTuple):
@@ -118,6 +122,16 @@ def _ms(at: datetime.datetime) -> int:
     return round(at.timestamp() * 1000)
 
 
+def _unseen(clock: _Clock, known: list[_Clock]) -> int:
+    """Return the ms by which the next clock frame after `clock` is later than the ticks say, if a
+    board may have been quiet for so long that they went round: nobody knows between which frames."""
+    after = next((each for each in known if each[0] >= clock[0] and each[3] > clock[3]), None)
+    if after is None:
+        return 0
+    late = after[1] - clock[1] - (after[0] - clock[0])
+    return late if late > _ROUND_MS // 2 else 0
+
+
 class Timeline:
     """Wall times of an archive's frames, as far as its index goes."""
 
@@ -139,9 +153,7 @@ class Timeline:
             mine = [each for each in clocks if first <= each.seq < after]
             at = 0  # ms since the run began, where the ticks of the span begin
             begins = [(first, 0)]
-            # (ms since the run began, wall time, uncertainty, number of the span after it) of each
-            # clock frame
-            known: list[tuple[int, int, int, int]] = []
+            known: list[_Clock] = []
             for clock in mine:
                 at += clock.tick
                 begins.append((clock.seq + 1, at))
@@ -163,6 +175,8 @@ class Timeline:
                 else:
                     # each span in between has ticks of whole ms, so up to 1 ms of it is not counted
                     between = max(i - clock_at[3], clock_at[3] - i - 1)
+                    if clock_at[0] <= since:
+                        between += _unseen(clock_at, known)
                     yield Span(
                         begin,
                         last,
@@ -178,7 +192,7 @@ class Timeline:
     def when(self, seq: int, tick: int | None = None) -> Moment:
         """Return the moment of the frame seq. tick: the frame's, if it is known."""
         if tick is None:
-            tick = u32(next(self.index.frames(seq)), 8)
+            tick = tick_of(next(self.index.frames(seq)))
         return Moment(seq, *self.span(seq).at(tick))
 
     def find(self, unix_ms: int) -> Moment:
