@@ -9,6 +9,7 @@ import time
 
 from shared_kernel import frames, kernel
 from shared_kernel.errors import Refused
+from shared_kernel.forget import forget
 from shared_kernel.store import Store, command
 
 _SELDOM = 15  # of so many polls and one, one looks at the clock
@@ -125,6 +126,11 @@ class Memory:
 
             self._search = search
         return self._ask(self._search, query, k, tag)
+
+    def give_up(self):
+        """Drop what is kept only because it saves time: the heap has no room for something else."""
+        self._search = self.store.reader = None
+        forget("shared_kernel", "search", "nearest", "pull", "graph")
 
     def neighbourhood(self, node, depth=1, kind=None, directions=1):
         """Return [(node id, distance)], breadth first. directions: 1 out, 2 in, 3 both."""

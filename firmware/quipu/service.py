@@ -121,7 +121,7 @@ class Service:
             elif op == _READ_REGION:
                 return self._send_region(ident, u32(payload, 0), payload[4] | payload[5] << 8)
             else:
-                status, out = 0, self._do(op, payload)
+                status, out = 0, self._carry_out(op, payload)
                 if len(out) > 0xFFFF:
                     raise LinkError(
                         "the answer has %d bytes, and room for 65535: ask for less" % len(out)
@@ -165,6 +165,16 @@ class Service:
             raise LinkError(
                 "this board's log is %s..., not %s..." % (name[:8].hex(), bytes(p[at:]).hex())
             )
+
+    def _carry_out(self, op, payload):
+        try:
+            return self._do(op, payload)
+        except MemoryError:
+            if not _SEARCH <= op <= _KEY_AT:  # not only a question
+                raise
+        self.blocks = None
+        self.memory.give_up()
+        return self._do(op, payload)
 
     def _do(self, op, p):
         memory = self.memory
