@@ -570,14 +570,16 @@ class Store:
         be: nothing has changed then."""
         if not self._fits(sizes):
             _flush(self)
-            if not self._make_room():
+            if not self._make_room(sizes):
                 self._full()
 
-    def _make_room(self) -> bool:
-        """Go on in the next sector, if those in reserve stay free. Return whether that could be
-        done."""
+    def _make_room(self, sizes: tuple[int, ...]) -> bool:
+        """Go on in the next sector, if those in reserve stay free. Return whether there is room
+        now."""
         for left in (2, 1, 0):
             self._name_taken()
+            if self._fits(sizes):  # the frame that names a snapshot has opened one
+                return True
             if self.free_sectors() > self.reserve():
                 try:
                     self._next_run(self.seq + 1, self.head)

@@ -280,6 +280,20 @@ def test_the_smallest_ring_goes_round_for_ever():
         witness.booted(mount(store.region.flash, Clock(1)))
 
 
+@pytest.mark.parametrize("sector", (2048, 16384))
+@pytest.mark.parametrize("ring", (3, 4, 8))
+def test_no_command_is_refused_while_the_host_keeps_up(sector, ring):
+    """Not the one, either, before which the frame that names a snapshot opens a sector."""
+    store = Store(FlashSim(2 + ring, sector, 256, 4, seed=1), lambda: 0)
+    store.configure((1, 2, 0, 0, 3, 0, 4), bytes(16), "x")
+    for i in range(9 * ring * sector // 512):
+        put = frames.put(b"k%d" % (i % 3), b"%04d" % (i % 1000))
+        assert isinstance(store.execute([(kernel.PUT, put, None)])[0], int)
+        if i % 7 == 0:
+            store.acknowledge(store.seq + 1)
+    assert turns(store) >= 1
+
+
 def test_overwrite_waives_the_acknowledgement_but_not_the_snapshots():
     store, witness = fresh(policy=frames.OVERWRITE)
     application = Application(Chance(2), acknowledges=False)
