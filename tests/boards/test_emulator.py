@@ -19,6 +19,8 @@ from mpremote.transport_serial import SerialTransport
 from quipu.build import images
 from quipu.build.emulator import Emulator, EmulatorError
 
+from tests.quick import some
+
 ROOT = Path(__file__).resolve().parents[2]
 BOARDS = images.boards()
 LOG = "import emulated; log = emulated.Flash(1048576, 262144)\n"
@@ -76,7 +78,7 @@ def log_bytes(emulator, n):
         return file.read(n)
 
 
-@pytest.fixture(params=BOARDS)
+@pytest.fixture(params=some(BOARDS, 1))
 def emulator(request):
     with Emulator(request.param, frozen=False) as running:
         yield running
