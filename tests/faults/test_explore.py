@@ -15,6 +15,7 @@ import pytest
 
 from shared_kernel import frames, primitives
 from tests.faults import putback
+from tests.quick import WHOLE, some
 from tools import explore
 from tools.history import memo
 from tools.history.flash import Flash
@@ -69,6 +70,26 @@ def test_each_fault_has_a_plan_or_says_why_not():
     assert all(
         bool(each.plan) == each.finds and bool(each.why) != each.finds for each in putback.FAULTS
     )
+
+
+def test_what_is_held_elsewhere_is_what_the_explorer_does_not_find():
+    assert set(putback.HELD) <= {each.name for each in putback.FAULTS if not each.finds}
+
+
+QUICK = [name for name, test in putback.HELD.items() if "/log/" in test]
+
+
+@pytest.mark.parametrize("name", putback.HELD if WHOLE else some(QUICK, 6))
+def test_what_the_explorer_does_not_find_another_test_does(name):
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
+        + ["-p", "tests.faults.put_back_plugin", putback.HELD[name]],
+        cwd=ROOT,
+        env={**os.environ, "QUIPU_PUT_BACK": name},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1 and "\nFAILED " in done.stdout, done.stdout + done.stderr
 
 
 def test_what_is_remembered_changes_no_boot():
