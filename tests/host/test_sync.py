@@ -30,6 +30,7 @@ from quipu.install import files as deploy
 from quipu.install.flash import flash as flash_board
 
 from tests.host.unix_board import Flip, Lose, UnixBoard, Wire
+from tests.quick import long
 
 CONFIG = (4, 200, 8, 8, 8, 8, 8)
 ROOT = Path(__file__).resolve().parents[2]
@@ -325,8 +326,8 @@ def syncing(port, path, delay=None, limit=None):
 
 
 def test_a_kill_at_any_moment_leaves_a_valid_archive(unix, board, tmp_path):
-    """100 kills at random moments; each sync goes on from what the one before left, or begins again
-    when it was complete."""
+    """100 kills (30 in a quick run) at random moments; each sync goes on from what the one before
+    left, or begins again when it was complete."""
     fill(board, 120)
     board.snapshot()
     board.close()
@@ -335,7 +336,7 @@ def test_a_kill_at_any_moment_leaves_a_valid_archive(unix, board, tmp_path):
     assert syncing(unix.port, tmp_path / "once") == 0
     takes = time.perf_counter() - begun
     reached, kills = set(), 0
-    while kills < 100:
+    while kills < long(100, 30):
         status = syncing(unix.port, path, rng.random() * takes)
         assert status in (0, signal.SIGKILL, 6 << 8)
         kills += status == signal.SIGKILL
@@ -351,7 +352,7 @@ def test_a_kill_at_any_moment_leaves_a_valid_archive(unix, board, tmp_path):
         reached.add((verdict.seq, verdict.snapshots, verdict.note))
         if archive.note():
             shutil.rmtree(path)
-    assert len(reached) > 5, reached
+    assert len(reached) > long(5, 3), reached
     with quipu.connect(unix.port) as board:
         board.sync(path)
         assert quipu.verify(path, board=board).verdict == "match"
@@ -436,7 +437,7 @@ def test_damage_on_the_link(board, tmp_path, direction):
     port = board.link._port
     rng = random.Random(7)
     right = failed = 0
-    for turn in range(25):
+    for turn in range(long(25, 8)):
         faults = [
             (Flip if rng.random() < 0.7 else Lose)(
                 rng.randrange(200 if direction == "down" else 6000)
@@ -461,7 +462,7 @@ def test_damage_on_the_link(board, tmp_path, direction):
             assert quipu.verify(path).verdict == "match" or not frames_of(path)
         board.sync(path)
         assert quipu.verify(path, board=board).verdict == "match"
-    assert right > 15, (right, failed)
+    assert right > long(15, 2), (right, failed)
 
 
 # -- the wrong archive, the wrong board ------------------------------------------------------------
