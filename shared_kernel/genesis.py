@@ -117,8 +117,14 @@ def need_layout(region: "Region", config: "Integers") -> tuple[int, int]:
     config = check_config(config)
     slot = region.slot_size(CHUNK * layout(config)[1])
     # the first block of a sector must hold a genesis, or the largest frame and a boot frame
-    need = max(pad(LARGEST), pad(largest_frame(config)) + pad(OVERHEAD + BOOT_BYTES))
+    largest, checkpoint = pad(largest_frame(config)), pad(OVERHEAD + 32)
+    need = max(pad(LARGEST), largest + pad(OVERHEAD + BOOT_BYTES))
     block = region.block_size(need)
+    if block == region.sector:
+        # it must hold what goes before the largest frame and behind it, too: there is no next block
+        due = max(pad(OVERHEAD + BOOT_BYTES), pad(OVERHEAD + 12) + checkpoint)
+        need = max(need, largest + due + checkpoint)
+        block = region.block_size(need)
     if not block:
         raise Invalid(
             "a frame and what goes before it may take %d bytes here, but a sector of %d has room "
@@ -157,13 +163,19 @@ def begin(
     from .unfinished import candidates, is_erased
 
     named = is_erased(region)
+    # it goes last: until no run is left, only its mark says that the log is to be forgotten
+    last = region.slot_sectors if named else -1
     region.set_layout(slot, block)
     marked = _mark(region, named)
 
     # nothing is ever half erased there: a record would say nothing
     whole = getattr(region.flash, "erases_whole", False)
     # even if it reads blank: an earlier beginning may have been cut there
-    for sector in range(region.sectors):
+    order = list(range(region.sectors))
+    if last >= 0:
+        order.remove(last)
+        order.append(last)
+    for sector in order:
         base = region.base(sector, top) if sector >= region.ring() else 0
         try:
             if sector != marked:
@@ -198,10 +210,12 @@ def _mark(region: "Region", named: bool) -> int:
         explains."""
     from .unfinished import candidates, mark_at, marks_of
 
-    old = [each[0] for each in marks_of(region)]
+    marks = marks_of(region)
+    old = [each[0] for each in marks]
     free = [each for each in candidates(region) if each not in old]
-    if not free:  # two attempts were cut: either mark says so
-        free = [old.pop()]
+    if not free:  # two attempts were cut: either mark says so, but not that of one that was done
+        free = [([each for each, done in marks if done] or old)[-1]]
+        old.remove(free[0])
     size = region.sector
     blank = [each for each in free if region.is_blank(each * size, (each + 1) * size)]
     failed = None

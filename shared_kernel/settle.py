@@ -184,6 +184,12 @@ def _blocks_of(store: "Store", sector: int, need: list[int]) -> "Iterator[int]":
     used = region.used_end(start, start + region.sector) - start
     number = store.found.run.number
     number -= number % region.blocks
+    newest = store.found.newest
+    # what stands where the run of a boot that was cut would end must not be taken for a part of it
+    if newest > store.found.run.number and region.sector_of(newest) == sector:
+        run = region.run(newest)
+        if run:
+            used = max(used, region.frames_at(newest) + run.span - start)
     for block in range((used + region.block - 1) // region.block, region.blocks):
         if number + block > store.found.newest and region.fits(
             region.frames_at(number + block), start + region.sector, need

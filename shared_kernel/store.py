@@ -801,6 +801,8 @@ class Store:
                 self.taken = -1  # what it alone covered is covered no more
             self._covered()
             self.slots[slot] = None
+            if slot == self.proved:
+                self.proved = -1
             self.saver = Saver(self.region, self.kernel.arena, slot)
             self.since_snapshot = 0
         return self.saver
@@ -812,7 +814,14 @@ class Store:
         if a is None or b is None:
             tries = (1,) if a else (0,) if b else (0, 1)
         elif self.proved >= 0:
-            tries = (1 - self.proved,)
+            newer = self.slots[1 - self.proved]
+            if (
+                newer.generation == self.taken
+                and self.slots[self.proved].seq + 1 < self.first().first
+            ):
+                tries = (self.proved,)  # what it left has gone, since the newer one was taken
+            else:
+                tries = (1 - self.proved,)
         else:
             # the log does not name the newer one: it goes, unless the older one is of no use any
             # more

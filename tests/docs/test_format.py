@@ -164,6 +164,10 @@ def test_the_pages_formulas_are_the_codes():
                     for n in range(1, 257)
                     if sector % n == 0 and sector // n % unit == 0 and sector // n >= need
                 ]
+                if blocks == [1] and sector < pad(20) + 2 * pad(104) + pad(largest) + max(
+                    pad(60) + pad(48), pad(28) + 2 * pad(48)
+                ):
+                    blocks = []
                 size = 1024 * layout(config)[1]
                 slot = -(-(size + 2 * pad(124)) // (sector - pad(20)))
                 if blocks and here.sectors >= 2 * slot + 3:
