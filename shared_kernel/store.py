@@ -814,11 +814,8 @@ class Store:
         if a is None or b is None:
             tries = (1,) if a else (0,) if b else (0, 1)
         elif self.proved >= 0:
-            newer = self.slots[1 - self.proved]
-            if (
-                newer.generation == self.taken
-                and self.slots[self.proved].seq + 1 < self.first().first
-            ):
+            header, named = self.slots[1 - self.proved], self.slots[self.proved]
+            if header.generation == self.taken and named.seq + 1 < self.first().first:
                 tries = (self.proved,)  # what it left has gone, since the newer one was taken
             else:
                 tries = (1 - self.proved,)

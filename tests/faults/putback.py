@@ -589,7 +589,7 @@ FAULTS = [
         "sector may be half erased",
         [("recovery", "_skim", "header.seq + 1).head", "header.seq).head")],
         fails=1,
-        plan=Plan((1,), (("put",),), (), ((0, "dies"),)),
+        plan=Plan((25,), (("snapshot", "put"),), (), _each(11, "dies")),
     ),
     Fault(
         "hole_in_the_order",

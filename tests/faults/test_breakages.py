@@ -310,11 +310,6 @@ def slow_snapshots(ring=3):
     assert here.top > 2 * here.region.turn and any(here.slots)
 
 
-def few_sectors():
-    """A ring that is full before the second snapshot is done."""
-    slow_snapshots(9)
-
-
 def moving_snapshots():
     """A ring wide enough for snapshots that are taken step by step while commands change the
     chunks."""
@@ -626,16 +621,6 @@ def recycle_before_the_snapshot(m):
     m.setattr(Store, "_recyclable", lambda self, end: self.acked >= end)
 
 
-def recycle_with_one_snapshot(m):
-    m.setattr(
-        Store,
-        "_recyclable",
-        lambda self, end: (
-            self.acked >= end and any(slot and slot.seq + 1 >= end for slot in self.slots)
-        ),
-    )
-
-
 def recycle_without_an_acknowledgement(m):
     m.setattr(
         Store,
@@ -912,7 +897,6 @@ BREAKAGES = [
     (no_reserve, reserve),
     (all_is_certain, torn_and_full),
     (recycle_before_the_snapshot, slow_snapshots),
-    (recycle_with_one_snapshot, few_sectors),
     (snapshot_in_the_newer_slot, snapshots_that_read_well_once),
     (snapshot_header_first, snapshots_cut),
     (count_on_a_snapshot_without_a_name, snapshots_that_read_well_once),

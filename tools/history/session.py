@@ -45,7 +45,10 @@ class Session:
     at: None, or the only program or erase (by its number) that is cut: the session ends there
     limited: a limit of docs/format.md was met: a snapshot was taken before the boot's run, for want
         of sectors in reserve, or that run goes to a sector that another one stands in and may be
-        erased from. From there on damage may be said; nothing may go unsaid."""
+        erased from. From there on damage may be said; nothing may go unsaid. Not where `limits` is
+        False."""
+
+    limits = True
 
     def __init__(self, world, state, reading, fail=None, collect=True, at=None):
         self.at = at
@@ -66,7 +69,7 @@ class Session:
         )
 
     def _early(self):
-        self.limited = True
+        self.limited = self.limits
         return self._unsettled()
 
     def start(self):
@@ -107,7 +110,7 @@ class Session:
         old = base[i]
         found, store = self.store.found, self.store
         if found and found.run and not found.intact and not store.booted:
-            self.limited |= i == store.region.sector_of(found.run.number)
+            self.limited |= self.limits and i == store.region.sector_of(found.run.number)
         for name, left, mark in torn_programs(flash, address, data):
             sectors = list(base)
             sectors[i] = old[:at] + left + old[at + len(left) :]
