@@ -91,7 +91,10 @@ def settle(store: "Store") -> bool:
         except _Differs:
             raise
         except (FlashError, OSError):
-            store.quarantine(region.sector_of(number))
+            # blocks behind the log's last run may only read blank, after a cut: whether the sector
+            # is bad shows when its turn to be erased comes
+            if region.sector_of(number) != region.sector_of(found.run.number):
+                store.quarantine(region.sector_of(number))
             continue
         if replaces:
             store.order.remove(found.run.number)

@@ -158,3 +158,28 @@ def test_a_cut_in_an_erase_and_one_in_the_genesis_after_it_leave_no_damage(turne
                 third, _ = cut(again, begin, second % 7)
                 assert Store(third, lambda: 0).damage is None, (first, second)
     assert blank > 3 and begun > 30
+
+
+# -- blocks that only read blank -------------------------------------------------------------------
+
+
+def test_a_cut_that_leaves_a_unit_that_reads_blank_costs_no_sector():
+    """Each boot's run begins in the block where the one before was cut at its first unit."""
+    sim = FlashSim(10, 4096, 256, 8)
+    sim.flicker = "before"
+    store = Store(sim, lambda: 0)
+    store.configure(SMALL, bytes(16), "t")
+    cuts = 0
+    for i in range(40):
+        store = Store(sim, lambda: 0)
+        sim.cut_after(0, "some")
+        try:
+            command(store, PUT, frames.put(b"a", bytes([i])))
+        except PowerCut:
+            cuts += 1
+        sim.power_on()
+        store = Store(sim, lambda: 0)
+        assert isinstance(command(store, PUT, frames.put(b"a", bytes([i]))), int)
+        store.acknowledge(store.certain() + 1)
+        store.take_snapshot()
+    assert cuts > 20 and not store.bad
