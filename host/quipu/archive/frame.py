@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from shared_kernel.types import Buffer
 
 
-_TICKS = (1 << 30) - 1
+TICKS_ROUND = 1 << 30  # ms that a board's ticks count
 
 
 class Frame(NamedTuple):
     """A whole frame taken apart.
 
     data: all of its bytes. kind: its type, without the bit that says that it has a token. seq: its
-        sequence number. tick: ms since the last boot or clock frame. start, end: where the payload stands in data, past the token if there
-    is one."""
+        sequence number. tick: ms since the last boot or clock frame. start, end: where the payload
+        stands in data, past the token if there is one."""
 
     data: Any
     kind: int
@@ -47,7 +47,7 @@ class Frame(NamedTuple):
 def tick_of(data: "Buffer") -> int:
     """Return a whole frame's ms since the last boot or clock frame: the bits above say where it
     stands in its group."""
-    return u32(data, 8) & _TICKS
+    return u32(data, 8) % TICKS_ROUND
 
 
 def kind_and_payload(data: "Buffer") -> tuple[int, int, int]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from quipu import times
 from quipu.archive.files import Archive
-from quipu.archive.frame import taken_apart, tick_of
+from quipu.archive.frame import TICKS_ROUND, taken_apart, tick_of
 from quipu.errors import UsageError
 from quipu.past.index import Index
 from quipu.text import moment
@@ -23,7 +23,6 @@ from shared_kernel.frames import BOOT, CLOCK
 # one ms in so many: how far a board's clock may go wrong. Crystals are ten times better, RC
 # oscillators may not be.
 DRIFT = 1000
-_ROUND_MS = 1 << 30  # that a board's ticks count
 _DAY = datetime.timedelta(days=1)
 _FIRST_MS, _LAST_MS = -62_135_596_800_000, 253_402_300_799_999  # of the years 1 to 9999, UTC
 _SHOWN = 60  # characters of what a person wrote, in an error
@@ -129,7 +128,7 @@ def _unseen(clock: _Clock, known: list[_Clock]) -> int:
     if after is None:
         return 0
     late = after[1] - clock[1] - (after[0] - clock[0])
-    return late if late > _ROUND_MS // 2 else 0
+    return late if late > TICKS_ROUND // 2 else 0
 
 
 class Timeline:
