@@ -18,7 +18,9 @@ from quipu.archive.files import Archive
 from quipu.cli import ask
 from quipu.errors import ArchiveDamage, ArchiveError, NotFound, UsageError
 from quipu.past import index as indexes
-from quipu.past.index import KEY, Index
+from quipu.past import rows
+from quipu.past.index import Index
+from quipu.past.rows import KEY
 
 from shared_kernel import frames, primitives
 from shared_kernel.frames import length_at
@@ -77,7 +79,7 @@ def tables(path):
     with sqlite3.connect(path / "index.sqlite") as db:
         return {
             name: db.execute(f"SELECT * FROM {name} ORDER BY 1, 2").fetchall()
-            for name in ("changes", "names", "places", "anchors", "kept")
+            for name in rows.NAMES
         }
 
 
@@ -117,7 +119,7 @@ def test_what_grew_piece_by_piece_is_what_was_made_at_once(path, tmp_path, piece
         log_of(grown).write_bytes(whole[: len(whole) * i // pieces])
         Index(Archive(grown)).close()
     once, more = tables(path), tables(grown)
-    for table in ("changes", "names", "places", "anchors"):
+    for table in ("changes", "things", "places", "anchors"):
         assert more[table] == once[table] and more[table]
     index = Index(Archive(grown))
     for seq, root, *_ in truth(path)[::17]:
@@ -164,7 +166,7 @@ def test_a_frame_altered_with_a_fitting_crc_is_refused(path, often):
     index = Index(archive)
     change = index.changes(KEY, b"name", 1000)[-1]
     files = {}
-    frame = bytearray(index.frame(change, files))
+    frame = bytearray(index.frame(KEY, b"name", change, files))
     frame[-8] ^= 1
     frame[-4:] = frames.words_bytes((primitives.crc32(frame[:-4], frames.seed(archive.log)),))
     data = bytearray(log_of(path).read_bytes())
@@ -172,7 +174,7 @@ def test_a_frame_altered_with_a_fitting_crc_is_refused(path, often):
     log_of(path).write_bytes(data)
     index = Index(Archive(path))
     with pytest.raises(ArchiveDamage, match=f"seq {change.seq}: frame"):
-        index.frame(change, {})
+        index.frame(KEY, b"name", change, {})
     with pytest.raises(ArchiveDamage):
         for seq in range(change.seq, change.seq + 16):
             index.replay(seq)
@@ -260,11 +262,11 @@ def test_a_kept_state_that_rotted_is_refused(path, often):
 def test_a_row_that_is_gone_is_noticed(path, often):
     Index(Archive(path)).close()
     with quipu.open(path) as memory:
-        rows = memory.index.changes(KEY, b"name", 1000)
-    assert len(rows) > 4
+        found = memory.index.changes(KEY, b"name", 1000)
+    assert len(found) > 4
     with sqlite3.connect(path / "index.sqlite") as db:
-        db.execute("DELETE FROM changes WHERE seq = ?", (rows[2].seq,))
-    with quipu.open(path) as memory, pytest.raises(ArchiveDamage, match="--rebuild"):
+        db.execute("DELETE FROM changes WHERE seq = ?", (found[2].seq,))
+    with quipu.open(path) as memory, pytest.raises(ArchiveError, match="--rebuild"):
         memory.history("name")
 
 

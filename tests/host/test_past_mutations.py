@@ -35,7 +35,10 @@ VERBS = "test_past_answers.py::test_every_verb_at_every_moment_is_the_replays"
 STATES = "test_past_answers.py::test_questions_over_a_state_and_differences_are_those_of_the_replay"
 FITTING = "test_index.py::test_a_frame_altered_with_a_fitting_crc_is_refused"
 VERSIONS = "test_history.py::test_every_version_at_every_moment_is_the_one_of_the_replay"
-GONE = "test_index.py::test_a_row_that_is_gone_is_noticed"
+ROWS = "test_index_damage.py::test_case_10_rows_that_are_gone_or_changed_are_named"
+OTHER = "test_index_damage.py::test_case_10_another_keys_frame_is_no_version_of_this_one"
+TICK = "test_index_damage.py::test_case_10_a_place_with_another_tick_is_named"
+BOMB = "test_index_damage.py::test_case_10_a_kept_state_never_grows_beyond_its_configuration"
 ALTERED_VERSION = "test_history.py::test_an_altered_version_is_refused"
 DOUBTFUL = "test_index.py::test_what_only_the_index_can_tell_from_the_frames_is_not_answered"
 LATER_DAMAGE = "test_index.py::test_damage_that_came_after_the_index_ends_what_is_answered"
@@ -118,7 +121,7 @@ MUTATIONS = [  # file, text, what it becomes, the test that must fail
     ("past/index", "        self._prove(replay, seq)\n", "", FITTING),
     (
         "past/index",
-        "        if digest(frame) != change.digest:\n",
+        "        if digest(frame) != mark or u32(frame, 4) != seq:\n",
         "        if False:\n",
         ALTERED_VERSION,
     ),
@@ -143,7 +146,47 @@ MUTATIONS = [  # file, text, what it becomes, the test that must fail
     ),
     ("cli/source", "            if memory.damage:\n", "            if False:\n", LATER_DAMAGE),
     ("past/query", "if test(row)]", "if test(row) or row]", STATES),
-    ("past/history", "            if each.previous != due:\n", "            if False:\n", GONE),
+    ("past/history", "            if after.previous != due:\n", "            if False:\n", ROWS),
+    ("past/history", "    if told != there and not", "    if False and not", ROWS),
+    ("past/index", "        if later is None and last != ", "        if False and last != ", ROWS),
+    ("past/index", "        if [each.nth for each in found] != numbers or", "        if", ROWS),
+    (
+        "past/index",
+        "        if [nth for nth, *_ in found] != list(",
+        "        if [] != list(",
+        ROWS,
+    ),
+    (
+        "past/index",
+        "            if sealed != rows.seal(at, place, head, boot, root):\n",
+        "            if False:\n",
+        ROWS,
+    ),
+    (
+        "past/index",
+        "                if odd := rows.foreign(self.db):\n",
+        "                if odd := 0:\n",
+        ROWS,
+    ),
+    (
+        "past/index",
+        "        if tick_of(next(self.frames(found.seq))) != found.tick:\n",
+        "        if False:\n",
+        TICK,
+    ),
+    ("past/index", ", CHUNK * layout(config)[1] - 63)", ")", BOMB),
+    (
+        "past/index",
+        "        if not rows.may_change(frame, change.seq, rows.thing_of(kind, ident)) or (\n",
+        "        if False and (\n",
+        OTHER,
+    ),
+    (
+        "past/rows",
+        "    if sealed != str(seal(text)):\n",
+        "    if False:\n",
+        ROWS,
+    ),
     (
         "past/history",
         "        value = value if version.same else version.value\n",

@@ -101,15 +101,6 @@ def test_case_01_any_time_in_a_log_is_read(unix_ms, tmp_path, capsys):
         assert memory.moment().unix_ms == START and memory.moment(first).unix_ms == START - 110
 
 
-def test_an_index_of_an_older_version_holds_such_a_time(tmp_path):
-    log = Log()
-    log.clock(START)
-    with quipu.open(log.archive(tmp_path / "a")) as memory:
-        memory.index.db.execute("UPDATE anchors SET unix_ms = 5000")
-    with quipu.open(tmp_path / "a") as memory:
-        assert memory.moment().unix_ms is None
-
-
 # -- times that a person asks for ------------------------------------------------------------------
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 from quipu.archive.frame import taken_apart
 from quipu.errors import UsageError
-from quipu.past import describe
-from quipu.past.index import EDGE, KEY, NODE, RECORD, Index
+from quipu.past import describe, history
+from quipu.past.index import Index
 from quipu.past.moment import Timeline
+from quipu.past.rows import EDGE, KEY, NODE, RECORD
 from quipu.text import named
 from shared_kernel import kernel as k
 from shared_kernel.errors import NotFound
@@ -37,9 +38,14 @@ def explain(
     files: dict[int, Any] = {}
     frames: list[Data] = []
     try:
-        for change in index.changes(kind, ident, seq):
-            data = index.frame(change, files)
-            frame = describe.frame(data)
+        if isinstance(ident, bytes):
+            history.versions(index, ident, seq, 1, state)  # the newest is held against the state
+        changes = index.changes(kind, ident, seq)
+        links = history.linked(index, ident, changes, files) if isinstance(ident, bytes) else None
+        for change in changes:
+            if links:
+                next(links)  # raises where one in between is missing
+            frame = describe.frame(index.frame(kind, ident, change, files))
             if kind == KEY and frame["type"] == "delete-key" and frames:
                 break
             moment = timeline.when(change.seq, frame["tick"])

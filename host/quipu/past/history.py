@@ -1,15 +1,22 @@
-"""The versions of a key, newest first, read from the frames that wrote them. Replays nothing.
+"""The versions of a key, newest first, read from the frames that wrote them.
 
-Each frame is the very one that was indexed (its digest says so), and names the write before it: a
-version that is missing shows."""
+Each frame is the very one that was indexed (its digest says so), bears the key's name, and names the
+write before it: a version that is missing in between shows. The newest one is held against the state
+at that moment."""
 
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from quipu.archive.frame import kind_and_payload, tick_of
 from quipu.errors import ArchiveDamage
-from quipu.past.index import KEY, Change, Index
+from quipu.past.index import Index
+from quipu.past.rows import KEY, Change
 from shared_kernel import kernel as k
-from shared_kernel.kernel import u32
+from shared_kernel.errors import NotFound
+from shared_kernel.kernel import Kernel, u32
+
+State = Callable[[int], Kernel]
+_ANEW = "make the index anew with `quipu index %s --rebuild`"
 
 
 class Version(NamedTuple):
@@ -33,41 +40,91 @@ class Versions(NamedTuple):
     missing: int | None
 
 
-def versions(index: Index, name: bytes, until: int, limit: int = -1) -> Versions:
+def versions(
+    index: Index, name: bytes, until: int, limit: int = -1, state: State | None = None
+) -> Versions:
     """Return the writes of a key up to the frame `until`, at most `limit` of the newest (-1: all).
-    ArchiveDamage if a frame is not what was indexed, or the index lacks one."""
+    ArchiveDamage if a frame is not what was indexed, or the index lacks one.
+
+    state: gives the state after a frame, to hold the newest version against."""
     files: dict[int, Any] = {}
     try:
         rows = index.changes(KEY, name, until, limit + 1 if limit >= 0 else -1)
-        older = rows[limit:] if limit >= 0 else []
-        rows = rows[:limit] if limit >= 0 else rows
-        found = [_version(index.frame(each, files), each) for each in rows]
-        missing = None
-        for i, each in enumerate(found):
-            after = (
-                found[i + 1]
-                if i + 1 < len(found)
-                else _version(index.frame(older[0], files), older[0])
-                if older
-                else None
-            )
-            due = 0 if after is None or after.deleted else after.seq
-            if each.previous != due:
-                if not after and not _holds(index, each.previous):
-                    missing = each.previous
-                    continue
-                raise ArchiveDamage(
-                    index.path,
-                    each.seq,
-                    "the write before it",
-                    f"seq {each.previous}",
-                    f"seq {due}; make the index anew with `quipu index {index.archive.path} "
-                    f"--rebuild`",
-                )
-        return Versions(_filled(index, name, found, files), missing)
+        found: list[Version] = []
+        missing: int | None = None
+        for each, last in linked(index, name, rows, files):
+            if 0 <= limit <= len(found):
+                break
+            found.append(each)
+            missing = last
+        full = _filled(index, name, found, files)
+        if state:
+            _held(index, name, until, full[0] if full else None, state, limit)
+        return Versions(full, missing)
     finally:
         for file in files.values():
             file.close()
+
+
+def linked(
+    index: Index, name: bytes, rows: list[Change], files: dict[int, Any]
+) -> Iterator[tuple[Version, int | None]]:
+    """Yield (version, seq of a write before it that the archive lacks, or None) of a key's changes,
+    newest first, each once its link to the write before it has been followed. rows: changes of the
+    key one after another, as many as are wanted and one more; the last of fewer is its first."""
+    after: Version | None = None
+    for each in rows:
+        version = _version(index.frame(KEY, name, each, files), each)
+        if after:
+            due = 0 if version.deleted else version.seq
+            if after.previous != due:
+                raise _parted(index, after, due)
+            yield after, None
+        after = version
+    if after is None:
+        return
+    if not after.previous or not _holds(index, after.previous):
+        yield after, after.previous or None
+    elif rows[-1].nth > 1:  # the one before was not asked for
+        yield after, None
+    else:
+        raise _parted(index, after, 0)
+
+
+def _parted(index: Index, version: Version, due: int) -> ArchiveDamage:
+    return ArchiveDamage(
+        index.path,
+        version.seq,
+        "the write before it",
+        f"seq {version.previous}",
+        f"seq {due}; {_ANEW % index.archive.path}",
+    )
+
+
+def _held(
+    index: Index, name: bytes, until: int, newest: Version | None, state: State, limit: int
+) -> None:
+    """Raise ArchiveDamage unless the newest version is what the state at that moment holds, where a
+    state is known."""
+    if limit == 0 or index.progress is None:
+        return
+    if any(low <= until <= high for low, high in index.progress.gaps):
+        return
+    try:
+        there: tuple[int, bytes | None] = state(until).key(name)
+    except NotFound:
+        there = 0, None
+    if there[0] and not _holds(index, there[0]):
+        return  # of before this archive begins
+    told = (0, None) if newest is None or newest.deleted else (newest.seq, newest.value)
+    if told != there and not (newest and newest.value is None and told[0] == there[0]):
+        raise ArchiveDamage(
+            index.path,
+            until,
+            "the newest write of the key",
+            f"seq {there[0]}" if there[0] else "none",
+            (f"seq {told[0]}" if told[0] else "none") + f"; {_ANEW % index.archive.path}",
+        )
 
 
 def _holds(index: Index, seq: int) -> bool:
@@ -99,7 +156,7 @@ def _filled(
         at = found[-1].seq
         while value is None and (rows := index.changes(KEY, name, at - 1, 64)):
             for each in rows:
-                before = _version(index.frame(each, files), each)
+                before = _version(index.frame(KEY, name, each, files), each)
                 if not before.same:
                     value = before.value
                     break

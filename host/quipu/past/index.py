@@ -4,14 +4,16 @@ frames stay the truth.
 It is made from the frames alone, by a replay that checks every one, and never asked by verify. It
 says at which byte frames lie, which frames changed a thing, where ticks begin anew, and it keeps
 states at intervals, so that no answer replays far. Whatever is read by its help is checked again: a
-kept state by its root, a frame by CRC and chain or by its digest.
+kept state by its root, a frame by CRC and chain or by its digest, and by whether it names the thing
+that was asked for; a time is read from its clock frame. That nothing is missing is told by numbers
+and counts (see rows.py), and of a key by each put's link to the write before it, and by the state
+(see history.py).
 
 One transaction holds frames and how far they go, so a process that is killed, or a full disk,
 leaves the index of an earlier moment. It is written under a lock of its own; readers need none
 (WAL), also while a sync appends to the archive."""
 
 import contextlib
-import json
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterator
@@ -22,19 +24,20 @@ from quipu import locks, times
 from quipu.archive import disk
 from quipu.archive.chain import Chain, split
 from quipu.archive.files import Archive, Segment
-from quipu.archive.frame import kind_and_payload, tick_of
+from quipu.archive.frame import taken_apart, tick_of
 from quipu.archive.origin import beginning
 from quipu.errors import ArchiveDamage, ArchiveError, UsageError
-from shared_kernel import kernel as k
+from quipu.past import rows
+from quipu.past.rows import Change, Place, Progress, digest
 from shared_kernel import primitives, snapshot_file
-from shared_kernel.errors import FormatError, Mismatch
+from shared_kernel.arena import CHUNK, layout
+from shared_kernel.config import check_config
+from shared_kernel.errors import FormatError, Invalid, Mismatch
 from shared_kernel.frame_names import is_command
 from shared_kernel.frames import BOOT, CLOCK, GENESIS, NO_HEAD, length_at, seed
-from shared_kernel.graph import edges_of
 from shared_kernel.kernel import Kernel, u32
 from shared_kernel.replay import Replay
 
-FORMAT = 2  # 1: ticks with the bits of their groups
 _LOCK = ".index.lock"
 PLACE_EVERY = 256  # frames between two places that are noted
 KEEP_EVERY = 4096  # frames between two kept states: 60 ms of a replay in plain Python
@@ -42,35 +45,6 @@ KEEP_EVERY = 4096  # frames between two kept states: 60 ms of a replay in plain 
 # log's room
 _KEEP_SHARE = 16
 _BATCH = 32768  # frames of one transaction: what a killed process loses, and what is held in memory
-
-RECORD, NODE, EDGE, KEY = range(4)  # kinds of things
-
-_TABLES = """
-CREATE TABLE facts (name TEXT PRIMARY KEY, value);
-CREATE TABLE names (id INTEGER PRIMARY KEY, name BLOB UNIQUE);
-CREATE TABLE changes (thing INTEGER, seq INTEGER, place INTEGER, digest INTEGER, PRIMARY KEY (thing, seq)) WITHOUT ROWID;
-CREATE TABLE places (seq INTEGER PRIMARY KEY, place INTEGER, head BLOB, tick INTEGER);
-CREATE TABLE anchors (seq INTEGER PRIMARY KEY, type INTEGER, tick INTEGER, unix_ms INTEGER, uncertainty_ms INTEGER);
-CREATE TABLE kept (seq INTEGER PRIMARY KEY, place INTEGER, head BLOB, boot INTEGER, root BLOB, arena BLOB, passing INTEGER);
-"""
-
-
-class Change(NamedTuple):
-    """A frame that changed a thing. place: its byte in its segment's file; digest: the first 8
-    bytes of its BLAKE3, signed."""
-
-    seq: int
-    place: int
-    digest: int
-
-
-class Place(NamedTuple):
-    """Where the frame `seq` begins, the chain head before it, and its tick."""
-
-    seq: int
-    place: int
-    head: bytes
-    tick: int
 
 
 class Anchor(NamedTuple):
@@ -84,26 +58,13 @@ class Anchor(NamedTuple):
     uncertainty_ms: int
 
 
-class Progress(NamedTuple):
-    """How far the index goes. seq, head: of the last frame; last: its byte, digest: its (see
-    Change); place: the byte after it;
-    segments: [first, head] of those begun; ends: [seq, head] of the last frame of each; gaps:
-        [first, last] seq without a state
-    that a replay could lead to."""
-
-    seq: int
-    head: bytes
-    last: int
-    digest: int
-    place: int
-    segments: list[list[Any]]
-    ends: list[list[Any]]
-    gaps: list[list[int]]
-
-
-def digest(frame: Any) -> int:
-    """Return the first 8 bytes of a frame's BLAKE3 as SQLite's kind of integer."""
-    return int.from_bytes(primitives.hash(frame)[:8], "little", signed=True)
+def _anchor(frame: bytes) -> Anchor:
+    """Return what a boot or clock frame says of the ticks after it."""
+    at = taken_apart(frame)
+    if at.kind != CLOCK:
+        return Anchor(at.seq, at.kind, at.tick, 0, 0)
+    unix_ms = times.believed(u32(frame, at.start) | u32(frame, at.start + 4) << 32)
+    return Anchor(at.seq, CLOCK, at.tick, unix_ms, u32(frame, at.start + 8))
 
 
 def read_frames(path: Path, place: int) -> Iterator[tuple[int, bytes]]:
@@ -151,7 +112,11 @@ class Index:
             self._alone(e, rebuild)
         except (sqlite3.DatabaseError, ValueError, TypeError, LookupError) as e:
             # what SQLite finds wrong, or what stands in it that no index says
+            self.close()
             raise self._rotten(e) from None
+        except ArchiveError:
+            self.close()
+            raise
 
     def _rotten(self, why: object) -> ArchiveError:
         return ArchiveError(
@@ -197,7 +162,7 @@ class Index:
     def _make_own(self) -> None:
         self.own = True
         self.db = sqlite3.connect("")
-        self.db.executescript(_TABLES)
+        rows.create(self.db)
         self.progress = None
         self._bring_up_to_date()
 
@@ -220,16 +185,17 @@ class Index:
         self.db.execute("PRAGMA cache_size = -32768")  # KiB
         made = {name for (name,) in self.db.execute("SELECT name FROM sqlite_master")}
         if not fresh and "facts" in made:
-            if self._fact("format") == FORMAT and self._fact("log") == self.archive.log.hex():
+            if self._fact("format") == rows.FORMAT and self._fact("log") == self.archive.log.hex():
+                if odd := rows.foreign(self.db):
+                    raise ValueError(f"its part {odd!r} is not of an index's making, or is lacking")
                 return
             self.db.close()
             self._remove()
             self._open()
             return
         with self._transaction():
-            for each in _TABLES.strip().splitlines():
-                self.db.execute(each)
-            self._set("format", FORMAT)
+            rows.create(self.db)
+            self._set("format", rows.FORMAT)
             self._set("log", self.archive.log.hex())
 
     @contextlib.contextmanager
@@ -253,11 +219,8 @@ class Index:
     # -- bringing it up to date --------------------------------------------------------------------
 
     def _load_progress(self) -> Progress | None:
-        text = self._fact("progress")
-        if text is None:
-            return None
-        facts = json.loads(text)
-        return Progress(facts[0], bytes.fromhex(facts[1]), *facts[2:])
+        packed = self._fact("progress")
+        return None if packed is None else rows.unpack(packed)
 
     def _fits(self, progress: Progress) -> bool:
         """Return whether the archive still holds what was indexed: the same segments, and the last
@@ -289,7 +252,7 @@ class Index:
             # A sync that broke off was cut, or another copy of the log was put in its place:
             # nothing here can be relied on.
             with self._transaction():
-                for table in ("changes", "names", "places", "anchors", "kept"):
+                for table in rows.NAMES:
                     self.db.execute(f"DELETE FROM {table}")
                 self.db.execute("DELETE FROM facts WHERE name = 'progress'")
             self.progress = None
@@ -299,56 +262,84 @@ class Index:
 
     def segment(self, seq: int) -> Segment:
         """Return the segment that holds the frame seq."""
-        return next(each for each in reversed(self.archive.segments) if each.first <= seq)
-
-    def thing(self, kind: int, ident: int | bytes) -> int | None:
-        """Return the number under which changes of a thing are kept; None for a key of a name that
-        never was."""
-        if kind == KEY:
-            row = self._row("SELECT id FROM names WHERE name = ?", ident)
-            return KEY << 32 | row[0] if row else None
-        assert isinstance(ident, int)
-        return kind << 32 | ident
+        for each in reversed(self.archive.segments):
+            if each.first <= seq:
+                return each
+        raise self._rotten(f"it knows a frame {seq}, before the archive's first")
 
     def changes(self, kind: int, ident: int | bytes, until: int, limit: int = -1) -> list[Change]:
         """Return the frames up to seq `until` that changed a thing, newest first; at most `limit`
-        (-1: all)."""
-        thing = self.thing(kind, ident)
-        rows = self._rows(
-            "SELECT seq, place, digest FROM changes WHERE thing = ? AND seq <= ? ORDER BY seq "
-            "DESC LIMIT ?",
-            thing,
-            until,
-            limit,
-        )
-        return [Change(*row) for row in rows]
+        (-1: all). ArchiveError if the index lacks one."""
+        thing = rows.thing_of(kind, ident)
+        ask = "SELECT seq, place, digest, nth FROM changes WHERE thing = ? AND seq "
+        found = [
+            Change(*row)
+            for row in self._rows(ask + "<= ? ORDER BY seq DESC LIMIT ?", thing, until, limit)
+        ]
+        later = self._row(ask + "> ? ORDER BY seq LIMIT 1", thing, until)
+        count, last = self._row("SELECT count, last FROM things WHERE thing = ?", thing) or (0, -1)
+        newest = later or found and found[0]
+        if not all(
+            type(value) is int for row in (*found, later or (), (count, last)) for value in row
+        ):
+            raise self._rotten("a number in it is none")
+        if later is None and last != (newest[0] if newest else -1):
+            raise self._rotten(f"it lacks the newest change of what was asked for, seq {last}")
+        there = later[3] - 1 if later else count
+        numbers = list(range(there, there - len(found), -1))
+        if [each.nth for each in found] != numbers or len(found) != (
+            there if limit < 0 else min(there, limit)
+        ):
+            raise self._rotten("it lacks a change of what was asked for")
+        return found
 
-    def frame(self, change: Change, files: "dict[int, Any]") -> bytes:
-        """Return the frame of a change, checked to be the very one that was indexed. files: the
-        open ones, kept between calls."""
-        segment = self.segment(change.seq)
+    def frame(
+        self, kind: int, ident: int | bytes, change: Change, files: "dict[int, Any]"
+    ) -> bytes:
+        """Return the frame of a change of a thing, checked to be the very one that was indexed, and
+        to name that thing. files: the open ones, kept between calls."""
+        frame = self._frame(change.seq, change.place, change.digest, files)
+        named = rows.named_by(frame)
+        if not rows.may_change(frame, change.seq, rows.thing_of(kind, ident)) or (
+            kind == rows.KEY and named != ident
+        ):
+            raise self._rotten(f"seq {change.seq} is no change of what was asked for")
+        return frame
+
+    def _frame(self, seq: int, place: int, mark: int, files: "dict[int, Any]") -> bytes:
+        """Return the frame seq, which lies at byte `place` of its segment's file and has the digest
+        `mark`."""
+        if not self.progress or not 0 <= seq <= self.progress.seq or place < 0:
+            raise self._rotten(f"it knows a frame {seq} at byte {place}")
+        segment = self.segment(seq)
         file = files.get(segment.first)
         if file is None:
             file = files[segment.first] = disk.reading(self.archive.file(segment))
-        file.seek(change.place)
+        file.seek(place)
         start = file.read(512)
         size = length_at(start, 0) if len(start) >= 4 else 512
-        frame = start[:size] if size <= len(start) else start + file.read(size - len(start))
-        if digest(frame) != change.digest:
+        frame: bytes = start[:size] if size <= len(start) else start + file.read(size - len(start))
+        if digest(frame) != mark or u32(frame, 4) != seq:
             raise ArchiveDamage(
                 self.archive.path,
-                change.seq,
+                seq,
                 "frame",
-                f"the one with digest {change.digest & (1 << 64) - 1:016x}",
+                f"the one with digest {mark & (1 << 64) - 1:016x}",
                 f"{digest(frame) & (1 << 64) - 1:016x}",
             )
         return frame
 
     def place(self, seq: int) -> Place:
-        """Return the last noted place at or before the frame seq."""
+        """Return the last noted place at or before the frame seq, in its segment."""
         row = self._row("SELECT * FROM places WHERE seq <= ? ORDER BY seq DESC LIMIT 1", seq)
-        if row is None:
+        if row is None or Place(*row).seq < self.segment(seq).first:
             raise self._rotten(f"it knows no place at or before seq {seq}")
+        return self._place(row)
+
+    def _place(self, row: Any) -> Place:
+        """Return a row of places; ArchiveError if it is of another kind."""
+        if [type(value) for value in row] != [int, int, bytes, int] or row[1] < 0:
+            raise self._rotten("a place in it is none")
         return Place(*row)
 
     def place_by_tick(self, first: int, last: int, tick: int) -> Place | None:
@@ -360,11 +351,32 @@ class Index:
             last,
             tick,
         )
-        return Place(*row) if row else None
+        if row is None:
+            return None
+        found = self._place(row)
+        if tick_of(next(self.frames(found.seq))) != found.tick:
+            raise self._rotten(f"seq {found.seq} has another tick")
+        return found
 
     def anchors(self) -> list[Anchor]:
-        """Return every frame after which ticks count anew, oldest first."""
-        return [Anchor(*row) for row in self._rows("SELECT * FROM anchors ORDER BY seq")]
+        """Return every frame after which ticks count anew, oldest first: what it says is read from
+        the frame itself. ArchiveError if the index lacks one, ArchiveDamage if one is another."""
+        found = self._rows("SELECT nth, seq, place, digest FROM anchors ORDER BY nth")
+        if [nth for nth, *_ in found] != list(range(self.progress.anchors if self.progress else 0)):
+            raise self._rotten("it lacks a clock frame or a start-up")
+        files: dict[int, Any] = {}
+        try:
+            out = []
+            for _, seq, place, mark in found:
+                if not all(type(value) is int for value in (seq, place, mark)):
+                    raise self._rotten("a number in it is none")
+                out.append(_anchor(self._frame(seq, place, mark, files)))
+        finally:
+            for file in files.values():
+                file.close()
+        if any(after.seq <= each.seq for each, after in zip(out, out[1:], strict=False)):
+            raise self._rotten("its start-ups and clock frames are in no order")
+        return out
 
     def kept(self) -> list[int]:
         """Return the seqs of the kept states, ascending."""
@@ -483,7 +495,9 @@ class Index:
         row = self._row("SELECT * FROM kept WHERE seq <= ? ORDER BY seq DESC LIMIT 1", seq)
         replay = Replay()
         if row:
-            at, place, head, boot, root, packed, _ = row
+            at, place, head, boot, root, packed, sealed, _ = row
+            if sealed != rows.seal(at, place, head, boot, root):
+                raise self._rotten(f"the kept state of seq {at} does not fit its digest")
             replay.start_from(self._kernel(at, root, packed), self.archive.log, at, head, boot)
             # byte 0: it stands in for what is missing before a segment
             segment = self.segment(at if place else at + 1)
@@ -537,16 +551,20 @@ class Index:
 
     def _kernel(self, seq: int, root: bytes, packed: bytes) -> Kernel:
         try:
-            arena = zlib.decompress(packed)
-        except zlib.error:
+            inflating = zlib.decompressobj()
+            arena = inflating.decompress(packed, 64)
+            # no more than a state of its configuration has, whatever it would become
+            config = check_config(u32(arena, 8 + 4 * i) for i in range(7))
+            arena += inflating.decompress(inflating.unconsumed_tail, CHUNK * layout(config)[1] - 63)
+        except (zlib.error, IndexError, TypeError, Invalid):
             arena = b""
-        if len(arena) < 64 or primitives.hash(arena) != root:
-            raise ArchiveError(
-                f"{self.path}: the kept state of seq {seq} does not hash to its root; make the "
-                f"index anew with "
-                f"`quipu index {self.archive.path} --rebuild`"
-            )
-        kernel = Kernel([u32(arena, 8 + 4 * i) for i in range(7)])
+        if (
+            len(arena) < 64
+            or len(arena) != CHUNK * layout(config)[1]
+            or primitives.hash(arena) != root
+        ):
+            raise self._rotten(f"the kept state of seq {seq} does not hash to its root")
+        kernel = Kernel(config)
         kernel.arena.load(arena)
         return kernel
 
@@ -558,11 +576,11 @@ class _Update:
         self.index = index
         self.archive = index.archive
         self.db = index.db
-        self.names: dict[bytes, int] = {}
-        self.top = self.db.execute("SELECT max(id) FROM names").fetchone()[0] or 0
-        self.changes: list[tuple[int, int, int, int]] = []
+        self.counts: dict[int, tuple[int, int]] = {}  # of the things of a batch: count, last
+        self.changes: list[tuple[int, int, int, int, int]] = []
         self.places: list[Place] = []
-        self.anchors: list[Anchor] = []
+        self.anchors: list[tuple[int, int, int, int]] = []
+        self.anchored = index.progress.anchors if index.progress else 0
         self.kept: list[tuple[Any, ...]] = []
         self.segments: list[list[Any]] = []
         self.gaps: list[list[int]] = index.progress.gaps if index.progress else []
@@ -686,7 +704,7 @@ class _Update:
                 head = replay.head
                 kind = frame[1]
                 touched = (
-                    self._things(frame, seq, None if chained else replay.kernel)
+                    rows.things(frame, seq, None if chained else replay.kernel)
                     if is_command(kind)
                     else ()
                 )
@@ -701,19 +719,10 @@ class _Update:
                 if touched:
                     mark = digest(frame)  # one for all
                     for thing in touched:
-                        self.changes.append((thing, seq, at, mark))
-                elif kind == BOOT:
-                    self.anchors.append(Anchor(seq, BOOT, tick_of(frame), 0, 0))
-                elif kind == CLOCK:
-                    self.anchors.append(
-                        Anchor(
-                            seq,
-                            CLOCK,
-                            tick_of(frame),
-                            times.believed(u32(frame, 12) | u32(frame, 16) << 32),
-                            u32(frame, 20),
-                        )
-                    )
+                        self.changes.append((thing, seq, at, mark, self._number(thing, seq)))
+                elif kind in (BOOT, CLOCK):
+                    self.anchors.append((self.anchored, seq, at, digest(frame)))
+                    self.anchored += 1
                 if chained and seq in waiting:
                     self._stand_in(seq, place)
                     replay = self.replay
@@ -758,9 +767,21 @@ class _Update:
         replay = self.replay
         kernel = replay.kernel
         packed = zlib.compress(bytes(kernel.arena.bytes), 1)
-        self.kept.append(
-            (replay.seq, place, replay.head, replay.boot, kernel.root(), packed, passing)
-        )
+        row = replay.seq, place, replay.head, replay.boot, kernel.root()
+        self.kept.append((*row, packed, rows.seal(*row), passing))
+
+    def _number(self, thing: int, seq: int) -> int:
+        """Count one more change of a thing; return which one it is."""
+        known = self.counts.get(thing)
+        if known is None and (thing < 0 or thing & 0xFFFFFFFF != seq):  # else this one makes it
+            known = self.index._row("SELECT count, last FROM things WHERE thing = ?", thing)
+            if not known and self.index._row(
+                "SELECT 1 FROM changes WHERE thing = ? LIMIT 1", thing
+            ):
+                raise self.index._rotten("it lacks the count of what has changed")
+        count = known[0] + 1 if known else 1
+        self.counts[thing] = count, seq
+        return count
 
     def _commit(self, last: int, place: int, frame: bytes | None) -> None:
         index, replay = self.index, self.replay
@@ -772,76 +793,30 @@ class _Update:
             ends.append([first - 1, head])
         ends.append([replay.seq, replay.head.hex()])
         index.progress = Progress(
-            replay.seq, replay.head, last, digest(frame), place, self.segments, ends, self.gaps
+            replay.seq,
+            replay.head,
+            last,
+            digest(frame),
+            place,
+            self.segments,
+            ends,
+            self.gaps,
+            self.anchored,
         )
         self.changes.sort()
-        facts = [replay.seq, replay.head.hex(), *index.progress[2:]]
         with index._transaction():
-            self.db.executemany("INSERT INTO changes VALUES (?, ?, ?, ?)", self.changes)
+            self.db.executemany(
+                "INSERT OR REPLACE INTO things VALUES (?, ?, ?)",
+                sorted((thing, *known) for thing, known in self.counts.items()),
+            )
+            self.db.executemany("INSERT INTO changes VALUES (?, ?, ?, ?, ?)", self.changes)
             self.db.executemany("INSERT INTO places VALUES (?, ?, ?, ?)", self.places)
-            self.db.executemany("INSERT INTO anchors VALUES (?, ?, ?, ?, ?)", self.anchors)
+            self.db.executemany("INSERT INTO anchors VALUES (?, ?, ?, ?)", self.anchors)
             self.db.execute("DELETE FROM kept WHERE passing = 1")
             self.db.executemany(
-                "INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?, ?, ?, ?)", self.kept
+                "INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?, ?, ?, ?, ?)", self.kept
             )
-            self.db.executemany(
-                "INSERT OR IGNORE INTO names VALUES (?, ?)", [(v, n) for n, v in self.names.items()]
-            )
-            index._set("progress", json.dumps(facts))
+            index._set("progress", rows.pack(index.progress))
         for each in (self.changes, self.places, self.anchors, self.kept):
             each.clear()
-        self.names.clear()
-
-    def _name(self, name: bytes) -> int:
-        ident = self.names.get(name)
-        if ident is None:
-            row = self.db.execute("SELECT id FROM names WHERE name = ?", (name,)).fetchone()
-            if row:
-                ident = row[0]
-            else:
-                self.top += 1
-                ident = self.top
-            self.names[name] = ident
-        return ident
-
-    def _things(self, frame: bytes, seq: int, kernel: Kernel | None) -> Any:
-        """Return the numbers of the things that a command changes. kernel: the state before it,
-        None if it is not known: then what a deletion takes along is not known either."""
-        kind, start, end = kind_and_payload(frame)
-        if end - start < 4 and kind != k.INSERT:
-            return ()  # the replay will say what is wrong with it
-        if kind == k.PUT:
-            if end - start < 6:
-                return ()
-            return (KEY << 32 | self._name(bytes(frame[start + 6 : start + 6 + frame[start + 5]])),)
-        if kind == k.DELETE_KEY:
-            return (KEY << 32 | self._name(bytes(frame[start + 4 : end])),)
-        if kind == k.INSERT:
-            return (seq,)
-        ident = u32(frame, start)
-        if kind in (k.UPDATE, k.DELETE):
-            return (ident,)
-        if kind == k.CREATE_NODE and end - start == 8:
-            record = u32(frame, start + 4)
-            return (NODE << 32 | seq, record) if record else (NODE << 32 | seq,)
-        if kind == k.CREATE_EDGE and end - start == 12:
-            return {
-                EDGE << 32 | seq,
-                NODE << 32 | u32(frame, start + 4),
-                NODE << 32 | u32(frame, start + 8),
-            }
-        if kind == k.DELETE_EDGE:
-            out = {EDGE << 32 | ident}
-            if kernel and kernel.edges.find(ident):
-                out.update(NODE << 32 | each for each in kernel.edge(ident)[1:])
-            return out
-        if kind == k.DELETE_NODE:
-            out = {NODE << 32 | ident}
-            if kernel and kernel.nodes.find(ident):
-                for edge in edges_of(kernel, ident):
-                    out.add(EDGE << 32 | edge)
-                    out.update(NODE << 32 | each for each in kernel.edge(edge)[1:])
-                if record := kernel.node(ident)[1]:
-                    out.add(record)
-            return out
-        return ()
+        self.counts.clear()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from quipu.archive.files import Archive
-from quipu.errors import ArchiveDamage, ArchiveError
+from quipu.errors import ArchiveDamage, ArchiveError, about
 from quipu.past import describe, diff, explain, history, query
 from quipu.past.index import Index
 from quipu.past.moment import Moment, Timeline, parse
@@ -54,7 +54,14 @@ class Memory(Archive):
         self.close()
         index = Index(self, own=True)
         if damage.what not in _OF_THE_FRAME or not index.damage or index.damage.seq != damage.seq:
+            found = index.damage
             index.close()
+            if found is None:
+                raise about(
+                    damage,
+                    f"{damage}. Does `quipu verify {self.path}` find nothing, the index is wrong: "
+                    f"make it anew with `quipu index {self.path} --rebuild`",
+                )
             raise damage
         self._index = index
         return index
@@ -63,7 +70,12 @@ class Memory(Archive):
     def timeline(self) -> Timeline:
         """The wall times of the frames."""
         if self._timeline is None:
-            self._timeline = Timeline(self, self.index)
+            try:
+                self._timeline = Timeline(self, self.index)
+            except ArchiveDamage as e:  # of a clock frame, since it was indexed
+                if self.index.own:
+                    raise
+                self._timeline = Timeline(self, self.distrust(e))
         return self._timeline
 
     @property
@@ -177,8 +189,9 @@ class Memory(Archive):
     ) -> history.Versions:
         """Return the writes of a key, newest first, deletions among them; NotFound if it never was.
         limit: at most so many."""
+        seq = self._seq(at)
         found = history.versions(
-            self.index, _bytes(name), self._seq(at), -1 if limit is None else limit
+            self.index, _bytes(name), seq, -1 if limit is None else limit, self.state
         )
         if not found.versions and limit != 0:
             raise NotFound(
@@ -196,7 +209,8 @@ class Memory(Archive):
     def explain(self, thing: str, at: At = None) -> dict[str, Any]:
         """Return what a thing is at a moment, and the frames that made it so; see
         explain.explain."""
-        return explain.explain(self.index, self.timeline, self.state, thing, self._seq(at))
+        timeline = self.timeline
+        return explain.explain(self.index, timeline, self.state, thing, self._seq(at))
 
     def diff(self, at: At, other: "Memory", other_at: At = None) -> dict[str, Any]:
         """Return how the state of `other` at a moment differs from this one's; see diff.states."""

@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from quipu import times
 from quipu.archive.files import Archive
 from quipu.archive.frame import TICKS_ROUND, taken_apart, tick_of
 from quipu.errors import UsageError
@@ -143,11 +142,11 @@ class Timeline:
 
     def _spans(self) -> Iterator[Span]:
         """Yield the spans of each run: from a start-up, or a segment's beginning, to the next."""
-        marks = {each.seq: each for each in self.index.anchors()}
+        anchors = self.index.anchors()
         starts = [each.first for each in self.archive.segments if each.first <= self.end]
-        starts += [each.seq for each in marks.values() if each.type == BOOT]
+        starts += [each.seq for each in anchors if each.type == BOOT]
         starts = sorted(set(starts)) + [self.end + 1]
-        clocks = [each for each in self.index.anchors() if each.type == CLOCK]
+        clocks = [each for each in anchors if each.type == CLOCK]
         for first, after in zip(starts, starts[1:], strict=False):
             mine = [each for each in clocks if first <= each.seq < after]
             at = 0  # ms since the run began, where the ticks of the span begin
@@ -156,7 +155,7 @@ class Timeline:
             for clock in mine:
                 at += clock.tick
                 begins.append((clock.seq + 1, at))
-                if times.believed(clock.unix_ms):  # an older index holds others too
+                if clock.unix_ms:
                     known.append((at, clock.unix_ms, clock.uncertainty_ms, len(begins) - 1))
             for i, (begin, since) in enumerate(begins):
                 last = begins[i + 1][0] - 1 if i + 1 < len(begins) else after - 1
