@@ -48,6 +48,7 @@ __all__ = [
     "QuipuError",
     "Refused",
     "RolledBack",
+    "TooLarge",
     "TooLong",
     "UsageError",
     "Weaker",
@@ -84,6 +85,10 @@ class CannotOpen(PortError):
 
 class LostAnswer(PortError):
     """No answer came: whether the request was carried out is not known."""
+
+
+class TooLarge(HostError):
+    """More memory is asked for than this computer gives (see limits)."""
 
 
 class ArchiveError(HostError):

@@ -9,9 +9,11 @@ from decimal import Decimal
 from operator import index
 from typing import Any
 
+from quipu import limits
 from shared_kernel.errors import Invalid
 from shared_kernel.fixed import MAX, MIN, ONE, from_ratio, from_text
 
+_LONGEST = 1000  # characters of a number as text: an exact float has fewer
 _DIGITS = 20  # before the point: more than any component has, few enough to write out
 
 
@@ -25,6 +27,10 @@ def q16(x: Any, clamp: bool = False) -> int:
     Invalid also for NaN, infinity, booleans and what is no number.
     """
     if isinstance(x, str):
+        if len(x) > _LONGEST:
+            raise Invalid(
+                f"{limits.shown(x)!r} is no number of at most {_LONGEST} characters: round it"
+            )
         value = from_text(x)
         # The kernel clamps. Only at an end can that have happened.
         ratio = Decimal(x.strip()).as_integer_ratio() if value in (MAX, MIN) else (0, 1)
@@ -33,7 +39,7 @@ def q16(x: Any, clamp: bool = False) -> int:
         value = from_ratio(*ratio)
     if not clamp and not _holds(*ratio):
         raise Invalid(
-            f"{str(x):.40} is outside of Q16.16: expected -32768 to 32767.99998. Scale the numbers, "
+            f"{limits.shown(x)} is outside of Q16.16: expected -32768 to 32767.99998. Scale the numbers, "
             "or clamp them (--clamp; in Python clamp=True)"
         )
     return value
@@ -57,10 +63,10 @@ def _ratio(x: Any) -> tuple[int, int]:
             pass
         except (ValueError, OverflowError):  # what as_integer_ratio raises for NaN and for infinity
             raise Invalid(
-                f"{x!r} is not a finite number: Q16.16 has neither NaN nor infinity"
+                f"{limits.shown(x)} is not a finite number: Q16.16 has neither NaN nor infinity"
             ) from None
     raise Invalid(
-        f"{x!r} is not a number: expected an int, a float, a Decimal, a Fraction or decimal text"
+        f"{limits.shown(x)!r} is not a number: expected an int, a float, a Decimal, a Fraction or decimal text"
     )
 
 

@@ -22,17 +22,27 @@ if __name__ == "__main__":
     sys.path[:0] = [str(ROOT), str(ROOT / "host")]
 
 import quipu  # noqa: E402
-from quipu.board.link import AnswerReader, encode_request  # noqa: E402
+from quipu import limits  # noqa: E402
+from quipu.archive.chain import Chain  # noqa: E402
+from quipu.board import answers as board_answers  # noqa: E402
+from quipu.board import sync  # noqa: E402
+from quipu.board.link import AnswerReader, Pieces, encode_request  # noqa: E402
+from quipu.board.verbs import Verbs  # noqa: E402
 from quipu.dump import locate as flash_image  # noqa: E402
 from quipu.dump.found import Found  # noqa: E402
+from quipu.errors import LostAnswer  # noqa: E402
+from quipu.formats import imports, npy, valori  # noqa: E402
+from quipu.past import describe, moment, query  # noqa: E402
 
 import tests.conftest  # noqa: E402, F401  (fast hashes)
 from shared_kernel import frames, link, primitives, snapshot, snapshot_file  # noqa: E402
+from shared_kernel.config import CONFIG_NAMES  # noqa: E402
 from shared_kernel.errors import LinkError, QuipuError  # noqa: E402
 from shared_kernel.kernel import Kernel, put_u32  # noqa: E402
 from shared_kernel.reader import LogReader, frame_of  # noqa: E402
 from shared_kernel.region import RECORD_MAGIC, Region  # noqa: E402
 from shared_kernel.replay import Replay  # noqa: E402
+from shared_kernel.requests import INFO  # noqa: E402
 from shared_kernel.run import HEADER, MAGIC  # noqa: E402
 from tests.faults.damage import image, pull  # noqa: E402
 from tests.faults.harness import CONFIG, Clock, mount  # noqa: E402
@@ -294,6 +304,173 @@ def archive(data):
                 opened.scan()
 
 
+# -- what a board says, and what is asked of an archive --------------------------------------------
+
+
+@functools.lru_cache(1)
+def facts():
+    """Return what a board says of itself, as INFO's answer."""
+    config = dict(zip(CONFIG_NAMES, CONFIG, strict=True))
+    hashes = dict.fromkeys(("log", "first_head", "head", "root"), "ab" * 32)
+    return json.dumps(
+        {"protocol": 2, "request_limit": 240, "answer_limit": 1024, "firmware": "0.1.0"}
+        | {"rules": 1, "board": "fuzz", "sector": 4096, "sectors": 32, "damage": None}
+        | {"configured": True, "first_seq": 0, "seq": 9, "cuts": [[3, 24]], "snapshots": [5]}
+        | hashes
+        | {"config": config}
+    ).encode()
+
+
+class Said:
+    """A link whose every answer is `data`, to the first questions; then it is lost."""
+
+    url, limit, keeps, sent, received, printed_bytes = "fuzz", 240, True, 0, 0, 0
+
+    def __init__(self, greeting, data):
+        self.greeting, self.data, self.pieces, self.left = greeting, data, Pieces(), 40
+
+    def request(self, op, payload=b"", **more):
+        self.left -= 1
+        if self.left < 0:
+            raise LostAnswer("fuzz")
+        return self.greeting if op == INFO else self.data
+
+    def piece(self, op, ask, wanted):
+        ask(wanted)
+        return wanted, self.request(op)
+
+    def close(self):
+        pass
+
+
+def info_answer(data):
+    """INFO's answer, spoiled; what it says of a size is bounded."""
+    found = board_answers.info(spoil(facts(), data))
+    if found.get("protocol") == 2:
+        assert 0 < found["sector"] * found["sectors"] <= limits.REGION
+        assert isinstance(found["configured"], bool)
+
+
+VERBS = (
+    lambda board: board.get("a"),
+    lambda board: board.get_at("a", 3),
+    lambda board: board.record(3),
+    lambda board: board.node(3),
+    lambda board: board.edge(3),
+    lambda board: board.search([0] * CONFIG[0], 3),
+    lambda board: board.neighbourhood(3),
+    lambda board: board.edges_of(3),
+    lambda board: board.history("a"),
+    lambda board: board.put("a", b"b"),
+    lambda board: board.insert([0] * CONFIG[0]),
+    lambda board: board.clock(1_790_000_000_000),
+    lambda board: board.checkpoint(),
+    lambda board: board.snapshot(),
+    lambda board: board.snapshot_header(),
+    lambda board: board.snapshot_data(0, 1, 0, 512),
+    lambda board: board.layout(0, bytes(32)),
+    lambda board: board.read_region(0, 512),
+    lambda board: board.acknowledge(3),
+    lambda board: board.carried_out([bytes(8)]),
+    lambda board: list(board._since(Chain(None, -1, bytes(32)))),
+    lambda board: sync.pull(board, tempfile.gettempdir() + "/quipu-fuzz-none"),
+)
+
+
+def asked(data):
+    """Any verb of a board that answers what it likes, shortly or at length."""
+    board = Verbs(Said(facts(), data[1:]))
+    VERBS[data[0] % len(VERBS) if data else 0](board)
+
+
+def told(data):
+    """What a person is told of a frame that a board sent: its CRC is good, its payload anything."""
+    first, log, _ = parts()
+    each = (first, *log)[data[0] % 20 if data else 0]
+    body = bytearray(each[:16] if data[1:2] and data[1] & 1 else spoil(each[:-4], data[2:]))
+    if len(body) >= 12:
+        describe.frame(bytes(body) + bytes(4))
+
+
+def index_file(data):
+    """index.sqlite, spoiled: right answers, or an error that says what to do."""
+    source = Path(template().name) / "archive"
+    with tempfile.TemporaryDirectory() as folder:
+        there = Path(folder) / "archive"
+        shutil.copytree(source, there)
+        (there / "index.sqlite").write_bytes(spoil(indexed()[0], data))
+        with quipu.open_archive(there) as opened:
+            assert opened.state().root() == indexed()[1]
+            opened.history(b"name")
+            opened.timeline.when(3)
+
+
+@functools.lru_cache(1)
+def indexed():
+    """Return (the bytes of the template's index, the root of its state)."""
+    with tempfile.TemporaryDirectory() as folder:
+        there = Path(folder) / "archive"
+        shutil.copytree(Path(template().name) / "archive", there)
+        with quipu.open_archive(there) as opened:
+            root = opened.state().root()
+        return (there / "index.sqlite").read_bytes(), root
+
+
+# -- what a person says ----------------------------------------------------------------------------
+
+WORDS = (
+    b'tag = 3 and (meta prefix "walk" or not vector[0] between -1 and 1)',
+    b'name in ("a", 0x00ff) or value > 2.5e3',
+    b"not not not (seq exists)",
+)
+
+
+def filters(data):
+    """A filter of a query, applied to a row."""
+    which = data[0] % len(WORDS) if data else 0
+    what, row = (
+        ("keys", {"seq": 4, "name": "a", "name_hex": "61", "value": "2", "value_hex": "32"})
+        if which
+        else ("records", {"id": 1, "tag": 3, "vector": [0.5], "meta": "w", "meta_hex": "77"})
+    )
+    query.parse(spoil(WORDS[which], data[1:]).decode("latin-1"), what, 1)(row)
+
+
+def moments(data):
+    """A moment as a person writes it."""
+    valid = (b"2026-11-21T14:02:30.250+01:00", b"14:02", b"-5.5m", b"1234", b"2026-11-21 14:02")
+    moment.parse(spoil(valid[data[0] % 5] if data else b"", data[1:]).decode("latin-1"))
+
+
+LINES = b"""{"type": "insert", "seq": 1, "vector": [1.5, -2e3, 0], "tag": 3, "meta": "walk"}
+{"type": "create-node", "seq": 2, "kind": 1, "record": 1}
+{"type": "put", "name": "mode", "value_hex": "00ff"}
+"""
+
+
+def lines(data):
+    """JSON lines to import."""
+    imports.lines(spoil(LINES, data).split(b"\n"))
+
+
+def npy_file(data):
+    """A .npy file to import."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.npy"
+        npy.write(path, [(1, 2, [1.5, 2.5], b"abc")] * 2, 2, 8)
+        path.write_bytes(spoil(path.read_bytes(), data))
+        list(npy.read(path))
+
+
+def valori_file(data):
+    """A snapshot of Valori's, or its event log."""
+    folder = ROOT / "tests" / "host" / "valori"
+    if len(data) % 2:
+        list(valori.read_log(spoil((folder / "events-4.log").read_bytes(), data)))
+    else:
+        valori.plan(valori.Snapshot.decode(spoil((folder / "kernel-7.snap").read_bytes(), data)))
+
+
 TARGETS = {
     each.__name__: each
     for each in (
@@ -309,6 +486,15 @@ TARGETS = {
         requests,
         answers,
         archive,
+        info_answer,
+        asked,
+        told,
+        index_file,
+        filters,
+        moments,
+        lines,
+        npy_file,
+        valori_file,
     )
 }
 

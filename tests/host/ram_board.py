@@ -26,6 +26,7 @@ class RamBoard:
         self.flash.memory[:] = memory
         self.store = mount(self.flash)
         self.log = bytes(self.store.name)
+        self.region = len(memory)
         self.link = SimpleNamespace(sent=0, received=0, printed_bytes=0)
         self.told = told
         self.asked = 0  # frames that it was asked to append

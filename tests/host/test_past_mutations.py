@@ -39,6 +39,16 @@ ROWS = "test_index_damage.py::test_case_10_rows_that_are_gone_or_changed_are_nam
 OTHER = "test_index_damage.py::test_case_10_another_keys_frame_is_no_version_of_this_one"
 TICK = "test_index_damage.py::test_case_10_a_place_with_another_tick_is_named"
 BOMB = "test_index_damage.py::test_case_10_a_kept_state_never_grows_beyond_its_configuration"
+ALLOWED = "test_limits.py::test_case_24_what_is_allowed_is_made"
+CONTAINER = "test_limits.py::test_the_memory_of_a_container_is_the_limit_too"
+ONE_DOOR = "test_limits.py::test_json_is_read_by_one_door"
+CHART = "test_limits.py::test_case_11_a_number_beyond_a_float_breaks_no_report"
+DOORS = "test_limits.py::test_case_31_every_other_door_refuses_it_too"
+LENGTHS = "test_lying_board.py::test_case_30_an_answer_of_another_length_is_a_link_error"
+TYPES = "test_lying_board.py::test_case_30_each_field_of_info_has_a_type_and_a_range"
+NO_END = "test_lying_board.py::test_case_30_a_log_without_an_end_is_left"
+VAST = "test_lying_board.py::test_case_30_a_snapshot_of_4_gib_is_not_pulled"
+KEPT = "test_lying_board.py::test_case_30_an_answer_that_is_kept_has_a_longest_length"
 ALTERED_VERSION = "test_history.py::test_an_altered_version_is_refused"
 DOUBTFUL = "test_index.py::test_what_only_the_index_can_tell_from_the_frames_is_not_answered"
 LATER_DAMAGE = "test_index.py::test_damage_that_came_after_the_index_ends_what_is_answered"
@@ -174,7 +184,7 @@ MUTATIONS = [  # file, text, what it becomes, the test that must fail
         "        if False:\n",
         TICK,
     ),
-    ("past/index", ", CHUNK * layout(config)[1] - 63)", ")", BOMB),
+    ("past/index", ", size - 63)", ")", BOMB),
     (
         "past/index",
         "        if not rows.may_change(frame, change.seq, rows.thing_of(kind, ident)) or (\n",
@@ -187,6 +197,26 @@ MUTATIONS = [  # file, text, what it becomes, the test that must fail
         "    if False:\n",
         ROWS,
     ),
+    ("limits", "    if size > _SMALL and size > (", "    if False and size > (", ALLOWED),
+    (
+        "limits",
+        "        found.append(most - int(",
+        "        found.append(_UNKNOWN + int(",
+        CONTAINER,
+    ),
+    ("limits", "    except RecursionError:\n", "    except KeyError:\n", ONE_DOOR),
+    ("board/answers", "    if len(data) != 4 * count:\n", "    if False:\n", LENGTHS),
+    (
+        "board/answers",
+        "        if name in facts and not fits(",
+        "        if False and not fits(",
+        TYPES,
+    ),
+    ("board/sync", "        if self.result.log_bytes + len(data) > ", "        if 0 > ", NO_END),
+    ("board/sync", "        if found.length == due:\n", "        if True:\n", VAST),
+    ("board/link", "len(told) != 8 or u32(told, 0) > _LONGEST", "len(told) != 8", KEPT),
+    ("formats/report", "found is None or not -_CHARTED < found < _CHARTED", "found is None", CHART),
+    ("past/query", "            if len(token) > _LONGEST:\n", "            if False:\n", DOORS),
     (
         "past/history",
         "        value = value if version.same else version.value\n",

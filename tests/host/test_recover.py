@@ -14,8 +14,8 @@ import quipu
 from quipu import errors
 from quipu.archive.chain import whole_frames
 from quipu.archive.files import Archive
-from quipu.cli.dump import bytes_of as size
 from quipu.cli.dump import judged
+from quipu.cli.options import bytes_of as size
 from quipu.dump import recover
 from quipu.dump.found import Found, read
 from quipu.dump.held import Left, Stretch

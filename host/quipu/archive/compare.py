@@ -3,12 +3,15 @@ the archive's end. Changes neither."""
 
 from typing import Any, Protocol
 
+from quipu import limits
 from quipu.archive.chain import Chain, whole_frames
 from quipu.archive.files import Archive
 from quipu.archive.verdict import GAP, Verdict
 from shared_kernel.errors import FormatError, LinkError, Mismatch
 from shared_kernel.frames import NO_HEAD
 from shared_kernel.replay import Replay
+
+_TURNS = 4  # how often a log may come round its flash while it is read
 
 
 class Live(Protocol):
@@ -50,13 +53,20 @@ def compare(verdict: Verdict, archive: Archive, replay: Replay, board: Live) -> 
     if part is not None:
         found = f"its end at seq {info['seq']}" if part > info["seq"] else "another frame"
         raise Mismatch(part, "log of the live board", "the archive's frame", found)
+    got, most = 0, _TURNS * getattr(board, "region", limits.REGION)
     while replay.seq < info["seq"]:
+        if got > most:
+            raise LinkError(
+                f"the board gave {got} bytes of frames after the archive's end, more than its flash "
+                f"can hold: its log has no end"
+            )
         data = board.frames(replay.seq + 1, replay.head)
         if not data:
             raise LinkError(
                 f"the board says that its log ends at seq {info['seq']}, but gives nothing after "
                 f"seq {replay.seq}"
             )
+        got += len(data)
         for frame in whole_frames(data):
             if replay.seq < info["seq"]:
                 replay.step(frame)

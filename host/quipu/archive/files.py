@@ -24,6 +24,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from quipu import limits
 from quipu.archive import disk
 from quipu.archive.chain import Chain, split
 from quipu.errors import ArchiveDamage, ArchiveError, NoArchive
@@ -257,7 +258,7 @@ class Archive:
 
     def _json(self, name: str, text: bytes, fields: dict[str, type]) -> dict[str, Any]:
         try:
-            facts = json.loads(text)
+            facts = limits.parsed(text)
         except ValueError as e:
             raise self._damage(0, name, "JSON", e) from None
         if not isinstance(facts, dict) or set(facts) != set(fields):
@@ -635,6 +636,7 @@ def _snapshot(file: Path) -> bytes:
             more = snapshot.decode(header).length
         except FormatError:
             more = 0
+        limits.need_state(min(more, os.fstat(opened.fileno()).st_size))
         return header + opened.read(more + 1)
 
 

@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from quipu import limits
 from quipu.archive.files import Archive
 from quipu.archive.frame import taken_apart
 from quipu.errors import ArchiveError
@@ -82,7 +83,7 @@ def under(archive: Archive, config: Sequence[int], until: int, origins: Archives
             f"replayed under other "
             "capacities"
         )
-    kernel = Kernel(config)
+    kernel = limits.kernel(config)
     for frame in archive.frames():
         each = taken_apart(frame)
         if each.seq > until:

@@ -18,13 +18,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-from quipu import kernels
+from quipu import kernels, limits
 from quipu.archive import disk
 from quipu.archive.files import Archive
 from quipu.archive.origin import Archives
 from quipu.archive.passes import Pass
-from quipu.archive.verdict import Verdict, parted
-from quipu.errors import ArchiveDamage, UsageError
+from quipu.archive.verdict import TOO_LARGE, Verdict, parted
+from quipu.errors import ArchiveDamage, TooLarge, UsageError
 from shared_kernel import batch
 from shared_kernel.errors import FormatError, Mismatch
 from shared_kernel.replay import Replay
@@ -86,6 +86,8 @@ def replayed(
             error = e
         parts = [each.result() for each in others]
     for part in parts:
+        if part["verdict"] == TOO_LARGE:
+            raise TooLarge(part["problem"])
         _merge(verdict, part)
         if part["first_divergence"]:
             raise Mismatch(
@@ -164,6 +166,8 @@ def part(order: dict[str, Any]) -> dict[str, Any]:
         work.run(order["until"])
     except (Mismatch, ArchiveDamage) as e:
         parted(verdict, e)
+    except TooLarge as e:
+        verdict.verdict, verdict.problem = TOO_LARGE, str(e)
     except FormatError as e:
         # of the snapshot that it starts from: the part before says so, as of its end
         parted(verdict, Mismatch(order["start"][0], "snapshot", "a whole one", str(e)))
@@ -212,7 +216,11 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
-            env={**os.environ, "PYTHONPATH": path},
+            env={
+                **os.environ,
+                "PYTHONPATH": path,
+                limits.VARIABLE: str(limits.state_limit()),
+            },
         )
 
     def ask(self, order: dict[str, Any]) -> dict[str, Any]:

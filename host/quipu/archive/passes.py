@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from quipu import limits
 from quipu.archive import disk, origin
 from quipu.archive.chain import Chain, claims, whole
 from quipu.archive.files import Archive, Segment
@@ -108,7 +109,7 @@ class Pass:
         self.verdict = verdict
         verdict.board, verdict.log = archive.identity, archive.log.hex()
         self.note = archive.note()
-        self.replay = Replay()  # from the genesis, or after a gap from a snapshot
+        self.replay = Replay(limits.kernel)  # from the genesis, or after a gap from a snapshot
         # instead, after a gap, until a snapshot stands in for what is missing
         self.chain: Chain | None = None
         self.snapshots = archive.snapshots()

@@ -9,6 +9,7 @@ from shared_kernel.errors import Mismatch
 MATCH, GAP, MISMATCH = "match", "gap", "mismatch"
 EMPTY = "empty"  # nothing is there yet, and nothing says that there was
 NO_ARCHIVE = "no archive"  # one of several that were named cannot be opened as one
+TOO_LARGE = "too large"  # one of several has a state that is more than this computer gives
 
 
 @dataclass
@@ -18,7 +19,7 @@ class Verdict:
 
     verdict: "match", "gap" (frames that archive.json declares missing, all others agree), "empty"
         (no whole frame yet, as after a first sync that broke off) or "mismatch"; of one of several,
-        "no archive" too, and `problem` says why; first_divergence:
+        "no archive" and "too large" too, and `problem` says why; first_divergence:
     None, or {seq, what, expected, found}; frames, log_bytes: replayed; checkpoints, snapshots:
     compared; boots: of the board;
     seq, chain_head, state_root: at the archive's end; note: seq of the last complete sync, None if

@@ -13,8 +13,8 @@ from quipu.archive.chain import claims
 from quipu.archive.compare import Live, compare
 from quipu.archive.files import Archive
 from quipu.archive.origin import Archives
-from quipu.archive.verdict import EMPTY, NO_ARCHIVE, Verdict, parted
-from quipu.errors import ArchiveDamage, ArchiveError, NoArchive, UsageError
+from quipu.archive.verdict import EMPTY, NO_ARCHIVE, TOO_LARGE, Verdict, parted
+from quipu.errors import ArchiveDamage, ArchiveError, NoArchive, TooLarge, UsageError
 from shared_kernel.errors import Mismatch
 from shared_kernel.frames import NO_HEAD, OVERHEAD, length_at
 from shared_kernel.genesis import LARGEST as LARGEST_GENESIS
@@ -149,7 +149,10 @@ def one_of_many(
 ) -> Verdict:
     """Return the verdict of an archive that was named among others: `verify`, but "no archive" is a
     verdict too, so that one stray file does not cost the others theirs."""
-    return _no_archive(archive, allow_gap) or verify(archive, allow_gap=allow_gap, jobs=jobs)
+    try:
+        return _no_archive(archive, allow_gap) or verify(archive, allow_gap=allow_gap, jobs=jobs)
+    except TooLarge as error:
+        return Verdict(TOO_LARGE, problem=str(error), allow_gap=allow_gap)
 
 
 def _no_archive(path: str | os.PathLike[str], allow_gap: bool) -> Verdict | None:

@@ -42,6 +42,7 @@ _PIECE_STALL_S = 0.1  # a silence inside a piece that long means that bytes of i
 _BYTE_S = 1.5 / 11520  # a byte at 115200 baud, with something to spare
 _FRAMING = 64  # bytes on the wire for a piece beside it, at most
 _HINT = 16  # bytes that came without an answer and may have been one
+_LONGEST = 0xFFFF  # bytes of an answer: what two bytes say on the wire
 _MIXED = 8  # answers in a row that changed while their pieces were fetched
 # Answers of more than some ten bytes, to requests that change nothing.
 _LONG_ANSWERS = (requests.INFO, requests.FRAMES, requests.SNAPSHOT, requests.LOG_LAYOUT)
@@ -350,9 +351,10 @@ class Link:
         for _ in range(_MIXED):
             try:
                 told = self.piece(requests.KEEP, lambda _: bytes((op,)) + payload, _LEAST)[1]
-                if len(told) != 8:
+                if len(told) != 8 or u32(told, 0) > _LONGEST:
                     raise LinkError(
-                        f"{self.url}: the board says in {len(told)} bytes what it keeps"
+                        f"{self.url}: the board says of what it keeps {told.hex()}: expected its "
+                        f"length, at most {_LONGEST}, and its CRC-32"
                     )
             except LinkError as e:
                 if f"0x{requests.KEEP:02x}" not in str(e):
@@ -381,6 +383,8 @@ class Link:
             if not part:
                 break
             data += part
+            if len(data) > size:
+                raise LinkError(f"{self.url}: the board sent more than the {size} bytes it keeps")
         return bytes(data)
 
     def _hints(self) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from quipu import limits
 from quipu.archive.chain import whole_frames
 from quipu.archive.files import Archive
 from quipu.archive.origin import Archives, Origin, named
@@ -19,6 +20,7 @@ from quipu.errors import LostAnswer
 from quipu.results import Result
 from shared_kernel import requests
 from shared_kernel.arena import CHUNK, RULES
+from shared_kernel.config import CONFIG_NAMES
 from shared_kernel.errors import Damage, FormatError, Invalid, Mismatch, NotFound
 from shared_kernel.frames import NO_HEAD, words_bytes
 from shared_kernel.genesis import need_layout
@@ -185,9 +187,9 @@ def need_fit(info: dict[str, Any], config: Sequence[int]) -> None:
             "under the same rules; put the firmware of this version onto the board"
         )
     need_layout(Region(_Geometry(info)), config)  # type: ignore[arg-type]  # numbers are all that is asked of it
-    size = Kernel(config).arena.size
+    size = limits.state_size(config)
     old = info.get("config")
-    held = Kernel([old[each] for each in old]).arena.size if old else 0
+    held = limits.state_size([old[each] for each in CONFIG_NAMES]) if old else 0
     room = held + info["heap_free"] - _SPARE_HEAP
     if size > room:
         raise Invalid(

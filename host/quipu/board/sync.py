@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from quipu import limits
 from quipu.archive.chain import Chain, whole_frames
 from quipu.archive.compare import parting
 from quipu.archive.files import Archive, Hold, Note, held
@@ -26,7 +27,8 @@ from quipu.board.blocks import Blocks
 from quipu.board.verbs import Verbs
 from quipu.errors import ArchiveError, OtherLog, PortError, RolledBack
 from shared_kernel import snapshot, snapshot_file
-from shared_kernel.errors import Damage, FormatError, LogFull, Mismatch, NotFound
+from shared_kernel.config import CONFIG_NAMES
+from shared_kernel.errors import Damage, FormatError, LinkError, LogFull, Mismatch, NotFound
 from shared_kernel.frames import NO_HEAD, seed
 
 Progress = Callable[[int, int], None]
@@ -36,6 +38,8 @@ _BATCH = 1024  # bytes of frames that are appended together, at least: what a br
 # of frames and acknowledgement: each makes room on a full board, or finds a snapshot that is newer
 # than a gap
 _ROUNDS = 4
+# how often a log may come round its flash during one sync
+_TURNS = _ROUNDS + 1
 _TRIES = 3  # to read on at a place where the board has recycled what was there
 
 
@@ -321,7 +325,9 @@ class _Pull:
         self.snapshot_bytes = 0
         if header:
             found = snapshot.decode(header[1])
-            if not (self.archive and self.archive.snapshot_file(found.seq).exists()):
+            if not self._can_be(found, target):
+                header = None
+            elif not (self.archive and self.archive.snapshot_file(found.seq).exists()):
                 wanted = found
                 self.snapshot_bytes = snapshot.HEADER + found.length
         try:
@@ -340,6 +346,22 @@ class _Pull:
             and wanted.seq <= self.chain.seq
         ):
             self._snapshot(header[0], header[1], wanted, heads)
+
+    def _can_be(self, found: snapshot.Header, target: dict[str, Any]) -> bool:
+        """Return whether a snapshot's length is that of the board's configuration: it is known
+        before a byte of it is pulled."""
+        config = target.get("config")
+        if config is None:
+            return True
+        due = limits.state_size([config[each] for each in CONFIG_NAMES])
+        if found.length == due:
+            limits.need_state(due)
+            return True
+        self.result.damage = (
+            f"the board's snapshot of seq {found.seq} is damaged: expected a state of {due} bytes, "
+            f"as its configuration takes, found {found.length} in its header"
+        )
+        return False
 
     def _keep(self, target: dict[str, Any]) -> None:
         """Have all that was pulled on the disk, then the note that says so, if the board has said
@@ -416,6 +438,12 @@ class _Pull:
             self.archive.add_segment(*self._begin)
             self._base = 0
         self._begin = None
+        if self.result.log_bytes + len(data) > _TURNS * self.board.region:
+            raise LinkError(
+                f"the board gave {self.result.log_bytes + len(data)} bytes of frames, and its "
+                f"flash has {self.board.region}: its log has no end. What was pulled stays; is the "
+                "board broken?"
+            )
         self.archive.append(data)
         wire, result = self.board.link, self.result
         self.done += len(data)

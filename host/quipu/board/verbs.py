@@ -6,7 +6,6 @@ answer is lost, the log on the board is read from the last place known and searc
 there, the change was made, exactly once; not there, it is sent again. No change is ever resent on
 suspicion."""
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -15,24 +14,24 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from quipu import times
 from quipu.archive.chain import Chain, whole_frames
 from quipu.archive.frame import Frame, taken_apart
+from quipu.board import answers
+from quipu.board.answers import PROTOCOLS as _PROTOCOLS
 from quipu.board.link import Link
 from quipu.errors import LostAnswer, PortError
 from quipu.text import moment
 from shared_kernel import frames, kernel, requests
 from shared_kernel.config import CONFIG_NAMES, check_config
-from shared_kernel.errors import Invalid, LinkError, NotFound
+from shared_kernel.errors import Damage, Invalid, LinkError, NotFound
 from shared_kernel.frames import CHECKPOINT, CLOCK, NO_HEAD, OVERHEAD, TOKEN_BYTES, words_bytes
 from shared_kernel.history import History
-from shared_kernel.kernel import u32
-from shared_kernel.link import PROTOCOL
 from shared_kernel.run import HEADER as RUN_HEADER
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-_PROTOCOLS = (1, PROTOCOL)  # of the link: a board of protocol 1 gives its log by frames only
+# how often a log may come round its flash while it is read: a board goes on writing meanwhile
+_TURNS = 4
 _TRIES = 10  # of one change, each of which was certainly not carried out
-_NO_VALUE = 0xFFFF  # length of a version whose value has left the flash
 # of the log's name in a request for frames: base64 then pads nothing, and frames are checked
 # against all of it
 _NAME_BYTES = 6
@@ -102,8 +101,8 @@ class Verbs:
         self.link = link
         self._known = Chain(None, -1, NO_HEAD)
         try:
-            self._learn(json.loads(link.greeting))
-        except (ValueError, AttributeError):
+            self._learn(answers.info(link.greeting))
+        except LinkError:
             self.info()  # a late answer to a program that was killed had our first request's id
 
     def __enter__(self) -> "Self":
@@ -121,9 +120,19 @@ class Verbs:
     def info(self) -> dict[str, Any]:
         """Return the board's facts (firmware/quipu/report.py): among them seq, head and root, taken
         together."""
-        info = json.loads(self.link.request(requests.INFO))
+        info = answers.info(self.link.request(requests.INFO))
         self._learn(info)
-        return dict(info)
+        return info
+
+    def _info_of_log(self) -> dict[str, Any]:
+        """Return the facts of a board that has a log; NotFound or Damage if it has none that can be
+        read. Learns nothing from them."""
+        info = answers.info(self.link.request(requests.INFO))
+        if not info["configured"]:
+            raise NotFound("the board has no log yet: configure it first")
+        if "seq" not in info:
+            raise Damage(f"the board's log cannot be read from its beginning: {info['damage']}")
+        return info
 
     def _learn(self, info: dict[str, Any]) -> None:
         self.protocol: int = info.get("protocol", 0)
@@ -208,7 +217,8 @@ class Verbs:
         try:
             for _ in range(_TRIES):
                 try:
-                    return u32(self.link.request(op, payload, timeout=timeout, repeat=False), 0)
+                    answer = self.link.request(op, payload, timeout=timeout, repeat=False)
+                    return answers.seq("a change", answer)
                 except LostAnswer:
                     seq = self._find(ours)
                     if seq is not None:
@@ -232,7 +242,7 @@ class Verbs:
 
         Requests are answered in order, so once the board answers this one, the lost one has been
         carried out or never will be."""
-        info = json.loads(self.link.request(requests.INFO))
+        info = self._info_of_log()
         # recycled meanwhile, but what we look for is at the log's end
         if self._known.seq + 1 < info["first_seq"]:
             self._known = Chain(self.log, info["first_seq"] - 1, bytes.fromhex(info["first_head"]))
@@ -245,7 +255,7 @@ class Verbs:
     def carried_out(self, tokens: Iterable[bytes]) -> dict[bytes, int]:
         """Return the seqs of the commands on the board's flash that bear one of these tokens."""
         wanted = frozenset(tokens)
-        info = self.info()
+        info = self._info_of_log()
         chain = Chain(
             bytes.fromhex(info["log"]) if info["first_seq"] else None,
             info["first_seq"] - 1,
@@ -256,7 +266,14 @@ class Verbs:
 
     def _since(self, chain: Chain) -> Iterable[memoryview]:
         """Yield the frames after a place in the log, up to its end, and move the place on."""
+        got = 0
         while data := self.frames(chain.seq + 1, chain.head):
+            got += len(data)
+            if got > _TURNS * self.region:
+                raise LinkError(
+                    f"{self.link.url}: the board gave {got} bytes of frames, and its flash has "
+                    f"{self.region}: its log has no end"
+                )
             for frame in whole_frames(data):
                 chain.step(frame)
                 yield frame
@@ -265,22 +282,23 @@ class Verbs:
 
     def get(self, name: str | bytes) -> bytes:
         """Return the value of a key; NotFound if there is none."""
-        return self.link.request(requests.KEY, _name(name))[4:]
+        return answers.value("a key", self.link.request(requests.KEY, _name(name)))
 
     def record(self, ident: int) -> tuple[int, list[int], bytes]:
         """Return (tag, vector, metadata) of a record."""
         data = self.link.request(requests.RECORD, words_bytes((ident,)))
-        end = 4 + 4 * self._config()[0]
-        return u32(data, 0), [_signed(u32(data, at)) for at in range(4, end, 4)], data[end:]
+        return answers.record(data, self._config())
 
     def node(self, ident: int) -> tuple[int, int]:
         """Return (kind, record id or 0) of a node."""
-        kind, record = _words(self.link.request(requests.NODE, words_bytes((ident,))))
+        data = self.link.request(requests.NODE, words_bytes((ident,)))
+        kind, record = answers.numbers("a node", data, 2)
         return kind, record
 
     def edge(self, ident: int) -> tuple[int, int, int]:
         """Return (kind, from, to) of an edge."""
-        kind, origin, target = _words(self.link.request(requests.EDGE, words_bytes((ident,))))
+        data = self.link.request(requests.EDGE, words_bytes((ident,)))
+        kind, origin, target = answers.numbers("an edge", data, 3)
         return kind, origin, target
 
     def search(
@@ -294,8 +312,7 @@ class Verbs:
             requests.SEARCH,
             bytes((k & 255, k >> 8)) + _optional("tag", tag) + frames.vector_bytes(query),
         )
-        words = _words(data)
-        return [(words[i] | words[i + 1] << 32, words[i + 2]) for i in range(0, len(words), 3)]
+        return answers.search(data)
 
     def neighbourhood(
         self, node: int, depth: int = 1, kind: int | None = None, directions: int = 1
@@ -304,16 +321,14 @@ class Verbs:
         if not isinstance(depth, int) or not 0 <= depth <= 0xFFFF:
             raise Invalid(f"depth must be 0 to 65535, not {depth!r}")
         payload = words_bytes((node,)) + bytes((depth & 255, depth >> 8, _direction(directions)))
-        words = _words(self.link.request(requests.NEIGHBOURHOOD, payload + _optional("kind", kind)))
-        return [(words[i], words[i + 1]) for i in range(0, len(words), 2)]
+        data = self.link.request(requests.NEIGHBOURHOOD, payload + _optional("kind", kind))
+        return [(each, steps) for each, steps in answers.groups("a neighbourhood", data, 2)]
 
     def edges_of(self, node: int, directions: int = 3) -> list[int]:
         """Return the ids of a node's edges, newest first."""
-        return _words(
-            self.link.request(
-                requests.EDGES_OF, words_bytes((node,)) + bytes((_direction(directions),))
-            )
-        )
+        payload = words_bytes((node,)) + bytes((_direction(directions),))
+        data = self.link.request(requests.EDGES_OF, payload)
+        return [each for (each,) in answers.groups("a node's edges", data, 1)]
 
     def _config(self) -> tuple[int, ...]:
         if self.config is None:
@@ -356,22 +371,13 @@ class Verbs:
         """Return the newest versions of a key that are on the board, at most 255; `archived` says
         whether older ones were."""
         data = self.link.request(requests.HISTORY, bytes((limit,)) + _name(name))
-        out = History()
-        out.archived = u32(data, 0) - 1 if u32(data, 0) else None
-        at = 4
-        while at < len(data):
-            size = data[at + 4] | data[at + 5] << 8
-            held = 0 if size == _NO_VALUE else size
-            out.versions.append(
-                (u32(data, at), None if size == _NO_VALUE else data[at + 6 : at + 6 + held])
-            )
-            at += 6 + held
-        return out
+        return answers.history(data)
 
     def get_at(self, name: str | bytes, seq: int) -> bytes:
         """Return the value that a key had after frame `seq`; Archived if that has left the board's
         flash."""
-        return self.link.request(requests.KEY_AT, bytes(words_bytes((seq,))) + _name(name))[4:]
+        data = self.link.request(requests.KEY_AT, bytes(words_bytes((seq,))) + _name(name))
+        return answers.value("a key's past", data)
 
     def checkpoint(self) -> int:
         """Append a frame with the state root; return its seq."""
@@ -406,7 +412,8 @@ class Verbs:
     def snapshot(self) -> int:
         """Take a snapshot on the board now; return the seq of the last frame that it covers."""
         # Taken twice after a lost answer, it costs the flash some wear and changes nothing else.
-        return u32(self.link.request(requests.TAKE_SNAPSHOT, timeout=_SLOW_S), 0)
+        answer = self.link.request(requests.TAKE_SNAPSHOT, timeout=_SLOW_S)
+        return answers.seq("a snapshot", answer)
 
     def frames(self, seq: int, head: bytes) -> bytes:
         """Return some whole frames from `seq` on, b"" at the log's end. head: the chain head before
@@ -424,15 +431,16 @@ class Verbs:
             data = self.link.request(requests.SNAPSHOT)
         except NotFound:
             return None
-        return data[0], data[1:]
+        return answers.snapshot_header(data)
 
     def snapshot_data(self, slot: int, generation: int, offset: int, size: int) -> bytes:
         """Return up to `size` bytes of that snapshot's arena from `offset`; NotFound if the
         snapshot is gone."""
         begin = bytes((slot,)) + words_bytes((generation, offset))
-        return self.link.piece(
+        n, data = self.link.piece(
             requests.SNAPSHOT_DATA, lambda n: begin + bytes((n & 255, n >> 8)), size
-        )[1]
+        )
+        return answers.at_most("a snapshot's bytes", data, n)
 
     def layout(self, seq: int, head: bytes, hold: bool = False) -> Layout:
         """Return where the frames from `seq` on stand on the flash. head: the chain head before it
@@ -447,7 +455,7 @@ class Verbs:
             raise LinkError(
                 f"{self.link.url}: the board's answer on its log's layout has {len(data)} bytes"
             )
-        first, certain, address, sector, sectors, block, unit, total, *runs = _words(data)
+        first, certain, address, sector, sectors, block, unit, total, *runs = answers.words(data)
         layout = Layout(
             first,
             certain,
@@ -469,37 +477,28 @@ class Verbs:
         end. A board whose log is damaged answers this too."""
         begin = bytes(words_bytes((address,)))
         if self.protocol == 1:
-            return self.link.request(requests.READ_REGION, begin + bytes((size & 255, size >> 8)))
+            data = self.link.request(requests.READ_REGION, begin + bytes((size & 255, size >> 8)))
+            return answers.at_most("its flash", data, size)
         size = min(size, self.region - address)
         if size <= 0:
             return b""
         n, data = self.link.piece(
             requests.READ_REGION, lambda n: begin + bytes((n & 255, n >> 8)), size
         )
-        if len(data) > n:
-            raise LinkError(
-                f"{self.link.url}: the board sent {len(data)} bytes of its flash where {n} were "
-                f"asked for"
-            )
-        return data + b"\xff" * (n - len(data))  # it leaves those out that end an answer
+        return answers.at_most("its flash", data, n) + b"\xff" * (
+            n - len(data)
+        )  # it leaves those out that end an answer
 
     def acknowledge(self, seq: int) -> int:
         """Say that every frame below `seq` is safely archived, so that its sectors may be recycled.
         Return the seq of the log's last
         frame: a board notes in its log what frees a sector."""
-        return u32(self.link.request(requests.ACKNOWLEDGE, words_bytes((seq,))), 0)
+        answer = self.link.request(requests.ACKNOWLEDGE, words_bytes((seq,)))
+        return answers.seq("what is archived", answer)
 
 
 def _name(name: str | bytes) -> bytes:
     return name.encode() if isinstance(name, str) else bytes(name)
-
-
-def _signed(value: int) -> int:
-    return value - (1 << 32) if value >> 31 else value
-
-
-def _words(data: bytes) -> list[int]:
-    return [u32(data, at) for at in range(0, len(data), 4)]
 
 
 def _optional(what: str, value: int | None) -> bytes:

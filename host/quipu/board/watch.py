@@ -15,7 +15,7 @@ from quipu.errors import OtherLog, PortError, RolledBack, UsageError
 from quipu.past import describe
 from quipu.past.query import FIELDS, Test
 from shared_kernel import frame_names
-from shared_kernel.errors import FormatError, NotFound
+from shared_kernel.errors import Damage, FormatError, NotFound
 
 if TYPE_CHECKING:
     from quipu.board.board import Board
@@ -76,6 +76,8 @@ class Watch:
         info = board.info()
         if not info["configured"]:
             raise NotFound("the board has no log yet: configure it first")
+        if "seq" not in info:
+            raise Damage(f"the board's log cannot be read from its beginning: {info['damage']}")
         return info
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from quipu.cli.options import (
     CLAMP,
     ID,
     KEY,
+    MAX_STATE,
     PORT,
     Q16,
     SOURCE,
@@ -316,7 +317,7 @@ def show_watch(data: Data) -> str:
 
 
 VERBS = {
-    "get": Verb(get, dated(show_value), (SOURCE, KEY, AT)),
+    "get": Verb(get, dated(show_value), (SOURCE, KEY, AT, MAX_STATE)),
     "history": Verb(
         history,
         dated(show_history),
@@ -325,11 +326,12 @@ VERBS = {
             KEY,
             option("--limit", "versions at most", type=U32, default=20, show_default=True),
             AT,
+            MAX_STATE,
         ),
     ),
-    "record": Verb(record, dated(show_record), (SOURCE, ID, AT)),
-    "node": Verb(node, dated(show_node), (SOURCE, ID, AT)),
-    "edge": Verb(edge, dated(show_edge), (SOURCE, ID, AT)),
+    "record": Verb(record, dated(show_record), (SOURCE, ID, AT, MAX_STATE)),
+    "node": Verb(node, dated(show_node), (SOURCE, ID, AT, MAX_STATE)),
+    "edge": Verb(edge, dated(show_edge), (SOURCE, ID, AT, MAX_STATE)),
     "search": Verb(
         search,
         dated(show_results),
@@ -343,6 +345,7 @@ VERBS = {
             ),
             option("--tag", "only records of this tag", type=U32),
             AT,
+            MAX_STATE,
         ),
     ),
     "neighbours": Verb(
@@ -363,6 +366,7 @@ VERBS = {
                 show_default=True,
             ),
             AT,
+            MAX_STATE,
         ),
     ),
     "watch": Verb(

@@ -11,7 +11,18 @@ from rich.console import RenderableType
 
 import quipu
 from quipu.cli import render
-from quipu.cli.options import ARCHIVE, ORIGIN, PORT, U32, Data, Number, Verb, argument, option
+from quipu.cli.options import (
+    ARCHIVE,
+    MAX_STATE,
+    ORIGIN,
+    PORT,
+    U32,
+    Data,
+    Number,
+    Verb,
+    argument,
+    option,
+)
 from quipu.cli.render import grid, pairs, sizes
 from quipu.past import describe
 from quipu.text import size
@@ -320,6 +331,7 @@ VERBS = {
                 show_default=True,
             ),
             ORIGIN,
+            MAX_STATE,
         ),
     ),
     "migrate": Verb(
@@ -342,6 +354,7 @@ VERBS = {
                 type=click.Choice(describe.POLICIES),
             ),
             ORIGIN,
+            MAX_STATE,
         ),
     ),
 }

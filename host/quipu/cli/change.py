@@ -1,12 +1,10 @@
 """The verbs that change the memory on a board: insert, put, create-node and the like."""
 
-import json
 import sys
 import time
-from decimal import Decimal
 
 import quipu
-from quipu import errors
+from quipu import errors, limits
 from quipu.cli import render
 from quipu.cli.options import (
     CLAMP,
@@ -92,7 +90,7 @@ def _record_of(
     """Return vector, tag and metadata of one line of JSON; tag and meta are those of a line that
     has none."""
     try:
-        value = json.loads(line, parse_float=Decimal, parse_constant=Decimal)
+        value = limits.parsed(line, exact=True)
         if isinstance(value, list):
             value = {"vector": value}
         if not isinstance(value, dict) or not isinstance(value.get("vector"), list):

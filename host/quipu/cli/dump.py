@@ -1,12 +1,10 @@
 """The verbs that read a log's flash, from a dump or over a port: flash-map, recover."""
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -15,7 +13,7 @@ from quipu import errors
 from quipu.archive.verdict import Verdict
 from quipu.build import images
 from quipu.cli import render
-from quipu.cli.options import ARCHIVE, Data, Verb, argument, option
+from quipu.cli.options import ARCHIVE, MAX_STATE, Data, Size, Verb, argument, option
 from quipu.cli.render import grid, pairs, verdict
 from quipu.dump.found import read
 from quipu.dump.image import FlashImage, Geometry
@@ -26,28 +24,6 @@ from quipu.dump.recover import recover as into_archive
 from quipu.text import count, plain, size
 
 _PART = 1024  # bytes asked for at once
-_SIZE = re.compile(r"(0[xX][0-9a-fA-F]+|[0-9]+)([kKmM]?)\Z")
-
-
-def bytes_of(text: str) -> int:
-    """Return a number of bytes written as 4096, 0x1000, 4k or 1M. ValueError for anything else."""
-    match = _SIZE.match(text)
-    if not match:
-        raise ValueError(f"{text!r} is no number of bytes, such as 4096, 0x1000, 4k or 1M")
-    return int(match[1], 0) << {"": 0, "k": 10, "m": 20}[match[2].lower()]
-
-
-class Size(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # click's newer versions alone make it generic
-    """A number of bytes: 4096, 0x1000, 4k or 1M."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        try:
-            return bytes_of(value)
-        except ValueError as error:
-            self.fail(str(error))
-
 
 REGION = (
     option(
@@ -456,5 +432,7 @@ def show_recovered(data: Data) -> RenderableType:
 
 VERBS = {
     "flash-map": Verb(flash_map, show_flash_map, (argument("source", "PORT|IMAGE"), *REGION)),
-    "recover": Verb(recover, show_recovered, (argument("image", "IMAGE"), ARCHIVE, *REGION)),
+    "recover": Verb(
+        recover, show_recovered, (argument("image", "IMAGE"), ARCHIVE, *REGION, MAX_STATE)
+    ),
 }

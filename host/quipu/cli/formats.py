@@ -1,7 +1,6 @@
 """The verbs that carry a memory to other programs and back: export, import, valori, and report, a
 page for a browser."""
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +11,10 @@ import click
 from rich.console import RenderableType
 
 import quipu
-from quipu import errors
+from quipu import errors, limits
 from quipu.archive import disk
 from quipu.cli import render
-from quipu.cli.options import AT, CLAMP, PORT, Data, Verb, argument, option
+from quipu.cli.options import AT, CLAMP, MAX_STATE, PORT, Data, Verb, argument, option
 from quipu.cli.render import dated, pairs
 from quipu.cli.source import Source
 from quipu.formats import export as out
@@ -220,7 +219,7 @@ def report(source: str | None, archive: str | None, output: str, wear: str | Non
 def _map(path: Path) -> Data:
     """Return a flash map as `quipu flash-map --json` printed it."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = limits.parsed(path.read_text(encoding="utf-8"))
         for row in found["sectors"]:
             if not isinstance(row["state"], str) or not isinstance(row["erases"], int | None):
                 raise TypeError
@@ -289,6 +288,7 @@ VERBS = {
                 "the board's flash, as `quipu flash-map --json` printed it",
                 metavar="FILE",
             ),
+            MAX_STATE,
         ),
     ),
     "export": Verb(
@@ -302,6 +302,7 @@ VERBS = {
                 "--state", "JSON lines that make the contents anew, not all commands", is_flag=True
             ),
             AT,
+            MAX_STATE,
         ),
     ),
     "import": Verb(import_, show_moved, (PORT, argument("file", "FILE"), FORM, CLAMP, AGAIN)),

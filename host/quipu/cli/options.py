@@ -1,12 +1,13 @@
 """What the rows of the verbs are made of: the kinds of arguments and options that several verbs
 share. Knows no verb."""
 
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import click
 
-from quipu import errors, text, values
+from quipu import errors, limits, text, values
 from shared_kernel import fixed
 
 Data = dict[str, Any]
@@ -55,10 +56,44 @@ class Number(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # click'
         try:
             number = int(value)
         except ValueError:
-            self.fail(f"{value!r} is not an integer")
+            self.fail(f"{limits.shown(value)!r} is not an integer")
         if not self.low <= number <= self.high:
-            self.fail(f"{number} is not from {self.low} to {self.high}")
+            self.fail(f"{limits.shown(number)} is not from {self.low} to {self.high}")
         return number
+
+
+_SIZE = re.compile(r"(0[xX][0-9a-fA-F]{1,16}|[0-9]{1,16})([kKmMgG]?)")
+
+
+def bytes_of(text: str) -> int:
+    """Return a number of bytes written as 4096, 0x1000, 4k, 1M or 2G. ValueError for anything
+    else."""
+    match = _SIZE.fullmatch(text)
+    if not match:
+        raise ValueError(
+            f"{limits.shown(text)!r} is no number of bytes, such as 4096, 0x1000, 4k or 1M"
+        )
+    return (
+        int(match[1], 16 if match[1][1:2] in ("x", "X") else 10)
+        << {
+            "": 0,
+            "k": 10,
+            "m": 20,
+            "g": 30,
+        }[match[2].lower()]
+    )
+
+
+class Size(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # click's newer versions alone make it generic
+    """A number of bytes: 4096, 0x1000, 4k or 1M."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return bytes_of(str(value))
+        except ValueError as error:
+            self.fail(str(error))
 
 
 U32 = Number(0, 0xFFFFFFFF)
@@ -102,6 +137,14 @@ META = (
     option("--meta-hex", "metadata: bytes in hex", metavar="HEX", type=HexBytes()),
 )
 TAG = option("--tag", "tag of the record", type=U32)
+MAX_STATE = option(
+    "--max-state",
+    "refuse a larger state, before it is made; by default a third of the free memory",
+    type=Size(),
+    metavar="BYTES",
+    expose_value=False,
+    callback=lambda ctx, param, value: setattr(limits, "max_state", value),
+)
 JSON = option("--json", "print one JSON object, errors too", is_flag=True)
 
 
@@ -124,13 +167,13 @@ def components_of(components: Any, q16: bool, clamp: bool) -> list[int]:
     try:
         raw = [int(each) for each in components]
     except ValueError as error:
-        raise errors.Invalid(f"--q16 takes integers: {error}") from None
+        raise errors.Invalid(f"--q16 takes integers: {limits.shown(error)}") from None
     if clamp:
         return [fixed.clamp(each) for each in raw]
     for i, each in enumerate(raw):
         if fixed.clamp(each) != each:
             raise errors.Invalid(
-                f"component {i}: {each} is outside of Q16.16: expected {fixed.MIN} to {fixed.MAX}. "
+                f"component {i}: {limits.shown(each)} is outside of Q16.16: expected {fixed.MIN} to {fixed.MAX}. "
                 "Scale the numbers, or clamp them (--clamp)"
             )
     return raw

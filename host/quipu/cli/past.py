@@ -18,7 +18,7 @@ from quipu import errors
 from quipu.archive import disk
 from quipu.cli import render
 from quipu.cli.ask import show_edge, show_node, show_record
-from quipu.cli.options import AT, SOURCE, U32, Data, Verb, argument, option
+from quipu.cli.options import AT, MAX_STATE, SOURCE, U32, Data, Verb, argument, option
 from quipu.cli.render import dated, grid, pairs, says, sizes, when
 from quipu.cli.source import recalled
 from quipu.errors import UsageError
@@ -433,12 +433,15 @@ VERBS = {
             click.Argument(["source"], metavar="[PORT|DIR]", required=False),
             option("--archive", "the archive, as an option", metavar="DIR"),
             AT,
+            MAX_STATE,
             option("--all whole", f"print whole tables, not {ROWS} rows of each", is_flag=True),
         ),
         ("whole",),
     ),
-    "diff": Verb(diff, show_diff, (argument("a", "A"), argument("b", "B"))),
-    "explain": Verb(explain, dated(show_explain), (SOURCE, argument("thing", "THING"), AT)),
+    "diff": Verb(diff, show_diff, (argument("a", "A"), argument("b", "B"), MAX_STATE)),
+    "explain": Verb(
+        explain, dated(show_explain), (SOURCE, argument("thing", "THING"), AT, MAX_STATE)
+    ),
     "query": Verb(
         query,
         show_rows,
@@ -459,6 +462,7 @@ VERBS = {
                 default="",
             ),
             AT,
+            MAX_STATE,
             option(
                 "--format",
                 "form of the rows",
@@ -477,6 +481,6 @@ VERBS = {
     "index": Verb(
         index,
         show_index,
-        (argument("archive", "DIR"), option("--rebuild", "make it anew", is_flag=True)),
+        (argument("archive", "DIR"), option("--rebuild", "make it anew", is_flag=True), MAX_STATE),
     ),
 }

@@ -12,7 +12,18 @@ from quipu.archive.chain import Chain
 from quipu.archive.join import merge
 from quipu.archive.verify import inside, many
 from quipu.cli import render
-from quipu.cli.options import ARCHIVE, ORIGIN, SOURCE, U32, Data, HexBytes, Number, Verb, option
+from quipu.cli.options import (
+    ARCHIVE,
+    MAX_STATE,
+    ORIGIN,
+    SOURCE,
+    U32,
+    Data,
+    HexBytes,
+    Number,
+    Verb,
+    option,
+)
 from quipu.cli.render import pairs, says
 from quipu.cli.source import is_archive
 from quipu.past import describe
@@ -235,7 +246,7 @@ def show_log(data: Data) -> str:
 
 
 VERBS = {
-    "sync": Verb(sync, show_sync, (SOURCE, ARCHIVE)),
+    "sync": Verb(sync, show_sync, (SOURCE, ARCHIVE, MAX_STATE)),
     "verify": Verb(
         verify,
         render.verdict,
@@ -263,6 +274,7 @@ VERBS = {
             ),
             option("--allow-gap", "exit code 0 for a gap as well", is_flag=True),
             option("--recursive", "look inside of each DIR for archives", is_flag=True),
+            MAX_STATE,
         ),
     ),
     "log": Verb(

@@ -6,12 +6,11 @@ file's own: each that a line names is that of an earlier line, and becomes the i
 gave it."""
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Sequence
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from quipu import limits
 from quipu.errors import UsageError, about
 from quipu.formats import npy, valori
 from quipu.formats.export import need_pyarrow
@@ -50,7 +49,7 @@ def lines(text: Iterable[str | bytes], clamp: bool = False) -> list[Step]:
         if not line.strip():
             continue
         try:
-            value = json.loads(line, parse_float=Decimal, parse_constant=Decimal)
+            value = limits.parsed(line, exact=True)
             if not isinstance(value, dict) or value.get("type") not in _READ:
                 raise Invalid(f'expected {{"type": ...}} with one of the types {", ".join(_READ)}')
             step = _step(f"line {number}", value, clamp)
@@ -61,7 +60,7 @@ def lines(text: Iterable[str | bytes], clamp: bool = False) -> list[Step]:
                 made.add((step.pool, step.makes))
         except KeyError as error:
             raise Invalid(f"line {number}: the field {error} is missing") from None
-        except (ValueError, TypeError, AttributeError, RecursionError, Invalid, TooLong) as error:
+        except (ValueError, TypeError, AttributeError, Invalid, TooLong) as error:
             raise Invalid(f"line {number}: {error}") from None
         out.append(step)
     return out

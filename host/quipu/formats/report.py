@@ -6,6 +6,7 @@ says so. Memory is bounded whatever the archive's length: frames fall into bins 
 """
 
 import os
+from fractions import Fraction
 from typing import Any
 
 from quipu.archive.verify import verify
@@ -21,6 +22,7 @@ MOMENTS = 40  # at which the state's sizes are told
 KEYS = 12  # that are drawn: those with the most writes
 NAMES = 1000  # of keys that are followed; a log may have had any number
 NODES = 60  # of the graph that are drawn: those with the lowest ids
+_CHARTED = 1e300  # of a number in a chart: twice as far apart is a float too
 
 
 def collect(path: str | os.PathLike[str], wear: Data | None = None) -> Data:
@@ -160,11 +162,16 @@ def _write(key: Data, told: Data, at: int) -> None:
         return
     if "value_hex" in told:
         found = number(bytes.fromhex(told["value_hex"]))
-        key["value"] = None if found is None else float(found)
+        key["value"] = _charted(found)
     value = key["value"]
     if value is not None:
         low, high, _ = key["bins"].get(at, (value, value, value))
         key["bins"][at] = (min(low, value), max(high, value), value)
+
+
+def _charted(found: int | float | Fraction | None) -> float | None:
+    """Return a number as it stands in a chart, None if it is too large for one."""
+    return None if found is None or not -_CHARTED < found < _CHARTED else float(found)
 
 
 def _sizes(memory: Memory, first: int, last: int) -> list[Data]:

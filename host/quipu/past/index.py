@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from quipu import locks, times
+from quipu import limits, locks, times
 from quipu.archive import disk
 from quipu.archive.chain import Chain, split
 from quipu.archive.files import Archive, Segment
@@ -30,7 +30,6 @@ from quipu.errors import ArchiveDamage, ArchiveError, UsageError
 from quipu.past import rows
 from quipu.past.rows import Change, Place, Progress, digest
 from shared_kernel import primitives, snapshot_file
-from shared_kernel.arena import CHUNK, layout
 from shared_kernel.config import check_config
 from shared_kernel.errors import FormatError, Invalid, Mismatch
 from shared_kernel.frame_names import is_command
@@ -493,7 +492,7 @@ class Index:
         `need`; ArchiveDamage where a frame is not what it was."""
         self.need(seq)
         row = self._row("SELECT * FROM kept WHERE seq <= ? ORDER BY seq DESC LIMIT 1", seq)
-        replay = Replay()
+        replay = Replay(limits.kernel)
         if row:
             at, place, head, boot, root, packed, sealed, _ = row
             if sealed != rows.seal(at, place, head, boot, root):
@@ -555,16 +554,14 @@ class Index:
             arena = inflating.decompress(packed, 64)
             # no more than a state of its configuration has, whatever it would become
             config = check_config(u32(arena, 8 + 4 * i) for i in range(7))
-            arena += inflating.decompress(inflating.unconsumed_tail, CHUNK * layout(config)[1] - 63)
+            size = limits.state_size(config)
+            limits.need_state(size, config)
+            arena += inflating.decompress(inflating.unconsumed_tail, size - 63)
         except (zlib.error, IndexError, TypeError, Invalid):
             arena = b""
-        if (
-            len(arena) < 64
-            or len(arena) != CHUNK * layout(config)[1]
-            or primitives.hash(arena) != root
-        ):
+        if len(arena) < 64 or len(arena) != size or primitives.hash(arena) != root:
             raise self._rotten(f"the kept state of seq {seq} does not hash to its root")
-        kernel = Kernel(config)
+        kernel = limits.kernel(config)
         kernel.arena.load(arena)
         return kernel
 
@@ -646,7 +643,7 @@ class _Update:
 
     def _enter(self, segment: Segment) -> None:
         if segment.head == NO_HEAD:
-            self.replay = Replay()
+            self.replay = Replay(limits.kernel)
             # of a log that continues another one
             self.replay.kernel = beginning(self.archive, segment.first)
             if segment.first and self.replay.kernel is None:
@@ -683,7 +680,7 @@ class _Update:
         ):
             if expected != found:
                 raise Mismatch(seq, f"snapshot's {what}", expected, found)
-        self.replay = Replay()
+        self.replay = Replay(limits.kernel)
         self.replay.start_from(kernel, header.name, seq, header.head, header.boot)
         self.gaps[-1][1] = seq - 1
         if self.gaps[-1][0] >= seq:

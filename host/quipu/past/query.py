@@ -49,6 +49,7 @@ FIELDS = {
     },
 }
 AGGREGATES = ("count", "sum", "min", "max", "mean")
+_LONGEST = 64  # characters of a number: of a filter, or of a text that is read as one
 _DEEPEST = 100  # levels of a filter
 _DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _TOKEN = re.compile(
@@ -129,7 +130,7 @@ def field(row: Data, name: str) -> Value:
 
 def _field(name: str, what: str, dim: int) -> str:
     """Return the name of a field that has one value, or raise UsageError."""
-    if what == "records" and (found := re.fullmatch(r"vector\[(\d+)\]", name)):
+    if what == "records" and (found := re.fullmatch(r"vector\[(\d{1,9})\]", name)):
         if int(found[1]) >= dim:
             raise UsageError(
                 f"{name} does not exist: a vector has {dim} components here, vector[0] to "
@@ -152,7 +153,7 @@ def number(value: Value) -> int | float | Fraction | None:
     if not isinstance(value, bytes):
         return value
     text = value.decode("ascii", "replace").strip()
-    return Fraction(text) if len(text) <= 64 and _DECIMAL.fullmatch(text) else None
+    return Fraction(text) if len(text) <= _LONGEST and _DECIMAL.fullmatch(text) else None
 
 
 def _project(row: Data, names: tuple[str, ...]) -> Data:
@@ -396,6 +397,8 @@ class _Parser:
         kind, token = self.kind, self.token
         value: int | Fraction | bytes
         if kind == "number" and not text:
+            if len(token) > _LONGEST:
+                self.fail(f"a number of at most {_LONGEST} characters", f"one of {len(token)}")
             value = Fraction(token)
         elif kind == "text" and self.bytes:
             value = typed(re.sub(r"\\(.)", r"\1", token[1:-1]))

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from quipu import limits
 from quipu.dump.format_1.reader import LogReader, frame_of
 from quipu.dump.format_1.region import Open, Region
 from shared_kernel import primitives, snapshot
@@ -209,6 +210,7 @@ class Recovery:
 
     def _kernel(self, config: Config) -> Kernel:
         spare, self.spare = self.spare, None
+        limits.need_state(limits.state_size(config), config)
         return Kernel(config, spare)
 
     def _reader(self, size: int) -> LogReader:
