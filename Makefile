@@ -12,13 +12,18 @@ help:
 
 setup: $(VENV)/ready ## Debian packages that are missing, and .venv with Quipu in it
 
-$(VENV)/ready: pyproject.toml setup.py
+# What building images needs: it may begin while the rest is installed.
+$(VENV)/begun:
 	@missing="$$($(PYTHON) host/quipu/build/images.py packages)"; \
 	if [ -n "$$missing" ]; then \
 	    echo "installing $$missing"; \
 	    $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing; \
 	fi
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -qq --disable-pip-version-check 'blake3>=1.0'
+	@touch $@
+
+$(VENV)/ready: pyproject.toml setup.py | $(VENV)/begun
 	$(BIN)/pip install -qq --disable-pip-version-check -e '.[test,lint,docs,ampy,wheel]'
 	@touch $@
 
@@ -37,22 +42,23 @@ demo: $(VENV)/recordings ## a board records, loses power, goes on; the laptop pu
 demo-fleet: $(VENV)/recordings ## a Cortex-M4 records; a Cortex-M7 takes over its state and goes on: two verdicts
 	$(BIN)/python host/demo/fleet.py
 
-images: setup ## MicroPython for every emulated board, and for this machine
-	$(BIN)/python host/quipu/build/images.py build
+images: $(VENV)/begun ## MicroPython for every emulated board, and for this machine
+	PYTHONPATH=host:. $(BIN)/python host/quipu/build/images.py build
 
-native: setup ## the C module for boards as .mpy, for every architecture that there is a compiler for: build/native
-	$(BIN)/python host/quipu/build/natives.py
+native: $(VENV)/begun ## the C module for boards as .mpy, for every architecture that there is a compiler for: build/native
+	PYTHONPATH=host:. $(BIN)/python host/quipu/build/natives.py
 
-# What goes into it; what was built in place among that does not.
+# What goes into it; what was built in place among that does not. The wheel for this platform takes the kernel that `make setup` compiled,
+# unless the sdist's sources are others (setup.py).
 PACKED := $(shell find boards firmware host shared_kernel -type f ! -name '*.pyc' ! -path 'host/quipu/compiled/*') \
     CHANGELOG.md LICENSE MANIFEST.in README.md pyproject.toml setup.py
 wheel: dist/ready ## the sdist, from it the wheel for this platform, and the pure one for all others: dist/
 
-dist/ready: $(PACKED) | native
+dist/ready: $(PACKED) | native $(VENV)/ready
 	rm -rf dist
 	$(BIN)/python host/quipu/build/images.py build mpy-cross
-	$(BIN)/python -m build .
-	QUIPU_PURE_WHEEL=1 $(BIN)/python -m build --wheel .
+	QUIPU_COMPILED=$(CURDIR)/host/quipu/compiled $(BIN)/python -m build --no-isolation .
+	QUIPU_PURE_WHEEL=1 $(BIN)/python -m build --no-isolation --wheel .
 	$(BIN)/python -m twine check --strict dist/*
 	@touch $@
 
@@ -111,16 +117,16 @@ docs: setup ## the documentation site, build/site: a link that leads nowhere is 
 conformance: images kernel ## the same vectors on every interpreter: one table, build/reports/conformance.json
 	$(BIN)/python tools/conformance.py
 
-bench-flash: images ## what a record costs the flash, beside littlefs, and how long an insert may take: build/reports/flash.json
+bench-flash: images setup ## what a record costs the flash, beside littlefs, and how long an insert may take: build/reports/flash.json
 	$(BIN)/python -m bench.flash
 	$(BIN)/python -m bench.blocking
 
-bench-link: images ## a byte's way to a board and back, beside mpremote and the raw REPL: build/reports/link.json
+bench-link: images setup ## a byte's way to a board and back, beside mpremote and the raw REPL: build/reports/link.json
 	$(BIN)/python -m bench.link
 
 SEEDS ?= 4
 JOBS ?= 2
-faults: images ## power cuts, bad bits, bad sectors, kills, breakages: one table, build/reports/faults.json; SEEDS= JOBS= CUT=
+faults: images setup ## power cuts, bad bits, bad sectors, kills, breakages: one table, build/reports/faults.json; SEEDS= JOBS= CUT=
 	$(BIN)/python tests/faults/run.py --seeds $(SEEDS) --jobs $(JOBS) $(if $(CUT),--cut $(CUT))
 	$(if $(CUT),,$(BIN)/python tests/faults/soak.py --seconds 60 --jobs $(JOBS))
 

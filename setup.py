@@ -5,13 +5,16 @@ The kernel is shared_kernel's own files through Cython, and host/native/fast.c. 
 compiled here (no compiler, no Cython) is left out with a warning, and Quipu runs the pure files.
 Everything lands in quipu/compiled/, never beside the sources: quipu/kernels.py puts it in front of
 them only if they are the ones that it was compiled from. QUIPU_PURE_WHEEL=1 compiles none of it:
-that wheel installs on every platform.
+that wheel installs on every platform. QUIPU_COMPILED=FOLDER: what an earlier build left there is
+taken as it is, if it was made of the same sources by the same Cython for the same Python.
 """
 
+import hashlib
 import json
 import os
 import shutil
 import sys
+import sysconfig
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -31,21 +34,33 @@ FLAGS = [] if sys.platform == "win32" else ["-O3", "-g0", "-fno-strict-aliasing"
 
 
 def extensions():
-    """Return what is to be compiled here."""
+    """Return what is to be compiled here. The kernel's .c files are yet to be written: `to_c` does
+    it once, when they are compiled, for setup() runs several times for one wheel."""
     if os.environ.get("QUIPU_PURE_WHEEL", "") not in ("", "0"):
         return []
-    found = [
+    kernel = [
         Extension(
-            "quipu.compiled.fast", ["host/native/fast.c"], extra_compile_args=FLAGS, optional=True
+            f"shared_kernel.{name}",
+            [str((STAGE / "shared_kernel" / f"{name}.c").relative_to(ROOT))],
+            extra_compile_args=FLAGS,
+            optional=True,
         )
+        for name in MODULES
     ]
+    fast = Extension(
+        "quipu.compiled.fast", ["host/native/fast.c"], extra_compile_args=FLAGS, optional=True
+    )
+    # the arena's words are typed as they lie in memory
+    return [fast, *(kernel if sys.byteorder == "little" else [])]
+
+
+def to_c():
+    """Write the kernel's .c files; False without Cython."""
     try:
         from Cython.Build import cythonize
     except ImportError:
         print("Cython is missing: the kernel is not compiled, its pure files run", file=sys.stderr)
-        return found
-    if sys.byteorder != "little":  # the arena's words are typed as they lie in memory
-        return found
+        return False
     package = STAGE / "shared_kernel"
     shutil.rmtree(STAGE, ignore_errors=True)
     package.mkdir(parents=True)
@@ -53,18 +68,12 @@ def extensions():
         (package / path.name).write_text(fold.fold(path))
     for path in (ROOT / "host" / "native" / "types").glob("*.pxd"):
         shutil.copy(path, package)
-    compiled = [
-        Extension(
-            f"shared_kernel.{name}",
-            [str((package / f"{name}.py").relative_to(ROOT))],
-            extra_compile_args=FLAGS,
-            optional=True,
-        )
-        for name in MODULES
-    ]
     # Indices are checked: what a log says must never reach beyond an arena.
-    return found + cythonize(
-        compiled,
+    cythonize(
+        [
+            Extension(f"shared_kernel.{name}", [str((package / f"{name}.py").relative_to(ROOT))])
+            for name in MODULES
+        ],
         include_path=[str(STAGE)],
         compiler_directives={
             "language_level": 3,
@@ -76,6 +85,22 @@ def extensions():
         },
         quiet=True,
     )
+    return True
+
+
+def made_of():
+    """Return a hash of all that decides what the compiled modules are, but for the C compiler."""
+    try:
+        from Cython import __version__ as cython
+    except ImportError:
+        cython = "none"
+    total = hashlib.sha256(f"{cython} {sysconfig.get_config_var('EXT_SUFFIX')}\n".encode())
+    native = (path for path in (ROOT / "host" / "native").rglob("*") if path.suffix != ".pyc")
+    for path in sorted([ROOT / "setup.py", *(ROOT / "shared_kernel").glob("*.py"), *native]):
+        if path.is_file():
+            content = path.read_bytes()
+            total.update(f"{path.relative_to(ROOT)} {len(content)}\n".encode() + content)
+    return total.hexdigest()
 
 
 class Files(build_py):
@@ -124,11 +149,26 @@ class Extensions(build_ext):
 
     def run(self):
         folder = (ROOT / "host" if self.inplace else Path(self.build_lib)) / "quipu" / "compiled"
+        ready = Path(os.environ.get("QUIPU_COMPILED") or folder)
+        made = made_of() if self.extensions else ""
+        if ready != folder and _says(ready / "sources.json").get("made_of") == made:
+            shutil.rmtree(folder, ignore_errors=True)
+            shutil.copytree(ready, folder, ignore=shutil.ignore_patterns("__pycache__"))
+            return
         shutil.rmtree(folder, ignore_errors=True)
+        if self.extensions and not to_c():
+            self.extensions = [e for e in self.extensions if e.name == "quipu.compiled.fast"]
         super().run()
         if folder.is_dir():
-            sources = {"shared_kernel": fold.digest(ROOT / "shared_kernel")}
+            sources = {"shared_kernel": fold.digest(ROOT / "shared_kernel"), "made_of": made}
             (folder / "sources.json").write_text(json.dumps(sources) + "\n")
+
+
+def _says(path):
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
 
 
 setup(

@@ -38,7 +38,7 @@ def compiled(tmp_path, family, unit):
     """Compile the module for a family, asserting its unit and that its storage symbols are used."""
     board = "MPS2_AN386"
     images.image(board)
-    objects = images.checkout_root() / "build" / "objects" / f"{board}-quipu"
+    objects = images.checkout_root() / "build" / "objects" / board
     known = set(
         re.findall(
             r"QDEF\w+\(MP_QSTR_(\w+)", (objects / "genhdr" / "qstrdefs.generated.h").read_text()

@@ -210,7 +210,7 @@ def image(board: str, frozen: bool = True) -> Path:
 
     def build(objects: Path, log: Path) -> Path:
         # Objects depend on flags that make does not see, and frozen files are compared by time
-        # only: what the contents say has changed is built anew.
+        # only: what the contents say has changed is built anew. Both kinds share all other objects.
         built_from = objects / "port"
         if not built_from.is_file() or built_from.read_text() != port:
             _empty(objects)
@@ -232,16 +232,22 @@ def image(board: str, frozen: bool = True) -> Path:
         return objects / "firmware.elf"
 
     target = root / "build" / "images" / board / kind / "firmware.elf"
-    return _product(f"{board}-{kind}", target, port + python, build)
+    return _product(f"{board}-{kind}", target, port + python, build, objects=board)
 
 
 # ------------------------------------------------------------------------------------------------------------
 # building
 
 
-def _product(name: str, target: Path, inputs: str, build: Callable[[Path, Path], Path]) -> Path:
+def _product(
+    name: str,
+    target: Path,
+    inputs: str,
+    build: Callable[[Path, Path], Path],
+    objects: str | None = None,
+) -> Path:
     """`target`, built by `build(objects, log)` unless its stamp says that it was made from the same
-    inputs."""
+    inputs. objects: the name of the folder of objects that `build` gets; None: `name`."""
     stamp = target.with_name(target.name + ".stamp")
 
     def is_fresh() -> bool:
@@ -260,14 +266,14 @@ def _product(name: str, target: Path, inputs: str, build: Callable[[Path, Path],
             return target  # somebody else built it while we waited
         started = time.monotonic()
         folder = checkout_root() / "build"
-        objects = folder / "objects" / name
+        place = folder / "objects" / (objects or name)
         log = folder / "logs" / f"{name}.log"
-        for path in (objects, log.parent, target.parent):
+        for path in (place, log.parent, target.parent):
             path.mkdir(parents=True, exist_ok=True)
         log.write_bytes(b"")
         stamp.unlink(missing_ok=True)
         _say(f"building {name} ...")
-        built = build(objects, log)
+        built = build(place, log)
         # A board may be running the old image: replace the file, never write into it.
         fresh = target.with_name(target.name + ".new")
         shutil.copy2(built, fresh)
