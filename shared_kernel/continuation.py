@@ -8,15 +8,15 @@ as good as blank: a power cut leaves all of the log or none of it."""
 from . import genesis
 from .arena import CHUNK
 from .errors import Damage, FormatError, Invalid
-from .frames import HEADER, NO_HEAD
-from .kernel import Kernel
+from .frames import GENESIS_BYTES, HEADER, NO_HEAD
 from .reader import LogReader, frame_of
+from .recovery import kernel_for
 from .run import NONE, Run
 from .snapshot import HEADER as HEADER_BYTES
 from .snapshot import Header
 
 if 0:  # read by type checkers only: a board's compiler drops it
-    from .types import Buffer, Integers, Origin, Store
+    from .types import Buffer, Integers, Origin, Region, Store
 
 
 def begin(
@@ -29,15 +29,17 @@ def begin(
     region = store.region
     if region.block:
         store.top = max(store.top, region.numbers()[1])
+    store.found.restoring = False
     genesis.begin(region, store.top, config, entropy, identity, policy, origin)
     for sector in range(region.slot_sectors):
         region.erase(sector)
+    store.found.restoring = True
 
 
 def add(store: "Store", chunk: int, data: "Buffer") -> None:
     """Program chunk number `chunk` of the arena: data, and zeros up to 1 KiB. The same chunk again
-    changes nothing."""
-    _need_blank(store)
+    changes nothing. Invalid unless `begin` was called in this boot."""
+    _need_begun(store)
     region = store.region
     if (
         not 0
@@ -49,32 +51,26 @@ def add(store: "Store", chunk: int, data: "Buffer") -> None:
             "chunk %d with %d bytes does not fit a slot of %d sectors: begin the restore first"
             % (chunk, len(data), region.slot_sectors)
         )
-    data = bytes(data) + bytes(CHUNK - len(data))
-    held = bytearray(CHUNK)
-    region.slot_read(0, chunk * CHUNK, held)
-    if held == data:
-        return
-    if held != b"\xff" * CHUNK:
-        raise FormatError("chunk %d holds something else already: begin the restore again" % chunk)
-    region.slot_program(0, chunk * CHUNK, data)
+    _program(region, chunk * CHUNK, bytes(data) + bytes(CHUNK - len(data)))
 
 
 def end(store: "Store") -> None:
     """Prove that the state on the flash has the root that the genesis names, and make it the log's.
-    FormatError if it has not: then the region stays as good as blank."""
-    _need_blank(store)
+    FormatError if it has not: then the region stays as good as blank. After a failure it may be
+    called again. Invalid unless `begin` was called in this boot."""
+    _need_begun(store)
     region = store.region
     reader, size = None, 0
     for number in region.numbers()[0] if region.block else ():
         if region.run(number).head == NO_HEAD:
-            reader = LogReader(region, [number], 0, bytearray(genesis.LARGEST), 0)
+            reader = LogReader(region, [number], 0, bytearray(GENESIS_BYTES), 0)
             reader.enter(number)
             size = reader.next()
             break
     if not size or not genesis.continues(reader.buffer, 0, size):
-        raise Invalid("no restore has begun on this board")
+        raise FormatError("the genesis that was programmed cannot be read: begin the restore again")
     first = genesis.Genesis(frame_of(reader, size)[HEADER:-4])
-    kernel = Kernel(first.config)
+    kernel = kernel_for(region, first.config)
     arena = kernel.arena
     for chunk in range(arena.chunks):
         region.slot_read(
@@ -88,8 +84,8 @@ def end(store: "Store") -> None:
         )
     name = region.run(number).name
     header = Header(first.origin[1] + 1, 0, 1, arena.size, name, name, root).encode()
-    region.slot_program(0, arena.size, header)
-    region.slot_program(0, arena.size + region.pad(HEADER_BYTES), header)
+    _program(region, arena.size, header)
+    _program(region, arena.size + region.pad(HEADER_BYTES), header)
     genesis.finish(region)
     store.kernel = kernel  # whose memory serves again
     store._rebuild()
@@ -137,8 +133,30 @@ def erase(store: "Store", name: bytes, head: bytes) -> None:
     region.program(marked * region.sector + region.record_size, mark.encode())
     for sector in range(region.sectors):
         if sector != marked:
-            region.flash.erase(sector)
+            region.wipe(sector)
     store._rebuild()
+
+
+def _program(region: "Region", offset: int, data: bytes) -> None:
+    """Program data into slot 0, unless it stands there already; FormatError if something else
+    does."""
+    held = bytearray(len(data))
+    region.slot_read(0, offset, held)
+    if held == data:
+        return
+    if held != b"\xff" * len(data):
+        raise FormatError(
+            "the snapshot holds something else already at %d: begin the restore again" % offset
+        )
+    region.slot_program(0, offset, data)
+
+
+def _need_begun(store: "Store") -> None:
+    """Invalid unless `begin` was called in this boot: where the one before was cut, units may be
+    half programmed, which no reading tells."""
+    _need_blank(store)
+    if not store.found.restoring:
+        raise Invalid("no restore has begun on this board since it was started: begin it")
 
 
 def _need_blank(store: "Store") -> None:

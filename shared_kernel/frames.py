@@ -19,6 +19,8 @@ if 0:  # read by type checkers only: a board's compiler drops it
 VERSION = const(1)
 HEADER = const(12)
 OVERHEAD = const(16)  # header and CRC
+GENESIS_BYTES = const(264)  # that hold any genesis frame
+LAST = const(0xFFFF0000)  # seq, and number of a run: no log goes on far beyond it
 TOKEN_BYTES = const(8)
 BOOT_BYTES = const(44)  # of a boot frame's payload
 

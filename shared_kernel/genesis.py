@@ -9,7 +9,9 @@ from .errors import FlashError, FormatError, Invalid
 from .frames import (
     BOOT_BYTES,
     GENESIS,
+    GENESIS_BYTES,
     HEADER,
+    LAST,
     NO_HEAD,
     OVERHEAD,
     OVERWRITE,
@@ -24,7 +26,6 @@ from .run import NONE, Run
 if 0:  # read by type checkers only: a board's compiler drops it
     from .types import Buffer, Integers, Origin, Region
 
-LARGEST = const(264)  # bytes that hold any genesis frame
 BEGUN = b"QUIPUNEW"  # see unfinished.py
 DONE = b"QUIPULOG"
 _ENTROPY_AT = const(32)
@@ -118,7 +119,7 @@ def need_layout(region: "Region", config: "Integers") -> tuple[int, int]:
     slot = region.slot_size(CHUNK * layout(config)[1])
     # the first block of a sector must hold a genesis, or the largest frame and a boot frame
     largest, checkpoint = pad(largest_frame(config)), pad(OVERHEAD + 32)
-    need = max(pad(LARGEST), largest + pad(OVERHEAD + BOOT_BYTES))
+    need = max(pad(GENESIS_BYTES), largest + pad(OVERHEAD + BOOT_BYTES))
     block = region.block_size(need)
     if block == region.sector:
         # it must hold what goes before the largest frame and behind it, too: there is no next block
@@ -155,6 +156,11 @@ def begin(
         if the region is too small.
     """
     slot, block = need_layout(region, config)
+    if max(top, origin[1] if origin else 0) >= LAST:
+        raise Invalid(
+            "seq %d, run %d: a log goes no further than %d: begin one without another's state, on "
+            "a region that is erased" % (origin[1] if origin else 0, top, LAST)
+        )
     payload = encode(config, entropy, identity, policy, origin)
     seq = origin[1] + 1 if origin else 0
     frame = bytearray(OVERHEAD + len(payload))
@@ -166,7 +172,7 @@ def begin(
     # it goes last: until no run is left, only its mark says that the log is to be forgotten
     last = region.slot_sectors if named else -1
     region.set_layout(slot, block)
-    marked = _mark(region, named)
+    marked = _mark(region)
 
     # nothing is ever half erased there: a record would say nothing
     whole = getattr(region.flash, "erases_whole", False)
@@ -182,7 +188,7 @@ def begin(
                 region.clear(sector)
             if not whole:
                 region.mark_erased(sector, 1, base)
-        except (FlashError, OSError):  # a bad sector: taken when the ring comes by, or never
+        except FlashError:  # a bad sector: taken when the ring comes by, or never
             pass
     failed = None
     name = primitives.hash(NO_HEAD + frame)
@@ -194,20 +200,32 @@ def begin(
             if region.record(sector) is None:  # bad, or `whole`
                 region.erase(sector, base)
             region.write_header(
-                Run(base, NONE, seq, 0, 0, 0, policy, False, name, NO_HEAD, [], region.pad(LARGEST))
+                Run(
+                    base,
+                    NONE,
+                    seq,
+                    0,
+                    0,
+                    0,
+                    policy,
+                    False,
+                    name,
+                    NO_HEAD,
+                    [],
+                    region.pad(GENESIS_BYTES),
+                )
             )
             region.program(region.frames_at(base), frame)
             return
-        except (FlashError, OSError) as e:  # a bad sector: the log begins in the next one
+        except FlashError as e:  # a bad sector: the log begins in the next one
             failed = e
     raise failed
 
 
-def _mark(region: "Region", named: bool) -> int:
-    """Program the mark that says that a genesis was begun; return its sector. An older mark goes
-    only when the new one stands. named: whether an erase mark says that the region is as good as
-    blank: else a sector that reads blank is not erased, since a cut would leave what nothing
-        explains."""
+def _mark(region: "Region") -> int:
+    """Program the mark that says that a genesis was begun, in a sector that is erased for it; return
+    that sector. An older mark goes only when the new one stands. Also one that reads blank is
+    erased: an erase, or the program of a mark, may have been cut there."""
     from .unfinished import candidates, mark_at, marks_of
 
     marks = marks_of(region)
@@ -215,19 +233,13 @@ def _mark(region: "Region", named: bool) -> int:
     free = [each for each in candidates(region) if each not in old]
     if not free:  # two attempts were cut: either mark says so, but not that of one that was done
         free = [([each for each, done in marks if done] or old)[-1]]
-        old.remove(free[0])
-    size = region.sector
-    blank = [each for each in free if region.is_blank(each * size, (each + 1) * size)]
     failed = None
-    for sector, erased in [(each, named or bool(old)) for each in blank] + [
-        (each, True) for each in free
-    ]:
+    for sector in free:
         try:
-            if erased:
-                region.flash.erase(sector)
+            region.wipe(sector)
             region.program(mark_at(region, sector), BEGUN)
             return sector
-        except (FlashError, OSError) as e:
+        except FlashError as e:
             failed = e
     raise failed
 

@@ -17,6 +17,7 @@ from .frames import (
     BOOT,
     CHECKPOINT,
     CONTINUES,
+    GENESIS_BYTES,
     HEADER,
     MORE,
     NO_HEAD,
@@ -31,13 +32,12 @@ from .frames import (
     seed,
     span,
 )
-from .genesis import LARGEST
 from .kernel import Kernel, u32
 from .reader import LogReader, frame_of
 from .replay import Replay
 
 if 0:  # read by type checkers only: a board's compiler drops it
-    from .types import Arena, Config, Header, Region, Run
+    from .types import Arena, Config, Header, Integers, Region, Run
 
 _AHEAD = const(1024)  # bytes of frames that are read together
 # that must be alike before a flash counts as one that reads the same each time
@@ -68,6 +68,7 @@ class Found:
     proved: the slot whose snapshot the log names and whose arena was hashed, or -1
     generation: the greatest that a frame names
     fresh: the log began in this very boot
+    restoring: a state is being restored, by calls of this boot
     """
 
     if 0:  # read by type checkers only
@@ -97,7 +98,7 @@ class Found:
         self.last = self.certain = -1
         self.top = self.newest = self.proved = -1
         self.slots = [None, None]
-        self.fresh = self.intact = False
+        self.fresh = self.restoring = self.intact = False
 
 
 def recover(region: "Region", spare: "Arena | None" = None, until: int = -1) -> "Found":  # type: ignore[return]  # its last turn returns
@@ -141,7 +142,7 @@ def _recover(found: "Found", spare: "Arena | None", until: int) -> None:
         return
     numbers, found.top, broken = region.numbers()
     found.newest = numbers[0] if numbers else -1
-    size = 32 + max(LARGEST, region.block)
+    size = 32 + max(GENESIS_BYTES, region.block)
     reader = LogReader(region, [], 0, bytearray(size), 32, size - 32)
     problem = _choose(found, numbers, reader)
     run = found.run
@@ -153,7 +154,7 @@ def _recover(found: "Found", spare: "Arena | None", until: int) -> None:
         found.pile = []
         return
     found.policy, found.acked, found.bad = run.policy, run.acked, list(run.bad)
-    replay = found.replay = Replay(lambda config: Kernel(config, spare))
+    replay = found.replay = Replay(lambda config: kernel_for(region, config, spare))
     replay.name, replay.seed = run.name, seed(run.name)
     _find_order(found, reader)
     if until >= 0:
@@ -454,10 +455,9 @@ def _replay(found: "Found", spare: "Arena | None") -> None:
     while tries:
         slot = tries.pop()[1]
         header = found.slots[slot]
-        kernel = Kernel(_config(region, slot), spare)
-        _load(region, slot, kernel)
-        if kernel.root() != header.root:
-            spare = kernel.arena
+        kernel = _load(region, slot, spare)
+        if kernel is None or kernel.root() != header.root:
+            spare = kernel.arena if kernel else spare
             found.slots[slot] = None
             continue
         replay.start_from(kernel, header.name, header.seq, header.head, header.boot)
@@ -480,7 +480,7 @@ def _replay(found: "Found", spare: "Arena | None") -> None:
                 "no snapshot is valid and the log's beginning has been recycled: it starts at seq "
                 "%d" % first.first
             )
-        reader = _reader(found, LARGEST)
+        reader = _reader(found, GENESIS_BYTES)
         reader.enter(order[0])
         replay.step(frame_of(reader, reader.next()))
         reader = _reader(found, largest_frame(replay.kernel.config()))
@@ -528,25 +528,43 @@ def _check_older(found: "Found") -> None:
     must be whole."""
     slots, replay = found.slots, found.replay
     slot = 0 if slots[0].generation < slots[1].generation else 1
-    kernel = Kernel(_config(found.region, slot), replay.kernel.arena)
-    _load(found.region, slot, kernel)
-    whole = kernel.root() == slots[slot].root
+    spare = replay.kernel.arena
+    kernel = _load(found.region, slot, spare)
+    whole = kernel is not None and kernel.root() == slots[slot].root
     del found.cuts[:]
     found.replay = Replay(replay.new_kernel)
     found.replay.name, found.replay.seed = replay.name, replay.seed
-    _replay(found, kernel.arena)
+    _replay(found, spare)
     if not whole:
         slots[slot] = None
 
 
-def _load(region: "Region", slot: int, kernel: "Kernel") -> None:
+def kernel_for(region: "Region", config: "Integers", spare: "Arena | None" = None) -> "Kernel":
+    """Return a new kernel; Damage unless a snapshot slot of the region is what its state takes: so
+    a region's size bounds what is asked of the heap."""
+    size = CHUNK * layout(check_config(config))[1]
+    if region.slot_size(size) != region.slot_sectors:
+        raise Damage(
+            "a state of %d bytes takes %d sectors of a snapshot slot, but this region's have %d"
+            % (size, region.slot_size(size), region.slot_sectors)
+        )
+    return Kernel(config, spare)
+
+
+def _load(region: "Region", slot: int, spare: "Arena | None") -> "Kernel | None":
+    """Return the state in a slot, not yet held against its root; None if there is none."""
+    try:
+        kernel = kernel_for(region, _config(region, slot), spare)
+    except (Damage, Refused):  # a moment ago it read otherwise
+        return None
     arena = memoryview(kernel.arena.bytes)
     for chunk in range(kernel.arena.chunks):
         region.slot_read(slot, chunk * CHUNK, arena[chunk * CHUNK : (chunk + 1) * CHUNK])
+    return kernel
 
 
 def _reader(found: "Found", size: int) -> "LogReader":
-    size = max(size, LARGEST)
+    size = max(size, GENESIS_BYTES)
     buffer = bytearray(32 + max(size, _AHEAD))
     return LogReader(found.region, found.order, found.replay.seed, buffer, 32, size)
 

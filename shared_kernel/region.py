@@ -14,7 +14,7 @@ program unit, so no unit is ever programmed twice."""
 from . import primitives, run, snapshot
 from .const import const
 from .errors import Damage, FlashError, FormatError, Invalid
-from .frames import HEADER, OVERHEAD, VERSION, words_bytes
+from .frames import GENESIS_BYTES, HEADER, OVERHEAD, VERSION, words_bytes
 from .kernel import u32
 from .run import MAGIC, decode, is_whole
 
@@ -55,6 +55,13 @@ class Region:
         self.record_size = self.pad(_RECORD)
         self.header_size = self.pad(run.HEADER)
         self.body = self.sector - self.record_size  # what a snapshot slot may use of a sector
+        # of a block: what stands before its frames, and a genesis
+        self.least = self.record_size + 2 * self.header_size + self.pad(GENESIS_BYTES)
+        if self.least > self.sector:
+            raise Invalid(
+                "a sector of %d bytes, programmed by units of %d, has no room for the %d that a "
+                "log begins with" % (self.sector, self.unit, self.least)
+            )
         self.slot_sectors = self.block = self.blocks = self.turn = 0
         self.part = memoryview(bytearray(_PART))
         self.blank = b"\xff" * _PART
@@ -96,7 +103,12 @@ class Region:
             if _is_record(data):
                 sectors, slot = data[8] | data[9] << 8, data[10] | data[11] << 8
                 blocks = data[7] + 1
-                if sectors != self.sectors or 2 * slot >= sectors or self.sector % blocks:
+                if (
+                    sectors != self.sectors
+                    or not 0 < 2 * slot < sectors
+                    or self.sector % (blocks * self.unit)
+                    or self.sector // blocks < self.least
+                ):
                     raise FormatError(
                         "sector %d belongs to a region of %d sectors with snapshot slots of %d "
                         "and %d blocks in a "
@@ -144,11 +156,14 @@ class Region:
             size = len(data)
         at = 0
         n = self.page - address % self.page
-        while n < size:
-            self.flash.program(address + at, data[at:n])
-            at = n
-            n += self.page
-        self.flash.program(address + at, data[at:] if at else data)
+        try:
+            while n < size:
+                self.flash.program(address + at, data[at:n])
+                at = n
+                n += self.page
+            self.flash.program(address + at, data[at:] if at else data)
+        except OSError as e:
+            raise FlashError("flash at 0x%x cannot be programmed: %s" % (address + at, e)) from e
         at = 0
         while at < size:
             part = self.part[: size - at]
@@ -218,10 +233,17 @@ class Region:
         self.clear(sector)
         self.mark_erased(sector, count, base)
 
+    def wipe(self, sector: int) -> None:
+        """Erase a sector, and trust the driver; FlashError if it refuses."""
+        try:
+            self.flash.erase(sector)
+        except OSError as e:
+            raise FlashError("sector %d cannot be erased: %s" % (sector, e)) from e
+
     def clear(self, sector: int) -> None:
         """Erase a sector; FlashError unless it reads blank then. What an erase has left in silence
         must not stand behind a new header."""
-        self.flash.erase(sector)
+        self.wipe(sector)
         start = sector * self.sector
         if not self.is_blank(start, start + self.sector):
             raise FlashError("sector %d is not blank after its erase" % sector)

@@ -59,7 +59,7 @@ class Saver:
             )
             self.failed = failed
             self.bad = -1
-        except (FlashError, OSError):
+        except FlashError:
             pass
 
     def save_next(self) -> bool:

@@ -90,7 +90,7 @@ def settle(store: "Store") -> bool:
             at = _program(region, at, frame)
         except _Differs:
             raise
-        except (FlashError, OSError):
+        except FlashError:
             # blocks behind the log's last run may only read blank, after a cut: whether the sector
             # is bad shows when its turn to be erased comes
             if region.sector_of(number) != region.sector_of(found.run.number):
@@ -149,7 +149,7 @@ def _erase(store: "Store", sector: int) -> None:
     store.top = base + region.blocks - 1
     try:
         region.erase(sector, base)
-    except (FlashError, OSError):
+    except FlashError:
         store.quarantine(sector)
 
 

@@ -25,6 +25,7 @@ from .frames import (
     ACKNOWLEDGED,
     CHECKPOINT,
     CLOCK,
+    LAST,
     NO_HEAD,
     OVERHEAD,
     OVERWRITE,
@@ -232,7 +233,7 @@ class Store:
         self.policy = found.policy
         self.bad = found.bad
         # whether this boot's boot frame is written; the boot that wrote the genesis needs none
-        self.booted = found.fresh
+        self.booted = False
         self.found = found  # what the run of this boot is to be made of
         self.address = self.limit = self.end = 0
         if found.replay is None:
@@ -249,7 +250,11 @@ class Store:
         self.busy = self.partial
 
     def _go_on(self) -> None:
-        """Append behind the last frame on flash: this boot has written it."""
+        """Append behind the genesis that this boot has written. Not where a later boot may read
+        another one, which a program has left that was reported as failed: then a boot's run
+        follows."""
+        if self.found.run.number != self.found.newest:
+            return
         self.number = self.found.run.number
         self.address = self.found.end
         self.limit = self.region.block_end(self.address - 1)
@@ -415,6 +420,7 @@ class Store:
         for it."""
         from .settle import settle
 
+        self._need_numbers()
         for left in (2, 1, 0):
             try:
                 done = settle(self)
@@ -440,6 +446,14 @@ class Store:
         self.found = None
         self.reader = None  # what it knows of the log's end is no longer so
         self._name_taken()
+
+    def _need_numbers(self) -> None:
+        """LogFull if the log has used up its seqs, or its runs their numbers."""
+        if max(self.seq, self.top) >= LAST:
+            raise LogFull(
+                "the log is at seq %d and run %d, and goes no further than %d: sync it, erase it "
+                "and begin a new one" % (self.seq, self.top, LAST)
+            )
 
     def _full(self) -> "NoReturn":
         if self._slot_to_write() is None:
@@ -548,7 +562,7 @@ class Store:
             return
         try:
             self.log_only(CHECKPOINT, b"", True)
-        except (QuipuError, OSError):  # the next frame does it, if it comes in time
+        except QuipuError:  # the next frame does it, if it comes in time
             pass
 
     # -- appending ---------------------------------------------------------------------------------
@@ -576,6 +590,7 @@ class Store:
     def _make_room(self, sizes: tuple[int, ...]) -> bool:
         """Go on in the next sector, if those in reserve stay free. Return whether there is room
         now."""
+        self._need_numbers()
         for left in (2, 1, 0):
             self._name_taken()
             if self._fits(sizes):  # the frame that names a snapshot has opened one
@@ -637,7 +652,7 @@ class Store:
         self.opened = True
         try:
             region.erase(sector, base)
-        except (FlashError, OSError):
+        except FlashError:
             self.quarantine(sector)
             return False
         self.since_snapshot += 1
@@ -681,7 +696,7 @@ class Store:
             )
             try:
                 region.write_header(run)
-            except (FlashError, OSError):
+            except FlashError:
                 self.quarantine(sector)
                 continue
             self.enter(run)
@@ -864,7 +879,7 @@ class Store:
                 if header:
                     self.slots[saver.slot] = header
                     self.taken = header.generation
-        except (FlashError, OSError):
+        except FlashError:
             saver.failed = True
             self._saved(saver)
         if header and self.booted:
@@ -928,7 +943,7 @@ class Store:
         failure the next call reads the flash again."""
         try:
             self._housekeep(commands)
-        except (FlashError, OSError):
+        except FlashError:
             self.busy = True
 
     def _housekeep(self, commands: int) -> None:
@@ -1007,7 +1022,11 @@ class Store:
         return self.name
 
     def first(self) -> "Run":
-        """Return the Run from which on the log can be read."""
+        """Return the Run from which on the log can be read; NotFound if no log was found."""
+        if not self.order:
+            raise NotFound(
+                "there is no log to be read: %s" % (self.damage or "the region is blank")
+            )
         return self.region.need_run(self.order[0])
 
     def newest_snapshot(self) -> "tuple[int, Header]":
@@ -1251,7 +1270,7 @@ def _flush(store: "Store") -> None:
     data = store.group[: store.group_size]
     try:
         store.region.program(store.address, data)
-    except (FlashError, OSError):
+    except FlashError:
         store.quarantine(store.region.sector_of(store.number))
         store._next_run(store.group_first, store.group_head)
         store.region.program(store.address, data)

@@ -98,17 +98,18 @@ def need_blank(region: "Region") -> None:
 
 
 def _is_torn(region: "Region", sector: int) -> bool:
-    """Return whether a sector holds nothing but some of the bits of a genesis' first mark."""
-    at = mark_at(region, sector)
-    end = at + region.pad(len(BEGUN))
-    data = bytearray(end - at)
-    try:
-        region.flash.read(at, data)
+    """Return whether a sector holds nothing but some of the bits of a genesis' first mark, and
+    units that cannot be read (with ECC): an erase that was cut may leave those anywhere."""
+    start = sector * region.sector
+    mark = mark_at(region, sector) - start
+    data = bytearray(region.unit)
+    for at in range(0, region.sector, region.unit):
+        try:
+            region.flash.read(start + at, data)
+        except OSError:
+            continue
         for i in range(len(data)):
-            if data[i] | (BEGUN[i] if i < len(BEGUN) else 0xFF) != data[i]:
+            k = at + i - mark
+            if data[i] | (BEGUN[k] if 0 <= k < len(BEGUN) else 0xFF) != data[i]:
                 return False
-    except OSError:  # a unit with ECC that a cut left half programmed
-        pass
-    return region.is_blank(sector * region.sector, at) and region.is_blank(
-        end, (sector + 1) * region.sector
-    )
+    return True

@@ -88,6 +88,7 @@ class Image:
         self.sectors = len(self.data) // sector
         self.slot_sectors = self.blocks = self.block = 0
         self.record_size, self.header_size = self.pad(RECORD), self.pad(HEADER)
+        self.least = self.record_size + 2 * self.header_size + self.pad(264)
 
     def pad(self, size):
         return -(-size // self.unit) * self.unit
@@ -112,7 +113,10 @@ class Image:
             if found:
                 _, blocks, sectors, slot, _ = found
                 need(
-                    sectors == self.sectors and 2 * slot < sectors and self.sector % blocks == 0,
+                    sectors == self.sectors
+                    and 0 < 2 * slot < sectors
+                    and self.sector % (blocks * self.unit) == 0
+                    and self.sector // blocks >= self.least,
                     "a region of another size",
                 )
                 self.blocks, self.slot_sectors, self.block = blocks, slot, self.sector // blocks
@@ -452,6 +456,9 @@ class Image:
             ]
         )
 
+    def slot_size(self, size):
+        return -(-(size + 2 * self.pad(SNAPSHOT)) // (self.sector - self.record_size))
+
     def snapshot(self, number):
         """Return (header, arena) of a slot's snapshot, or None."""
         data = self.slot(number)
@@ -459,10 +466,7 @@ class Image:
         if not all(low <= each <= high for each, (low, high) in zip(config, LIMITS, strict=True)):
             return None
         size = plan(config)[1]
-        if (
-            -(-(size + 2 * self.pad(SNAPSHOT)) // (self.sector - self.record_size))
-            != self.slot_sectors
-        ):
+        if self.slot_size(size) != self.slot_sectors:
             return None
         for at in (size, size + self.pad(SNAPSHOT)):
             header = data[at : at + SNAPSHOT]
@@ -508,6 +512,9 @@ class Image:
             else:
                 if seq == start + 1 and start >= 0 and there != self.check.head:
                     break
+                if start < 0 and seq == first.first:
+                    size = plan(struct.unpack_from("<7I", frame, 16))[1]
+                    need(self.slot_size(size) == self.slot_sectors, "slots of another state")
                 self.check.step(frame)
                 if frame[1] == 2 and word(frame, 48):
                     self.cuts.append((seq, word(frame, 48)))

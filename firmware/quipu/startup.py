@@ -147,6 +147,7 @@ def open_memory(facts):
             "below",
             "newest",
             "fresh",
+            "restoring",
             "bad",
         ),
     )

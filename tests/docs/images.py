@@ -4,6 +4,7 @@ way, and what rots; and what shared_kernel.recovery finds in each. Chance comes 
 import copy
 import functools
 
+from shared_kernel import primitives
 from shared_kernel.errors import QuipuError
 from shared_kernel.frames import (
     ACKNOWLEDGED,
@@ -11,6 +12,7 @@ from shared_kernel.frames import (
     CHECKPOINT,
     CLOCK,
     CONTINUES,
+    GENESIS,
     MORE,
     TOKEN,
     VERSION,
@@ -20,11 +22,12 @@ from shared_kernel.frames import (
     length_at,
     put,
     seed,
+    words_bytes,
 )
-from shared_kernel.genesis import BEGUN
+from shared_kernel.genesis import BEGUN, encode
 from shared_kernel.kernel import INSERT, PUT
 from shared_kernel.recovery import recover
-from shared_kernel.region import Region
+from shared_kernel.region import RECORD_MAGIC, Region
 from shared_kernel.run import NONE, Run
 from shared_kernel.unfinished import candidates, mark_at, marks_of
 from tests.faults.harness import CONFIG, Application, Clock, genesis, mount, perform
@@ -302,6 +305,41 @@ def laid(data, address, *parts):
         data[address : address + len(each)] = each
         address += (len(each) + 3) // 4 * 4
     return bytes(data)
+
+
+def layouts(geometry):
+    """Yield logs of which the record that is read first, or the genesis, says what no log has."""
+    sim, store = born(geometry)
+    region = store.region
+    slot, unit = region.slot_sectors, geometry[3]
+    done = mark_at(region, marks_of(region)[0][0]) + region.header_size
+    undone = laid(sim.bytes, done, b"\xff" * 8)
+    gone = laid(undone, region.frames_at(store.number) + 20, b"\0")  # as good as blank
+    for blocks in (1, 2, 4, 8, 16, 32, 64, 128, 256):
+        for each in (0, slot, geometry[0] // 2 - 1, geometry[0] // 2):
+            for data in (sim.bytes, gone):
+                yield laid(data, 0, record(geometry, each, blocks), b"\xff" * (-20 % unit))
+    for config in (
+        CONFIG,
+        (1, 1, 0, 0, 1, 0, 1),
+        (4096, 1 << 20, 1 << 20, 1 << 20, 1 << 20, 255, 4096),
+    ):
+        first = frame(GENESIS, encode(config, bytes(16), "t"), 0, 0, 0)
+        name = primitives.hash(bytes(32) + first)
+        header = Run(0, NONE, 0, 0, 0, 0, 0, False, name, bytes(32), [], 0).encode()
+        for each in (slot, slot + 1):
+            start = 2 * each * region.sector
+            here = b"\xff" * (geometry[0] * geometry[1])
+            here = laid(here, start, record(geometry, each, region.blocks))
+            at = start + region.record_size
+            here = laid(laid(here, at, header), at + region.header_size, header)
+            yield laid(here, at + 2 * region.header_size, first)
+
+
+def record(geometry, slot, blocks):
+    """Return a sector record of a region."""
+    words = words_bytes((RECORD_MAGIC, 1 | blocks - 1 << 24, geometry[0] | slot << 16, 0))
+    return words + words_bytes((primitives.crc32(words, 0),))
 
 
 def unfinished(geometry):
@@ -697,6 +735,9 @@ def images():
     found = [(CRAFTED, each) for each in crafted(CRAFTED)]
     found += [
         (geometry, each) for geometry in (CRAFTED, GEOMETRIES[4]) for each in torn_marks(geometry)
+    ]
+    found += [
+        (geometry, each) for geometry in (CRAFTED, GEOMETRIES[3]) for each in layouts(geometry)
     ]
     found += [(GEOMETRIES[1], each) for each in rotten_repeat()]
     for number, geometry in enumerate(GEOMETRIES):

@@ -153,6 +153,10 @@ def test_the_pages_formulas_are_the_codes():
         for unit in (1, 4, 8, 16, 32, 256):
             assert frames.span(config, unit) == -(-max(largest, 320) // unit) * unit
             for sector in (512, 1024, 2048, 4096, 65536, 131072):
+                if sector < sum(-(-each // unit) * unit for each in (20, 104, 104, 264)):
+                    with pytest.raises(errors.Invalid):
+                        region.Region(Blank(sector, unit))
+                    continue
                 here = region.Region(Blank(sector, unit))
                 pad = here.pad
                 need = max(
@@ -183,7 +187,7 @@ def test_the_pages_formulas_are_the_codes():
     identity = genesis.encode(
         CONFIGS[0], bytes(16), "x" * 99, origin=(bytes(32), 0, bytes(32), bytes(32), bytes(32))
     )
-    assert 16 + len(identity) == 262 <= genesis.LARGEST
+    assert 16 + len(identity) == 262 <= frames.GENESIS_BYTES
 
 
 def test_the_verifier_imports_nothing_of_the_project():

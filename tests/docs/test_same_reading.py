@@ -36,6 +36,13 @@ MUTATIONS = [
         'data[:4] != b"QUP2" or not crc_fits(data)',
         'data[:4] != b"QUP2"',
     ),
+    ("1: snapshot slots there are", "0 < 2 * slot", "-1 < 2 * slot"),
+    (
+        "1: a block has room for what a log begins with",
+        "and self.sector // blocks >= self.least,",
+        ",",
+    ),
+    ("6: a genesis's state fits the slots", "if start < 0 and seq == first.first:", "if False:"),
     ("2: a number leads to one place", "if run and run.number % self.turn == index:", "if run:"),
     ("2: where a frame stands no header counts", "if byte & 1:", "if False:"),
     (

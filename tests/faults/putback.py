@@ -620,20 +620,6 @@ FAULTS = [
         why="not found in 27,000 states",
     ),
     Fault(
-        "mark_erased_first",
-        "a genesis does not erase a blank sector for its mark, unless a mark stands",
-        [
-            (
-                "genesis",
-                "_mark",
-                "(each, named or bool(old)) for each in blank",
-                "(each, True) for each in blank",
-            )
-        ],
-        finds=False,
-        why="no history begins with a genesis: tests/faults/test_cuts.py does that",
-    ),
-    Fault(
         "failing_call_costs_sectors",
         "a flash that fails for one call costs no sector",
         [("store", "Store._next_run", "self.bad[:] = bad", "pass")],

@@ -164,7 +164,7 @@ def test_a_state_with_one_bit_altered_is_refused_and_the_region_stays_blank():
 def test_chunks_may_be_sent_again_but_never_otherwise():
     origin, arena, *_ = restored()
     store = mount(FlashSim(*GEOMETRY), Clock(1))
-    with pytest.raises(Invalid, match="begin the restore first"):
+    with pytest.raises(Invalid, match="no restore has begun"):
         continuation.add(store, 0, arena[:CHUNK])
     with pytest.raises(Invalid, match="no restore has begun"):
         continuation.end(store)

@@ -214,7 +214,7 @@ def test_the_largest_frame_of_a_configuration():
     for identity in ("", "n" * 64):
         assert (
             frames.OVERHEAD + len(genesis.encode(CONFIG, ENTROPY, identity, 0, ORIGIN))
-            <= genesis.LARGEST
+            <= frames.GENESIS_BYTES
         )
 
 

@@ -5,15 +5,16 @@ from types import SimpleNamespace
 import pytest
 
 from shared_kernel import continuation, frames
-from shared_kernel.errors import Invalid
-from shared_kernel.genesis import need_layout
+from shared_kernel.arena import CHUNK
+from shared_kernel.errors import FlashError, FormatError, Invalid, LogFull
+from shared_kernel.genesis import BEGUN, need_layout
 from shared_kernel.kernel import DELETE, INSERT, PUT
 from shared_kernel.region import Region
 from shared_kernel.run import Run
 from shared_kernel.settle import _places
 from shared_kernel.store import Store, command
 from tests.faults.harness import Clock, mount
-from tests.flashsim import FlashSim, PowerCut
+from tests.flashsim import Chance, FlashSim, PowerCut
 from tests.quick import long
 
 SMALL = (1, 2, 0, 0, 3, 0, 4)
@@ -183,3 +184,261 @@ def test_a_cut_that_leaves_a_unit_that_reads_blank_costs_no_sector():
         store.acknowledge(store.certain() + 1)
         store.take_snapshot()
     assert cuts > 20 and not store.bad
+
+
+# -- a driver that raises, at any call and more than once -------------------------------------------
+
+
+class Failing(FlashSim):
+    """Raises OSError at these of its programs and erases, counted together; having done them
+    first, half or not at all."""
+
+    def __init__(self, *geometry, fails=(), done=0):
+        super().__init__(*geometry, seed=1)
+        self.fails, self.done, self.count = fails, done, -1
+
+    def _fail(self):
+        self.count += 1
+        return self.count in self.fails
+
+    def program(self, address, data):
+        if not self._fail():
+            return super().program(address, data)
+        if self.done:
+            size = max(1, len(data) // self.unit // self.done) * self.unit
+            super().program(address, bytes(data)[:size])
+        raise OSError(5)
+
+    def erase(self, sector):
+        if not self._fail():
+            return super().erase(sector)
+        if self.done:
+            super().erase(sector)
+        raise OSError(5)
+
+
+GEOMETRY = (12, 4096, 256, 8)
+
+
+@pytest.mark.parametrize("done", (0, 1, 2))
+def test_whatever_a_driver_raises_is_a_flash_error(done):
+    """Of a command, of a genesis and of an erase: and what was acknowledged is there."""
+    failed = 0
+    for first in range(0, 90):
+        for gap in (1, 4, 5):
+            sim = Failing(*GEOMETRY, fails=(first, first + gap), done=done)
+            store = Store(sim, lambda: 0)
+            told = None
+            for act in (
+                lambda s: s.configure(SMALL, bytes(16), "t", frames.OVERWRITE),
+                lambda s: command(s, PUT, frames.put(b"a", b"1")),
+                lambda s: s.take_snapshot(),
+                lambda s: command(s, PUT, frames.put(b"a", b"2")),
+                lambda s: s.execute(
+                    [(PUT, frames.put(b"a", b"%d" % i), None) for i in range(3, 9)]
+                ),
+            ):
+                try:
+                    act(store)
+                    told = store.seq
+                except (FlashError, Invalid):  # Invalid: there is no log
+                    failed += 1
+            after = Store(sim, lambda: 0)
+            assert after.damage is None and (told is None or after.seq >= told)
+    assert failed > 60
+
+
+# -- a restore whose end fails, and is asked for again ----------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def state():
+    """Return (origin, arena) of a log to be gone on with."""
+    store = Store(FlashSim(*GEOMETRY, seed=1), lambda: 0)
+    store.configure(SMALL, bytes(16), "t")
+    for i in range(5):
+        command(store, PUT, frames.put(b"a", bytes([i])))
+    root = store.kernel.root()
+    return (store.name, store.seq, store.head, root, root), bytes(store.kernel.arena.bytes)
+
+
+def restore(store, state, seq=None):
+    origin, arena = state
+    if seq is not None:
+        origin = origin[:1] + (seq,) + origin[2:]
+    continuation.begin(store, SMALL, b"f" * 16, "t", 0, origin)
+    for chunk in range(len(arena) // CHUNK):
+        continuation.add(store, chunk, arena[chunk * CHUNK : (chunk + 1) * CHUNK])
+    continuation.end(store)
+
+
+@pytest.mark.parametrize("done", (0, 1, 2))
+def test_the_end_of_a_restore_may_be_asked_for_again(state, done):
+    """The simulator tells of any unit that is programmed twice."""
+    whole = Failing(*GEOMETRY)
+    restore(Store(whole, lambda: 0), state)
+    again = 0
+    for at in range(whole.count + 1):
+        sim = Failing(*GEOMETRY, fails=(at,), done=done)
+        store = Store(sim, lambda: 0)
+        try:
+            restore(store, state)
+        except FlashError:
+            try:
+                continuation.end(store)
+                again += 1
+            except (FlashError, FormatError, Invalid):
+                continue  # to be begun again
+        after = Store(sim, lambda: 0)
+        assert after.damage is None and after.kernel.root() == state[0][4]
+    assert again
+
+
+def test_a_restore_that_a_cut_ended_is_begun_again(state):
+    """Else units would be programmed that may be half programmed and read blank."""
+    whole = FlashSim(*GEOMETRY, seed=1)
+    restore(Store(whole, lambda: 0), state)
+    refused = 0
+    for step in range(0, whole.steps, long(1, 5)):
+        sim = FlashSim(*GEOMETRY, seed=step)
+        store = Store(sim, lambda: 0)
+        sim.cut_after(step)
+        with pytest.raises(PowerCut):
+            restore(store, state)
+        sim.power_on()
+        store = Store(sim, lambda: 0)
+        assert store.damage is None
+        if store.name is None:
+            with pytest.raises(Invalid, match="no restore has begun"):
+                continuation.add(store, 0, state[1][:CHUNK])
+            with pytest.raises(Invalid, match="no restore has begun"):
+                continuation.end(store)
+            refused += 1
+            restore(store, state)
+        assert Store(sim, lambda: 0).kernel.root() == state[0][4]
+    assert refused > 20
+
+
+# -- the ends of what u32 counts ---------------------------------------------------------------------
+
+
+def test_no_log_goes_on_to_where_seqs_end(state):
+    for seq in (frames.LAST, 2**32 - 2, 2**32 - 1):
+        sim = FlashSim(*GEOMETRY, seed=1)
+        with pytest.raises(Invalid, match="goes no further"):
+            restore(Store(sim, lambda: 0), state, seq)
+        assert not any(sim.programs) and not any(sim.erases)
+    sim = FlashSim(*GEOMETRY, seed=1)
+    store = Store(sim, lambda: 0)
+    restore(store, state, frames.LAST - 20)
+    told = []
+    with pytest.raises(LogFull, match="begin a new one"):
+        while True:
+            told.append(command(store, PUT, frames.put(b"a", bytes([len(told) & 255]))))
+    assert len(told) > 20 and told[-1] < 2**32 - 60000
+    after = Store(sim, lambda: 0)
+    assert after.damage is None and after.seq >= told[-1]
+    with pytest.raises(LogFull, match="begin a new one"):
+        command(after, PUT, frames.put(b"a", b"x"))
+
+
+# -- flash that reads otherwise a moment later --------------------------------------------------------
+
+
+class Fading(FlashSim):
+    """Units of slot 1's beginning are readable for so many readings, and read blank from then
+    on."""
+
+    readable = 0
+
+    def read(self, address, buffer):
+        super().read(address, buffer)
+        start = self.sector
+        if address <= start + 32 < address + len(buffer) and len(buffer) == 64:
+            self.readable -= 1
+            if self.readable < 0:
+                buffer[:] = b"\xff" * len(buffer)
+
+
+def test_a_slot_that_fades_while_it_is_read_is_no_slot():
+    """As one whose erase was cut, when the log does not name its snapshot."""
+    sim = Fading(*GEOMETRY, seed=1)
+    sim.readable = 1 << 30
+    store = Store(sim, lambda: 0)
+    store.configure(SMALL, bytes(16), "t")
+    for i in range(4):
+        command(store, PUT, frames.put(b"a", bytes([i])))
+        if i in (1, 2):
+            store.take_snapshot()
+    assert all(store.slots)
+    for readable in range(4):
+        sim.readable = readable
+        after = Store(sim, lambda: 0)
+        assert after.damage is None and after.seq == store.seq and after.slots[0]
+
+
+# -- marks on sectors that a cut has left in doubt ------------------------------------------------------
+
+
+def test_a_mark_goes_to_a_sector_that_was_erased_for_it():
+    """Its own program, or an erase of it, may have been cut, though it reads blank."""
+    for torn in (None, 10, 11):
+        sim = FlashSim(12, 4096, 256, 8, seed=1)
+        if torn:
+            at = torn * 4096 + 24
+            sim.bytes[at : at + 8] = bytes(each | 0x0D for each in BEGUN)
+        store = Store(sim, lambda: 0)
+        assert store.damage is None
+        sim.trace = []
+        begin(store)
+        erased, _ = sim.trace[0]
+        assert sim.trace[:2] == [(erased, None), (erased * 4096 + 24, BEGUN)] and erased in (10, 11)
+
+
+def test_no_order_of_cuts_in_geneses_leaves_damage_or_programs_what_may_be_torn(state):
+    """On a blank region: the simulator tells of a program where a cut may have left something."""
+    ends = [0, 0]
+    for number in range(long(2000, 300)):
+        chance = Chance(number)
+        unit = (1, 8, 64, 256)[chance.below(4)]
+        sector = (1024, 4096)[chance.below(2)] if unit < 64 else 4096
+        sim = FlashSim(12, sector, 256, unit, seed=number)
+        sim.flicker = (False, True, "before", "after")[chance.below(4)]
+        sim.ecc = not sim.flicker and chance.below(3) == 0
+        for i in range(1 + chance.below(4)):
+            store = Store(sim, lambda: 0)
+            assert store.damage is None
+            if store.name is not None:
+                break
+            sim.cut_after(chance.below((3, 30, 60, 600)[chance.below(4)]))
+            try:
+                if chance.below(2):
+                    store.configure(SMALL, bytes([i]) * 16, "t")
+                else:
+                    restore(store, state)
+            except PowerCut:
+                pass
+            sim.power_on()
+        store = Store(sim, lambda: 0)
+        assert store.damage is None
+        ends[store.name is None] += 1
+    assert min(ends) > 30
+
+
+def test_units_under_ecc_that_an_erase_left_in_a_marks_sector_are_no_content():
+    """Which a cut leaves that falls into that erase: the region is as blank as before."""
+    left = 0
+    for number in range(long(400, 100)):
+        sim = FlashSim(8, 4096, 256, 8, seed=number)
+        sim.ecc = True
+        for step in (0, 2):
+            store = Store(sim, lambda: 0)
+            assert store.damage is None and store.name is None
+            sim.cut_after(step, "some")
+            with pytest.raises(PowerCut):
+                begin(store)
+            sim.power_on()
+            left += len(sim.torn) > 1
+        assert Store(sim, lambda: 0).damage is None
+        begin(Store(sim, lambda: 0))
+    assert left > 20

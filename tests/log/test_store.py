@@ -181,12 +181,19 @@ def test_before_a_log_there_is_nothing_to_do():
 def test_a_log_is_begun_once_and_only_where_it_fits():
     for sim, config, why in (
         (flash(sectors=5), (2, 60, 20, 20, 10, 3, 5), r"needs \d+ sectors .* the region has 5"),
-        (flash(sector=256, sectors=40), CONFIG, r"a sector of 256 has room for \d+"),
+        (
+            flash(sector=512, sectors=40),
+            (64, 1, 0, 0, 1, 0, 0),
+            r"a sector of 512 has room for \d+",
+        ),
         (flash(), (64, 100, 0, 0, 0, 200, 0), r"needs \d+ sectors|has room for \d+"),
     ):
         with pytest.raises(Invalid, match=why):
             mount(sim, Clock(1)).configure(config, ENTROPY, "x")
         assert not any(sim.programs) and not any(sim.erases)
+    for sector, unit, least in ((256, 4, 492), (512, 16, 528), (512, 256, 1280)):
+        with pytest.raises(Invalid, match="has no room for the %d that" % least):
+            mount(FlashSim(40, sector, 256, unit), Clock(1))
     store, _ = fresh()
     name = store.name
     with pytest.raises(Invalid):

@@ -16,6 +16,7 @@ from shared_kernel.errors import FormatError, NotFound
 from shared_kernel.frames import (
     CONTINUES,
     GENESIS,
+    GENESIS_BYTES,
     HEADER,
     MORE,
     NO_HEAD,
@@ -24,7 +25,6 @@ from shared_kernel.frames import (
     length_at,
     seed,
 )
-from shared_kernel.genesis import LARGEST
 from shared_kernel.kernel import u32
 from shared_kernel.reader import LogReader, frame_of
 from shared_kernel.recovery import recover
@@ -121,7 +121,7 @@ class Found(Held):
     # -- runs --------------------------------------------------------------------------------------
 
     def _reader(self, number: int) -> LogReader:
-        size = max(LARGEST, self.region.block)
+        size = max(GENESIS_BYTES, self.region.block)
         return LogReader(self.region, [number], seed(self.name), bytearray(size), 0)
 
     def _run(self, number: int) -> Piece:

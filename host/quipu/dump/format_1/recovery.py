@@ -17,6 +17,7 @@ from shared_kernel.frames import (
     ACKNOWLEDGED,
     BOOT,
     BOOT_BYTES,
+    GENESIS_BYTES,
     HEADER,
     NO_HEAD,
     OVERHEAD,
@@ -25,7 +26,7 @@ from shared_kernel.frames import (
     largest_frame,
     seed,
 )
-from shared_kernel.genesis import LARGEST, continues
+from shared_kernel.genesis import continues
 from shared_kernel.kernel import Kernel, u32
 from shared_kernel.replay import Replay
 from shared_kernel.snapshot import Header
@@ -148,7 +149,7 @@ class Recovery:
         ]
         if used:
             start = used[0] * region.sector
-            reader = LogReader(region, used, 0, bytearray(LARGEST), 0)
+            reader = LogReader(region, used, 0, bytearray(GENESIS_BYTES), 0)
             if (
                 len(used) > 1
                 or not start
@@ -221,7 +222,7 @@ class Recovery:
     def _replay(self) -> None:
         replay = self.replay
         if replay.kernel is None:
-            reader = self._reader(LARGEST)
+            reader = self._reader(GENESIS_BYTES)
             first = reader.enter(self.order[0])
             if first.head != NO_HEAD:
                 raise Damage(
@@ -244,7 +245,7 @@ class Recovery:
                 self.replay = None  # the cut came before the state that it begins with was whole
                 return
             replay.step(frame_of(reader, n))
-        reader = self._reader(max(LARGEST, largest_frame(replay.kernel.config())))
+        reader = self._reader(max(GENESIS_BYTES, largest_frame(replay.kernel.config())))
         if replay.genesis:
             reader.enter(self.order[0])
             reader.next()
@@ -265,7 +266,7 @@ class Recovery:
         it may be a later version's log."""
         region, at = self.region, reader.address
         version = region.read(at, 1)[0]
-        rest = region.used_end(at, reader.limit) - at - region.pad(LARGEST)
+        rest = region.used_end(at, reader.limit) - at - region.pad(GENESIS_BYTES)
         # a cut leaves set what programming would have left set
         if rest > 0 or version and not version & VERSION:
             raise Damage(
@@ -363,7 +364,7 @@ def _is_erased(region: Region, mark: Open) -> bool:
     """Return whether the log that an open record in slot 1 names was being erased on purpose: no
     frame of it stands that would follow that record. A boot that could not read the record has gone
     on with the log, and written a boot frame first."""
-    reader = LogReader(region, [], seed(mark.name), bytearray(LARGEST), 0)
+    reader = LogReader(region, [], seed(mark.name), bytearray(GENESIS_BYTES), 0)
     reader.seq = mark.first
     for sector in range(region.ring(), region.sectors):
         for _ in strays(reader, sector, sector * region.sector + region.frames_at):
