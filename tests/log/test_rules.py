@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from shared_kernel.frames import CHECKPOINT, SNAPSHOT, VERSION
+from shared_kernel.settle import _places
 from tests.docs.images import filled, piled, puts
 from tests.faults.harness import Clock, mount
 from tests.flashsim import FlashSim, PowerCut
@@ -176,3 +177,46 @@ def test_of_a_pile_of_two_both_are_erased(count):
     puts(store)
     after = [sim.erases[each] for each in sectors]
     assert after == ([each + 1 for each in before] if count == 2 else before)
+
+
+def test_a_header_that_was_copied_from_elsewhere_is_none():
+    """As by a part's fault, and the sector that it was written to has been erased since."""
+    sim, store = begun()
+    for _ in range(40):
+        puts(store)
+    first, size = store.order[0], sim.sector
+    here = store.region.sector_of(first) * size
+    there = store.free_in_order()[-1] * size
+    sim.bytes[there : there + size] = sim.bytes[here : here + size]
+    assert first in store.region.numbers()[0]
+    sim.bytes[here : here + size] = b"\xff" * size
+    assert first not in store.region.numbers()[0]
+
+
+def test_a_sector_without_a_record_is_erased_before_a_boots_run_is_numbered():
+    """It may hide a run with a greater number than any that can be read."""
+    sim, store = begun()
+    puts(store)
+    sector = store.free_in_order()[-1]
+    sim.bytes[sector * sim.sector] = 0
+    store = mount(sim, Clock(4))
+    puts(store)
+    record = store.region.record(sector)
+    assert record and record[1] < store.number
+
+
+def test_a_boots_run_does_not_go_to_a_sector_that_may_be_half_erased():
+    sim = FlashSim(12, 4096, 256, 4, seed=1)
+    store = mount(sim, Clock(3))
+    store.configure(CONFIG, bytes(16), "t")
+    while store.end - store.address > 3000:
+        puts(store)
+    boot_until(sim, CHECKPOINT)
+    store = mount(sim, Clock(4))
+    here = store.region.sector_of(store.found.run.number)
+    places = []
+    for intact in (True, False):
+        store = mount(sim.clone(1), Clock(4))
+        store.found.intact = intact
+        places.append(store.region.sector_of(next(_places(store, [48, 60, 48]))))
+    assert places[0] == here != places[1]
