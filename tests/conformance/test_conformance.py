@@ -85,7 +85,7 @@ def test_there_is_enough_of_everything():
 @pytest.mark.parametrize("name", ["compiled", "unix", "MPS2_AN386"])
 def test_a_runtime_agrees(name, capsys):
     """The rest of the table is `make conformance`."""
-    assert run.main(["--only", name]) == 0
+    assert run.main(["--only", name, *quick.long([], ["--quick"])]) == 0
     printed = capsys.readouterr().out
     assert printed.count(run.expected(COMMANDS)[1][:16]) == printed.count("  yes\n") >= 1
 
@@ -158,7 +158,7 @@ def test_an_altered_command_is_noticed(fast):
         if lines[i].partition(" ")[0] in verbs and "refused" not in lines[i]
     ]
     assert len(chosen) > 150
-    for i in quick.some(chosen, 15):
+    for i in quick.some(chosen, 8):
         question, equals, answer = lines[i].partition(" = ")
         with pytest.raises(runner.Disagreement) as caught:
             runner.run([*lines[:i], altered(question) + equals + answer, *lines[i + 1 :]])
@@ -418,7 +418,7 @@ def test_an_unaltered_copy_of_the_kernel_agrees(kernel_copy, provider):
     )
 
 
-@pytest.mark.parametrize("file, old, new, provider", MUTATIONS)
+@pytest.mark.parametrize("file, old, new, provider", quick.some(MUTATIONS, 14))
 def test_an_altered_line_of_the_kernel_disagrees(kernel_copy, file, old, new, provider):
     path = Path(kernel_copy / "shared_kernel" / file)
     path.write_text(mutate(path.read_text(), old, new, file))
