@@ -6,8 +6,8 @@ prompt has been seen."""
 
 import re
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from mpremote import transport_serial
@@ -43,10 +43,23 @@ class DeviceError(PortError):
 
 class Limited:
     """An open port on which nothing goes on past `deadline`: a tool waits for a silence that a
-    chattering board never makes. error: what the tool itself raises, BaseException or not."""
+    chattering board never makes. error: what the tool itself raises, BaseException or not.
+
+    A tool that reads byte by byte is given them from what `reads_ahead` took at once. Read ahead
+    only what ends at a prompt: what is left over is nobody else's."""
 
     def __init__(self, port: Any, error: type[BaseException]):
         vars(self).update(port=port, error=error, deadline=0.0, heard=False)
+        vars(self).update(ahead=False, taken=bytearray())
+
+    @contextmanager
+    def reads_ahead(self) -> Iterator[None]:
+        """Take all that has come in one read, inside of a with block."""
+        vars(self).update(ahead=True)
+        try:
+            yield
+        finally:
+            vars(self).update(ahead=False)
 
     def allow(self, seconds: float) -> None:
         """Begin anew: for so long from now."""
@@ -61,14 +74,20 @@ class Limited:
 
     def read(self, size: int = 1) -> Any:
         self._check()
-        data = self.port.read(size)
+        if not self.taken:
+            data = self.port.read(max(size, self.port.in_waiting) if self.ahead else size)
+            self.taken.extend(data)
+        data = bytes(self.taken[:size])
+        del self.taken[:size]
         if data:
             vars(self)["heard"] = True
         return data
 
     def inWaiting(self) -> Any:  # noqa: N802  (pyserial's older name, which mpremote uses)
         self._check()
-        return self.port.in_waiting
+        return len(self.taken) + self.port.in_waiting
+
+    in_waiting = property(inWaiting)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.port, name)
@@ -117,7 +136,8 @@ class Repl:
         nothing for `timeout` s."""
         try:
             self._port.allow(timeout * _CHATTER)
-            out, error = self._transport.exec_raw(code, timeout)
+            with self._port.reads_ahead():
+                out, error = self._transport.exec_raw(code, timeout)
         except (TransportError, OSError) as e:
             raise PortError(f"{self.name}: the REPL broke off: {e}") from None
         if error:
@@ -199,7 +219,8 @@ class Repl:
     def _files(self, verb: str, *args: Any, **more: Any) -> Any:
         try:
             self._port.allow(_FILE_S)
-            return getattr(self._transport, verb)(*args, **more)
+            with self._port.reads_ahead():
+                return getattr(self._transport, verb)(*args, **more)
         except (TransportError, OSError) as e:
             raise PortError(f"{self.name}: {verb[3:]} {args[0]}: {e}") from None
 
