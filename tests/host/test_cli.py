@@ -4,6 +4,9 @@ on the screen.
 Archives are written by LogWriter, byte for byte the same each time, so that what is printed can be
 compared as a whole."""
 
+import contextlib
+import functools
+import io
 import json
 import os
 import pty
@@ -11,9 +14,12 @@ import re
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+from unittest import mock
 
 import pytest
+import quipu as package
 from quipu.archive import files as archive
 from quipu.build import images
 from quipu.cli import boards, render
@@ -38,8 +44,9 @@ def environment(**more):
     return {**keep, "PYTHONPATH": f"{ROOT / 'host'}{os.pathsep}{ROOT}", **more}
 
 
-def quipu(*arguments, code=0, input=""):
-    """Run the command, assert its exit code, and return what it printed on standard output."""
+def process(*arguments, input=""):
+    """Run the command in a process of its own; return its exit code, and what it printed on
+    standard output and on standard error."""
     done = subprocess.run(
         [*COMMAND, *map(str, arguments)],
         input=input,
@@ -48,12 +55,32 @@ def quipu(*arguments, code=0, input=""):
         env=environment(),
         check=False,
     )
-    assert done.returncode == code, done.stdout + done.stderr
-    if code and "--json" not in arguments and not done.stdout:
-        assert done.stderr and "Traceback" not in done.stderr
-        return done.stderr
-    assert done.stderr == ""
-    return done.stdout
+    return done.returncode, done.stdout, done.stderr
+
+
+def run(*arguments, input=""):
+    """Run the command here, which is sooner done; return the same."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.dict(os.environ, environment(), clear=True),
+        mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(input.encode()))),
+        mock.patch.object(warnings, "showwarning", warnings.showwarning),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        code = cli.main([str(each) for each in arguments])
+    return code, out.getvalue(), err.getvalue()
+
+
+def quipu(*arguments, code=0, input=""):
+    """Run the command, assert its exit code, and return what it printed on standard output."""
+    ended, out, err = run(*arguments, input=input)
+    assert ended == code, out + err
+    if code and "--json" not in arguments and not out:
+        assert err and "Traceback" not in err
+        return err
+    assert err == ""
+    return out
 
 
 def answer(*arguments, code=0, input=""):
@@ -127,6 +154,33 @@ def flip(path, at, bit=1):
     data = bytearray(path.read_bytes())
     data[at] ^= bit
     path.write_bytes(data)
+
+
+# -- in a process ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "code, arguments",
+    [
+        (0, ("verify",)),
+        (0, ("verify", "--json")),
+        (1, ("verify", "--expect-root", "00" * 32)),
+        (1, ("verify", "--expect-root", "00" * 32, "--json")),
+        (1, ("insert", NOWHERE, "-")),
+        (1, ("insert", NOWHERE, "-", "--json")),
+        (2, ("verify", "--no-such-option")),
+        (2, ("verify", "--no-such-option", "--json")),
+        (3, ("info", NOWHERE)),
+        (3, ("info", NOWHERE, "--json")),
+    ],
+)
+def test_a_process_says_and_ends_as_a_call_does(folder, code, arguments):
+    """So the tests below call the command, which spares them the start of Python."""
+    more = ("--archive", folder) if arguments[0] == "verify" else ()
+    alone, here = (how(*arguments, *more, input="[1, NaN]\n") for how in (process, run))
+    age = re.compile(r'"age_ms": [0-9]+')
+    assert alone[0] == code
+    assert [age.sub("", str(each)) for each in alone] == [age.sub("", str(each)) for each in here]
 
 
 # -- verify ----------------------------------------------------------------------------------------
@@ -557,8 +611,9 @@ def test_ports_are_listed():
     assert quipu("ports").startswith("no serial port found" if not told["ports"] else " port")
 
 
-def test_a_port_without_a_board(folder, tmp_path):
+def test_a_port_without_a_board(folder, tmp_path, monkeypatch):
     """A pty that nobody answers on; nothing is written anywhere."""
+    monkeypatch.setattr(package, "connect", functools.partial(package.connect, timeout=1.5))
     ours, its = pty.openpty()
     try:
         port = os.ttyname(its)
