@@ -10,7 +10,6 @@ from .arena import CHUNK
 from .errors import Damage, FormatError, Invalid
 from .frames import GENESIS_BYTES, HEADER, NO_HEAD
 from .reader import LogReader, frame_of
-from .recovery import kernel_for
 from .run import NONE, Run
 from .snapshot import HEADER as HEADER_BYTES
 from .snapshot import Header
@@ -59,6 +58,8 @@ def end(store: "Store") -> None:
     FormatError if it has not: then the region stays as good as blank. After a failure it may be
     called again. Invalid unless `begin` was called in this boot."""
     _need_begun(store)
+    from .recovery import kernel_for
+
     region = store.region
     reader, size = None, 0
     for number in region.numbers()[0] if region.block else ():
