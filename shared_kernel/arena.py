@@ -10,6 +10,7 @@ free list of a freed one). All are inside the arena, so the root covers whatever
 could depend on. Pools follow each other; no slot straddles a 1 KiB chunk, and a slot larger than a
 chunk takes whole chunks."""
 
+import sys
 from array import array
 
 from .const import const
@@ -75,6 +76,8 @@ def layout(config: "Integers") -> tuple[list[tuple[int, int, int, int]], int]:
 def allocate(size: int) -> "tuple[bytearray, Words]":
     """Return (bytes, words): two views of the same new memory of size bytes."""
     try:  # MicroPython
+        if sys.byteorder != "little":
+            raise ImportError
         from uctypes import addressof, bytearray_at
     except ImportError:
         from .words import views

@@ -2,6 +2,9 @@
 changes it."""
 
 import random
+import sys
+from array import array
+from types import SimpleNamespace
 
 import pytest
 
@@ -213,3 +216,14 @@ def test_an_insert_dirties_at_most_three_chunks():
                 touched[dirty[i]] = CLEAN
             dirty[chunks] = 0
         assert most == 3 and kernel.records.live() == config[1]
+
+
+def test_words_are_little_endian_whatever_the_machine_is(monkeypatch):
+    """On MicroPython, too: a view of memory in the machine's own order had another root."""
+    fake = SimpleNamespace(addressof=id, bytearray_at=lambda address, size: bytearray(size))
+    monkeypatch.setitem(sys.modules, "uctypes", fake)
+    assert isinstance(arena.allocate(64)[1], array)
+    monkeypatch.setattr(sys, "byteorder", "big")
+    data, words = arena.allocate(64)
+    words[1] = 0x01020304
+    assert data[4:8] == b"\x04\x03\x02\x01" and words[1] == 0x01020304
