@@ -112,6 +112,8 @@ def test_only_what_a_board_can_run_is_chosen_for_it():
         "MicroPython 1.22 loads native code of another sub-version"
     )
     assert natives.arch_of(6 | 3 << 8 | 10 << 10) is None, "Xtensa"
+    # MicroPython 1.27 and newer: extensions of the architecture stand above its number
+    assert natives.arch_of(6 | 3 << 8 | 11 << 10 | 1 << 16) == "rv32imc"
     assert natives.find("xtensawin") is None
     for arch in ("armv6m", "armv7m"):
         assert 1000 < len(natives.find(arch)) <= natives.LARGEST

@@ -34,7 +34,8 @@ SERVES = {
     "armv7emdp": "armv7m",
     "rv32imc": "rv32imc",
 }
-# .mpy number of an architecture, as `sys.implementation._mpy >> 10` has it.
+# .mpy number of an architecture, as four bits of `sys.implementation._mpy` from bit 10 on have it.
+# From MicroPython 1.27 on more stands above them: which extensions of it the board has.
 NUMBERS = {4: "armv6m", 5: "armv7m", 6: "armv7em", 7: "armv7emsp", 8: "armv7emdp", 11: "rv32imc"}
 
 
@@ -85,7 +86,13 @@ def arch_of(mpy: int) -> str | None:
     code of ours, or not this version of .mpy."""
     if (mpy & 0xFF, mpy >> 8 & 3) != SUBVERSION:
         return None
-    return NUMBERS.get(mpy >> 10)
+    return named(mpy)
+
+
+def named(mpy: int) -> str | None:
+    """Return the architecture in a board's `sys.implementation._mpy`, whatever its version of .mpy;
+    None if it is none that native code of ours is for."""
+    return NUMBERS.get(mpy >> 10 & 15)
 
 
 def main() -> int:

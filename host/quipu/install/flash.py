@@ -212,7 +212,7 @@ def facts_for(found: Probe, board: str | None) -> dict[str, Any]:
             f"--board away, or copy that "
             "folder for your board"
         )
-    arch = natives.NUMBERS.get(found.mpy >> 10)
+    arch = natives.named(found.mpy)
     # Of chips without a floating-point unit MicroPython calls a Cortex-M3 (armv7m) armv7em too.
     if arch and arch != facts["mpy_arch"] and (arch, facts["mpy_arch"]) != ("armv7em", "armv7m"):
         raise UsageError(
