@@ -20,8 +20,16 @@ from quipu.archive.verdict import GAP, Verdict
 from quipu.errors import ArchiveDamage, UsageError
 from shared_kernel import batch, snapshot_file
 from shared_kernel.errors import FormatError, Mismatch
-from shared_kernel.frames import BOOT, GENESIS, HEADER, NO_HEAD, OVERHEAD, VERSION, largest_frame
-from shared_kernel.genesis import LARGEST as LARGEST_GENESIS
+from shared_kernel.frames import (
+    BOOT,
+    GENESIS,
+    GENESIS_BYTES,
+    HEADER,
+    NO_HEAD,
+    OVERHEAD,
+    VERSION,
+    largest_frame,
+)
 from shared_kernel.genesis import Genesis
 from shared_kernel.kernel import Kernel, u32
 from shared_kernel.replay import Replay
@@ -387,9 +395,7 @@ class Pass:
             file.seek(end)
             rest = file.read(OVERHEAD)
         kernel = self.replay.kernel
-        limit = (
-            max(LARGEST_GENESIS, largest_frame(kernel.config())) if kernel else OVERHEAD + 0xFFFF
-        )
+        limit = max(GENESIS_BYTES, largest_frame(kernel.config())) if kernel else OVERHEAD + 0xFFFF
         noted = self.note and seq < self.note.seq
         if noted or segment is not self.archive.segments[-1] or not claims(rest, limit, seq + 1):
             raise Mismatch(seq + 1, "frame", "a whole one", f"{excess} bytes that are none")

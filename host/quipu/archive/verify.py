@@ -16,8 +16,7 @@ from quipu.archive.origin import Archives
 from quipu.archive.verdict import EMPTY, NO_ARCHIVE, TOO_LARGE, Verdict, parted
 from quipu.errors import ArchiveDamage, ArchiveError, NoArchive, TooLarge, UsageError
 from shared_kernel.errors import Mismatch
-from shared_kernel.frames import NO_HEAD, OVERHEAD, length_at
-from shared_kernel.genesis import LARGEST as LARGEST_GENESIS
+from shared_kernel.frames import GENESIS_BYTES, NO_HEAD, OVERHEAD, length_at
 
 
 def verify(
@@ -80,7 +79,7 @@ def _is_unbegun(archive: Archive) -> bool:
         begun = file.read(OVERHEAD)
     if not begun:
         return True
-    limit = LARGEST_GENESIS if last.head == NO_HEAD else OVERHEAD + 0xFFFF
+    limit = GENESIS_BYTES if last.head == NO_HEAD else OVERHEAD + 0xFFFF
     size = archive.size(last)
     whole = len(begun) >= 4 and length_at(begun, 0) <= size
     return claims(begun, limit, last.first) and not whole
