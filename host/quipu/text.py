@@ -90,3 +90,8 @@ def moment(unix_ms: int) -> str:
     except OverflowError:
         return f"{unix_ms} ms after 1970"
     return at.isoformat(" ", "milliseconds") + " UTC"
+
+
+def iso(unix_ms: int | None) -> str | None:
+    """Return milliseconds since 1970 in ISO 8601, UTC, as other programs read it; None for None."""
+    return None if unix_ms is None else moment(unix_ms).replace(" UTC", "Z").replace(" ", "T", 1)

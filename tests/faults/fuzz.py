@@ -457,7 +457,7 @@ def npy_file(data):
     """A .npy file to import."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.npy"
-        npy.write(path, [(1, 2, [1.5, 2.5], b"abc")] * 2, 2, 8)
+        npy.write(path, [(1, 2, [1.5, 2.5], b"abc", 5, None)] * 2, 2, 8, "board", bytes(32))
         path.write_bytes(spoil(path.read_bytes(), data))
         list(npy.read(path))
 

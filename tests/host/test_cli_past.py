@@ -48,6 +48,10 @@ def test_history_diff_explain_query_and_index(folder):
         "seq": 4,
         "value": "fast",
         "value_hex": "66617374",
+        "time": "2023-11-14T22:13:20.030Z",
+        "uncertainty_ms": 6,
+        "board": "past/1",
+        "log": answer("verify", folder)["log"],
     }
     assert answer("search", folder, 1, 2, "--at", 2)["results"] == [
         {"id": 2, "distance": 0, "l2": 0.0}

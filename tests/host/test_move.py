@@ -289,29 +289,15 @@ def test_damage_is_told_and_a_file_that_stood_there_stays(folder, tmp_path):
 
 @pytest.fixture(scope="session")
 def peers():
-    """Python with NumPy and pyarrow, in an environment of its own."""
+    """Python with NumPy, pyarrow and mcap, in an environment of its own."""
     place = ROOT / "build" / "numpy-pyarrow"
-    python = place / "bin" / "python"
-    if not (place / "ready").exists():
-        venv.create(place, with_pip=True, clear=True)
-        subprocess.run(
-            [
-                python,
-                "-m",
-                "pip",
-                "install",
-                "-qq",
-                "numpy",
-                "pyarrow",
-                "blake3",
-                "click",
-                "rich",
-                "pyserial",
-                "mpremote",
-            ],
-            check=True,
-        )
-        (place / "ready").touch()
+    python, ready = place / "bin" / "python", place / "ready"
+    wanted = "numpy pyarrow mcap blake3 click rich pyserial mpremote"
+    if not ready.exists() or ready.read_text() != wanted:
+        if not python.exists():
+            venv.create(place, with_pip=True, clear=True)
+        subprocess.run([python, "-m", "pip", "install", "-qq", *wanted.split()], check=True)
+        ready.write_text(wanted)
     return python
 
 
@@ -335,7 +321,7 @@ def run(python, code, *arguments):
 def test_npy_comes_back_as_it_went(folder, tmp_path):
     with host.open(folder) as memory:
         kernel = memory.state()
-        assert export.write_records(kernel, tmp_path / "a.npy", "npy") == kernel.records.live() > 1
+        assert export.write_records(memory, tmp_path / "a.npy", "npy") == kernel.records.live() > 1
     back = Memory()
     ids = imports.carry_out(back, imports.records(tmp_path / "a.npy", "npy"))
     assert bare(back.kernel)["records"] == bare(kernel)["records"]
@@ -375,9 +361,9 @@ def test_parquet_comes_back_as_it_went(folder, tmp_path, peers):
     code = (
         "import sys, pathlib, quipu\nfrom quipu.formats import export, imports\nout = "
         "pathlib.Path(sys.argv[2])\n"
-        "kernel = quipu.open(sys.argv[1]).state()\nprint(export.write_records(kernel, out, "
+        "memory = quipu.open(sys.argv[1])\nprint(export.write_records(memory, out, "
         "'parquet'))\n"
-        "export.write_records(kernel, out.with_suffix('.npy'), 'npy')\n"
+        "export.write_records(memory, out.with_suffix('.npy'), 'npy')\n"
         "a, b = imports.records(out, 'parquet'), imports.records(out.with_suffix('.npy'), 'npy')\n"
         "assert a == b and len(a) > 1, (a, b)\n"
     )
@@ -400,7 +386,8 @@ def test_a_file_that_is_no_npy_is_refused(tmp_path, data, says):
 
 
 def test_every_cut_of_a_npy_file_is_refused(tmp_path):
-    npy.write(tmp_path / "a.npy", [(1, 2, [0.5], b"x"), (3, 4, [1], b"")], 1, 4)
+    rows = [(1, 2, [0.5], b"x", 5, 6), (3, 4, [1], b"", None, None)]
+    npy.write(tmp_path / "a.npy", rows, 1, 4, "board", bytes(32))
     data = (tmp_path / "a.npy").read_bytes()
     assert [each["meta"] for each in npy.read(tmp_path / "a.npy")] == [b"x", b""]
     for size in range(len(data)):

@@ -49,6 +49,13 @@ TYPES = "test_lying_board.py::test_case_30_each_field_of_info_has_a_type_and_a_r
 NO_END = "test_lying_board.py::test_case_30_a_log_without_an_end_is_left"
 VAST = "test_lying_board.py::test_case_30_a_snapshot_of_4_gib_is_not_pulled"
 KEPT = "test_lying_board.py::test_case_30_an_answer_that_is_kept_has_a_longest_length"
+DELETED = "test_query_language.py::test_what_was_deleted_is_there_on_request"
+TIMES = "test_query_language.py::test_each_row_has_the_time_of_its_frame_and_whose_it_is"
+AS_TEXT = "test_query_language.py::test_a_time_is_compared_with_text"
+PLACED = "test_query_language.py::test_what_is_not_there_is_placed"
+OFFSET = "test_query_language.py::test_distinct_offset_and_limit"
+LONG = "test_query_language.py::test_an_expression_never_takes_long"
+MCAP = "test_query_language.py::test_a_message_stands_at_the_time_of_its_frame"
 ALTERED_VERSION = "test_history.py::test_an_altered_version_is_refused"
 DOUBTFUL = "test_index.py::test_what_only_the_index_can_tell_from_the_frames_is_not_answered"
 LATER_DAMAGE = "test_index.py::test_damage_that_came_after_the_index_ends_what_is_answered"
@@ -217,6 +224,18 @@ MUTATIONS = [  # file, text, what it becomes, the test that must fail
     ("board/link", "len(told) != 8 or u32(told, 0) > _LONGEST", "len(told) != 8", KEPT),
     ("formats/report", "found is None or not -_CHARTED < found < _CHARTED", "found is None", CHART),
     ("past/query", "            if len(token) > _LONGEST:\n", "            if False:\n", DOORS),
+    ("past/dated", "        if seq > until:\n", "        if seq > until - 9:\n", DELETED),
+    ("past/dated", "timeline.span(seq).at(tick)", "timeline.span(seq).at(0)", TIMES),
+    ("past/query", "return found if isinstance(found, int) else found[0]", "return 0", AS_TEXT),
+    ("past/query", " else rows + missing\n", " else missing + rows\n", PLACED),
+    ("past/query", "[query.offset : end]\n\n\ndef", "[:end]\n\n\ndef", OFFSET),
+    ("past/patterns", "        if self._left < 0:\n", "        if False:\n", LONG),
+    (
+        "formats/mcap_file",
+        "            while place + 1 < len(spans) and",
+        "            while False and",
+        MCAP,
+    ),
     (
         "past/history",
         "        value = value if version.same else version.value\n",

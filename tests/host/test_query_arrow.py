@@ -24,7 +24,9 @@ READ = (
     "    table = (pyarrow.parquet.read_table(path) if path.endswith('parquet') else\n"
     "             pyarrow.ipc.open_file(path).read_all())\n"
     "    out.append([table.column_names, table.to_pylist()])\n"
-    "print(json.dumps(out, default=bytes.hex))\n"
+    "def plain(it):\n"
+    "    return it.hex() if isinstance(it, bytes) else round(it.timestamp() * 1000)\n"
+    "print(json.dumps(out, default=plain))\n"
 )
 ASKED = (
     ("records", ()),
@@ -52,7 +54,16 @@ def test_arrow_and_parquet_hold_the_rows_that_the_query_finds(folder, tmp_path, 
                 for each in ("--select", "--group-by", "--aggregate")
             ]
             rows = memory.query(
-                Query(what, options.get("--where", ""), names[0], (), None, names[1], names[2])
+                Query(
+                    what,
+                    options.get("--where", ""),
+                    names[0],
+                    (),
+                    None,
+                    names[1],
+                    names[2],
+                    dated=True,
+                )
             )
             for form in ("arrow", "parquet"):
                 files.append(tmp_path / f"{i}.{form}")
@@ -82,7 +93,7 @@ def test_without_pyarrow_it_says_what_to_install(folder, tmp_path):
         kind, message = error(
             "query", folder, "keys", "--format", form, "-o", tmp_path / "x", code=2
         )
-        assert kind == "UsageError" and "pip install pyarrow" in message
+        assert kind == "UsageError" and "pip install 'quipu-mcu[arrow]'" in message
         assert not (tmp_path / "x").exists()
 
 
@@ -108,15 +119,29 @@ def test_case_17_types_are_the_same_without_a_row(folder, tmp_path, peers):  # n
                 ["query", str(folder), what, "--at", "8", "--where", where]
                 + ["--format", "parquet", "-o", str(files[-1])]
             )
+    files.append(tmp_path / "exported.parquet")
+    commands.append(["export", str(folder), "--at", "8", "-o", str(files[-1])])
     run(peers, WRITE, json.dumps(commands))
-    types = json.loads(run(peers, TYPES, *files))
+    *types, exported = json.loads(run(peers, TYPES, *files))
     assert types[::2] == types[1::2]
-    assert types[0] == [
-        ["id", "int64"],
-        ["tag", "int64"],
-        ["vector", "list<element: double>"],
-        ["meta", "binary"],
+    dated = [
+        ["time", "timestamp[ms, tz=UTC]"],
+        ["uncertainty_ms", "int64"],
+        ["board", "string"],
+        ["log", "string"],
     ]
+    assert (
+        types[0]
+        == exported
+        == [
+            ["id", "uint32"],
+            ["tag", "uint32"],
+            ["vector", "list<element: double>"],
+            ["meta", "binary"],
+            *dated,
+        ]
+    )
+    assert types[6] == [["name", "binary"], ["seq", "uint32"], ["value", "binary"], *dated]
 
 
 def test_case_17_a_number_beyond_64_bits_is_text_and_said_to_be(tmp_path, peers):  # noqa: F811

@@ -18,17 +18,18 @@ from quipu.cli.options import AT, CLAMP, MAX_STATE, PORT, Data, Verb, argument, 
 from quipu.cli.render import dated, pairs
 from quipu.cli.source import Source
 from quipu.formats import export as out
-from quipu.formats import imports, page, valori
+from quipu.formats import imports, mcap_file, page, valori
 from quipu.formats import report as reports
 from quipu.past import describe
 from quipu.text import count
 
-FORMS = ("jsonl", "npy", "parquet", "valori")
+FORMS = ("jsonl", "npy", "parquet", "valori", "mcap")
 _SUFFIXES = {
     ".jsonl": "jsonl",
     ".json": "jsonl",
     ".npy": "npy",
     ".parquet": "parquet",
+    ".mcap": "mcap",
     ".snap": "valori",
     ".valori": "valori",
 }
@@ -62,7 +63,7 @@ def export(source: str, output: str, form: str | None, state: bool, at: str | No
     The form follows from the file's name. .jsonl: every command up to the moment, one a line, or
     with --state those that make its contents anew; .npy and .parquet: the records; .snap: a
     snapshot that a Valori node restores, with the state hash that it will show. `quipu import`
-    takes each of them.
+    takes each of them. .mcap: what became of keys and records over time, for Foxglove and Rerun.
 
     \b
     Example:
@@ -83,6 +84,8 @@ def export(source: str, output: str, form: str | None, state: bool, at: str | No
                 else out.commands(memory, moment.seq)
             )
             data |= {"count": out.write_lines(lines, path), "what": "command"}
+        elif kind == "mcap":
+            data |= {"count": mcap_file.write(memory, path, moment.seq), "what": "message"}
         elif kind == "valori":
             kernel = memory.state(moment.seq)
             snapshot = valori.from_state(kernel)
@@ -95,7 +98,7 @@ def export(source: str, output: str, form: str | None, state: bool, at: str | No
             }
         else:
             data |= {
-                "count": out.write_records(memory.state(moment.seq), path, kind),
+                "count": out.write_records(memory, path, kind, moment.seq),
                 "what": "record",
             }
         data["root"] = memory.state(moment.seq).root().hex()
@@ -117,6 +120,8 @@ def import_(port: str, file: str, form: str | None, clamp: bool, again: bool) ->
       quipu import /dev/ttyACM0 watch.jsonl
     """
     kind = _form(form, file)
+    if kind == "mcap":
+        raise errors.UsageError(f"{file}: MCAP is only written: import JSON lines (.jsonl) instead")
     path = Path(file)
     data: Data = {"input": file, "format": kind, "left": []}
     if kind == "jsonl":

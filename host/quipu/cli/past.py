@@ -22,12 +22,13 @@ from quipu.cli.options import AT, MAX_STATE, SOURCE, U32, Data, Verb, argument, 
 from quipu.cli.render import dated, grid, pairs, says, sizes, when
 from quipu.cli.source import recalled
 from quipu.errors import UsageError
+from quipu.formats import tables
 from quipu.past import describe
 from quipu.past.index import Index
 from quipu.past.memory import Memory
 from quipu.past.moment import Moment
-from quipu.past.query import ANY, BYTES, NUMBER, REAL, VECTOR, Query, columns
-from quipu.text import count, moment, octets, plain, size, vector
+from quipu.past.query import TIME, Query, columns, run
+from quipu.text import count, iso, moment, octets, plain, size, vector
 
 FORMATS = ("table", "jsonl", "csv", "arrow", "parquet")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a cell begins with that a spreadsheet runs
@@ -104,11 +105,14 @@ def explain(source: str, thing: str, at: str | None) -> Data:
 
 
 def query(
-    source: str,
+    sources: tuple[str, ...],
     what: str,
     where: str,
     select: str,
+    distinct: bool,
+    with_deleted: bool,
     order: str,
+    offset: int,
     limit: int | None,
     group_by: str,
     aggregate: str,
@@ -117,11 +121,12 @@ def query(
     no_formulas: bool,
     output: str | None,
 ) -> Data:
-    """Ask for records, nodes, edges or keys, of an archive or a board.
+    """Ask for records, nodes, edges or keys, of archives or boards.
 
     FILTER compares fields: tag = 3 and (meta prefix "walk" or not vector[0] between -1 and 1).
-    Comparisons: = != < <= > >=, between A and B, in (A, B), prefix, contains, exists; not, and, or,
-        parentheses.
+    Comparisons: = != < <= > >=, between A and B, in (A, B), prefix, contains, matches, exists; not,
+        and, or, parentheses. A field inside of a value that is JSON is named by its path: value.mode =
+        "run". A time is compared with text: time > "-1h".
 
     \b
     Fields:
@@ -129,35 +134,71 @@ def query(
       nodes    id kind record
       edges    id kind from to
       keys     name value seq
+      each     time uncertainty_ms board log deleted
+
+    time is that of the frame that made a record, node or edge, or wrote a key. Files (-o, --format)
+    have the last row's columns without being asked.
 
     \b
     Example:
       quipu query data/watch records --where 'tag = 3' --order -id --limit 5
-      quipu query data/watch keys --where 'value > 20' --select name,value
+      quipu query data/watch keys --where 'value > 20' --select name,value,time
       quipu query data/watch records --group-by tag --aggregate 'max(id)'
     """
     asks = Query(
-        what, where, _names(select), _names(order), limit, _names(group_by), _names(aggregate)
+        what,
+        where,
+        _names(select),
+        _names(order),
+        limit,
+        _names(group_by),
+        _names(aggregate),
+        offset,
+        distinct,
+        with_deleted,
+        format != "table" or len(sources) > 1,
     )
     if format in ("arrow", "parquet") and output is None:
         raise errors.UsageError(f"--format {format} is for files: name one with -o")
     if no_formulas and format != "csv":
         raise errors.UsageError(f"--no-formulas speaks of --format csv, not of {format}")
-    with recalled(source, at) as it:
-        rows = it.it.query(asks, **it.at)
-        kinds = columns(asks)
-        data = it.told({"what": what, "rows": rows, "columns": [*kinds]})
+    data = _of_several(sources, asks, at)
+    kinds = columns(asks)
+    data |= {"what": what, "columns": [*kinds], "kinds": kinds}
+    rows = data["rows"]
     data |= {"output": output, "format": format, "no_formulas": no_formulas, "as_text": []}
     if output and format in ("arrow", "parquet"):
         with disk.output(output) as aside:
-            data["as_text"] = write_table(rows, kinds, format, aside)
+            data["as_text"] = tables.write(rows, kinds, format, aside)
     elif output:
         if format == "table":
             raise UsageError(
                 "a table is for the screen: choose --format jsonl, csv, arrow or parquet"
             )
-        disk.put(output, [text(rows, [*kinds], format, no_formulas).encode()])
+        disk.put(output, [text(rows, kinds, format, no_formulas).encode()])
     return data
+
+
+def _of_several(sources: tuple[str, ...], asks: Query, at: str | None) -> Data:
+    """Return the rows of one source, or of all of several together, with the moment of each."""
+    if len(sources) == 1:
+        with recalled(sources[0], at) as it:
+            return it.told({"rows": it.it.query(asks, **it.at)})
+    states: list[Data] = []
+    told: list[Data] = []
+    for each in sources:
+        with recalled(each, at) as it:
+            states.append(it.it.asked(asks, **it.at))
+            told.append({"source": each, **it.told({})})
+    rows = [row for state in states for row in state[asks.what]]
+    config = {"dim": max(state["config"]["dim"] for state in states)}
+    damage = [f"{each['source']}: {each['damage']}" for each in told if each["damage"]]
+    return {
+        "rows": run(asks, {"config": config, asks.what: rows}),
+        "sources": told,
+        "damage": "; ".join(damage) or None,
+        **({"exit_code": 1} if damage else {}),
+    }
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -339,20 +380,37 @@ def show_rows(data: Data) -> RenderableType:
             for name in data["as_text"]
         )
     if form != "table":
-        return text(found, names, form, data["no_formulas"]).rstrip("\n")
-    lines = ([_cell(row, name) for name in names] for row in found)
+        return text(found, data["kinds"], form, data["no_formulas"]).rstrip("\n")
+    kinds = data["kinds"]
+    lines = ([_cell(row, name, kinds[name]) for name in names] for row in found)
     numeric = {name for name in names if all(isinstance(row[name], int | float) for row in found)}
     parts: list[RenderableType] = [
         grid("", [">" + name if name in numeric else name for name in names], lines, "no row"),
-        Text("at " + when(data["moment"]), "dim"),
+        *_moments(data),
     ]
     if data["damage"]:
         parts.append(Text(plain(f"damaged after that: {data['damage']}"), "bold red"))
     return Group(*parts)
 
 
-def text(found: list[Data], names: list[str], form: str, no_formulas: bool = False) -> str:
-    """Return rows as JSON lines, or as CSV with a header, which needs no row."""
+def _moments(data: Data) -> list[Text]:
+    """Return of which moment the rows are, of several sources a line for each."""
+    if "moment" in data:
+        return [Text("at " + when(data["moment"]), "dim")]
+    return [
+        Text(plain(f"{each['source']} at {when(each['moment'])}"), "dim")
+        for each in data["sources"]
+    ]
+
+
+def text(
+    found: list[Data], kinds: dict[str, str] | list[str], form: str, no_formulas: bool = False
+) -> str:
+    """Return rows as JSON lines, or as CSV with a header, which needs no row. kinds: their columns;
+    times among them are written as ISO 8601."""
+    names = [*kinds]
+    times = [name for name in names if isinstance(kinds, dict) and kinds[name] == TIME]
+    found = [{**row, **{name: iso(row[name]) for name in times}} for row in found]
     if form == "jsonl":
         return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found)
     out = io.StringIO()
@@ -369,50 +427,10 @@ def _no_formula(cell: Any) -> Any:
     return "'" + cell if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
 
 
-def write_table(found: list[Data], kinds: dict[str, str], form: str, path: Path) -> list[str]:
-    """Write rows as Arrow or Parquet, with the types of their columns whatever the rows are; return
-    the columns that are text because a number in them has no place in 64 bits. UsageError where
-    pyarrow is not installed."""
-    try:
-        import pyarrow
-    except ImportError:
-        raise UsageError(
-            f"--format {form} needs pyarrow, which is not installed: pip install pyarrow"
-        ) from None
-    whole, real = pyarrow.int64(), pyarrow.float64()
-    types = {NUMBER: whole, REAL: real, BYTES: pyarrow.binary(), VECTOR: pyarrow.list_(real)}
-    as_text, arrays = [], []
-    for name, kind in kinds.items():
-        cells = [bytes.fromhex(r[name + "_hex"]) if kind == BYTES else r[name] for r in found]
-        if kind == ANY and any(isinstance(each, int) and not _fits(each) for each in cells):
-            as_text.append(name)
-            cells = [None if each is None else str(each) for each in cells]
-            arrays.append(pyarrow.array(cells, pyarrow.string()))
-        elif kind == ANY:
-            integers = cells and all(isinstance(each, int) for each in cells)
-            arrays.append(pyarrow.array(cells, whole if integers else real))
-        else:
-            arrays.append(pyarrow.array(cells, types[kind]))
-    table = pyarrow.table(arrays, names=list(kinds))
-    if form == "parquet":
-        import pyarrow.parquet
-
-        pyarrow.parquet.write_table(table, path)
-    else:
-        with (
-            pyarrow.OSFile(str(path), "wb") as file,
-            pyarrow.ipc.new_file(file, table.schema) as writer,
-        ):
-            writer.write_table(table)
-    return as_text
-
-
-def _fits(number: int) -> bool:
-    return -(1 << 63) <= number < 1 << 63
-
-
-def _cell(row: Data, name: str) -> str:
+def _cell(row: Data, name: str, kind: str) -> str:
     value = row[name]
+    if kind == TIME and value is not None:
+        return moment(value)
     if name + "_hex" in row:
         return octets(row, name)
     return "-" if value is None else vector(value) if isinstance(value, list) else str(value)
@@ -446,13 +464,19 @@ VERBS = {
         query,
         show_rows,
         (
-            SOURCE,
+            argument("sources", "PORT|DIR...", many=True),
             argument("what", "WHAT", click.Choice(describe.POOLS)),
             option("--where", "only what this fits", metavar="FILTER", default=""),
             option("--select", "these fields only", metavar="FIELD,...", default=""),
             option(
-                "--order", "sort by these; -FIELD is descending", metavar="FIELD,...", default=""
+                "--order",
+                "sort by these; -FIELD is descending, 'FIELD nulls first' has what lacks it first",
+                metavar="FIELD,...",
+                default="",
             ),
+            option("--distinct", "of rows that are the same, the first", is_flag=True),
+            option("--with-deleted", "what was deleted too, as it was then", is_flag=True),
+            option("--offset", "leave so many rows out first", type=U32, default=0),
             option("--limit", "rows at most", type=U32),
             option("--group-by", "a row for each value of these", metavar="FIELD,...", default=""),
             option(

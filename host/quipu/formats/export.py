@@ -13,9 +13,10 @@ from typing import Any
 from quipu.archive import disk
 from quipu.archive.frame import taken_apart
 from quipu.errors import UsageError
-from quipu.formats import npy
+from quipu.formats import npy, tables
 from quipu.past import describe
 from quipu.past.memory import At, Memory
+from quipu.past.query import Query, columns
 from shared_kernel.frames import NO_HEAD
 from shared_kernel.kernel import Kernel
 
@@ -85,45 +86,33 @@ def write_lines(lines: Iterator[Data], path: Path) -> int:
     return count
 
 
-def write_records(kernel: Kernel, path: Path, form: str) -> int:
-    """Write a state's records, by id, as "npy" or "parquet"; return how many. UsageError for
-    Parquet without pyarrow. If it fails, what stood at path stays."""
-    rows = describe.state(kernel)["records"]
+def write_records(memory: Memory, path: Path, form: str, at: At = None) -> int:
+    """Write the records at a moment, by id, as "npy" or "parquet", with the wall time of each,
+    board and log; return how many. UsageError for Parquet without pyarrow. If it fails, what stood
+    at path stays."""
+    asks = Query("records", dated=True)
+    rows = memory.query(asks, at)
     if form == "npy":
-        config = describe.config(kernel.config())
+        config = describe.config(memory.state(at).config())
         return npy.write(
             path,
             (
-                (each["id"], each["tag"], each["vector"], bytes.fromhex(each["meta_hex"]))
+                (
+                    each["id"],
+                    each["tag"],
+                    each["vector"],
+                    bytes.fromhex(each["meta_hex"]),
+                    each["time"],
+                    each["uncertainty_ms"],
+                )
                 for each in rows
             ),
             config["dim"],
             config["meta_bytes"],
+            memory.identity,
+            memory.log,
         )
-    pyarrow = need_pyarrow()
-    table = pyarrow.table(
-        {
-            "id": pyarrow.array([each["id"] for each in rows], pyarrow.uint32()),
-            "tag": pyarrow.array([each["tag"] for each in rows], pyarrow.uint32()),
-            "vector": pyarrow.array(
-                [each["vector"] for each in rows], pyarrow.list_(pyarrow.float64())
-            ),
-            "meta": pyarrow.array(
-                [bytes.fromhex(each["meta_hex"]) for each in rows], pyarrow.binary()
-            ),
-        }
-    )
+    tables.need_pyarrow()
     with disk.output(path) as aside:
-        pyarrow.parquet.write_table(table, aside)
+        tables.write(rows, columns(asks), "parquet", aside)
     return len(rows)
-
-
-def need_pyarrow() -> Any:
-    """Return the module pyarrow, with its Parquet; UsageError where it is not installed."""
-    try:
-        import pyarrow.parquet
-    except ImportError:
-        raise UsageError(
-            "Parquet needs pyarrow, which is not installed: pip install pyarrow"
-        ) from None
-    return pyarrow

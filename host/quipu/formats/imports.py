@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from quipu import limits
 from quipu.errors import UsageError, about
 from quipu.formats import npy, valori
-from quipu.formats.export import need_pyarrow
+from quipu.formats.tables import need_pyarrow
 from quipu.values import vector
 from shared_kernel import frames
 from shared_kernel.errors import Invalid, QuipuError, TooLong, WrongDimension

@@ -1,9 +1,11 @@
 """NumPy's file format .npy, version 1, for records: one array of structures, without NumPy. Reads
 plain arrays of numbers too.
 
-    id u4, tag u4, vector f8[dim], meta_size u2, meta V[meta_bytes]
+    id u4, tag u4, vector f8[dim], meta_size u2, meta V[meta_bytes],
+    time M8[ms], uncertainty_ms i8, board S[...], log S64
 
-A Q16.16 component is a float64 without loss. meta is filled with zeros; meta_size says how many of
+time is the wall time of the frame that made the record, NaT where no clock tells; uncertainty_ms is
+-1 there. A Q16.16 component is a float64 without loss. meta is filled with zeros; meta_size says how many of
 its bytes count."""
 
 import ast
@@ -30,6 +32,7 @@ _NUMBERS = {
     "f4": "f",
     "f8": "d",
 }
+_NO_TIME = -(1 << 63)  # NaT, of a datetime64
 
 Record = dict[str, Any]
 
@@ -45,16 +48,30 @@ class _Field(NamedTuple):
 
 def write(
     path: Path,
-    records: Iterable[tuple[int, int, list[float | int], bytes]],
+    records: Iterable[tuple[int, int, list[float | int], bytes, int | None, int | None]],
     dim: int,
     meta_bytes: int,
+    board: str,
+    log: bytes,
 ) -> int:
-    """Write records (id, tag, vector, metadata) and return how many. dim: components of each;
-    meta_bytes: at most so many. If it fails, what stood at path stays."""
-    width = max(meta_bytes, 1)
+    """Write records (id, tag, vector, metadata, ms since 1970, uncertainty in ms) and return how
+    many. dim: components of each; meta_bytes: at most so many; board, log: whose they are. If it
+    fails, what stood at path stays."""
+    width, whose = max(meta_bytes, 1), board.encode() or b"\0"
     rows = [
-        struct.pack(f"<II{dim}dH{width}s", ident, tag, *vector, len(meta), meta)
-        for ident, tag, vector, meta in records
+        struct.pack(
+            f"<II{dim}dH{width}sqq{len(whose)}s64s",
+            ident,
+            tag,
+            *vector,
+            len(meta),
+            meta,
+            _NO_TIME if time is None else time,
+            -1 if uncertainty is None else uncertainty,
+            whose,
+            log.hex().encode(),
+        )
+        for ident, tag, vector, meta, time, uncertainty in records
     ]
     fields = [
         ("id", "<u4"),
@@ -62,6 +79,10 @@ def write(
         ("vector", "<f8", (dim,)),
         ("meta_size", "<u2"),
         ("meta", f"|V{width}"),
+        ("time", "<M8[ms]"),
+        ("uncertainty_ms", "<i8"),
+        ("board", f"|S{len(whose)}"),
+        ("log", "|S64"),
     ]
     header = repr({"descr": fields, "fortran_order": False, "shape": (len(rows),)})
     header += " " * (-(len(_MAGIC) + 2 + len(header) + 1) % _ALIGN) + "\n"
@@ -120,7 +141,7 @@ def _field(path: Path, descr: Any) -> _Field:
     try:
         name, kind, *more = descr
         (count,) = more[0] if more else (1,)
-        match = re.fullmatch(r"[<|](?:([iuf][1248])|[VS](\d{1,9}))", kind)
+        match = re.fullmatch(r"[<|](?:([iuf][1248])|[VS](\d{1,9}))", kind.replace("<M8[ms]", "<i8"))
         if match and isinstance(name, str) and isinstance(count, int) and count >= 0:
             if match[1] in _NUMBERS:
                 return _Field(name, _NUMBERS[match[1]], count, count * int(match[1][1]))

@@ -16,7 +16,7 @@ leaves the index of an earlier moment. It is written under a lock of its own; re
 import contextlib
 import sqlite3
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -399,19 +399,31 @@ class Index:
                 last, head = self._closing(last + 1)
 
     def tick(self, seq: int) -> int:
-        """Return the tick of the frame seq, which is proved by its CRC and seq, not by the chain:
-        for who asks for many. ArchiveDamage if it is not there."""
-        at, file = self.place(seq), self.archive.file(self.segment(seq))
-        for number, (_, frame) in enumerate(read_frames(file, at.place), at.seq):
-            if number == seq:
-                sown = 0 if frame[1] == GENESIS else seed(self.archive.log)
-                crc = primitives.crc32(frame[:-4], sown)
-                if u32(frame, 4) == seq and crc == u32(frame, len(frame) - 4):
-                    return tick_of(frame)
-                break
-        raise ArchiveDamage(
-            self.archive.path, seq, "frame", "the one that was indexed", "another, or none"
-        )
+        """Return the tick of the frame seq, as `ticks` does."""
+        return next(self.ticks([seq]))[1]
+
+    def ticks(self, seqs: Iterable[int]) -> Iterator[tuple[int, int]]:
+        """Yield (seq, tick) of frames, whose seqs ascend. Each is proved by its CRC and seq, not by
+        the chain: for who asks for many. ArchiveDamage if one is not there."""
+        frames: Iterator[tuple[int, tuple[int, bytes]]] = iter(())
+        place, number, frame = Place(-1, 0, b"", 0), -1, b""
+        for seq in seqs:
+            if (at := self.place(seq)) != place:
+                place, file = at, self.archive.file(self.segment(seq))
+                frames = enumerate(read_frames(file, at.place), at.seq)
+                number = -1
+            while number < seq:
+                number, (_, frame) = next(frames, (seq, (0, b"")))
+            sown = 0 if frame[1:2] == bytes((GENESIS,)) else seed(self.archive.log)
+            if (
+                not frame
+                or u32(frame, 4) != seq
+                or primitives.crc32(frame[:-4], sown) != u32(frame, len(frame) - 4)
+            ):
+                raise ArchiveDamage(
+                    self.archive.path, seq, "frame", "the one that was indexed", "another, or none"
+                )
+            yield seq, tick_of(frame)
 
     def _closing(self, seq: int) -> tuple[int, bytes]:
         """Return the first frame, from `seq` on, after which the chain head is noted, and that

@@ -10,9 +10,10 @@ from typing import Any
 
 from quipu.archive.files import Archive
 from quipu.errors import ArchiveDamage, ArchiveError, about
-from quipu.past import describe, diff, explain, history, query
+from quipu.past import dated, describe, diff, explain, history, query
 from quipu.past.index import Index
 from quipu.past.moment import Moment, Timeline, parse
+from quipu.past.query import Query
 from shared_kernel import graph
 from shared_kernel import search as nearest
 from shared_kernel.errors import NotFound
@@ -202,9 +203,23 @@ class Memory(Archive):
 
     # -- what only an archive answers --------------------------------------------------------------
 
-    def query(self, text: query.Query, at: At = None) -> list[dict[str, Any]]:
+    def query(self, text: Query, at: At = None) -> list[dict[str, Any]]:
         """Return the rows that a query finds; see query.Query."""
-        return query.run(text, describe.state(self.state(at)))
+        return query.run(text, self.asked(text, at))
+
+    def asked(self, text: Query, at: At = None) -> dict[str, Any]:
+        """Return the state that a query looks at; the rows of its pool with the deleted ones and
+        the columns of query.DATED, if it needs them."""
+        seq = self._seq(at)
+        state: dict[str, Any] = describe.state(self.state(seq))
+        if text.is_dated() and text.what in describe.POOLS:
+            timeline = self.timeline
+            rows = state[text.what]
+            if text.deleted:
+                rows += dated.deleted(self.index, text.what, seq)
+                rows.sort(key=lambda row: row["name_hex"] if text.what == "keys" else row["id"])
+            dated.add(rows, self.index, timeline, seq)
+        return state
 
     def explain(self, thing: str, at: At = None) -> dict[str, Any]:
         """Return what a thing is at a moment, and the frames that made it so; see

@@ -1,18 +1,22 @@
 """Questions over what a state holds: filter, projection, order, limit, aggregates by group. Reads
-states as describe.py gives them.
+states as describe.py gives them, and what dated.py adds to their rows.
 
     tag = 3 and (meta prefix "walk" or not vector[0] between -1 and 1)
+    time > "-1h" and value.mode matches "^run|walk$"
 
 Numbers are compared exactly. Text and bytes are compared as bytes; where the other side is a
 number, as the number that the text writes, if it writes one. What is not there (a node without
-record) equals nothing, and is neither less nor greater."""
+record, a field of a value that is no JSON) equals nothing, and is neither less nor greater."""
 
 import re
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple, NoReturn
 
+from quipu import limits
 from quipu.errors import UsageError
+from quipu.past import patterns
 from quipu.past.describe import POOLS, octets
 from quipu.text import typed
 
@@ -20,7 +24,8 @@ Data = dict[str, Any]
 Test = Callable[[Data], bool]
 Value = int | float | Fraction | bytes | None
 
-NUMBER, BYTES = "a number", "text"
+NUMBER, WHOLE, TIME = "a number", "a whole number", "a time"  # the first from 0 to 2^32 - 1
+BYTES, TEXT, JSON = "text", "text in UTF-8", "text or a number"  # the first: bytes, mostly text
 REAL, VECTOR, ANY = "a component", "components", "any number"  # of columns only
 _ORDER = {  # of the columns where none are selected: as describe.py has the fields
     "records": ("id", "tag", "vector", "meta"),
@@ -28,11 +33,20 @@ _ORDER = {  # of the columns where none are selected: as describe.py has the fie
     "edges": ("id", "kind", "from", "to"),
     "keys": ("name", "seq", "value"),
 }
+# What dated.py adds to each row: wall time of the frame that made a record, node or edge, or wrote a
+# key, in ms since 1970; how far off it may be; whose row it is; the frame that deleted it.
+DATED = {
+    "time": TIME,
+    "uncertainty_ms": WHOLE,
+    "board": TEXT,
+    "log": TEXT,
+    "deleted": NUMBER,
+}
 FIELDS = {
-    "records": {"id": NUMBER, "tag": NUMBER, "meta": BYTES, "vector": NUMBER},
-    "nodes": {"id": NUMBER, "kind": NUMBER, "record": NUMBER},
-    "edges": {"id": NUMBER, "kind": NUMBER, "from": NUMBER, "to": NUMBER},
-    "keys": {"name": BYTES, "value": BYTES, "seq": NUMBER},
+    "records": {"id": NUMBER, "tag": NUMBER, "meta": BYTES, "vector": NUMBER, **DATED},
+    "nodes": {"id": NUMBER, "kind": NUMBER, "record": NUMBER, **DATED},
+    "edges": {"id": NUMBER, "kind": NUMBER, "from": NUMBER, "to": NUMBER, **DATED},
+    "keys": {"name": BYTES, "value": BYTES, "seq": NUMBER, **DATED},
     "changes": {
         "type": BYTES,
         "seq": NUMBER,
@@ -54,15 +68,24 @@ _DEEPEST = 100  # levels of a filter
 _DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _TOKEN = re.compile(
     r"""\s*(?:(?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?)(?![\w.])|(?P<hex>0x[0-9a-fA-F]*)(?!\w)
-    |(?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?P<word>[A-Za-z_]\w*(?:\[\d+\])?)|(?P<sign><=|>=|!=|<>|==|=|<|>|\(|\)|,))""",
+    |(?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?P<word>[A-Za-z_]\w*(?:\[\d+\]|\.[A-Za-z_]\w*)*)|(?P<sign><=|>=|!=|<>|==|=|<|>|\(|\)|,))""",
     re.VERBOSE | re.ASCII,
 )
 
 
+# A field of a value that is JSON: value.mode, meta.pose[0].x
+_PATH = re.compile(r"(\w+?)((?:\.[A-Za-z_]\w*|\[\d{1,9}\])+)", re.ASCII)
+_STEP = re.compile(r"\.(\w+)|\[(\d+)\]", re.ASCII)
+_ORDERED = re.compile(r"(-?)(\S+?)(?:\s+nulls\s+(first|last))?", re.ASCII | re.IGNORECASE)
+
+
 class Query(NamedTuple):
     """What to ask. what: "records", "nodes", "edges" or "keys"; where: a filter, "" for all;
-    select: fields, () for all; order: fields, "-" before one for descending; limit: rows, None for
-        all; group_by: fields; aggregates: "count", "mean(vector[0])" and such."""
+    select: fields, () for all; order: fields, "-" before one for descending, " nulls first" behind
+        one to have what is not there at the top; limit: rows, None for all; group_by: fields;
+    aggregates: "count", "mean(vector[0])" and such; offset: rows that are left out first; distinct:
+        of rows that are the same, the first; deleted: what was deleted is there too; dated: rows
+        have the columns of DATED, and not only where they are named."""
 
     what: str
     where: str = ""
@@ -71,6 +94,15 @@ class Query(NamedTuple):
     limit: int | None = None
     group_by: tuple[str, ...] = ()
     aggregates: tuple[str, ...] = ()
+    offset: int = 0
+    distinct: bool = False
+    deleted: bool = False
+    dated: bool = False
+
+    def is_dated(self) -> bool:
+        """Return whether the rows need the columns of DATED."""
+        words = " ".join((self.where, *self.select, *self.order, *self.group_by, *self.aggregates))
+        return self.dated or self.deleted or bool(re.search(rf"\b({'|'.join(DATED)})\b", words))
 
 
 def run(query: Query, state: Data) -> list[Data]:
@@ -81,21 +113,35 @@ def run(query: Query, state: Data) -> list[Data]:
     dim = state["config"]["dim"]
     test = parse(query.where, query.what, dim) if query.where.strip() else lambda row: True
     rows = [row for row in state[query.what] if test(row)]
+    end = None if query.limit is None else query.offset + query.limit
     if query.aggregates or query.group_by:
         if query.select:
             raise UsageError("fields are selected, or grouped and aggregated: give one of them")
         rows = _grouped(rows, query, dim)
         columns = {*query.group_by, *map(_label, query.aggregates or ("count",))}
-        return _ordered(
+        rows = _ordered(
             rows, query, lambda name: name if name in columns else _unknown(name, columns), _cell
-        )[: query.limit]
-    rows = _ordered(rows, query, lambda name: _field(name, query.what, dim), field)[: query.limit]
+        )
+        return (_distinct(rows) if query.distinct else rows)[query.offset : end]
+    rows = _ordered(rows, query, lambda name: _field(name, query.what, dim), field)
     if query.select:
         for name in query.select:
             if name != "vector":
                 _field(name, query.what, dim)
+        if not query.distinct:
+            rows = rows[query.offset : end]
         rows = [_project(row, query.select) for row in rows]
-    return rows
+        if not query.distinct:
+            return rows
+    else:
+        gone = {*(() if query.dated else DATED), "deleted"} - {"deleted" if query.deleted else ""}
+        rows = [{name: row[name] for name in row if name not in gone} for row in rows]
+    return (_distinct(rows) if query.distinct else rows)[query.offset : end]
+
+
+def _distinct(rows: list[Data]) -> list[Data]:
+    """Return rows without those that are as an earlier one."""
+    return list({repr(row): row for row in reversed(rows)}.values())[::-1]
 
 
 def columns(query: Query) -> dict[str, str]:
@@ -104,14 +150,21 @@ def columns(query: Query) -> dict[str, str]:
     kinds = FIELDS[query.what]
 
     def kind(name: str) -> str:
-        return VECTOR if name == "vector" else REAL if name.startswith("vector[") else kinds[name]
+        if name.startswith("vector"):
+            return VECTOR if name == "vector" else REAL
+        return kinds.get(name, JSON)
 
     if query.aggregates or query.group_by:
         labels = [_label(each) for each in query.aggregates or ("count",)]
         return {name: kind(name) for name in query.group_by} | {
-            each: NUMBER if each == "count" else ANY for each in labels
+            each: WHOLE if each == "count" else ANY for each in labels
         }
-    return {name: kind(name) for name in query.select or _ORDER[query.what]}
+    names = query.select or (
+        *_ORDER[query.what],
+        *(DATED if query.dated and query.deleted else list(DATED)[:-1] if query.dated else ()),
+        *(("deleted",) if query.deleted and not query.dated else ()),
+    )
+    return {name: kind(name) for name in names}
 
 
 # -- fields ----------------------------------------------------------------------------------------
@@ -122,10 +175,38 @@ def field(row: Data, name: str) -> Value:
     if name + "_hex" in row:
         return bytes.fromhex(row[name + "_hex"])
     if name.startswith("vector["):
-        component: int | float = row["vector"][int(name[7:-1])]
-        return component
-    value: Value = row[name]
-    return value
+        vector: list[int | float] = row["vector"]
+        at = int(name[7:-1])
+        return vector[at] if at < len(vector) else None  # of another archive, with fewer
+    if name not in row and (path := _PATH.fullmatch(name)):
+        return _inside(field(row, path[1]), path[2])
+    value: Value | str = row[name]
+    return value.encode() if isinstance(value, str) else value
+
+
+def _inside(text: Value, path: str) -> Value:
+    """Return what stands under a path in a text that is JSON: a number, or text (true and false
+    too); None if nothing does, or it is a list or an object."""
+    if not isinstance(text, bytes) or text[:1] not in (b"{", b"["):
+        return None
+    try:
+        found = limits.parsed(text, exact=True)
+    except ValueError:
+        return None
+    for name, place in _STEP.findall(path):
+        if name and isinstance(found, dict):
+            found = found.get(name)
+        elif place and isinstance(found, list):
+            found = found[int(place)] if int(place) < len(found) else None
+        else:
+            return None
+    if isinstance(found, bool):
+        return b"true" if found else b"false"
+    if isinstance(found, str):
+        return typed(found)
+    if isinstance(found, Decimal):
+        return number(str(found).encode())
+    return found if isinstance(found, int) else None
 
 
 def _field(name: str, what: str, dim: int) -> str:
@@ -140,7 +221,9 @@ def _field(name: str, what: str, dim: int) -> str:
     if name == "vector" and what == "records":
         raise UsageError("vector is many numbers: name one of them, such as vector[0]")
     if name not in FIELDS[what]:
-        _unknown(name, FIELDS[what])
+        path = _PATH.fullmatch(name)
+        if not path or FIELDS[what].get(path[1]) != BYTES:
+            _unknown(name, FIELDS[what])
     return name
 
 
@@ -161,9 +244,18 @@ def _project(row: Data, names: tuple[str, ...]) -> Data:
     for name in names:
         if name + "_hex" in row:
             out.update({name: row[name], name + "_hex": row[name + "_hex"]})
+        elif name in row:
+            out[name] = row[name]
         else:
-            out[name] = row[name] if name == "vector" else field(row, name)
+            out.update(_told(name, field(row, name)))
     return out
+
+
+def _told(name: str, value: Value) -> Data:
+    """Return a value under its name, as describe.py tells values."""
+    if isinstance(value, bytes):
+        return octets(name, value)
+    return {name: _shown(value) if isinstance(value, Fraction) else value}
 
 
 def _cell(row: Data, name: str) -> Value:
@@ -174,13 +266,21 @@ def _ordered(
     rows: list[Data], query: Query, known: Callable[[str], str], read: Callable[[Data, str], Any]
 ) -> list[Data]:
     """Sort by the fields of query.order, the last one first: a sort keeps the order of equals. What
-    is not there comes last."""
+    is not there comes last, unless it is asked for first."""
     for each in reversed(query.order):
-        down = each.startswith("-")
-        name = known(each.removeprefix("-"))
-        there = [row for row in rows if read(row, name) is not None]
-        there.sort(key=lambda row: read(row, name), reverse=down)  # noqa: B023  (used at once)
-        rows = there + [row for row in rows if read(row, name) is None]
+        found = _ORDERED.fullmatch(each.strip())
+        if not found:
+            raise UsageError(
+                f"{each!r} orders nothing: expected a field, such as id, -time or -time nulls first"
+            )
+        name = known(found[2])
+        cells = [(read(row, name), row) for row in rows]
+        there = [(value, row) for value, row in cells if value is not None]
+        # of a field inside of JSON, numbers come before texts
+        there.sort(key=lambda cell: (isinstance(cell[0], bytes), cell[0]), reverse=bool(found[1]))
+        missing = [row for value, row in cells if value is None]
+        rows = [row for _, row in there]
+        rows = missing + rows if (found[3] or "").lower() == "first" else rows + missing
     return rows
 
 
@@ -188,7 +288,7 @@ def _ordered(
 
 
 def _aggregate(text: str) -> tuple[str, str]:
-    found = re.fullmatch(r"(\w+)(?:\(([\w\[\]]+)\))?", text.replace(" ", ""))
+    found = re.fullmatch(r"(\w+)(?:\(([\w\[\].]+)\))?", text.replace(" ", ""))
     if not found or found[1] not in AGGREGATES or (found[2] is None) != (found[1] == "count"):
         raise UsageError(
             f"{text!r} is no aggregate: expected count, or sum, min, max, mean of a field, such "
@@ -218,12 +318,12 @@ def _grouped(rows: list[Data], query: Query, dim: int) -> list[Data]:
     for values, members in sorted(
         groups.items(),
         key=lambda pair: [
-            (each is None, each or 0 if not isinstance(each, bytes) else each) for each in pair[0]
+            (each is None, isinstance(each, bytes), 0 if each is None else each) for each in pair[0]
         ],
     ):
         line: Data = {}
         for name, value in zip(by, values, strict=True):
-            line.update(octets(name, value) if isinstance(value, bytes) else {name: value})
+            line.update(_told(name, value))
         for label, name, of in wanted:
             line[label] = _total(name, members, of)
         out.append(line)
@@ -349,7 +449,8 @@ class _Parser:
 
     def comparison(self) -> Test:
         name = self.field()
-        self.bytes = FIELDS[self.what].get(name) == BYTES
+        kind = FIELDS[self.what].get(name, NUMBER if name.startswith("vector[") else JSON)
+        self.bytes, self.time = kind in (BYTES, TEXT, JSON), kind == TIME
         if self.takes("not"):
             test = self.rest(name, False)
             return lambda row: not test(row)
@@ -378,18 +479,32 @@ class _Parser:
                 if not self.bytes:
                     self.fail("a comparison of numbers")
                 self.next()
-                part = self.value(text=True)
-                assert isinstance(part, bytes)
+                given = self.value(text=True)
+                assert isinstance(given, bytes)
+                part: bytes = given
                 if word == "prefix":
-                    return lambda row: (field(row, name) or b"")[: len(part)] == part  # type: ignore[index]  # of text, so the field's bytes
-                return lambda row: part in (field(row, name) or b"")  # type: ignore[operator]  # likewise
+                    return lambda row: _text(field(row, name))[: len(part)] == part
+                return lambda row: part in _text(field(row, name))
+        if self.takes("matches"):
+            if not self.bytes:
+                self.fail("a comparison of numbers")
+            if self.kind != "text":
+                self.fail('an expression in quotes, such as "^run|walk$"')
+            at, text = self.at, re.sub(r"\\([\"'])", r"\1", self.token[1:-1])
+            self.next()
+            try:
+                pattern = patterns.Pattern(text)
+            except UsageError as e:
+                raise UsageError(f"{e}\n  {self.text}\n  {' ' * at}^") from None
+            return lambda row: isinstance(it := field(row, name), bytes) and pattern.found(it)
         sign = self.token
         if signs and self.kind == "sign" and sign not in "(),":
             self.next()
             value = self.value()
             return lambda row: _compare(field(row, name), value, sign)
         self.fail(
-            ("=, !=, <, <=, >, >=, " if signs else "") + "between, in, prefix, contains or exists"
+            ("=, !=, <, <=, >, >=, " if signs else "")
+            + "between, in, prefix, contains, matches or exists"
         )
 
     def value(self, text: bool = False) -> int | Fraction | bytes:
@@ -400,6 +515,8 @@ class _Parser:
             if len(token) > _LONGEST:
                 self.fail(f"a number of at most {_LONGEST} characters", f"one of {len(token)}")
             value = Fraction(token)
+        elif kind == "text" and self.time:
+            value = self.moment(token)
         elif kind == "text" and self.bytes:
             value = typed(re.sub(r"\\(.)", r"\1", token[1:-1]))
         elif kind == "hex" and self.bytes and len(token) % 2 == 0:
@@ -412,16 +529,35 @@ class _Parser:
                     else '"text", bytes such as 0x00ff or a number'
                 )
                 if self.bytes
+                else 'a time such as "-1h" or "2026-11-21T14:02:30Z", or ms since 1970'
+                if self.time
                 else "a number"
             )
         self.next()
         return value
+
+    def moment(self, token: str) -> int:
+        """Return a wall time that was given as text, in ms since 1970."""
+        from quipu.past import moment  # which knows archives
+
+        try:
+            found = moment.parse(token[1:-1])
+        except UsageError as e:
+            raise UsageError(f"{e}\n  {self.text}\n  {' ' * self.at}^") from None
+        return found if isinstance(found, int) else found[0]
+
+
+def _text(value: Value) -> bytes:
+    """Return a text, b"" where there is none."""
+    return value if isinstance(value, bytes) else b""
 
 
 def _compare(value: Value, other: int | Fraction | bytes, sign: str) -> bool:
     """Return whether a field's value compares so with one of a filter."""
     if not isinstance(other, bytes):
         value = number(value)
+    elif not isinstance(value, bytes):  # a number inside of JSON is no text
+        value = None
     if sign in ("!=", "<>"):
         return value is None or value != other
     if value is None:
