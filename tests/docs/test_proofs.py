@@ -8,7 +8,13 @@ import pytest
 from tests.boards import test_kills, test_native_mutations, test_viper_mutations
 from tests.docs import images, test_same_reading
 from tests.faults import fuzz, sweep, test_breakages, test_fuzz
-from tests.host import test_past_mutations
+from tests.host import (
+    test_index_damage,
+    test_limits,
+    test_lying_board,
+    test_past_mutations,
+    test_times,
+)
 from tests.kernel import test_kernel, test_mutations
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +38,13 @@ def vectors(files):
         ("random for %s larger ones", len(sweep.GEOMETRIES) - len(EXHAUSTIVE)),
         ("%s kills in `make test`", test_kills.KILLS),
         ("%s decoders", len(fuzz.TARGETS)),
+        ("%s fields of INFO", len(test_lying_board.GOOD) - 1),
+        ("fields of INFO with %s values each", len(test_lying_board.OTHERS)),
+        ("%s verbs with 37 lengths", len(test_lying_board.ASKED)),
+        ("%s vast numbers at", len(test_limits.NUMBERS)),
+        ("vast numbers at %s kinds of lines", len(test_limits.LINES)),
+        ("%s alterations by name", len(test_index_damage.ALTERED)),
+        ("in %s random lives", test_times.WORLDS),
         ("%s examples each", test_fuzz.EXAMPLES),
         ("%s images in each run", len(images.images())),
         ("one at a time | %s rules", len(test_same_reading.MUTATIONS)),

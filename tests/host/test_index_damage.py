@@ -144,92 +144,92 @@ def answers(path, capsys, questions=QUESTIONS):
 NEWEST = "(SELECT max(seq) FROM changes WHERE thing < 0 AND nth = 32)"  # of mode
 
 
-@pytest.mark.parametrize(
-    "statements, question, why",
+ALTERED = (
+    (  # as the case was found
+        (f"DELETE FROM changes WHERE seq = {NEWEST}",),
+        ("history", "mode"),
+        "lacks the newest change",
+    ),
     (
-        (  # as the case was found
-            (f"DELETE FROM changes WHERE seq = {NEWEST}",),
-            ("history", "mode"),
-            "lacks the newest change",
-        ),
+        (f"DELETE FROM changes WHERE seq = {NEWEST}",),
+        ("explain", "mode"),
+        "lacks the newest change",
+    ),
+    (("DELETE FROM changes WHERE nth = 7",), ALL, "lacks a change"),
+    (("DELETE FROM changes WHERE nth = 1",), ALL, "lacks a change"),
+    (("DELETE FROM changes WHERE nth = 30",), ("history", "mode"), "lacks a change"),
+    (("DELETE FROM changes WHERE thing = 5",), ("explain", "record:5"), "lacks the newest"),
+    (("DELETE FROM things WHERE count = 32",), ("history", "mode"), "lacks the newest"),
+    (  # rows that fit one another: only the frames and the state tell
         (
-            (f"DELETE FROM changes WHERE seq = {NEWEST}",),
-            ("explain", "mode"),
-            "lacks the newest change",
+            "DELETE FROM changes WHERE nth = 32",
+            "UPDATE things SET count = 31, last = (SELECT max(seq) FROM changes WHERE nth = 31)"
+            " WHERE count = 32",
         ),
-        (("DELETE FROM changes WHERE nth = 7",), ALL, "lacks a change"),
-        (("DELETE FROM changes WHERE nth = 1",), ALL, "lacks a change"),
-        (("DELETE FROM changes WHERE nth = 30",), ("history", "mode"), "lacks a change"),
-        (("DELETE FROM changes WHERE thing = 5",), ("explain", "record:5"), "lacks the newest"),
-        (("DELETE FROM things WHERE count = 32",), ("history", "mode"), "lacks the newest"),
-        (  # rows that fit one another: only the frames and the state tell
-            (
-                "DELETE FROM changes WHERE nth = 32",
-                "UPDATE things SET count = 31, last = (SELECT max(seq) FROM changes WHERE nth = 31)"
-                " WHERE count = 32",
-            ),
-            ("history", "mode"),
-            "the newest write of the key",
-        ),
+        ("history", "mode"),
+        "the newest write of the key",
+    ),
+    (
         (
-            (
-                "DELETE FROM changes WHERE nth = 32",
-                "UPDATE things SET count = 31, last = (SELECT max(seq) FROM changes WHERE nth = 31)"
-                " WHERE count = 32",
-            ),
-            ("explain", "mode"),
-            "the newest write of the key",
+            "DELETE FROM changes WHERE nth = 32",
+            "UPDATE things SET count = 31, last = (SELECT max(seq) FROM changes WHERE nth = 31)"
+            " WHERE count = 32",
         ),
+        ("explain", "mode"),
+        "the newest write of the key",
+    ),
+    (
         (
-            (
-                "DELETE FROM changes WHERE nth = 7 AND thing = (SELECT thing FROM things WHERE count = 32)",
-                "UPDATE changes SET nth = nth - 1 WHERE nth > 7 AND thing = (SELECT thing FROM things"
-                " WHERE count = 32)",
-                "UPDATE things SET count = 31 WHERE count = 32",
-            ),
-            ALL,
-            "the write before it",
+            "DELETE FROM changes WHERE nth = 7 AND thing = (SELECT thing FROM things WHERE count = 32)",
+            "UPDATE changes SET nth = nth - 1 WHERE nth > 7 AND thing = (SELECT thing FROM things"
+            " WHERE count = 32)",
+            "UPDATE things SET count = 31 WHERE count = 32",
         ),
-        (  # another key's frames under this one's number
-            (
-                "DELETE FROM changes WHERE thing = (SELECT thing FROM things WHERE count = 32)",
-                "DELETE FROM things WHERE count = 32 AND last >= 0",
-            ),
-            ("history", "mode"),
-            "the newest write of the key",
-        ),
+        ALL,
+        "the write before it",
+    ),
+    (  # another key's frames under this one's number
         (
-            ("UPDATE anchors SET nth = nth + 9 WHERE nth = 4",),
-            ("history", "mode"),
-            "lacks a clock frame",
+            "DELETE FROM changes WHERE thing = (SELECT thing FROM things WHERE count = 32)",
+            "DELETE FROM things WHERE count = 32 AND last >= 0",
         ),
-        (("DELETE FROM anchors WHERE nth = 0",), ("history", "mode"), "lacks a clock frame"),
-        (("DELETE FROM anchors",), ("history", "mode"), "lacks a clock frame"),
-        (("UPDATE anchors SET place = place + 24 WHERE nth = 2",), ("history", "mode"), "digest"),
-        (("UPDATE places SET place = 'x'",), ("state", "--at", "3"), "a place in it is none"),
-        (
-            ("UPDATE kept SET head = zeroblob(32)",),
-            ("state",),
-            "does not fit its digest",
-        ),
-        (
-            ("CREATE TRIGGER t AFTER INSERT ON changes BEGIN DELETE FROM changes; END",),
-            ("history", "mode"),
-            "part 't'",
-        ),
-        (("CREATE VIEW v AS SELECT 1",), ("history", "mode"), "part 'v'"),
-        (
-            ("ALTER TABLE kept RENAME TO held", "CREATE VIEW kept AS SELECT * FROM held"),
-            ("state",),
-            "part '",
-        ),
-        (
-            ("UPDATE facts SET value = replace(value, '0', '1') WHERE name = 'progress'",),
-            ("state",),
-            "does not fit its digest",
-        ),
+        ("history", "mode"),
+        "the newest write of the key",
+    ),
+    (
+        ("UPDATE anchors SET nth = nth + 9 WHERE nth = 4",),
+        ("history", "mode"),
+        "lacks a clock frame",
+    ),
+    (("DELETE FROM anchors WHERE nth = 0",), ("history", "mode"), "lacks a clock frame"),
+    (("DELETE FROM anchors",), ("history", "mode"), "lacks a clock frame"),
+    (("UPDATE anchors SET place = place + 24 WHERE nth = 2",), ("history", "mode"), "digest"),
+    (("UPDATE places SET place = 'x'",), ("state", "--at", "3"), "a place in it is none"),
+    (
+        ("UPDATE kept SET head = zeroblob(32)",),
+        ("state",),
+        "does not fit its digest",
+    ),
+    (
+        ("CREATE TRIGGER t AFTER INSERT ON changes BEGIN DELETE FROM changes; END",),
+        ("history", "mode"),
+        "part 't'",
+    ),
+    (("CREATE VIEW v AS SELECT 1",), ("history", "mode"), "part 'v'"),
+    (
+        ("ALTER TABLE kept RENAME TO held", "CREATE VIEW kept AS SELECT * FROM held"),
+        ("state",),
+        "part '",
+    ),
+    (
+        ("UPDATE facts SET value = replace(value, '0', '1') WHERE name = 'progress'",),
+        ("state",),
+        "does not fit its digest",
     ),
 )
+
+
+@pytest.mark.parametrize("statements, question, why", ALTERED)
 def test_case_10_rows_that_are_gone_or_changed_are_named(lives, capsys, statements, question, why):
     path, good = lives
     put_back(path, good)
