@@ -4,15 +4,18 @@ other and all at once.
 On an emulated board with Quipu copied onto it and a main.py of its own, which records and prints
 without being asked."""
 
+import io
 import random
 import re
 import subprocess
 import sys
+import time
 
 import pytest
 import quipu
 import serial
 from quipu.board.link import encode_request
+from quipu.board.repl import Limited
 from quipu.build.emulator import Emulator
 
 from shared_kernel import requests
@@ -232,7 +235,39 @@ def test_case_21_a_repl_that_waits_for_the_end_of_an_input_is_named():
             with serial.Serial(emulator.port, 115200, timeout=LIMIT_S) as port:
                 port.write(typed)
             with pytest.raises(quipu.errors.PortError, match=rf"{form}\b.*Ctrl-C"):
-                quipu.connect(emulator.port, timeout=8)
+                quipu.connect(emulator.port, timeout=3)
             with serial.Serial(emulator.port, 115200, timeout=LIMIT_S) as port:
                 port.write(b"\x03\x02")
                 port.read_until(PROMPT)
+
+
+def test_what_is_read_ahead_is_given_in_the_sizes_that_are_asked_for():
+    """Also across its end: a read of two bytes gets two, of which one was taken before."""
+    content = random.Random(7).randbytes(4000)
+
+    class Port(io.BytesIO):
+        in_waiting = property(lambda self: min(7, len(content) - self.tell()))
+        reads = 0
+
+        def read(self, size):
+            self.reads += 1
+            return super().read(size)
+
+    for ahead, most in ((True, 1200), (False, 4000)):
+        port = Port(content)
+        limited = Limited(port, ValueError)
+        limited.allow(60)
+        got = []
+        while limited.in_waiting:
+            size = len(got) % 3 + 1
+            if ahead and len(got) % 50:
+                with limited.reads_ahead():
+                    got.append(limited.read(size))
+            else:
+                got.append(limited.read(size))
+            assert limited.in_waiting >= port.in_waiting
+        assert b"".join(got) == content and port.reads < most
+        assert [len(each) for each in got[:-1]] == [i % 3 + 1 for i in range(len(got) - 1)]
+    vars(limited)["deadline"] = time.monotonic() - 1
+    with pytest.raises(ValueError, match="says|talks"):
+        limited.read(1)

@@ -74,9 +74,10 @@ class Limited:
 
     def read(self, size: int = 1) -> Any:
         self._check()
-        if not self.taken:
-            data = self.port.read(max(size, self.port.in_waiting) if self.ahead else size)
-            self.taken.extend(data)
+        lacks = size - len(self.taken)
+        if lacks > 0:
+            more = max(lacks, self.port.in_waiting) if self.ahead else lacks
+            self.taken.extend(self.port.read(more))
         data = bytes(self.taken[:size])
         del self.taken[:size]
         if data:
