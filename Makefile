@@ -84,8 +84,10 @@ firmware: ## MicroPython with Quipu in it for BOARD=RPI_PICO, ...; MICROPYTHON=:
 	$(MAKE) -C $(MICROPYTHON)/ports/$(PORT_OF) BOARD=$(BOARD) BOARD_DIR=$(CURDIR)/boards/$(BOARD) BUILD=$(CURDIR)/build/firmware/$(BOARD) \
 	    MICROPY_MPYCROSS=$(CURDIR)/build/mpy-cross
 
+# More workers than processors, for those that test a board wait for it half of their time. The order of files is conftest.py's.
+PYTEST := $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --durations 25
 test: images kernel wheel $(VENV)/recordings ## every test; IGNORE=tests/...: but these; FILTER="a or b": what has it in its name
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 25 $(if $(FILTER),-k "$(FILTER)") $(addprefix --ignore=,$(IGNORE))
+	$(PYTEST) $(if $(FILTER),-k "$(FILTER)") $(addprefix --ignore=,$(IGNORE))
 
 C := $(wildcard $(foreach each,boards/* boards/stm32/* firmware/native host/native,$(each)/*.c $(each)/*.h))
 
@@ -135,7 +137,7 @@ explore: setup ## every history of cuts and failures, ten minutes deep; then eac
 
 PART ?= tests conformance explore soak
 nightly: images kernel ## what takes longer, or PART= of it: tests (whole tables), conformance, explore (deeper), soak (random long lives)
-	$(if $(filter tests,$(PART)),QUIPU_WHOLE=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations 25)
+	$(if $(filter tests,$(PART)),QUIPU_WHOLE=1 $(PYTEST))
 	$(if $(filter conformance,$(PART)),$(BIN)/python tools/conformance.py)
 	$(if $(filter explore,$(PART)),$(BIN)/python tools/explore.py --seconds 3600 --jobs $(JOBS) --faults 60)
 	$(if $(filter soak,$(PART)),$(BIN)/python tests/faults/soak.py --seconds 600 --jobs $(JOBS) --seed $$(date +%s))

@@ -52,6 +52,49 @@ settings.load_profile("quipu")
 
 # -- how long the files take -----------------------------------------------------------------------
 
+# Seconds of those that take longest, on an idle machine: they begin first, so that at the end no
+# worker is left alone with one.
+LONG = {
+    "tests/boards/test_ampy.py": 75,
+    "tests/faults/test_explore.py": 65,
+    "tests/docs/test_tour.py": 65,
+    "tests/host/test_past_mutations.py": 60,
+    "tests/boards/test_native.py": 60,
+    "tests/boards/test_flash.py": 50,
+    "tests/host/test_sync.py": 50,
+    "tests/boards/test_repl.py": 45,
+    "tests/host/test_board.py": 45,
+    "tests/boards/test_flash_room.py": 40,
+    "tests/boards/test_wedged.py": 40,
+    "tests/host/test_cli.py": 40,
+    "tests/conformance/test_conformance.py": 40,
+    "tests/boards/test_firmware.py": 35,
+    "tests/hil/test_hardware.py": 35,
+    "tests/boards/test_viper.py": 35,
+    "tests/boards/test_emulator.py": 35,
+    "tests/log/test_recovery_cases.py": 30,
+    "tests/kernel/test_mutations.py": 30,
+    "tests/host/test_sync_noise.py": 30,
+    "tests/boards/test_dead_boards.py": 30,
+    "tests/boards/test_examples.py": 30,
+    "tests/boards/test_mip.py": 30,
+    "tests/boards/test_wheel.py": 30,
+    "tests/boards/test_native_mutations.py": 30,
+    "tests/drivers/test_port_drivers.py": 30,
+    "tests/drivers/test_files.py": 25,
+    "tests/drivers/test_fat.py": 25,
+    "tests/host/test_start.py": 25,
+    "tests/host/test_index.py": 25,
+    "tests/bench/test_blocking.py": 25,
+    "tests/bench/test_flash_bench.py": 20,
+    "tests/host/test_move.py": 20,
+}
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: -LONG.get(item.nodeid.partition("::")[0], 0))
+
+
 # a file of tests, by the clock, on a machine that others use too: one that needs more is to be cut,
 # or run nightly
 BUDGET_S = 300

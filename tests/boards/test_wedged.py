@@ -29,7 +29,7 @@ from shared_kernel import link as kernel_link
 from tests.host.unix_board import UnixBoard
 
 BOARD = "MPS2_AN386"
-WAIT_S = 1.0  # what these tests allow a board for its first answer
+WAIT_S = 0.5  # what these tests allow a board for its first answer
 LIMIT_S = 8.0
 REQUEST = re.compile(rb"\x1e#([^!]+)!")
 

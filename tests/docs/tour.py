@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "tour.md"
 BLOCK = re.compile(r"(?<=\n```\n)(?:\$ .*?)(?=^```$)", re.S | re.M)
-QUIET_S, LONGEST_S = 5, 300
+QUIET_S, LONGEST_S = 3, 300
 
 # What differs from run to run: hashes and names, wall times, times on the board, hence the wire's
 # share and a table's widths; and with each change of the firmware: its size.

@@ -1,5 +1,5 @@
 """The boards that the hardware suite runs on: --boards "PORT PORT ...", --boards emulated for every
-emulated one; without it, as in `make test`, one emulated board. With it, build/reports/hil.json
+emulated one; without it, as in `make test`, one emulated board, in `make nightly` all. With it, build/reports/hil.json
 gets a row for each test, with the board's identity in it."""
 
 import json
@@ -8,10 +8,10 @@ import pytest
 from quipu.build import images
 from xdist.scheduler import LoadScopeScheduling
 
+from tests import quick
 from tests.hil.device import Emulated, Real
 
 REPORT = images.checkout_root() / "build" / "reports" / "hil.json"
-ONE = "MPS2_AN386"
 EMULATED = "emulated"
 _rows = []
 
@@ -31,7 +31,8 @@ def pytest_generate_tests(metafunc):
     if "device" in metafunc.fixturenames:
         # Registered only where pytest is given this folder: a run of all tests has no such option.
         asked = (metafunc.config.getoption("--boards", None) or "").split()
-        names = images.boards() if asked == [EMULATED] else asked or [ONE]
+        every = images.boards()
+        names = every if asked == [EMULATED] else asked or quick.some(every, 1)
         metafunc.parametrize("device", names, ids=names, indirect=True, scope="module")
 
 
