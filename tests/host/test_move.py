@@ -4,6 +4,7 @@ refused or named."""
 import json
 import os
 import subprocess
+import sys
 import venv
 from pathlib import Path
 
@@ -295,8 +296,9 @@ def peers():
     wanted = "numpy pyarrow mcap blake3 click rich pyserial mpremote"
     if not ready.exists() or ready.read_text() != wanted:
         if not python.exists():
-            venv.create(place, with_pip=True, clear=True)
-        subprocess.run([python, "-m", "pip", "install", "-qq", *wanted.split()], check=True)
+            venv.create(place, clear=True)
+        pip = [sys.executable, "-m", "pip", "--python", python]
+        subprocess.run([*pip, "install", "-qq", "--no-compile", *wanted.split()], check=True)
         ready.write_text(wanted)
     return python
 
