@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import venv
 import zipfile
 from pathlib import Path
 
@@ -43,11 +44,10 @@ def elsewhere(made, tmp_path_factory):
         for key, value in os.environ.items()
         if not key.startswith(("PYTHON", "QUIPU_", "VIRTUAL_ENV", "XDG_", "MAKE"))
     }
-    subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True, env=plain)
+    venv.create(folder / "venv")
+    pip = [sys.executable, "-m", "pip", "--python", folder / "venv" / "bin" / "python"]
     subprocess.run(
-        [folder / "venv" / "bin" / "pip", "install", "-q", "--disable-pip-version-check", made[1]],
-        check=True,
-        env=plain,
+        [*pip, "install", "-q", "--disable-pip-version-check", made[1]], check=True, env=plain
     )
     for name in ("tools", "home", "empty"):
         (folder / name).mkdir()
