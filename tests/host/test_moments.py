@@ -5,9 +5,12 @@ import datetime
 
 import pytest
 import quipu
+from quipu.archive.files import Archive
 from quipu.errors import UsageError
 from quipu.past.moment import DRIFT, Span, parse
 
+from shared_kernel import frames as f
+from shared_kernel import primitives
 from tests.host.past import START, Log, everything, replayed
 
 NOW = int(
@@ -167,3 +170,29 @@ def test_many_frames_in_one_span_are_found_by_their_ticks(tmp_path):
     for i in (0, 1, 253, 254, 255, 256, 257, 700, 1198):
         assert memory.timeline.find(START + 7 * i).seq == i + 2
         assert memory.timeline.find(START + 7 * i + 6).seq == i + 2
+
+
+def test_a_time_is_found_before_a_gap(tmp_path):
+    """The last frame before a gap ends what the clock before it tells."""
+    log = Log()
+    log.clock(START)
+    for i in range(20):
+        log.put("a", str(i), 1000 * (i + 1))
+    heads = [f.NO_HEAD]
+    for each in log.frames:
+        heads.append(primitives.hash(heads[-1] + each))
+    made = Archive.create(tmp_path / "a", log.name, log.identity)
+    made.append(b"".join(log.frames[:10]))
+    made.add_segment(15, heads[15])
+    made.append(b"".join(log.frames[15:]))
+    made.flush()
+    made.close()
+    with quipu.open(made.path) as memory:
+        assert memory.timeline.find(START + 5_500).seq == 6
+        assert [(each.first, each.last) for each in memory.timeline.spans] == [
+            (0, 1),
+            (2, 9),
+            (15, 21),
+        ]
+        with pytest.raises(UsageError, match="gap between clocks"):
+            memory.timeline.find(START + 15_000)

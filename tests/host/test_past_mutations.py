@@ -56,6 +56,9 @@ PLACED = "test_query_language.py::test_what_is_not_there_is_placed"
 OFFSET = "test_query_language.py::test_distinct_offset_and_limit"
 LONG = "test_query_language.py::test_an_expression_never_takes_long"
 MCAP = "test_query_language.py::test_a_message_stands_at_the_time_of_its_frame"
+ALONG = "test_report_page.py::test_frames_stand_at_their_times"
+PLANE = "test_report_page.py::test_a_plane_keeps_what_differs_most"
+BEFORE_A_GAP = "test_moments.py::test_a_time_is_found_before_a_gap"
 ALTERED_VERSION = "test_history.py::test_an_altered_version_is_refused"
 DOUBTFUL = "test_index.py::test_what_only_the_index_can_tell_from_the_frames_is_not_answered"
 LATER_DAMAGE = "test_index.py::test_damage_that_came_after_the_index_ends_what_is_answered"
@@ -236,6 +239,10 @@ MUTATIONS = [  # file, text, what it becomes, the test that must fail
         "            while False and",
         MCAP,
     ),
+    ("formats/report", "self._at = self._at if found is None else found", "self._at = seq", ALONG),
+    ("formats/report", "at - before > (along.high", "at - before < (along.high", ALONG),
+    ("formats/vectors", "    rows = [[a - b for", "    rows = [[a + b for", PLANE),
+    ("past/moment", "min(after - 1, end)", "after - 1", BEFORE_A_GAP),
     (
         "past/history",
         "        value = value if version.same else version.value\n",

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 from quipu.archive.files import Archive
 from quipu.errors import ArchiveError
-from quipu.formats import report
+from quipu.formats import report, vectors
 
 from shared_kernel import frames as f
 from shared_kernel import kernel as k
@@ -39,7 +39,7 @@ def log():
     log.clock(START)
     nodes, records = [], []
     for i in range(900):
-        log.put("temp", "%.1f" % (20 + 5 * math.sin(i / 90)))
+        log.put("temp", "%.1f" % (20 + 5 * math.sin(i / 90)), log.tick + 40_000)
         if i % 300 == 200:
             log.boot()
             log.clock(START + i * 60000)
@@ -104,7 +104,7 @@ def section(page, heading):
         const out = [];
         let at = [...document.querySelectorAll('h2')].find(each => each.textContent == heading);
         while ((at = at.nextElementSibling) && at.tagName != 'H2')
-            out.push(...[...at.querySelectorAll('text')].map(each => each.textContent));
+            out.push(...[...at.querySelectorAll('.broad text')].map(each => each.textContent));
         return out;
     }""",
         heading,
@@ -136,11 +136,9 @@ def test_the_page_says_what_the_frames_say(opened, log):
 
 def test_every_mark_is_one_of_the_data(opened, folder):
     data = report.collect(folder)
-    bars = opened.locator("svg[aria-label^='Frames of'] rect.bar").count()
-    assert (
-        bars == sum(sum(count > 0 for count in counts) for counts in data["types"].values()) > 100
-    )
-    charts = opened.locator("svg[aria-label^='Key ']")
+    bars = opened.locator(".broad svg[aria-label^='Frames of'] rect.bar").count()
+    assert bars == sum(sum(count > 0 for count in counts) for counts in data["types"].values()) > 20
+    charts = opened.locator(".broad svg[aria-label^='Key ']")
     assert charts.count() == len(data["keys"]) == 2  # of three: one never was a number
     points = charts.nth(0).locator("polyline").get_attribute("points").split()
     assert len(points) == len(data["keys"][0]["bins"]) > 50
@@ -150,7 +148,7 @@ def test_every_mark_is_one_of_the_data(opened, folder):
         assert (heights[i] < heights[i - 1]) == (last[i] > last[i - 1]) or abs(
             heights[i] - heights[i - 1]
         ) < 0.2
-    graph = opened.locator("svg[aria-label^='Graph of']")
+    graph = opened.locator(".broad svg[aria-label^='Graph of']")
     assert graph.locator("circle.node").count() == len(data["state"]["nodes"]) == 6
     assert graph.locator("path.stroke").count() == len(data["state"]["edges"]) == 7
     assert section(opened, "Wear of the flash") == ["3", "log", "1", "in use", "?", "bad <b>"]
@@ -196,12 +194,56 @@ def test_everything_stands_out_from_the_paper(opened, request):
 @pytest.mark.parametrize("opened", [{"viewport": {"width": 390, "height": 800}}], indirect=True)
 def test_a_telephone_scrolls_one_way(opened):
     assert opened.evaluate("document.documentElement.scrollWidth") <= 390
-    # a picture scrolls in its box
-    assert opened.locator(".wide").first.evaluate("each => each.scrollWidth > each.clientWidth")
+    assert not opened.locator(".broad").first.is_visible()
+    # nothing is cut, and no text is too small to read
+    worst = opened.evaluate("""() => {
+        const out = [99, 0, ''];
+        for (const svg of document.querySelectorAll('.narrow svg')) {
+            const box = svg.getBoundingClientRect();
+            for (const each of svg.querySelectorAll('text')) {
+                const it = each.getBoundingClientRect();
+                out[0] = Math.min(out[0], it.height);
+                const over = Math.max(box.left - it.left, it.right - box.right);
+                if (over > out[1]) { out[1] = over; out[2] = each.textContent; }
+            }
+        }
+        return out;
+    }""")
+    assert worst[0] >= 9 and worst[1] <= 1, worst
+    headings = opened.locator("h1, h2, h3")
+    assert headings.count() > 8
+    for i in range(headings.count()):
+        assert headings.nth(i).evaluate("each => each.scrollWidth <= each.clientWidth")
+    # the newest part of the log is on the screen, too
+    axis = opened.locator(".narrow svg[aria-label^='Frames of'] line.axis").last
+    assert axis.evaluate("each => each.getBoundingClientRect().right") <= 390
+
+
+@pytest.mark.parametrize(
+    "opened",
+    [{"viewport": {"width": width, "height": 800}} for width in (400, 800, 1400)],
+    indirect=True,
+)
+def test_no_text_of_an_axis_stands_on_another(opened):
+    assert opened.evaluate("document.documentElement.scrollWidth") <= opened.viewport_size["width"]
+    overlaps = opened.evaluate("""() => {
+        const out = [];
+        for (const svg of document.querySelectorAll('svg.plain')) {
+            if (!svg.getBoundingClientRect().width) continue;
+            const all = [...svg.querySelectorAll('text')].map(each => [each.textContent, each.getBoundingClientRect()]);
+            for (let i = 0; i < all.length; i++) for (let j = i + 1; j < all.length; j++) {
+                const [a, b] = [all[i][1], all[j][1]];
+                if (a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 4 && b.top < a.bottom - 4)
+                    out.push([all[i][0], all[j][0]]);
+            }
+        }
+        return out;
+    }""")
+    assert overlaps == []
 
 
 def test_lines_differ_without_colour(opened):
-    lines = opened.locator("svg[aria-label^='How many records'] polyline")
+    lines = opened.locator(".broad svg[aria-label^='How many records'] polyline")
     assert len({lines.nth(i).get_attribute("stroke-dasharray") for i in range(lines.count())}) == 4
 
 
@@ -241,9 +283,11 @@ def test_a_gap_is_hatched(log, folder, tmp_path, browser):
     assert answer("report", tmp_path / "a", "-o", tmp_path / "r.html", code=1)["verdict"] == "gap"
     page = browser.new_page()
     page.goto((tmp_path / "r.html").as_uri())
-    pictures = page.locator("svg.plain:has(polyline), svg[aria-label^='Frames of']").count()
+    pictures = page.locator(
+        ".broad svg:has(polyline), .broad svg[aria-label^='Frames of'], .broad svg[aria-label^='Vectors']"
+    ).count()
     assert page.locator(
-        "rect[fill='url(#hatch)']"
+        ".broad rect.gap[fill='url(#hatch-broad)']"
     ).count() == pictures > 2 and "seq 300 to 599" in page.inner_text("dl")
     page.close()
 
@@ -270,3 +314,71 @@ def test_a_long_log_makes_no_longer_page(tmp_path):
         log.put("k%d" % (i % CONFIG[4]), str(i))
     told = answer("report", log.archive(tmp_path / "a"), "-o", tmp_path / "r.html")
     assert told["bytes"] < 200000
+
+
+# -- time from left to right -----------------------------------------------------------------------
+
+
+def test_frames_stand_at_their_times(tmp_path):
+    log = Log()
+    log.clock(START)
+    for i in range(10):
+        log.put("a", str(i), tick=(i + 1) * 1000)
+    log.boot()
+    log.clock(START + 100_000)  # it was off for 90 s
+    log.put("a", "last", tick=1000)
+    folder = log.archive(tmp_path / "a")
+    data = report.collect(folder)
+    assert (data["axis"], data["low"], data["high"]) == ("time", START - 10, START + 101_001)
+    put = data["types"]["put"]
+    bins = data["bins"]
+    assert put[-1] == 1 and sum(put[: bins // 8]) == 10 and sum(put[bins // 8 : -1]) == 0
+    (band,) = data["bands"]
+    assert (band["kind"], band["from"]) == ("off", START + 10_000)
+    assert abs(band["to"] - START - 100_000) <= 10
+    by_seq = report.collect(folder, axis="seq")
+    assert (by_seq["axis"], by_seq["low"], by_seq["high"]) == ("seq", 0, 15)
+    assert by_seq["types"]["put"] == [0, 0] + [1] * 10 + [0, 0, 1] and not by_seq["bands"]
+
+
+def test_without_a_clock_frames_stand_by_their_seqs(tmp_path):
+    log = Log()
+    for i in range(10):
+        log.put("a", str(i))
+    assert report.collect(log.archive(tmp_path / "a"))["axis"] == "seq"
+
+
+def test_vectors_are_means_by_tag(tmp_path):
+    log = Log()
+    log.clock(START)
+    for i in range(4):
+        log.insert(i, -i, i % 2)
+    found = report.collect(log.archive(tmp_path / "a"), axis="seq")["vectors"]
+    assert [(each["tag"], each["count"]) for each in found["tags"]] == [(0, 2), (1, 2)]
+    assert [cell[1:] for cell in found["tags"][1]["cells"]] == [
+        [0, 1, 1],
+        [1, -1, 1],
+        [0, 3, 1],
+        [1, -3, 1],
+    ]
+    assert (found["low"], found["high"]) == (-3, 3)
+
+
+def test_a_plane_keeps_what_differs_most():
+    """Along the first axis points on a line keep their order and their distances."""
+    line = [[3.0 * i, 4.0 * i, 1.0] for i in range(-5, 6)]
+    places = vectors.plane(line)
+    steps = [b[0] - a[0] for a, b in zip(places, places[1:], strict=False)]
+    assert (
+        all(abs(abs(each) - 5) < 1e-6 for each in steps) and len({each > 0 for each in steps}) == 1
+    )
+    assert all(abs(y) < 1e-6 for _, y in places)
+    assert vectors.plane([[1.0], [1.0], [1.0]]) == [(0, 0)] * 3
+
+
+def test_a_record_on_the_plane_says_what_it_is(opened):
+    signs = opened.locator(".broad svg[aria-label$='records on a plane'] .dot title")
+    assert signs.count() == 9
+    told = signs.first.text_content()
+    assert re.match(r'record \d+, tag \d, "<i>", 2023-11-14 22:\d\d', told)
+    assert opened.locator(".broad .key").count() == 1

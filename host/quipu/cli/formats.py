@@ -196,10 +196,13 @@ def _checked(data: bytes) -> Data:
     return {"kind": "event log", "entries": entries, "head": head}
 
 
-def report(source: str | None, archive: str | None, output: str, wear: str | None) -> Data:
-    """Write a page about an archive: verdict, frames over time, keys, wear, graph.
+def report(
+    source: str | None, archive: str | None, output: str, wear: str | None, axis: str = "time"
+) -> Data:
+    """Write a page about an archive: verdict, frames over time, keys, records, wear, graph.
 
-    One HTML file that needs nothing else: no script, no network. Exit code as that of verify.
+    One HTML file that needs nothing else: no script, no network. Frames stand at their wall times,
+    or by their seqs (--axis seq, and where no clock tells). Exit code as that of verify.
 
     \b
     Example:
@@ -209,7 +212,7 @@ def report(source: str | None, archive: str | None, output: str, wear: str | Non
     """
     if (source is None) == (archive is None):
         raise errors.UsageError("name the archive, once: quipu report DIR -o report.html")
-    data = reports.collect(source or archive or "", _map(Path(wear)) if wear else None)
+    data = reports.collect(source or archive or "", _map(Path(wear)) if wear else None, axis)
     # a folder's name may have bytes that are no UTF-8
     text = page.page(data).encode("utf-8", "backslashreplace")
     disk.put(output, [text])
@@ -292,6 +295,13 @@ VERBS = {
                 "--wear",
                 "the board's flash, as `quipu flash-map --json` printed it",
                 metavar="FILE",
+            ),
+            option(
+                "--axis",
+                "what stands from left to right",
+                type=click.Choice(reports.AXES),
+                default="time",
+                show_default=True,
             ),
             MAX_STATE,
         ),

@@ -107,7 +107,7 @@ VERBS: dict[str, Entry] = {
         PAST, "quipu.cli.past", "Show the frames that made a thing what it is, oldest first."
     ),
     "query": Entry(
-        PAST, "quipu.cli.past", "Ask for records, nodes, edges or keys, of an archive or a board."
+        PAST, "quipu.cli.past", "Ask for records, nodes, edges or keys, of archives or boards."
     ),
     "index": Entry(PAST, "quipu.cli.past", "Make the index of an archive, or bring it up to date."),
     "report": Entry(

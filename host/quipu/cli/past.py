@@ -22,7 +22,6 @@ from quipu.cli.options import AT, MAX_STATE, SOURCE, U32, Data, Verb, argument, 
 from quipu.cli.render import dated, grid, pairs, says, sizes, when
 from quipu.cli.source import recalled
 from quipu.errors import UsageError
-from quipu.formats import tables
 from quipu.past import describe
 from quipu.past.index import Index
 from quipu.past.memory import Memory
@@ -168,6 +167,8 @@ def query(
     rows = data["rows"]
     data |= {"output": output, "format": format, "no_formulas": no_formulas, "as_text": []}
     if output and format in ("arrow", "parquet"):
+        from quipu.formats import tables  # seldom needed
+
         with disk.output(output) as aside:
             data["as_text"] = tables.write(rows, kinds, format, aside)
     elif output:

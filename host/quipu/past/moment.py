@@ -148,6 +148,7 @@ class Timeline:
         starts = sorted(set(starts)) + [self.end + 1]
         clocks = [each for each in anchors if each.type == CLOCK]
         for first, after in zip(starts, starts[1:], strict=False):
+            end = self._held_to(first)  # a gap follows, if the next run begins later
             mine = [each for each in clocks if first <= each.seq < after]
             at = 0  # ms since the run began, where the ticks of the span begin
             begins = [(first, 0)]
@@ -158,7 +159,7 @@ class Timeline:
                 if clock.unix_ms:
                     known.append((at, clock.unix_ms, clock.uncertainty_ms, len(begins) - 1))
             for i, (begin, since) in enumerate(begins):
-                last = begins[i + 1][0] - 1 if i + 1 < len(begins) else after - 1
+                last = begins[i + 1][0] - 1 if i + 1 < len(begins) else min(after - 1, end)
                 if last < begin:
                     continue
                 if i + 1 < len(begins):
@@ -182,6 +183,12 @@ class Timeline:
                         clock_at[2] + between,
                         clock_at[0] - since,
                     )
+
+    def _held_to(self, seq: int) -> int:
+        """Return the last frame of the segment that holds the frame seq."""
+        ends = self.index.progress.ends if self.index.progress else []
+        number = self.archive.segments.index(self.index.segment(seq))
+        return ends[number][0] if number < len(ends) else self.end
 
     def span(self, seq: int) -> Span:
         """Return the span of the frame seq."""
