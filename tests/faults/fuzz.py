@@ -32,6 +32,7 @@ from quipu.dump import locate as flash_image  # noqa: E402
 from quipu.dump.found import Found  # noqa: E402
 from quipu.errors import LostAnswer  # noqa: E402
 from quipu.formats import imports, npy, valori  # noqa: E402
+from quipu.install import said  # noqa: E402
 from quipu.past import describe, moment, query  # noqa: E402
 
 import tests.conftest  # noqa: E402, F401  (fast hashes)
@@ -416,6 +417,23 @@ def indexed():
         return (there / "index.sqlite").read_bytes(), root
 
 
+PRINTED = (
+    (said.probe, b"('micropython', (1, 25, 0), 'A board', 2310, 200000, 4096, 256, 9, False)"),
+    (said.room, b"(512, 1000, 900, True, 65536)"),
+    (said.hashes, b"ab" * 32 + b" /lib/quipu/a.mpy"),
+    (said.geometry, b"[4096, 256, 256, 1]"),
+    (lambda port, data: said.numbers(port, "sizes", data), b"12\r\n345"),
+    (lambda port, data: said.octets(port, "a log", data), b"00ff51555031"),
+    (lambda port, data: said.text(port, "a name", data), b"RPI_PICO"),
+)
+
+
+def printed(data):
+    """What a program of ours prints on a board that is asked by its REPL."""
+    decode, valid = PRINTED[data[0] % len(PRINTED) if data else 0]
+    decode("PORT", spoil(valid, data[1:]))
+
+
 # -- what a person says ----------------------------------------------------------------------------
 
 WORDS = (
@@ -489,6 +507,7 @@ TARGETS = {
         info_answer,
         asked,
         told,
+        printed,
         index_file,
         filters,
         moments,

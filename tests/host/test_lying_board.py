@@ -13,7 +13,8 @@ from quipu.archive.verify import verify
 from quipu.board import answers, sync
 from quipu.board.verbs import Verbs
 from quipu.cli import main as cli
-from quipu.errors import LinkError, LostAnswer, QuipuError
+from quipu.errors import LinkError, LostAnswer, PortError, QuipuError
+from quipu.install import said
 
 from shared_kernel import link, requests, snapshot
 from shared_kernel.frames import NO_HEAD
@@ -306,3 +307,48 @@ def test_a_lost_answer_is_still_a_lost_answer():
     said.left = 0
     with pytest.raises(LostAnswer):
         Verbs(said).get("a")
+
+
+# -- at its REPL -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "decode, data",
+    [
+        (said.probe, data)
+        for data in (
+            b"",
+            b"\xff",
+            b"None",
+            b"[" * 100_000,
+            b"('micropython', (1, 'x', 0), '', 0, 1, 1, 1, 1, False)",
+            b"('micropython', (1, 25, 0), '', 0, -1, 1, 1, 1, False)",
+            b"('micropython', (1, 25, 0), '', '0', 1, 1, 1, 1, False)",
+            b"('micropython', (1, 25, 0), '', " + b"9" * 5000 + b", 1, 1, 1, 1, False)",
+        )
+    ]
+    + [(said.room, data) for data in (b"", b"(1, 2)", b"(1, 2, 3, 4, 5)", b"(" * 5000)]
+    + [(said.hashes, data) for data in (b"ab /x", b"g" * 64 + b" /x", b"a" * 64, b"\xff")]
+    + [
+        (said.geometry, data)
+        for data in (
+            b"",
+            b"[1, 2, 3]",
+            b"[0, 1, 1, 1]",
+            b'["4096", 1, 1, 1]',
+            b"[1048576, 4096, 1, 1]",
+            b"[" * 100_000,
+        )
+    ],
+)
+def test_what_a_program_prints_on_a_board_is_a_port_error_or_what_it_can_print(decode, data):
+    with pytest.raises(PortError, match="^PORT: expected") as refused:
+        decode("PORT", data)
+    assert len(str(refused.value)) < 500
+
+
+def test_what_our_programs_print_is_taken():
+    for decode, valid in fuzz.PRINTED:
+        assert decode("PORT", valid)
+    assert said.room("PORT", b"None\r\n") is None
+    assert said.octets("PORT", "a log", b"\r\n") == b""

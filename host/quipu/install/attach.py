@@ -7,14 +7,13 @@ archived, and a sector that still has the hash it had is not read again."""
 
 import binascii
 import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 from quipu.board.repl import DeviceError, Repl
 from quipu.dump.image import FlashImage
 from quipu.errors import FlashError, PortError
-from quipu.install import programs
+from quipu.install import programs, said
 
 _START_S = 30.0
 _SECTOR_S = 30.0  # without a byte from the board
@@ -28,7 +27,7 @@ def read(repl: Repl, kept: Path, progress: Callable[[int, int], None] | None = N
     hashed."""
     try:
         program = programs.source("read_log") + programs.call("geometry")
-        sector, sectors, page, unit = json.loads(repl.run(program, _START_S))
+        answer = repl.run(program, _START_S)
     except DeviceError as error:
         way = (
             ": `quipu flash` puts it there, and leaves the log as it is"
@@ -38,6 +37,7 @@ def read(repl: Repl, kept: Path, progress: Callable[[int, int], None] | None = N
         raise PortError(
             f"{repl.name}: the board's driver could not be opened: {error}{way}"
         ) from None
+    sector, sectors, page, unit = said.geometry(repl.name, answer)
     data = bytearray(kept.read_bytes() if kept.exists() else b"")
     if len(data) % sector or len(data) > sector * sectors:
         data = data[: min(len(data) // sector, sectors) * sector]

@@ -8,9 +8,7 @@ leaves old and new modules side by side until then. The application is interrupt
 restarts, also to look what would be done. Never touches the log, never formats a filesystem,
 removes nothing but stale modules of Quipu's own two packages."""
 
-import ast
 import hashlib
-import json
 import os
 import zlib
 from collections.abc import Callable, Iterator
@@ -18,10 +16,11 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from quipu import limits
 from quipu.board.repl import DeviceError, Repl
 from quipu.build import images, modules, natives
 from quipu.errors import PortError, Refused, UsageError
-from quipu.install import boards, precompiled, programs
+from quipu.install import boards, precompiled, programs, said
 from quipu.install import files as deploy
 from quipu.results import Result
 
@@ -139,12 +138,7 @@ def probe(repl: Repl) -> Probe:
         raise PortError(
             f"{repl.name}: this is no MicroPython with a filesystem mounted at /: {error}"
         ) from None
-    try:
-        found = Probe(*ast.literal_eval(answer.decode().strip()))
-    except (ValueError, SyntaxError, TypeError):
-        raise PortError(
-            f"{repl.name}: expected MicroPython, found something that answers {answer[:80]!r}"
-        ) from None
+    found = Probe(*said.probe(repl.name, answer))
     if found.name != "micropython":
         raise PortError(
             f"{repl.name}: expected MicroPython, found {found.name}: install MicroPython on this "
@@ -167,14 +161,15 @@ def probe(repl: Repl) -> Probe:
 def frozen(repl: Repl) -> str:
     """Return the name of the board whose image with Quipu runs here; empty: Quipu is not in the
     firmware."""
-    return repl.run(programs.program("frozen"), _PROBE_S).decode().strip()
+    answer = repl.run(programs.program("frozen"), _PROBE_S)
+    return said.text(repl.name, "its firmware", answer)
 
 
 def need_no_old_log(repl: Repl) -> None:
     """Refused if the board holds a log of format 1, which the new firmware would not go on with: it
     says how to take it over."""
-    said = repl.run(programs.program("old_log"), _RUN_S)
-    start = bytes.fromhex(said.decode().strip())
+    answer = repl.run(programs.program("old_log"), _RUN_S)
+    start = said.octets(repl.name, "its log", answer)
     if len(start) == 16 and zlib.crc32(start[:12]).to_bytes(4, "little") == start[12:]:
         raise Refused(
             f"{repl.name}: the board holds a log of format 1, which this version reads and does "
@@ -228,8 +223,7 @@ def settled(repl: Repl, found: Probe, facts: dict[str, Any]) -> Probe:
     if facts["driver"] != "fat":
         return found
     top, path, size = deploy.root(facts), facts["log"]["path"], facts["log"]["size"]
-    said = repl.run(programs.program("room", top, path), _PROBE_S)
-    answer = ast.literal_eval(said.decode().strip())
+    answer = said.room(repl.name, repl.run(programs.program("room", top, path), _PROBE_S))
     if answer is None:
         raise PortError(
             f"{repl.name}: nothing is mounted at {top}, and boards/{facts['name']} keeps the log "
@@ -299,8 +293,9 @@ def plan(
         result.first = result.remove + [
             path for path in result.write if path in there and path.rpartition("/")[0] in folders
         ]
-        sizes = repl.run(programs.program("sizes", result.first), _RUN_S).split()
-        room = result.free + sum(_taken(int(size), found) for size in sizes)
+        answer = repl.run(programs.program("sizes", result.first), _RUN_S)
+        sizes = said.numbers(repl.name, "its files' sizes", answer)
+        room = result.free + sum(_taken(size, found) for size in sizes)
         if result.need > room:
             raise PortError(
                 f"{repl.name}: there is no room for Quipu's files: {result.need:,} bytes are to "
@@ -339,7 +334,7 @@ def _same_log(repl: Repl, facts: dict[str, Any]) -> None:
     """PortError if the board's own facts place its log elsewhere: it would not be found again, and
     a second one begun."""
     try:
-        there = json.loads(repl.read_file(deploy.root(facts) + deploy.FACTS))
+        there = limits.parsed(repl.read_file(deploy.root(facts) + deploy.FACTS))
         old = {key: there[key] for key in ("driver", "log", "geometry")}
     except (ValueError, KeyError, TypeError):
         return  # the firmware could not start from these facts either
@@ -356,12 +351,8 @@ def _same_log(repl: Repl, facts: dict[str, Any]) -> None:
 def hashes(repl: Repl, folders: tuple[str, ...] = deploy.FOLDERS) -> dict[str, str]:
     """Return SHA-256 in hex by path, of the files in the folders that Quipu uses, and beside the
     first of them."""
-    out = {}
     program = programs.program("survey", (folders[0].removesuffix("lib"), *folders))
-    for line in repl.run(program, _RUN_S).decode().splitlines():
-        digest, _, path = line.partition(" ")
-        out[path] = digest
-    return out
+    return said.hashes(repl.name, repl.run(program, _RUN_S))
 
 
 def carry_out(
