@@ -146,7 +146,7 @@ bench: images kernel ## every figure beside its peers, under 10 minutes: a table
 	$(BIN)/python -m bench.run
 
 SECONDS ?= 60
-FUZZED := frame first_frame command snapshot_header whole_snapshot boot log_reader records dump requests answers archive info_answer asked told index_file filters moments lines npy_file valori_file
+FUZZED := frame first_frame command snapshot_header whole_snapshot boot log_reader records dump requests answers archive info_answer asked told printed index_file filters moments lines npy_file valori_file
 fuzz: setup ## any bytes at all to every decoder, SECONDS= of each, by atheris where it can be installed
 	@$(BIN)/pip install -qq --disable-pip-version-check atheris || true
 	@for each in $(FUZZED); do echo "== $$each"; \
