@@ -261,6 +261,20 @@ def test_the_log_takes_its_archive_as_other_verbs_do(log, tmp_path, run):  # noq
         assert "name the archive, once: quipu log DIR" in run("log", *twice, code=2)
 
 
+def test_the_log_of_several_archives_says_whose_it_is(log, tmp_path, run, answer):  # noqa: F811
+    paths = [write(tmp_path / name, log) for name in ("a", "b")]
+    frames = paths[1] / "frames" / "0000000000.log"
+    whole = bytearray(frames.read_bytes())
+    whole[-6] ^= 1
+    frames.write_bytes(whole)
+    text = run("log", *paths, "--last", 2, code=1)
+    assert text.startswith(f"{paths[0]}:\n") and f"\n\n{paths[1]}:\n" in text
+    assert text.count("broken at seq") == 1
+    told = answer("log", *paths, code=1)["archives"]
+    assert [each["archive"] for each in told] == [str(each) for each in paths]
+    assert told[0]["frames"][:-1] == told[1]["frames"] and told[1]["broken"]
+
+
 def test_verify_looks_inside_of_folders(log, tmp_path, answer):  # noqa: F811
     fleet = tmp_path / "fleet"
     paths = [fleet / "a", fleet / "room" / "b", fleet / "room" / "c"]

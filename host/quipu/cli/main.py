@@ -96,7 +96,7 @@ VERBS: dict[str, Entry] = {
         "Pull what is new from a board, or from another archive, into one.",
     ),
     "verify": Entry(PROVE, "quipu.cli.prove", "Replay archives: match, gap or mismatch?"),
-    "log": Entry(PROVE, "quipu.cli.prove", "Print the frames of an archive, newest last."),
+    "log": Entry(PROVE, "quipu.cli.prove", "Print the frames of archives, newest last."),
     "state": Entry(
         PAST, "quipu.cli.past", "Show the state that an archive's frames, or a board's, lead to."
     ),

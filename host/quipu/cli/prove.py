@@ -27,7 +27,7 @@ from quipu.cli.options import (
 from quipu.cli.render import pairs, says
 from quipu.cli.source import is_archive
 from quipu.past import describe
-from quipu.text import count
+from quipu.text import count, plain
 from shared_kernel import frame_names
 from shared_kernel.frames import NO_HEAD
 
@@ -126,25 +126,38 @@ def _aged(found: Data) -> Data:
 
 
 def log(
-    source: str | None,
+    sources: tuple[str, ...],
     archive: str | None,
     types: tuple[str, ...],
     first: int,
     until: int | None,
     last: int | None,
 ) -> Data:
-    """Print the frames of an archive, newest last.
+    """Print the frames of archives, newest last.
 
-    One a line: seq, seconds since the boot or clock frame before it, type, what it says.
+    One a line: seq, seconds since the boot or clock frame before it, type, what it says. Of several
+    archives one after the other.
 
     \b
     Example:
       quipu log data/watch --last 10
       quipu log data/watch --type put --type delete-key --from 100
     """
-    if (source is None) == (archive is None):
+    if bool(sources) == (archive is not None):
         raise errors.UsageError("name the archive, once: quipu log DIR")
-    opened = quipu.open_archive(source or archive or "")
+    named = sources or (archive or "",)
+    told = [{"archive": each, **_log_of(each, types, first, until, last)} for each in named]
+    if len(told) == 1:
+        del told[0]["archive"]
+        return told[0]
+    return {"archives": told, "exit_code": max(each.get("exit_code", 0) for each in told)}
+
+
+def _log_of(
+    source: str, types: tuple[str, ...], first: int, until: int | None, last: int | None
+) -> Data:
+    """Return the frames of one archive that are wanted, up to one that is broken."""
+    opened = quipu.open_archive(source)
     out: list[Data] = []
     for segment in opened.segments:
         chain = Chain(
@@ -231,6 +244,11 @@ def _pulled(data: Data) -> RenderableType:
 
 
 def show_log(data: Data) -> str:
+    """Return a line for each frame; of several archives, with its path above."""
+    if "archives" in data:
+        return "\n\n".join(
+            plain(f"{each['archive']}:") + "\n" + show_log(each) for each in data["archives"]
+        )
     lines = data["frames"]
     wide = max([len(str(f["seq"])) for f in lines], default=1)
     out = [
@@ -281,7 +299,7 @@ VERBS = {
         log,
         show_log,
         (
-            click.Argument(["source"], metavar="[DIR]", required=False),
+            click.Argument(["sources"], metavar="[DIR]...", nargs=-1),
             option("--archive", "the same, as an option", metavar="DIR"),
             option(
                 "--type types",
