@@ -24,6 +24,7 @@ DIGITS = 40  # of a number that a person writes: more than any field, few enough
 # A replay holds a state once, an index up to three times: as it is, packed, and as bytes.
 _COPIES = 3
 _SMALL = 1 << 20  # bytes of a state that is never too large
+_BLOCK = 1 << 20
 _UNKNOWN = 2 << 30  # bytes of memory, where the system does not say how many are free
 _CGROUP = Path("/sys/fs/cgroup")
 _MEMINFO = Path("/proc/meminfo")
@@ -88,6 +89,21 @@ def kernel(config: Sequence[int]) -> "Kernel":
 
     need_state(state_size(config), config)
     return Kernel(config)
+
+
+def contents(path: str | os.PathLike[str]) -> bytes:
+    """Return the bytes of a file that a person named, which may be a pipe. TooLarge if there are
+    more than a state may have, or than a region: a device has no end."""
+    most, out = min(state_limit(), REGION), bytearray()
+    with open(path, "rb") as file:
+        while data := file.read(min(_BLOCK, most + 1 - len(out))):
+            out += data
+            if len(out) > most:
+                raise TooLarge(
+                    f"{os.fspath(path)} has more than {most:,} bytes, which --max-state or {VARIABLE} "
+                    "sets (else a third of the memory that is free): is it the right file?"
+                )
+    return bytes(out)
 
 
 def parsed(text: str | bytes, exact: bool = False) -> Any:

@@ -2,6 +2,7 @@
 and 31)."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -220,3 +221,28 @@ def test_each_error_of_any_kind_that_is_caught_says_why_on_its_line():
         if "noqa: BLE001" in line
     ]
     assert let_off and all(len(each.split("noqa: BLE001")[1].strip()) > 20 for each in let_off)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    (
+        ["import", "none", "/dev/zero", "--format", "jsonl"],
+        ["import", "none", "/dev/zero", "--format", "npy"],
+        ["valori", "/dev/zero"],
+        ["recover", "/dev/zero", "--archive", "a"],
+    ),
+    ids=lambda arguments: arguments[0] + arguments[-1],
+)
+def test_a_file_without_an_end_is_refused(arguments, quickly, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(limits.VARIABLE, "30000000")
+    assert cli.main(arguments) == 1
+    assert "/dev/zero has more than 30,000,000 bytes" in said(capsys).err
+
+
+def test_a_pipe_is_read_once(tmp_path):
+    read, write = os.pipe()
+    os.write(write, b"some lines")
+    os.close(write)
+    assert limits.contents(f"/dev/fd/{read}") == b"some lines"
+    os.close(read)

@@ -2,14 +2,13 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 import quipu
-from quipu import errors
+from quipu import errors, limits
 from quipu.archive.verdict import Verdict
 from quipu.build import images
 from quipu.cli import render
@@ -54,7 +53,7 @@ def _image(
     length: int | None = None,
 ) -> FlashImage:
     """Return the region in a dump of flash: where the board or the numbers say; None: found."""
-    dump = Path(path).read_bytes()
+    dump = limits.contents(path)
     if not dump:
         raise errors.FormatError(f"{path} is empty")
     given = Geometry(start, length, sector, page, unit)

@@ -1,6 +1,7 @@
 """The verbs that carry a memory to other programs and back: export, import, valori, and report, a
 page for a browser."""
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -122,14 +123,14 @@ def import_(port: str, file: str, form: str | None, clamp: bool, again: bool) ->
     kind = _form(form, file)
     if kind == "mcap":
         raise errors.UsageError(f"{file}: MCAP is only written: import JSON lines (.jsonl) instead")
-    path = Path(file)
+    path, given = Path(file), limits.contents(file)
     data: Data = {"input": file, "format": kind, "left": []}
     if kind == "jsonl":
-        with path.open("rb") as text, _named(file):
-            steps = imports.lines(text, clamp)
+        with _named(file):
+            steps = imports.lines(io.BytesIO(given), clamp)
     elif kind == "valori":
         with _named(file):
-            snapshot = valori.Snapshot.decode(path.read_bytes())
+            snapshot = valori.Snapshot.decode(given)
             plan = valori.plan(snapshot)
         steps = imports.planned(plan)
         data |= {"left": plan.left, "valori_hash": snapshot.state_hash().hex()}
@@ -141,7 +142,7 @@ def import_(port: str, file: str, form: str | None, clamp: bool, again: bool) ->
             raise errors.NotFound("the board has no log yet: configure it first")
         imports.check(steps, describe.config(config))
         salt = os.urandom(16) if again else b""
-        marks = imports.tokens(steps, path.read_bytes() + f"{kind} {clamp}".encode() + salt)
+        marks = imports.tokens(steps, given + f"{kind} {clamp}".encode() + salt)
         before = [] if again else imports.done(board, marks)
         with render.progress("importing", "commands") as progress:
             ids = imports.carry_out(board, steps, progress, marks, before)
@@ -167,7 +168,7 @@ def valori_(file: str) -> Data:
     Example:
       quipu valori watch.snap
     """
-    data = Path(file).read_bytes()
+    data = limits.contents(file)
     with _named(file):
         return _checked(data)
 
@@ -227,7 +228,7 @@ def report(
 def _map(path: Path) -> Data:
     """Return a flash map as `quipu flash-map --json` printed it."""
     try:
-        found = limits.parsed(path.read_text(encoding="utf-8"))
+        found = limits.parsed(limits.contents(path))
         for row in found["sectors"]:
             if not isinstance(row["state"], str) or not isinstance(row["erases"], int | None):
                 raise TypeError
@@ -320,6 +321,8 @@ VERBS = {
             MAX_STATE,
         ),
     ),
-    "import": Verb(import_, show_moved, (PORT, argument("file", "FILE"), FORM, CLAMP, AGAIN)),
-    "valori": Verb(valori_, show_valori, (argument("file", "FILE"),)),
+    "import": Verb(
+        import_, show_moved, (PORT, argument("file", "FILE"), FORM, CLAMP, AGAIN, MAX_STATE)
+    ),
+    "valori": Verb(valori_, show_valori, (argument("file", "FILE"), MAX_STATE)),
 }

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from quipu import limits
 from quipu.archive import disk
 from shared_kernel.errors import FormatError
 
@@ -94,7 +95,7 @@ def read(path: Path) -> Iterator[Record]:
     """Yield {"id", "tag", "vector", "meta"} of each record of a file that `write` made (or one with
     some of its fields: vector must be there), or {"vector"} of each row of an array with two axes.
     FormatError says what else it is."""
-    data = path.read_bytes()
+    data = limits.contents(path)
     if data[: len(_MAGIC)] != _MAGIC:
         raise FormatError(
             f"{path} begins with {data[:8].hex()}: expected {_MAGIC.hex()}, a .npy file of "
