@@ -291,7 +291,8 @@ def test_chain(board):
 
 
 @pytest.mark.parametrize(
-    "config", ((1, 45, 0, 0, 0, 0, 0), (16, 40, 0, 0, 0, 16, 0), (250, 3, 0, 0, 0, 0, 0))
+    "config",
+    quick.some(((1, 45, 0, 0, 0, 0, 0), (16, 40, 0, 0, 0, 16, 0), (250, 3, 0, 0, 0, 0, 0)), 1),
 )
 def test_take(board, config):
     """Slots are taken, fresh and freed ones, as Pool.take does it; but none is where a snapshot

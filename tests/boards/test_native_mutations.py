@@ -105,7 +105,7 @@ MUTATIONS = (
 def test_what_is_mutated_is_right_before(tmp_path):
     with Emulator(BOARD, frozen=False) as emulator:
         board = test_native.Board(emulator, built(tmp_path))
-        for promise in dict.fromkeys(promise for _, _, promise in quick.some(MUTATIONS, 3)):
+        for promise in dict.fromkeys(promise for _, _, promise in quick.some(MUTATIONS, 2)):
             promise(board)
         board.transport.close()
 
@@ -116,7 +116,7 @@ def test_the_lines_are_there():
         mutate(source, line, other, c=True)
 
 
-@pytest.mark.parametrize("line, other, promise", quick.some(MUTATIONS, 3))
+@pytest.mark.parametrize("line, other, promise", quick.some(MUTATIONS, 2))
 def test_a_mutation_is_noticed(tmp_path, line, other, promise):
     with Emulator(BOARD, frozen=False) as emulator:
         board = test_native.Board(emulator, built(tmp_path, line=line, other=other))
