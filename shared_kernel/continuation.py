@@ -28,11 +28,12 @@ def begin(
     region = store.region
     if region.block:
         store.top = max(store.top, region.numbers()[1])
-    store.found.restoring = False
+    store.busy = True  # until all of it stands
     genesis.begin(region, store.top, config, entropy, identity, policy, origin)
     for sector in range(region.slot_sectors):
         region.erase(sector)
     store.found.restoring = True
+    store.busy = False
 
 
 def add(store: "Store", chunk: int, data: "Buffer") -> None:
@@ -87,11 +88,11 @@ def end(store: "Store") -> None:
     header = Header(first.origin[1] + 1, 0, 1, arena.size, name, name, root).encode()
     _program(region, arena.size, header)
     _program(region, arena.size + region.pad(HEADER_BYTES), header)
+    store.busy = True
     genesis.finish(region)
     store.kernel = kernel  # whose memory serves again
     store._rebuild()
-    if not store.damage:
-        store._go_on()
+    store._go_on()
 
 
 def erase(store: "Store", name: bytes, head: bytes) -> None:
@@ -113,6 +114,8 @@ def erase(store: "Store", name: bytes, head: bytes) -> None:
         raise Invalid("sectors %s are bad: this log cannot be erased whole" % store.bad)
     if store.newest_snapshot()[0] != 0 or store.proved != 0:
         raise Invalid("the newest snapshot must stand in slot 0 before the log is erased: take one")
+    if not store.booted:
+        store._settle()  # the mark names the log's end: no later boot may read another one
     store.busy = True
     marked = region.slot_sectors
     store.slots[1] = None
@@ -127,7 +130,7 @@ def erase(store: "Store", name: bytes, head: bytes) -> None:
         store.policy,
         False,
         name,
-        head,
+        store.head,
         [],
         0,
     )

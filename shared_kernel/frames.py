@@ -20,7 +20,8 @@ VERSION = const(1)
 HEADER = const(12)
 OVERHEAD = const(16)  # header and CRC
 GENESIS_BYTES = const(264)  # that hold any genesis frame
-LAST = const(0xFFFF0000)  # seq, and number of a run: no log goes on far beyond it
+# seq, number of a run, boot number and generation of a snapshot: no log goes on far beyond it
+LAST = const(0xF0000000)
 TOKEN_BYTES = const(8)
 BOOT_BYTES = const(44)  # of a boot frame's payload
 

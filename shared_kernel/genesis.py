@@ -156,10 +156,10 @@ def begin(
         if the region is too small.
     """
     slot, block = need_layout(region, config)
-    if max(top, origin[1] if origin else 0) >= LAST:
+    if origin and origin[1] >= LAST:
         raise Invalid(
-            "seq %d, run %d: a log goes no further than %d: begin one without another's state, on "
-            "a region that is erased" % (origin[1] if origin else 0, top, LAST)
+            "seq %d: a log goes no further than %d: begin one without another's state"
+            % (origin[1], LAST)
         )
     payload = encode(config, entropy, identity, policy, origin)
     seq = origin[1] + 1 if origin else 0
@@ -176,20 +176,32 @@ def begin(
 
     # nothing is ever half erased there: a record would say nothing
     whole = getattr(region.flash, "erases_whole", False)
-    # even if it reads blank: an earlier beginning may have been cut there
-    order = list(range(region.sectors))
-    if last >= 0:
-        order.remove(last)
-        order.append(last)
-    for sector in order:
-        base = region.base(sector, top) if sector >= region.ring() else 0
+    # Even those that read blank: an earlier beginning may have been cut there. No record before all
+    # are erased: what the region had says how it was cut, and so what its marks mean.
+    bad = []  # taken when the ring comes by, or never
+    for i in range(region.sectors + 1):
+        sector = i if i < region.sectors else last
+        if sector < 0 or sector == marked or i == last:
+            continue
         try:
-            if sector != marked:
-                region.clear(sector)
-            if not whole:
-                region.mark_erased(sector, 1, base)
-        except FlashError:  # a bad sector: taken when the ring comes by, or never
-            pass
+            region.clear(sector)
+        except FlashError:
+            bad.append(sector)
+    if top >= LAST:
+        if bad:  # a run may stand there that is newer than any of the log's
+            raise FlashError(
+                "the numbers of runs are used up here, and sectors %s cannot be erased: choose "
+                "another region" % bad
+            )
+        top = -1
+    for sector in () if whole else range(region.sectors):
+        try:
+            if sector not in bad:
+                region.mark_erased(
+                    sector, 1, region.base(sector, top) if sector >= region.ring() else 0
+                )
+        except FlashError:
+            bad.append(sector)
     failed = None
     name = primitives.hash(NO_HEAD + frame)
     for sector in range(region.ring(), region.sectors):
@@ -197,7 +209,7 @@ def begin(
             continue
         base = region.base(sector, top)
         try:
-            if region.record(sector) is None:  # bad, or `whole`
+            if whole or sector in bad:
                 region.erase(sector, base)
             region.write_header(
                 Run(
@@ -234,7 +246,7 @@ def _mark(region: "Region") -> int:
     if not free:  # two attempts were cut: either mark says so, but not that of one that was done
         free = [([each for each, done in marks if done] or old)[-1]]
     failed = None
-    for sector in free:
+    for sector in free + old:  # an older one's own sector, where no other takes a mark
         try:
             region.wipe(sector)
             region.program(mark_at(region, sector), BEGUN)
@@ -245,7 +257,8 @@ def _mark(region: "Region") -> int:
 
 
 def finish(region: "Region") -> None:
-    """Program the mark that says that the genesis, and the state that it begins with, are done."""
+    """Program the mark that says that the genesis, and the state that it begins with, are done;
+    beside every mark of one that was begun: the sector of an earlier one could not be erased."""
     from .unfinished import mark_at, marks_of
 
     for sector, done in marks_of(region):

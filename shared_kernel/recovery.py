@@ -32,6 +32,7 @@ from .frames import (
     seed,
     span,
 )
+from .genesis import need_layout
 from .kernel import Kernel, u32
 from .reader import LogReader, frame_of
 from .replay import Replay
@@ -362,7 +363,8 @@ def _has_checkpoint(reader: "LogReader", end: int) -> bool:
     size = reader.region.pad(OVERHEAD + 32)
     for at in range(end - size, end - size - 8, -reader.region.unit):
         if (
-            reader.whole(at, at + size, reader.seed)
+            at + size <= reader.end
+            and reader.whole(at, at + size, reader.seed)
             and reader.buffer[reader.base + 1] == CHECKPOINT
         ):
             return True
@@ -483,6 +485,10 @@ def _replay(found: "Found", spare: "Arena | None") -> None:
         reader = _reader(found, GENESIS_BYTES)
         reader.enter(order[0])
         replay.step(frame_of(reader, reader.next()))
+        if replay.head != first.name:
+            raise Mismatch(
+                first.first, "chain head, the log's name", replay.head.hex(), first.name.hex()
+            )
         reader = _reader(found, largest_frame(replay.kernel.config()))
         reader.enter(order[0])
         reader.next()
@@ -540,15 +546,22 @@ def _check_older(found: "Found") -> None:
 
 
 def kernel_for(region: "Region", config: "Integers", spare: "Arena | None" = None) -> "Kernel":
-    """Return a new kernel; Damage unless a snapshot slot of the region is what its state takes: so
-    a region's size bounds what is asked of the heap."""
-    size = CHUNK * layout(check_config(config))[1]
-    if region.slot_size(size) != region.slot_sectors:
+    """Return a new kernel; Damage unless the configuration leads to the region's layout: so its
+    size bounds what is asked of the heap, and its blocks hold every frame."""
+    if not _fits(region, config):
         raise Damage(
-            "a state of %d bytes takes %d sectors of a snapshot slot, but this region's have %d"
-            % (size, region.slot_size(size), region.slot_sectors)
+            "the configuration %s does not lead to snapshot slots of %d sectors and blocks of %d "
+            "bytes, as this region's are" % (list(config), region.slot_sectors, region.block)
         )
     return Kernel(config, spare)
+
+
+def _fits(region: "Region", config: "Integers") -> bool:
+    """Return whether a configuration leads to the region's layout."""
+    try:
+        return need_layout(region, config) == (region.slot_sectors, region.block)
+    except Refused:
+        return False
 
 
 def _load(region: "Region", slot: int, spare: "Arena | None") -> "Kernel | None":
@@ -595,12 +608,13 @@ def _header(region: "Region", slot: int, name: bytes) -> "Header | None":
     there."""
     data = bytearray(snapshot.HEADER)
     try:
-        # which follows from the configuration in the arena's first words
-        size = CHUNK * layout(_config(region, slot))[1]
+        config = _config(region, slot)
     except Refused:
         return None
-    if region.slot_size(size) != region.slot_sectors:
+    if not _fits(region, config):
         return None
+    # which follows from the configuration in the arena's first words
+    size = CHUNK * layout(config)[1]
     for at in (0, region.pad(snapshot.HEADER)):
         region.slot_read(slot, size + at, data)
         try:
@@ -625,9 +639,8 @@ def _note(found: "Found", reader: "LogReader", fresh: bool = True) -> None:
     data, at = reader.buffer, reader.at + HEADER
     kind = data[reader.at + 1]
     if kind == BOOT:
-        skipped = u32(data, at + 36)
-        if skipped and fresh:
-            found.cuts.append((reader.seq - 1, skipped))
+        if fresh and u32(data, at + 36):
+            found.cuts.append((reader.seq - 1, u32(data, at + 36)))
     elif kind == ACKNOWLEDGED and length_at(data, reader.at) >= OVERHEAD + 4:
         found.acked = max(found.acked, u32(data, at))
     elif kind == SNAPSHOT and length_at(data, reader.at) >= OVERHEAD + 8:

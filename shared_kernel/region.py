@@ -26,6 +26,7 @@ FORMAT_1 = const(0x31505551)  # "QUP1": what a sector of the format before this 
 _RECORD = const(20)
 _BLOCKS = const(256)  # in a sector, at most
 _PART = const(256)  # bytes looked at together
+_READINGS = const(4)  # that fail before a byte counts as one that cannot be read
 
 
 class Region:
@@ -130,16 +131,25 @@ class Region:
     # -- flash -------------------------------------------------------------------------------------
 
     def fetch(self, address: int, buffer: "WritableBuffer") -> None:
-        """Fill buffer from the flash. A byte that cannot be read (of a unit with ECC, torn by a
-        power cut) comes as 0."""
+        """Fill buffer from the flash. A byte that cannot be read however often (of a unit with ECC,
+        torn by a power cut) comes as 0."""
         try:
             self.flash.read(address, buffer)
         except OSError:
-            for i in range(len(buffer)):
-                try:
-                    self.flash.read(address + i, memoryview(buffer)[i : i + 1])
-                except OSError:
-                    buffer[i] = 0
+            if not self._read(address, buffer):
+                for i in range(len(buffer)):
+                    if not self._read(address + i, memoryview(buffer)[i : i + 1]):
+                        buffer[i] = 0
+
+    def _read(self, address: int, buffer: "WritableBuffer") -> bool:
+        """Return whether one of several readings does not fail."""
+        for _ in range(_READINGS):
+            try:
+                self.flash.read(address, buffer)
+                return True
+            except OSError:
+                pass
+        return False
 
     def read(self, address: int, size: int) -> bytearray:
         """Return size bytes."""

@@ -62,6 +62,7 @@ _LENGTHS = const(3)
 _VALUE = const(10)
 CHECKPOINT_EVERY = const(64)  # commands
 _TICKS_MASK = const(0x3FFFFFFF)  # what `now` counts modulo: MicroPython's ticks_ms
+_END = const(0xFFFF0000)  # of what u32 counts, nearly
 REBASE = const(0x1FFFFFFF)  # a tick past this is due for a clock frame
 _SMALL = const(128)  # a head, and a log-only frame
 # where a frame's payload stands in a buffer that has the head before it: 32 + HEADER
@@ -159,7 +160,7 @@ class Store:
         self.slots = None
         self.proved = -1
         self.taken = -1  # generation of the newest snapshot that was taken in this boot
-        self.generation = 0  # the greatest that a frame has named
+        self.generation = 0  # the greatest that a frame or a slot has named
         self.hold = -1  # seq from which on a pull is about to read, or -1
         self.held = 0  # when it last read; see hold_from
         if found:
@@ -195,9 +196,9 @@ class Store:
 
     def _rebuild(self, until: int = -1) -> None:
         """Read everything back from flash. until: the last seq that counts; -1: the log's last."""
+        self.busy = True  # also if there is no room to import what reads
         from .recovery import recover
 
-        self.busy = True
         self.partial = until >= 0  # then `busy` stays: the state is not the log's
         if self.saver:
             self.saver.abandon()
@@ -227,7 +228,9 @@ class Store:
         self.slots = found.slots
         self.proved = found.proved
         # a part of the log that is read back may not have the frame
-        self.generation = max(self.generation, found.generation)
+        self.generation = max(
+            [self.generation, found.generation] + [each.generation for each in found.slots if each]
+        )
         self.top = found.top
         self.acked = found.acked
         self.policy = found.policy
@@ -253,7 +256,13 @@ class Store:
         """Append behind the genesis that this boot has written. Not where a later boot may read
         another one, which a program has left that was reported as failed: then a boot's run
         follows."""
-        if self.found.run.number != self.found.newest:
+        run = self.found.run
+        if self.damage or run is None:
+            raise FlashError(
+                "the genesis was programmed, and yet the region does not hold it: %s"
+                % (self.damage or "it reads as good as blank")
+            )
+        if run.number != self.found.newest:
             return
         self.number = self.found.run.number
         self.address = self.found.end
@@ -333,12 +342,12 @@ class Store:
             raise Invalid(
                 "this region holds log %s: a genesis needs a blank region" % self.name.hex()[:16]
             )
+        self.busy = True
         begin(self.region, self.top, config, entropy, identity, policy)
         finish(self.region)
         begin = finish = None
         self._rebuild()
-        if not self.damage:
-            self._go_on()
+        self._go_on()
 
     # -- commands ----------------------------------------------------------------------------------
 
@@ -420,7 +429,7 @@ class Store:
         for it."""
         from .settle import settle
 
-        self._need_numbers()
+        self._need_numbers(_END)
         for left in (2, 1, 0):
             try:
                 done = settle(self)
@@ -447,12 +456,14 @@ class Store:
         self.reader = None  # what it knows of the log's end is no longer so
         self._name_taken()
 
-    def _need_numbers(self) -> None:
-        """LogFull if the log has used up its seqs, or its runs their numbers."""
-        if max(self.seq, self.top) >= LAST:
+    def _need_numbers(self, last: int) -> None:
+        """LogFull if the log has used up its seqs, or other numbers that only grow. last: LAST for
+        commands; later for a boot's run, without which a log could not be erased."""
+        if max(self.seq, self.top, self.boot, self.generation) >= last:
             raise LogFull(
-                "the log is at seq %d and run %d, and goes no further than %d: sync it, erase it "
-                "and begin a new one" % (self.seq, self.top, LAST)
+                "the log is at seq %d, run %d, boot %d and snapshot %d, and goes no further than "
+                "%d: sync it, erase it and begin a new one"
+                % (self.seq, self.top, self.boot, self.generation, LAST)
             )
 
     def _full(self) -> "NoReturn":
@@ -506,6 +517,7 @@ class Store:
         if kind == CLOCK and len(payload) != 12:
             raise Invalid("a clock frame's payload has 12 bytes, not %d" % len(payload))
         if not self.booted:
+            self._need_numbers(LAST)
             self._settle()
         size = self.region.pad(OVERHEAD + 32)
         if (
@@ -590,7 +602,7 @@ class Store:
     def _make_room(self, sizes: tuple[int, ...]) -> bool:
         """Go on in the next sector, if those in reserve stay free. Return whether there is room
         now."""
-        self._need_numbers()
+        self._need_numbers(LAST)
         for left in (2, 1, 0):
             self._name_taken()
             if self._fits(sizes):  # the frame that names a snapshot has opened one
@@ -1200,6 +1212,7 @@ def _command(
         end = store._complete(kind, frame, at, end)
     kernel.check(kind, frame, at, end)
     if not store.booted:
+        store._need_numbers(LAST)
         store._settle()
         # half-programmed units read otherwise now, and so does the log's end
         if store.kernel is not kernel:

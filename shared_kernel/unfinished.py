@@ -27,7 +27,7 @@ def marks_of(region: "Region") -> list[tuple[int, bool]]:
 
 def candidates(region: "Region") -> tuple[int, int]:
     """Return the sectors in which a genesis may leave its mark."""
-    return (region.sectors - 2, region.sectors - 1)
+    return (max(0, region.sectors - 2), region.sectors - 1)
 
 
 def mark_at(region: "Region", sector: int) -> int:
@@ -37,10 +37,8 @@ def mark_at(region: "Region", sector: int) -> int:
 
 
 def is_begun(region: "Region") -> bool:
-    """Return whether a genesis was begun and not done. Two marks: one of an attempt that was given
-    up for another."""
-    marks = marks_of(region)
-    return len(marks) > 1 or bool(marks) and not marks[0][1]
+    """Return whether a genesis was begun and not done."""
+    return any([not done for _, done in marks_of(region)])
 
 
 def is_erased(region: "Region", name: bytes | None = None, last: int = -1) -> bool:

@@ -456,8 +456,26 @@ class Image:
             ]
         )
 
-    def slot_size(self, size):
-        return -(-(size + 2 * self.pad(SNAPSHOT)) // (self.sector - self.record_size))
+    def fits(self, config):
+        """Return whether a configuration leads to this layout."""
+        size, largest = plan(config)[1], self.pad(largest_frame(config))
+        slot = -(-(size + 2 * self.pad(SNAPSHOT)) // (self.sector - self.record_size))
+        before = self.record_size + 2 * self.header_size
+        need = max(self.pad(264), largest + self.pad(60))
+        need = max(min(1024, self.sector), before + need)
+        blocks = [
+            each
+            for each in range(1, 257)
+            if self.sector % (each * self.unit) == 0 and self.sector // each >= need
+        ]
+        if blocks == [1]:
+            due = max(self.pad(60) + self.pad(48), self.pad(28) + 2 * self.pad(48))
+            blocks = [1] if before + largest + due <= self.sector else []
+        return (
+            slot == self.slot_sectors
+            and self.sectors >= 2 * slot + 3
+            and blocks[-1:] == [self.blocks]
+        )
 
     def snapshot(self, number):
         """Return (header, arena) of a slot's snapshot, or None."""
@@ -465,9 +483,9 @@ class Image:
         config = struct.unpack_from("<7I", data, 8)
         if not all(low <= each <= high for each, (low, high) in zip(config, LIMITS, strict=True)):
             return None
-        size = plan(config)[1]
-        if self.slot_size(size) != self.slot_sectors:
+        if not self.fits(config):
             return None
+        size = plan(config)[1]
         for at in (size, size + self.pad(SNAPSHOT)):
             header = data[at : at + SNAPSHOT]
             if (
@@ -513,8 +531,9 @@ class Image:
                 if seq == start + 1 and start >= 0 and there != self.check.head:
                     break
                 if start < 0 and seq == first.first:
-                    size = plan(struct.unpack_from("<7I", frame, 16))[1]
-                    need(self.slot_size(size) == self.slot_sectors, "slots of another state")
+                    config = struct.unpack_from("<7I", frame, 16)
+                    need(self.fits(config), "the layout is that of another configuration")
+                    need(head == self.name, "the headers bear another log's name")
                 self.check.step(frame)
                 if frame[1] == 2 and word(frame, 48):
                     self.cuts.append((seq, word(frame, 48)))
@@ -565,7 +584,7 @@ class Image:
 
     def is_begun(self):
         marks = self.marks()
-        return len(marks) == 2 or len(marks) == 1 and not marks[0][1]
+        return any(not done for _, done in marks)
 
     def erase_mark(self):
         sector = self.slot_sectors

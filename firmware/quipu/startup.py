@@ -119,7 +119,7 @@ def open_memory(facts):
         finish(region)
         begin = finish = None
         found = recover(region, spare)
-        found.fresh = not found.damage
+        found.fresh = found.run is not None and not found.damage
     replay = found.replay
     if replay:
         replay = Plain(replay, ("kernel", "name", "seed", "seq", "head", "boot"))

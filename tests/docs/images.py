@@ -24,8 +24,8 @@ from shared_kernel.frames import (
     seed,
     words_bytes,
 )
-from shared_kernel.genesis import BEGUN, encode
-from shared_kernel.kernel import INSERT, PUT
+from shared_kernel.genesis import BEGUN, DONE, encode
+from shared_kernel.kernel import INSERT, PUT, Kernel
 from shared_kernel.recovery import recover
 from shared_kernel.region import RECORD_MAGIC, Region
 from shared_kernel.run import NONE, Run
@@ -322,12 +322,13 @@ def layouts(geometry):
     for config in (
         CONFIG,
         (1, 1, 0, 0, 1, 0, 1),
+        CONFIG[:5] + (255, 4096),  # its frames are longer than the blocks
         (4096, 1 << 20, 1 << 20, 1 << 20, 1 << 20, 255, 4096),
     ):
         first = frame(GENESIS, encode(config, bytes(16), "t"), 0, 0, 0)
         name = primitives.hash(bytes(32) + first)
-        header = Run(0, NONE, 0, 0, 0, 0, 0, False, name, bytes(32), [], 0).encode()
-        for each in (slot, slot + 1):
+        for each, said in ((slot, name), (slot + 1, name), (slot, bytes(32))):
+            header = Run(0, NONE, 0, 0, 0, 0, 0, False, said, bytes(32), [], 0).encode()
             start = 2 * each * region.sector
             here = b"\xff" * (geometry[0] * geometry[1])
             here = laid(here, start, record(geometry, each, region.blocks))
@@ -356,6 +357,7 @@ def unfinished(geometry):
         undone,
         laid(undone, done + 5, b"\xfe"),
         laid(sim.bytes, mark_at(region, other), BEGUN),
+        laid(sim.bytes, mark_at(region, other), BEGUN, b"\xff" * (region.header_size - 8), DONE),
     ):
         yield data
         for place in (address, address // 4096 * 4096 + 4095):
@@ -634,6 +636,11 @@ def snapshots(geometry):
         header = copy.copy(store.slots[newer])
         setattr(header, field, value)
         yield laid(data, at + size, header.encode(), header.encode())
+    other = Kernel((4096, 0, 0, 0, 0, 0, 0))  # whose frames no block of this region holds
+    header = copy.copy(store.slots[newer])
+    header.root, header.length = other.root(), len(other.arena.bytes)
+    assert region.slot_size(header.length) == region.slot_sectors
+    yield laid(data, at, bytes(other.arena.bytes), header.encode(), header.encode())
 
 
 def followed(geometry):
@@ -740,7 +747,7 @@ def images():
         (geometry, each) for geometry in (CRAFTED, GEOMETRIES[3]) for each in layouts(geometry)
     ]
     found += [(GEOMETRIES[1], each) for each in rotten_repeat()]
-    for number, geometry in enumerate(GEOMETRIES):
+    for number, geometry in [*enumerate(GEOMETRIES), (8, GEOMETRIES[3])]:
         chance = Chance(number)
         for sim in flashes(number, geometry):
             here = resolved(sim)

@@ -42,7 +42,11 @@ MUTATIONS = [
         "and self.sector // blocks >= self.least,",
         ",",
     ),
-    ("6: a genesis's state fits the slots", "if start < 0 and seq == first.first:", "if False:"),
+    ("6: a genesis leads to the layout", "if start < 0 and seq == first.first:", "if False:"),
+    ("6: the name is the genesis's head", "need(head == self.name,", "need(True,"),
+    ("6: so does a snapshot", "if not self.fits(config):\n            return None", "pass"),
+    ("6: to its slots", "slot == self.slot_sectors\n", "True\n"),
+    ("6: and to its blocks", "blocks[-1:] == [self.blocks]", "True"),
     ("2: a number leads to one place", "if run and run.number % self.turn == index:", "if run:"),
     ("2: where a frame stands no header counts", "if byte & 1:", "if False:"),
     (
@@ -108,7 +112,7 @@ MUTATIONS = [
     ("8: a cut is counted from the last whole group", "- extent.end", "- extent.broken"),
     (
         "9: an unfinished genesis is blank",
-        "return len(marks) == 2 or len(marks) == 1 and not marks[0][1]",
+        "return any(not done for _, done in marks)",
         "return False",
     ),
     (
@@ -257,9 +261,9 @@ MUTATIONS = [
     ("9: a genesis is all that its log has", "and extent.last == run.first and", "and"),
     ("9: the rest of its sector is blank", "and self.is_blank(extent.end, rest) and", "and"),
     (
-        "9: two begun marks are one that was given up",
-        "return len(marks) == 2 or len(marks) == 1",
-        "return len(marks) == 1",
+        "9: one mark that is not done is enough",
+        "return any(not done for _, done in marks)",
+        "return bool(marks) and all(not done for _, done in marks)",
     ),
     ("9: a torn mark has no bit that the mark has not", "a & b == b for a, b", "True for a, b"),
     (

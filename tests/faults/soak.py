@@ -108,8 +108,8 @@ class World:
                 chance.choice((3, 40)),
                 chance.choice((5, 30)),
             )
-            region = Region(FlashSim(64, sector, page, unit))
             try:
+                region = Region(FlashSim(64, sector, page, unit))
                 slot, _ = need_layout(region, check_config(self.config))
             except Refused:
                 continue

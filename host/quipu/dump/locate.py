@@ -226,9 +226,9 @@ def _fitting(ours: list[_Record], given: int | None, size: int) -> list[tuple[in
 
 def _frames(flash: FlashImage) -> int:
     """Return how many run headers and frames stand where flash of this geometry has them."""
-    region = Region(flash)  # type: ignore[arg-type]  # an image is only read
     try:
-        if not region.read_layout() or region.block % region.unit:
+        region = Region(flash)  # type: ignore[arg-type]  # an image is only read
+        if not region.read_layout():
             return 0
         numbers = region.numbers()[0]
     except QuipuError:
