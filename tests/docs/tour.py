@@ -32,6 +32,8 @@ VARIES = [
     (re.compile(r"\d+ files, [\d,]+ bytes sent"), "<n> files"),
     (re.compile(r"[\d,]+ bytes needed, [\d,]+ free"), "<n> bytes"),
     (re.compile(r"[\d.]+ KiB (used, |free$)", re.M), r"<n> KiB \1"),
+    # of the index: SQLite's, in pages
+    (re.compile(r"^size        [\d.]+ KiB$", re.M), r"size        <n> KiB"),
     (re.compile(r"[─━═]+"), "─"),
     (re.compile(r"[ \t]+"), " "),
 ]
