@@ -135,12 +135,13 @@ faults: images setup ## power cuts, bad bits, bad sectors, kills, breakages: one
 explore: setup ## every history of cuts and failures, ten minutes deep; then each rule taken back: build/reports/explore.json
 	$(BIN)/python tools/explore.py --seconds 600 --jobs $(JOBS) --faults 60
 
-PART ?= tests conformance explore soak
-nightly: images kernel ## what takes longer, or PART= of it: tests (whole tables), conformance, explore (deeper), soak (random long lives)
+PART ?= tests conformance explore soak fuzz
+nightly: images kernel ## what takes longer, or PART= of it: tests (whole tables), conformance, explore (deeper), soak (random long lives), fuzz
 	$(if $(filter tests,$(PART)),QUIPU_WHOLE=1 $(PYTEST))
 	$(if $(filter conformance,$(PART)),$(BIN)/python tools/conformance.py)
-	$(if $(filter explore,$(PART)),$(BIN)/python tools/explore.py --seconds 3600 --jobs $(JOBS) --faults 60)
+	$(if $(filter explore,$(PART)),$(BIN)/python tools/explore.py --seconds 1800 --jobs $(JOBS) --faults 20)
 	$(if $(filter soak,$(PART)),$(BIN)/python tests/faults/soak.py --seconds 600 --jobs $(JOBS) --seed $$(date +%s))
+	$(if $(filter fuzz,$(PART)),$(MAKE) fuzz)
 
 bench: images kernel ## every figure beside its peers, under 10 minutes: a table, build/reports/bench.json and charts
 	$(BIN)/python -m bench.run
