@@ -172,13 +172,13 @@ def begin(
     # it goes last: until no run is left, only its mark says that the log is to be forgotten
     last = region.slot_sectors if named else -1
     region.set_layout(slot, block)
-    marked = _mark(region)
+    marked, erased = _mark(region)
 
     # nothing is ever half erased there: a record would say nothing
     whole = getattr(region.flash, "erases_whole", False)
     # Even those that read blank: an earlier beginning may have been cut there. No record before all
     # are erased: what the region had says how it was cut, and so what its marks mean.
-    bad = []  # taken when the ring comes by, or never
+    bad = [] if erased else [marked]  # taken when the ring comes by, or never
     for i in range(region.sectors + 1):
         sector = i if i < region.sectors else last
         if sector < 0 or sector == marked or i == last:
@@ -234,10 +234,11 @@ def begin(
     raise failed
 
 
-def _mark(region: "Region") -> int:
+def _mark(region: "Region") -> tuple[int, bool]:
     """Program the mark that says that a genesis was begun, in a sector that is erased for it; return
-    that sector. An older mark goes only when the new one stands. Also one that reads blank is
-    erased: an erase, or the program of a mark, may have been cut there."""
+    (that sector, True). An older mark goes only when the new one stands; where no sector takes a
+    new one, the older serves: (its sector, False). Also one that reads blank is erased: an erase,
+    or the program of a mark, may have been cut there."""
     from .unfinished import candidates, mark_at, marks_of
 
     marks = marks_of(region)
@@ -246,13 +247,16 @@ def _mark(region: "Region") -> int:
     if not free:  # two attempts were cut: either mark says so, but not that of one that was done
         free = [([each for each, done in marks if done] or old)[-1]]
     failed = None
-    for sector in free + old:  # an older one's own sector, where no other takes a mark
+    for sector in free:
         try:
             region.wipe(sector)
             region.program(mark_at(region, sector), BEGUN)
-            return sector
+            return sector, True
         except FlashError as e:
             failed = e
+    for sector, done in marks:
+        if sector not in free and not done:
+            return sector, False
     raise failed
 
 
