@@ -502,12 +502,14 @@ def test_a_board_that_was_rolled_back(rolled_back, tmp_path):
     with rolled_back as unix, quipu.connect(unix.port) as board:
         seq = board.info()["seq"]
         assert seq == 40
-        with pytest.raises(RolledBack, match="seq 41") as e:
+        # a boot frame and a checkpoint of the same millisecond are the same in both lives
+        with pytest.raises(RolledBack, match=r"seq 4[123]\b") as e:
             board.sync(tmp_path / "a")
-        assert e.value.seq == 41 and tree(tmp_path / "a") == before
+        assert 41 <= e.value.seq <= 43 and tree(tmp_path / "a") == before
         assert 41 < board.info()["seq"] <= 43, "a boot frame and a checkpoint, before it is read"
         verdict = quipu.verify(tmp_path / "a", board=board)
-        assert verdict.verdict == "mismatch" and verdict.first_divergence["seq"] == 41
+        assert verdict.verdict == "mismatch"
+        assert verdict.first_divergence["seq"] == e.value.seq
         assert verdict.first_divergence["what"] == "log of the live board"
 
 
@@ -539,7 +541,7 @@ def test_nothing_new_is_not_said_where_the_board_ends_at_the_same_seq_with_other
         while board.info()["seq"] < Archive(path).note().seq:
             board.put("n", b"%d" % board.info()["seq"])
         assert board.info()["seq"] == Archive(path).note().seq
-        with pytest.raises(RolledBack, match="seq 41"):
+        with pytest.raises(RolledBack, match=r"seq 4[123]\b"):
             board.sync(path)
 
 
