@@ -83,3 +83,19 @@ def test_case_17_numbers_beyond_floats_are_told_exactly(log, tmp_path):  # noqa:
 
 def test_a_table_is_not_written_to_a_file(folder, tmp_path):
     assert "for the screen" in error("query", folder, "keys", "-o", tmp_path / "x", code=2)[1]
+
+
+@pytest.mark.parametrize("form", ("csv", "jsonl"))
+def test_what_other_programs_read_is_never_cut_in_a_terminal(folder, form):
+    asked = ("query", folder, "keys", "--select", "name,value,log", "--format", form)
+    told = screen(*asked, columns=40)
+    for line in quipu(*asked).splitlines():
+        if "\x1b" not in line:
+            assert line in told
+    assert len(quipu(*asked).splitlines()[1]) > 70
+
+
+def test_a_table_names_a_log_by_its_beginning(folder):
+    name = answer("query", folder, "keys", "--select", "log")["rows"][0]["log"]
+    told = screen("query", folder, "keys", "--select", "name,value,log", columns=60)
+    assert name[:16] in told and name not in told

@@ -19,7 +19,7 @@ from quipu.archive import disk
 from quipu.cli import render
 from quipu.cli.ask import show_edge, show_node, show_record
 from quipu.cli.options import AT, MAX_STATE, SOURCE, U32, Data, Verb, argument, option
-from quipu.cli.render import dated, grid, pairs, says, sizes, when
+from quipu.cli.render import SHORT_HASH, Whole, dated, grid, pairs, says, sizes, when
 from quipu.cli.source import recalled
 from quipu.errors import UsageError
 from quipu.past import describe
@@ -381,7 +381,7 @@ def show_rows(data: Data) -> RenderableType:
             for name in data["as_text"]
         )
     if form != "table":
-        return text(found, data["kinds"], form, data["no_formulas"]).rstrip("\n")
+        return Whole(text(found, data["kinds"], form, data["no_formulas"]).rstrip("\n"))
     kinds = data["kinds"]
     lines = ([_cell(row, name, kinds[name]) for name in names] for row in found)
     numeric = {name for name in names if all(isinstance(row[name], int | float) for row in found)}
@@ -432,6 +432,8 @@ def _cell(row: Data, name: str, kind: str) -> str:
     value = row[name]
     if kind == TIME and value is not None:
         return moment(value)
+    if name == "log":
+        return str(value)[:SHORT_HASH] + "…"  # which leaves room for what was asked
     if name + "_hex" in row:
         return octets(row, name)
     return "-" if value is None else vector(value) if isinstance(value, list) else str(value)

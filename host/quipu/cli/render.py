@@ -35,10 +35,16 @@ LOOKS = {
 }
 
 
+class Whole(str):
+    """Text that other programs read: escaped in a terminal, and never cut."""
+
+
 def show(what: RenderableType) -> None:
     """Print to standard output. What is too long is cut in a terminal, never in a pipe."""
     console = Console(highlight=False, markup=False)
-    if console.is_terminal:
+    if console.is_terminal and isinstance(what, Whole):
+        print("\n".join(map(plain, what.split("\n"))), flush=True)
+    elif console.is_terminal:
         lines = isinstance(what, str)
         if isinstance(what, str):
             what = "\n".join(map(plain, what.split("\n")))
