@@ -50,7 +50,7 @@ class Loss(Result):
             lost = "all of them are archived in " + ", ".join(self.archives or [])
         else:
             known = (
-                f", of which {self.frames - self.nowhere:,} are in {', '.join(self.archives)}"
+                f"; the other {self.frames - self.nowhere:,} are in {', '.join(self.archives)}"
                 if self.archives
                 else ""
             )
