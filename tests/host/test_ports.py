@@ -7,6 +7,7 @@ The list of ports is made up; the ports that are opened are ptys.
 import errno
 import os
 import pty
+from types import SimpleNamespace
 
 import pytest
 import quipu
@@ -93,14 +94,26 @@ def test_a_port_that_is_in_use_says_by_whom(device):
             quipu.connect(device, timeout=1)
 
 
-def test_a_port_without_permission_names_the_group(device, monkeypatch):
+@pytest.mark.parametrize(
+    ("group", "advice"),
+    [
+        (
+            "dialout",
+            "no permission: it belongs to the group dialout: .*usermod -aG dialout .*log in",
+        ),
+        ("root", "no permission: ask whoever administers this machine"),
+    ],
+)
+def test_a_port_without_permission_names_the_group(device, monkeypatch, group, advice):
+    """But nobody should join root for it."""
+    grp = pytest.importorskip("grp")
+
     def refuse(*args, **options):
         raise serial.SerialException(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(serial, "serial_for_url", refuse)
-    with pytest.raises(
-        CannotOpen, match="no permission: it belongs to the group .*usermod -aG .*log in again"
-    ):
+    monkeypatch.setattr(grp, "getgrgid", lambda number: SimpleNamespace(gr_name=group))
+    with pytest.raises(CannotOpen, match=advice):
         quipu.connect(device, timeout=1)
 
 

@@ -107,7 +107,8 @@ def configure(port: str, policy: str, **capacities: int) -> Data:
     """Begin a log on a blank region.
 
     Takes entropy from this laptop. The numbers are fixed for the life of the log. Refused if the
-    region holds a log already.
+    region holds a log already: Quipu's firmware begins one by itself when it first starts, and
+    `quipu migrate` takes what it holds over to other numbers.
 
     \b
     Example:
