@@ -124,6 +124,20 @@ def test_an_origin_that_ends_too_early_is_a_mismatch(pair, tmp_path):
     assert verdict.verdict == "mismatch" and verdict.first_divergence["what"] == "origin"
 
 
+def test_an_origin_that_was_altered_is_named(pair, tmp_path):
+    """And not taken for a fault of the log that continues it."""
+    a, _, b = pair
+    altered = Archive(shutil.copytree(a, tmp_path / "altered"))
+    file = altered.file(altered.segments[0])
+    data = bytearray(file.read_bytes())
+    data[-40] ^= 1
+    file.write_bytes(data)
+    for jobs in (1, 3):
+        verdict = verify(b.path, jobs=jobs, origins=[tmp_path / "altered"])
+        assert verdict.verdict == "mismatch" and verdict.first_divergence["what"] == "origin"
+        assert str(tmp_path / "altered") in verdict.first_divergence["found"]
+
+
 def test_without_base_and_origin_it_is_a_gap_until_the_next_snapshot_and_with_the_origin_a_match(
     pair,
 ):

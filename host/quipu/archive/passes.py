@@ -77,6 +77,13 @@ def check(
             f"an archive that holds seq {named.seq} of log {named.log.hex()}",
             str(error),
         ) from None
+    except (Mismatch, ArchiveDamage) as error:
+        raise Mismatch(
+            seq,
+            "origin",
+            "an archive that verifies",
+            f"{archive.path}, in which {error}",
+        ) from None
     same = replay.kernel.config() == tuple(config)
     kernel = replay.kernel if same else origin.under(archive, config, named.seq, origins)
     for what, expected, found in (
