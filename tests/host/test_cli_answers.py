@@ -289,6 +289,9 @@ def test_verify_looks_inside_of_folders(log, tmp_path, answer):  # noqa: F811
         zip(map(str, paths), ("match", "match", "mismatch"), strict=True)
     )
     assert answer("verify", "--recursive", paths[0])["verdict"] == "match"
+    (paths[1] / "archive.json").unlink()  # what has lost it is not passed over
+    told = answer("verify", "--recursive", fleet, code=1)["archives"]
+    assert [each["verdict"] for each in told] == ["match", "no archive", "mismatch"]
     (tmp_path / "empty").mkdir()
     for none in (tmp_path / "empty", fleet / "stray", tmp_path / "missing"):
         told = answer("verify", "--recursive", none, code=2)["error"]

@@ -88,14 +88,20 @@ def _is_unbegun(archive: Archive) -> bool:
 def inside(folder: str | os.PathLike[str]) -> list[str]:
     """Return the archives in a folder and in its folders, by name; the folder itself if it is one.
 
-    An archive is not searched further, and no link to a folder is followed. NoArchive if there is
-    none.
+    What has frames in a folder of that name is one that lacks archive.json. An archive is not
+    searched further, and no link to a folder is followed. NoArchive if there is none; OSError if a
+    folder cannot be read.
     """
+
+    def unreadable(error: OSError) -> None:
+        raise error
+
     if not os.path.isdir(folder):
         raise NoArchive(os.fspath(folder))
     found = []
-    for path, folders, files in os.walk(folder):
-        if "archive.json" in files:
+    for path, folders, files in os.walk(folder, onerror=unreadable):
+        frames = os.listdir(os.path.join(path, "frames")) if "frames" in folders else []
+        if "archive.json" in files or any(each.endswith(".log") for each in frames):
             found.append(path)
             folders.clear()
         folders.sort()
