@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from quipu import locks
-from quipu.errors import ArchiveDamage, ArchiveError, Weaker
+from quipu.errors import ArchiveDamage, ArchiveError, UsageError, Weaker
 
 # what file systems and desktops put into any folder, besides names that begin with a dot
 _STRANGERS = frozenset(
@@ -49,6 +49,7 @@ _WRITING = {
 }
 # Of a file that is being written beside another one: a stranger's name, so that what a killed
 # process leaves is passed over. No two are the same.
+_OWN = ("archive.json", "note.json", "index.sqlite")  # an archive's, beside its folders
 _ASIDE = ".quipu-"
 _NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 _NO_LEAVE = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -286,8 +287,13 @@ def told(path: Path) -> Iterator[None]:
 def output(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give the path of an empty file beside a file that a person asked for; at the end of the with
     block it takes that one's place, whole and on the disk. Where anything fails before, on a full
-    disk for instance, what stood there stays. A device or a pipe is given itself."""
+    disk for instance, what stood there stays. A device or a pipe is given itself. UsageError for a
+    file of an archive: its frames may be nowhere else."""
     target = Path(os.path.realpath(path))
+    if _is_archives(target):
+        raise UsageError(
+            f"{os.fspath(path)} is a file of an archive, and would be written over: name another one"
+        )
     try:
         stood: os.stat_result | None = os.stat(path)
     except FileNotFoundError:
@@ -305,6 +311,13 @@ def output(path: str | os.PathLike[str]) -> Iterator[Path]:
         except OSError as error:
             if error.errno not in _NO_FSYNC:
                 raise
+
+
+def _is_archives(target: Path) -> bool:
+    """Return whether a path is that of a file which an archive is made of."""
+    if target.parent.name in ("frames", "snapshots"):
+        return (target.parent.parent / "archive.json").exists()
+    return target.name in _OWN and (target.parent / "archive.json").exists()
 
 
 @contextlib.contextmanager
