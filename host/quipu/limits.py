@@ -7,11 +7,12 @@ digits, and nested brackets for more stack than there is."""
 import contextlib
 import json
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quipu.errors import TooLarge
+from quipu.errors import TooLarge, UsageError
 
 # What a state is made of is imported where it is asked for: a short command needs none of it.
 if TYPE_CHECKING:
@@ -29,7 +30,26 @@ _UNKNOWN = 2 << 30  # bytes of memory, where the system does not say how many ar
 _CGROUP = Path("/sys/fs/cgroup")
 _MEMINFO = Path("/proc/meminfo")
 
+_SIZE = re.compile(r"(0[xX][0-9a-fA-F]{1,16}|[0-9]{1,16})([kKmMgG]?)")
+
 max_state: int | None = None  # bytes, as a person set it (--max-state)
+
+
+def bytes_of(text: str) -> int:
+    """Return a number of bytes written as 4096, 0x1000, 4k, 1M or 2G. ValueError for anything
+    else."""
+    match = _SIZE.fullmatch(text)
+    if not match:
+        raise ValueError(f"{shown(text)!r} is no number of bytes, such as 4096, 0x1000, 4k or 1M")
+    return (
+        int(match[1], 16 if match[1][1:2] in ("x", "X") else 10)
+        << {
+            "": 0,
+            "k": 10,
+            "m": 20,
+            "g": 30,
+        }[match[2].lower()]
+    )
 
 
 def state_limit() -> int:
@@ -38,7 +58,12 @@ def state_limit() -> int:
     if max_state is not None:
         return max_state
     told = os.environ.get(VARIABLE, "")
-    return int(told) if told.isascii() and told.isdigit() else free() // _COPIES
+    if not told:
+        return free() // _COPIES
+    try:
+        return bytes_of(told)
+    except ValueError as error:
+        raise UsageError(f"{VARIABLE}: {error}") from None
 
 
 def free() -> int:

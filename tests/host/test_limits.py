@@ -246,3 +246,12 @@ def test_a_pipe_is_read_once(tmp_path):
     os.close(write)
     assert limits.contents(f"/dev/fd/{read}") == b"some lines"
     os.close(read)
+
+
+@pytest.mark.parametrize("told", ("abc", "-1", "1M2", "9" * 5000))
+def test_a_limit_that_is_no_number_of_bytes_is_said(monkeypatch, told):
+    monkeypatch.setenv(limits.VARIABLE, told)
+    with pytest.raises(UsageError, match=limits.VARIABLE):
+        limits.state_limit()
+    monkeypatch.setenv(limits.VARIABLE, "2M")
+    assert limits.state_limit() == 2 << 20

@@ -15,12 +15,12 @@ from quipu import errors
 from quipu.archive.chain import whole_frames
 from quipu.archive.files import Archive
 from quipu.cli.dump import judged
-from quipu.cli.options import bytes_of as size
 from quipu.dump import recover
 from quipu.dump.found import Found, read
 from quipu.dump.held import Left, Stretch
 from quipu.dump.image import FlashImage, Geometry
 from quipu.dump.locate import locate, of_board
+from quipu.limits import bytes_of as size
 
 from shared_kernel import frames as f
 from shared_kernel import kernel as k

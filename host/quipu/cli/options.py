@@ -1,7 +1,6 @@
 """What the rows of the verbs are made of: the kinds of arguments and options that several verbs
 share. Knows no verb."""
 
-import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -62,28 +61,6 @@ class Number(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # click'
         return number
 
 
-_SIZE = re.compile(r"(0[xX][0-9a-fA-F]{1,16}|[0-9]{1,16})([kKmMgG]?)")
-
-
-def bytes_of(text: str) -> int:
-    """Return a number of bytes written as 4096, 0x1000, 4k, 1M or 2G. ValueError for anything
-    else."""
-    match = _SIZE.fullmatch(text)
-    if not match:
-        raise ValueError(
-            f"{limits.shown(text)!r} is no number of bytes, such as 4096, 0x1000, 4k or 1M"
-        )
-    return (
-        int(match[1], 16 if match[1][1:2] in ("x", "X") else 10)
-        << {
-            "": 0,
-            "k": 10,
-            "m": 20,
-            "g": 30,
-        }[match[2].lower()]
-    )
-
-
 class Size(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # click's newer versions alone make it generic
     """A number of bytes: 4096, 0x1000, 4k or 1M."""
 
@@ -91,7 +68,7 @@ class Size(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # click's 
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         try:
-            return bytes_of(str(value))
+            return limits.bytes_of(str(value))
         except ValueError as error:
             self.fail(str(error))
 
