@@ -99,3 +99,25 @@ def test_a_table_names_a_log_by_its_beginning(folder):
     name = answer("query", folder, "keys", "--select", "log")["rows"][0]["log"]
     told = screen("query", folder, "keys", "--select", "name,value,log", columns=60)
     assert name[:16] in told and name not in told
+
+
+@pytest.mark.parametrize(
+    "own", ("frames/0000000000.log", "archive.json", "note.json", "index.sqlite", "frames/new.log")
+)
+def test_no_output_takes_the_place_of_an_archives_own_file(folder, own):
+    answer("index", folder)
+    before = {each: each.read_bytes() for each in folder.rglob("*") if each.is_file()}
+    for asked in (
+        ("export", folder, "--format", "jsonl"),
+        ("query", folder, "keys", "--format", "csv"),
+        ("report", folder),
+    ):
+        said = error(*asked, "-o", folder / own, code=2)[1]
+        assert "is a file of an archive" in said
+    assert before == {each: each.read_bytes() for each in folder.rglob("*") if each.is_file()}
+    quipu("query", folder, "keys", "--format", "csv", "-o", folder / "mine.csv")
+
+
+def test_half_a_character_in_a_value_that_is_json_is_a_value():
+    assert query._inside(b'{"d":"\\ud800"}', ".d") == b"\xed\xa0\x80"
+    assert query.field({"board": "\ud800"}, "board") == b"\xed\xa0\x80"

@@ -181,7 +181,7 @@ def field(row: Data, name: str) -> Value:
     if name not in row and (path := _PATH.fullmatch(name)):
         return _inside(field(row, path[1]), path[2])
     value: Value | str = row[name]
-    return value.encode() if isinstance(value, str) else value
+    return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
 
 
 def _inside(text: Value, path: str) -> Value:
@@ -203,7 +203,7 @@ def _inside(text: Value, path: str) -> Value:
     if isinstance(found, bool):
         return b"true" if found else b"false"
     if isinstance(found, str):
-        return typed(found)
+        return found.encode("utf-8", "surrogatepass")  # JSON may have half of a character
     if isinstance(found, Decimal):
         return number(str(found).encode())
     return found if isinstance(found, int) else None
