@@ -406,3 +406,20 @@ def test_without_the_package_mcap_it_says_what_to_install(folder, tmp_path, caps
     assert not (tmp_path / "a.mcap").exists()
     assert cli.main(["import", "PORT", str(tmp_path / "a.mcap")]) == 2
     assert "only written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a(?:){255}{255}{255}{255}",
+        "a" + "(?:" * 40 + "b" + "){255}" * 40,
+        "a(?:" * 4 + "(?:){255}" + "){255}" * 4,
+        "a" + "{1}" * 1500,
+        "a" + "*" * 2000,
+        "a{2,0}",
+        "a**",
+    ],
+)
+def test_an_expression_is_bounded_before_it_is_built(text):
+    with pytest.raises(UsageError):
+        Pattern(text)

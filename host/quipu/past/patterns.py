@@ -41,6 +41,7 @@ class Pattern:
         self._depth = 0
         self._left = _STEPS
         self._program: list[tuple[int, Any, Any]] = []
+        self._written = 0
         tree = self._either()
         if self._at < len(text):
             self._fail("this ) closes nothing")
@@ -137,7 +138,7 @@ class Pattern:
         return "row", out
 
     def _repeated(self, one: Any) -> Any:
-        while (c := self._peek()) and c in "*+?{":
+        if (c := self._peek()) and c in "*+?{":
             self._at += 1
             low, high = {"*": (0, None), "+": (1, None), "?": (0, 1), "{": (0, 0)}[c]
             if c == "{":
@@ -150,12 +151,15 @@ class Pattern:
                     self._fail("expected {2}, {2,} or {2,5}; a brace itself is \\{")
                 low = int(parts[0])
                 high = low if len(parts) == 1 else int(parts[1]) if parts[1] else None
-                if len(parts) > 2 or max(low, high or 0) > _REPEATS or (high or low) < low:
+                most = low if high is None else high
+                if len(parts) > 2 or not low <= most <= _REPEATS:
                     self._fail(f"expected at most {_REPEATS} repeats, the smaller number first")
                 self._at += len(numbers) + 1
             if self._peek() == "?":  # as few as may be: found or not is the same
                 self._at += 1
             one = "repeat", one, low, high
+            if self._peek() and self._peek() in "*+?{":
+                self._fail("a repeat is not repeated itself: put it in parentheses")
         return one
 
     def _one(self) -> Any:
@@ -231,7 +235,8 @@ class Pattern:
 
     def _write(self, tree: Any) -> None:
         program, (kind, *rest) = self._program, tree
-        if len(program) > _LARGEST:
+        self._written += 1  # repeats of nothing make no instruction
+        if max(len(program), self._written >> 4) > _LARGEST:
             raise UsageError(
                 f"the expression {plain(self.text)!r} is too large: expected at most {_LARGEST} steps "
                 "with its repeats written out"
