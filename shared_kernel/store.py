@@ -264,7 +264,7 @@ class Store:
             )
         if run.number != self.found.newest:
             return
-        self.number = self.found.run.number
+        self.number = run.number
         self.address = self.found.end
         self.limit = self.region.block_end(self.address - 1)
         self.end = (self.region.sector_of(self.number) + 1) * self.region.sector
